@@ -1,0 +1,83 @@
+"""Task management as a library: accounts, sessions and tasks, with nothing but Python needed.
+
+    import taskcore
+
+    async with taskcore.open_core(taskcore.Settings.load()) as core:
+        await core.accounts.register(email="ada@example.org", password="correct horse")
+        grant = await core.sessions.log_in(email="ada@example.org", password="correct horse")
+        actor = await core.sessions.authenticate(grant.access_token)
+        task = await core.tasks.create(actor, title="Write the letter")
+
+`open_core` needs the adapters' packages (`pip install 'taskcore[core]'`);
+`taskcore.adapters.memory.memory_core()` gives the same Core without.
+"""
+
+from contextlib import AbstractAsyncContextManager
+
+from taskcore.core import Core
+from taskcore.domain.errors import (
+    Conflict,
+    EmailTaken,
+    ExpiredToken,
+    Forbidden,
+    Invalid,
+    InvalidCredentials,
+    InvalidToken,
+    LastAdmin,
+    Misconfigured,
+    NotFound,
+    NotMigrated,
+    Problem,
+    StaleWrite,
+    TaskcoreError,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+)
+from taskcore.domain.policies import SYSTEM, Actor
+from taskcore.domain.sessions import SessionId
+from taskcore.domain.tasks import Task, TaskId
+from taskcore.domain.users import Role, User, UserId
+from taskcore.ports import Page
+from taskcore.settings import Settings
+from taskcore.usecases.sessions import Grant
+
+__all__ = [
+    "SYSTEM",
+    "Actor",
+    "Conflict",
+    "Core",
+    "EmailTaken",
+    "ExpiredToken",
+    "Forbidden",
+    "Grant",
+    "Invalid",
+    "InvalidCredentials",
+    "InvalidToken",
+    "LastAdmin",
+    "Misconfigured",
+    "NotFound",
+    "NotMigrated",
+    "Page",
+    "Problem",
+    "Role",
+    "SessionId",
+    "Settings",
+    "StaleWrite",
+    "Task",
+    "TaskId",
+    "TaskcoreError",
+    "TooMany",
+    "Unauthenticated",
+    "Unavailable",
+    "User",
+    "UserId",
+    "open_core",
+]
+
+
+def open_core(settings: Settings) -> AbstractAsyncContextManager[Core]:
+    """A Core on PostgreSQL, for as long as the block lasts; see `taskcore.wiring.open_core`."""
+    from taskcore import wiring  # noqa: PLC0415 - it needs what a plain `import taskcore` does not
+
+    return wiring.open_core(settings)

@@ -1,0 +1,1 @@
+"""Driven adapters: what the core's ports are plugged into. None knows another."""

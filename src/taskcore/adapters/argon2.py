@@ -1,0 +1,123 @@
+"""Password hashes: argon2id for all that are made, bcrypt understood where old ones remain."""
+
+import asyncio
+import os
+import re
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self, TypeVar
+
+import bcrypt
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from taskcore.domain.errors import Unavailable
+
+Result = TypeVar("Result")
+
+# OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane. About 28 ms on a 2024 core.
+MEMORY_KIB = 19456
+PASSES = 2
+LANES = 1
+# More than this waiting would wait longer than a person does: 64 hashes are some 2 s on one core.
+QUEUE = 64
+# What a stored hash may ask of this machine; one that was tampered with could ask for all of it.
+_MAX_MEMORY_KIB, _MAX_PASSES, _MAX_LANES, _MAX_BCRYPT_COST = 131072, 10, 16, 15
+_ARGON2 = re.compile(r"\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,3}),p=(\d{1,3})\$[^$]+\$[^$]+")
+_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+_BCRYPT_BYTES = 72  # bcrypt never looked at more
+
+
+class Argon2Hasher:
+    """Hashes in threads of its own: argon2 releases the GIL, and the event loop goes on.
+
+    The number of threads bounds how many hashes run at once, also when callers give up: a
+    semaphore would let a cancelled caller's hash run on beside the next one.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory_kib: int = MEMORY_KIB,
+        passes: int = PASSES,
+        threads: int | None = None,
+        queue: int = QUEUE,
+    ) -> None:
+        self._argon2 = PasswordHasher(
+            time_cost=passes, memory_cost=memory_kib, parallelism=LANES, type=Type.ID
+        )
+        self._threads = threads or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2")
+        self._queue = queue
+        self._waiting = 0
+        # Made with the parameters of today, so that a wrong address costs what a wrong password
+        # does.
+        self._decoy = self._argon2.hash(secrets.token_urlsafe())
+
+    async def hash(self, password: str) -> str:
+        return await self._run(lambda: self._argon2.hash(password))
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        return await self._run(lambda: self._verify(password, password_hash))
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        return not _ARGON2.fullmatch(password_hash) or self._argon2.check_needs_rehash(
+            password_hash
+        )
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def _verify(self, password: str, password_hash: str | None) -> bool:
+        if password_hash and _is_bounded_bcrypt(password_hash):
+            try:
+                return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], password_hash.encode())
+            except ValueError:
+                return False
+        if password_hash is None or not _is_bounded_argon2(password_hash):
+            self._matches(self._decoy, password)
+            return False
+        return self._matches(password_hash, password)
+
+    def _matches(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._argon2.verify(password_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        if self._waiting >= self._threads + self._queue:
+            raise Unavailable("Too many logins at once; try again", retry_after=2)
+        self._waiting += 1
+        future = self._pool.submit(work)
+        # Counted until the work is done, not until the caller is: a caller may give up before.
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: self._done(loop))
+        return await asyncio.wrap_future(future)
+
+    def _done(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._one_less)
+
+    def _one_less(self) -> None:
+        self._waiting -= 1
+
+
+def _is_bounded_argon2(password_hash: str) -> bool:
+    match = _ARGON2.fullmatch(password_hash)
+    if match is None:
+        return False
+    memory, passes, lanes = map(int, match.groups())
+    return memory <= _MAX_MEMORY_KIB and passes <= _MAX_PASSES and lanes <= _MAX_LANES
+
+
+def _is_bounded_bcrypt(password_hash: str) -> bool:
+    match = _BCRYPT.fullmatch(password_hash)
+    return match is not None and int(match[1]) <= _MAX_BCRYPT_COST

@@ -1,0 +1,79 @@
+"""What the database's errors mean to the core, in one place.
+
+By the name of the constraint or by SQLSTATE (PostgreSQL manual, appendix A). Their texts are
+never passed on: they hold the values of the statement.
+"""
+
+from collections.abc import Callable
+
+import psycopg
+from psycopg_pool import PoolClosed, PoolTimeout
+
+from taskcore.domain.errors import (
+    EmailTaken,
+    Invalid,
+    NotFound,
+    NotMigrated,
+    Problem,
+    TaskcoreError,
+    Unavailable,
+)
+
+_BY_CONSTRAINT: dict[str, Callable[[], TaskcoreError]] = {
+    "users_email_key_key": EmailTaken,
+    "tasks_owner_id_fkey": NotFound,
+    "sessions_user_id_fkey": NotFound,
+}
+
+# The statement failed, the connection goes on.
+_TRANSIENT = {
+    "40001": "Another change came between; try again",
+    "40P01": "Another change came between; try again",
+    "55P03": "Somebody else is changing this just now; try again",
+    "57014": "The database took too long; try again",
+    "53100": "The database has no room left; nothing was changed",
+    "53200": "The database is out of memory; try again",
+}
+_NO_SUCH_TABLE_OR_COLUMN = ("42P01", "42703")
+# The connection is of no more use: gone, about to go, or to a server that must not be written to.
+_BROKEN = ("08", "57P", "53300", "25006", "25P03", "25P04")
+# Damaged data is not for the client to retry: it stays an unexpected error, loud in the log.
+_CORRUPT = ("XX001", "XX002")
+_REFUSED_VALUE = ("22", "23")
+
+_GONE = "The database does not answer; try again"
+
+
+def translated(error: Exception) -> Exception:
+    """The core's error for a driver's; the very same where it is a mistake of ours."""
+    if isinstance(error, (PoolTimeout, PoolClosed)):
+        return Unavailable(_GONE)
+    if isinstance(error, psycopg.Error):
+        return _meaning(error) or error
+    return error
+
+
+def _meaning(error: psycopg.Error) -> TaskcoreError | None:
+    state = error.sqlstate or ""
+    if known := _BY_CONSTRAINT.get(error.diag.constraint_name or ""):
+        return known()
+    if sentence := _TRANSIENT.get(state):
+        return Unavailable(sentence)
+    if state in _NO_SUCH_TABLE_OR_COLUMN:
+        return NotMigrated()
+    if state.startswith(_REFUSED_VALUE) or (not state and isinstance(error, psycopg.DataError)):
+        return Invalid(Problem("", "The database cannot hold this value", "unstorable"))
+    if breaks_connection(error) and state not in _CORRUPT:
+        return Unavailable(_GONE)
+    return None
+
+
+def breaks_connection(error: Exception) -> bool:
+    """Whether the connection must not be used again."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    state = error.sqlstate or ""
+    # Without an SQLSTATE it was not the server that spoke: the connection failed, or a pooler
+    # answered what the protocol does not expect.
+    nameless = not state and isinstance(error, (psycopg.OperationalError, psycopg.InternalError))
+    return nameless or state.startswith(_BROKEN + _CORRUPT)

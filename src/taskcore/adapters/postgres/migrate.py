@@ -1,0 +1,79 @@
+"""Bringing a database to this schema, and asking where it stands."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+import taskcore
+from taskcore.adapters.postgres.connections import conninfo
+from taskcore.adapters.postgres.errors import translated
+
+# Any number that no other program on the same database uses for its advisory locks.
+_LOCK = 0x7461736B636F7265  # "taskcore"
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """All or nothing: DDL is transactional. Who starts at the same moment waits, then does nothing.
+
+    Raises Unavailable.
+    """
+    with _connection(url) as connection, connection.begin():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        command.upgrade(_config(connection), revision)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Raises Unavailable."""
+    with _connection(url) as connection, connection.begin():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        command.downgrade(_config(connection), revision)
+
+
+def current_revision(url: str) -> str | None:
+    """None for a database that was never migrated. Raises Unavailable."""
+    with _connection(url) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[Connection]:
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(_conninfo(url)), poolclass=NullPool
+    )
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except DBAPIError as error:
+        original = error.orig if isinstance(error.orig, Exception) else error
+        if (meaning := translated(original)) is original:
+            raise
+        raise meaning from error
+
+
+def _conninfo(url: str) -> str:
+    # No statement timeout: a migration of a large table takes its time. It must not wait for locks
+    # for ever, though, with everybody else queueing behind it.
+    return make_conninfo(conninfo(url), options="-c lock_timeout=10s -c timezone=UTC")
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def scripts() -> Path:
+    """Inside the package once installed, at the top of a checkout otherwise."""
+    package = Path(taskcore.__file__).parent
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parents[1] / "migrations"

@@ -1,0 +1,116 @@
+"""The tables. Every limit is a named constraint, whose name the error translation knows."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TITLE, TextRule
+
+# What this code needs the database to be at, at least. Revisions are numbered in order.
+REVISION = "0002"
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+
+def _limits(rule: TextRule, column: str | None = None) -> CheckConstraint:
+    name = column or rule.field
+    return CheckConstraint(f"char_length({name}) BETWEEN {rule.min} AND {rule.max}", name=name)
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+
+
+def _moment(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(
+        name,
+        DateTime(timezone=True),
+        nullable=nullable,
+        server_default=None if nullable else text("CURRENT_TIMESTAMP"),
+    )
+
+
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False),
+    Column("hashed_password", Text, nullable=False),
+    Column("full_name", Text),
+    Column("role", Text, nullable=False, server_default="user"),
+    Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _limits(EMAIL),
+    _limits(EMAIL, "email_key"),
+    _limits(FULL_NAME),
+    CheckConstraint("char_length(hashed_password) BETWEEN 1 AND 255", name="hashed_password"),
+    CheckConstraint("role IN ('user', 'admin')", name="role"),
+    UniqueConstraint("email_key"),
+    # The few rows that the guard of the last administrator locks.
+    Index("users_active_admins_idx", "id", postgresql_where=text("role = 'admin' AND is_active")),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    _id(),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("owner_id", BigInteger, ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False),
+    Column("version", BigInteger, nullable=False, server_default=text("1")),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _limits(TITLE),
+    _limits(DESCRIPTION),
+    CheckConstraint("version >= 1", name="version"),
+    # Serves one owner's list in its order, newest first.
+    Index("tasks_owner_id_id_idx", "owner_id", "id"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", BigInteger, ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False),
+    _moment("created_at"),
+    _moment("last_used_at"),
+    _moment("expires_at"),
+    Index("sessions_user_id_idx", "user_id"),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("session_id", Uuid, ForeignKey(sessions.c.id, ondelete="CASCADE"), nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    _moment("issued_at"),
+    _moment("expires_at"),
+    _moment("used_at", nullable=True),
+    Column("superseded", Boolean, nullable=False, server_default=text("false")),
+    CheckConstraint("octet_length(digest) = 32", name="digest"),
+    Index("refresh_tokens_session_id_idx", "session_id"),
+)

@@ -1,0 +1,55 @@
+"""Statements compiled once, at import, to PostgreSQL's own placeholders."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Select, bindparam, func, select, true
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ClauseElement
+
+# `$1` goes to the server as it is; psycopg would first have to translate any other style.
+_DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+
+
+class Statement:
+    """Text for psycopg's raw cursor and the order of its arguments."""
+
+    __slots__ = ("_fixed", "_names", "sql")
+
+    def __init__(self, clause: ClauseElement) -> None:
+        compiled = clause.compile(dialect=_DIALECT)
+        if not isinstance(compiled, SQLCompiler):
+            raise TypeError(f"not a statement: {clause}")
+        self.sql = compiled.string.encode()
+        self._names = tuple(compiled.positiontup or ())
+        self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
+
+    def arguments(self, given: Mapping[str, Any]) -> list[Any]:
+        """In the order of the placeholders. A missing one is a KeyError: a mistake of ours."""
+        fixed = self._fixed
+        return [given[name] if name in given else fixed[name] for name in self._names]
+
+    def __repr__(self) -> str:
+        return self.sql.decode()
+
+
+def page_of(items: Select[Any], newest: Column[Any]) -> Select[Any]:
+    """One statement for a page and its total: rows of the total and the item's columns.
+
+    There is always a row; on an empty page its item is all NULL. Both are read from one
+    snapshot, in one round trip.
+    """
+    total = select(func.count().label("total")).select_from(items.order_by(None).subquery())
+    page = (
+        items.order_by(newest.desc())
+        .limit(bindparam("limit", type_=BigInteger))
+        .offset(bindparam("skip", type_=BigInteger))
+        .subquery("page")
+    )
+    counted = total.subquery("counted")
+    return (
+        select(counted.c.total, *page.c)
+        .select_from(counted.join(page, true(), isouter=True))
+        .order_by(page.c[newest.name].desc())
+    )

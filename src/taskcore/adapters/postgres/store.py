@@ -1,0 +1,49 @@
+"""PostgresStore: transactions and single statements over the pool."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import column, select, table
+
+from taskcore.adapters.postgres.connections import Connections, Link
+from taskcore.adapters.postgres.schema import REVISION
+from taskcore.adapters.postgres.sessions import PostgresSessions
+from taskcore.adapters.postgres.statements import Statement
+from taskcore.adapters.postgres.tasks import PostgresTasks
+from taskcore.adapters.postgres.users import PostgresUsers
+from taskcore.domain.errors import NotMigrated
+
+_REVISION = Statement(select(column("version_num")).select_from(table("alembic_version")))
+
+
+class PostgresRepositories:
+    __slots__ = ("sessions", "tasks", "users")
+
+    def __init__(self, link: Link) -> None:
+        self.users = PostgresUsers(link)
+        self.tasks = PostgresTasks(link)
+        self.sessions = PostgresSessions(link)
+
+
+class PostgresStore:
+    """BEGIN and COMMIT are round trips of their own: what is one statement uses `autocommit`."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PostgresRepositories]:
+        async with self._connections.borrow() as link, link.connection.transaction():
+            yield PostgresRepositories(link)
+
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[PostgresRepositories]:
+        async with self._connections.borrow() as link:
+            yield PostgresRepositories(link)
+
+    async def check(self) -> None:
+        async with self._connections.borrow() as link:
+            row = await link.row(_REVISION)
+        # A newer schema serves older code: migrations come before the code that needs them.
+        if row is None or row[0] < REVISION:
+            raise NotMigrated

@@ -1,0 +1,161 @@
+"""Users in PostgreSQL. Every method is one statement, hence one round trip."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Boolean, Text, bindparam, delete, insert, literal_column, or_, select, update
+
+from taskcore.adapters.postgres.connections import Link
+from taskcore.adapters.postgres.schema import users
+from taskcore.adapters.postgres.statements import Statement, page_of
+from taskcore.domain.errors import NotFound
+from taskcore.domain.users import NewUser, Role, User, UserId
+from taskcore.ports import Page
+
+# In the order of User's fields.
+_COLUMNS = (
+    users.c.id,
+    users.c.email,
+    users.c.full_name,
+    users.c.role,
+    users.c.is_active,
+    users.c.created_at,
+    users.c.updated_at,
+    users.c.hashed_password,
+)
+
+
+def _wanted(column: Any, name: str, kind: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's expressions
+    """A filter that is off when its argument is NULL."""
+    given = bindparam(name, type_=kind)
+    return or_(given.is_(None), column == given)
+
+
+_BY_ID = select(*_COLUMNS).where(users.c.id == bindparam("id"))
+_GET = Statement(_BY_ID)
+_LOCK = Statement(_BY_ID.with_for_update())
+_LOCK_ADMINS = Statement(
+    select(users.c.id)
+    .where(users.c.role == literal_column("'admin'"), users.c.is_active)
+    .order_by(users.c.id)
+    .with_for_update()
+)
+_FIND_BY_EMAIL = Statement(select(*_COLUMNS).where(users.c.email_key == bindparam("key")))
+_PAGE = Statement(
+    page_of(
+        select(*_COLUMNS).where(
+            _wanted(users.c.email_key, "email", Text),
+            _wanted(users.c.role, "role", Text),
+            _wanted(users.c.is_active, "is_active", Boolean),
+        ),
+        users.c.id,
+    )
+)
+_ADD = Statement(
+    insert(users)
+    .values(
+        email=bindparam("email"),
+        email_key=bindparam("email_key"),
+        hashed_password=bindparam("hashed_password"),
+        full_name=bindparam("full_name"),
+        role=bindparam("role"),
+        created_at=bindparam("now"),
+        updated_at=bindparam("now"),
+    )
+    .returning(*_COLUMNS)
+)
+_SAVE = Statement(
+    update(users)
+    .where(users.c.id == bindparam("user_id"))
+    .values(
+        full_name=bindparam("full_name"),
+        role=bindparam("role"),
+        is_active=bindparam("is_active"),
+        updated_at=bindparam("updated_at"),
+    )
+    .returning(*_COLUMNS)
+)
+_REPLACE_PASSWORD_HASH = Statement(
+    update(users)
+    .where(users.c.id == bindparam("user_id"), users.c.hashed_password == bindparam("old"))
+    .values(hashed_password=bindparam("new"))
+)
+_REMOVE = Statement(delete(users).where(users.c.id == bindparam("id")))
+
+
+@dataclass(slots=True)
+class PostgresUsers:
+    _link: Link
+
+    async def get(self, user_id: UserId) -> User:
+        return _existing(await self._link.row(_GET, id=user_id))
+
+    async def find_by_email(self, key: str) -> User | None:
+        row = await self._link.row(_FIND_BY_EMAIL, key=key)
+        return None if row is None else _user(row)
+
+    async def lock(self, user_id: UserId) -> User:
+        return _existing(await self._link.row(_LOCK, id=user_id))
+
+    async def lock_admins(self) -> Sequence[UserId]:
+        return [UserId(row[0]) for row in await self._link.rows(_LOCK_ADMINS)]
+
+    async def page(
+        self,
+        *,
+        skip: int,
+        limit: int,
+        email: str | None = None,
+        role: Role | None = None,
+        is_active: bool | None = None,
+    ) -> Page[User]:
+        rows = await self._link.rows(
+            _PAGE, skip=skip, limit=limit, email=email, role=role, is_active=is_active
+        )
+        return Page([_user(row[1:]) for row in rows if row[1] is not None], rows[0][0])
+
+    async def add(self, user: NewUser, password_hash: str) -> User:
+        return _existing(
+            await self._link.row(
+                _ADD,
+                email=user.email.address,
+                email_key=user.email.key,
+                hashed_password=password_hash,
+                full_name=user.full_name,
+                role=user.role,
+                now=user.created_at,
+            )
+        )
+
+    async def save(self, user: User) -> User:
+        return _existing(
+            await self._link.row(
+                _SAVE,
+                user_id=user.id,
+                full_name=user.full_name,
+                role=user.role,
+                is_active=user.is_active,
+                updated_at=user.updated_at,
+            )
+        )
+
+    async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
+        return bool(await self._link.run(_REPLACE_PASSWORD_HASH, user_id=user_id, old=old, new=new))
+
+    async def remove(self, user_id: UserId) -> None:
+        if not await self._link.run(_REMOVE, id=user_id):
+            raise NotFound
+
+
+def _existing(row: tuple[Any, ...] | None) -> User:
+    if row is None:
+        raise NotFound
+    return _user(row)
+
+
+def _user(row: tuple[Any, ...]) -> User:
+    user_id, email, full_name, role, is_active, created_at, updated_at, password_hash = row
+    return User(
+        user_id, email, full_name, Role(role), is_active, created_at, updated_at, password_hash
+    )

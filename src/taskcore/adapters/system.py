@@ -1,0 +1,152 @@
+"""Clock, random secrets and keys from the standard library."""
+
+import asyncio
+import hashlib
+import hmac
+import os
+import secrets
+from base64 import urlsafe_b64encode
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from taskcore.domain.errors import ExpiredToken, InvalidToken, Misconfigured
+from taskcore.domain.sessions import SessionId
+from taskcore.domain.users import UserId
+from taskcore.ports import AccessClaims
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+def derived_key(secret: bytes, purpose: str) -> bytes:
+    """A key of 64 bytes for one purpose. Keys of different purposes tell nothing of each other.
+
+    One step of HKDF-Expand (RFC 5869) with SHA-512, which is all that 64 bytes take.
+    """
+    return hmac.digest(secret, purpose.encode() + b"\x01", hashlib.sha512)
+
+
+@dataclass(frozen=True, slots=True)
+class OpaqueRefreshTokens:
+    """`tcr_` and 256 bits. The prefix lets secret scanners recognise a leaked one."""
+
+    key: bytes = field(repr=False)
+
+    def new(self) -> str:
+        return _spelled(secrets.token_bytes(32))
+
+    def nonce(self) -> bytes:
+        return secrets.token_bytes(16)
+
+    def successor(self, token: str, nonce: bytes) -> str:
+        return _spelled(hmac.digest(self.key, token.encode() + b"\x00" + nonce, hashlib.sha256))
+
+    def digest(self, token: str) -> bytes:
+        # 256 random bits need no salt and no slow hash. What cannot be encoded was never issued.
+        return hashlib.sha256(token.encode(errors="replace")).digest()
+
+
+def _spelled(secret: bytes) -> str:
+    return "tcr_" + urlsafe_b64encode(secret).rstrip(b"=").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class SignedAccessTokens:
+    """Claims and their HMAC-SHA256, for a core that runs without a JWT library."""
+
+    key: bytes = field(repr=False)
+    lifetime: float = 1800.0
+
+    def issue(self, claims: AccessClaims, now: datetime) -> str:
+        expires_at = int(now.timestamp() + self.lifetime)
+        said = f"{claims.user_id}.{claims.session_id}.{expires_at}"
+        return f"{said}.{self._signature(said)}"
+
+    def read(self, token: str, now: datetime) -> AccessClaims:
+        said, _, signature = token.rpartition(".")
+        if not hmac.compare_digest(self._signature(said).encode(), signature.encode()):
+            raise InvalidToken
+        user_id, session_id, expires_at = said.split(".")
+        if now.timestamp() >= int(expires_at):
+            raise ExpiredToken
+        return AccessClaims(UserId(int(user_id)), SessionId(UUID(session_id)))
+
+    def _signature(self, said: str) -> str:
+        return hmac.digest(self.key, said.encode(), hashlib.sha256).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class ScryptHasher:
+    """Password hashes from the standard library, for a core that runs without argon2.
+
+    The default cost is one of OWASP's: N=2^15, r=8, p=3, that is 32 MiB.
+    """
+
+    n: int = 2**15
+    r: int = 8
+    p: int = 3
+
+    async def hash(self, password: str) -> str:
+        salt = secrets.token_bytes(16)
+        return f"scrypt.{salt.hex()}.{(await self._key(password, salt)).hex()}"
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        kind, salt, key = (password_hash or "decoy.00.00").split(".")
+        found = await self._key(password, bytes.fromhex(salt))
+        return hmac.compare_digest(found, bytes.fromhex(key)) and kind == "scrypt"
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        return not password_hash.startswith("scrypt.")
+
+    async def _key(self, password: str, salt: bytes) -> bytes:
+        return await asyncio.to_thread(
+            hashlib.scrypt,
+            password.encode(),
+            salt=salt,
+            n=self.n,
+            r=self.r,
+            p=self.p,
+            maxmem=2**28,
+        )
+
+
+def generated_secret(file: Path) -> bytes:
+    """A random key of 64 hexadecimal digits, made once; readable by its owner alone.
+
+    Raises Misconfigured where it cannot be made, or others can read it.
+    """
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not file.exists():
+            _create(file, secrets.token_hex(32))
+        if file.stat().st_mode & 0o077:
+            raise Misconfigured([f"{file} can be read by others; run `chmod 600 {file}`"])
+        secret = file.read_bytes().strip()
+    except OSError as error:
+        raise Misconfigured([f"{file} cannot be used: {error.strerror}"]) from None
+    if len(secret) < _SECRET_BYTES:
+        raise Misconfigured([f"{file} is damaged; restore it, or delete it to log everybody out"])
+    return secret
+
+
+_SECRET_BYTES = 32
+
+
+def _create(file: Path, text: str) -> None:
+    """Whole or not at all, and never over another process's: everybody must get the same key."""
+    draft = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, file)
+    finally:
+        draft.unlink()

@@ -1,0 +1,1 @@
+"""What the business knows: entities, rules, policies and refusals; pure and synchronous."""

@@ -1,0 +1,80 @@
+"""Who may do what. The only module that compares roles.
+
+Two questions, in this order: may the actor know of the thing at all (else it does not exist for
+them), and may they do this to it (else it is forbidden).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from taskcore.domain.errors import Forbidden, NotFound
+from taskcore.domain.sessions import SessionId
+from taskcore.domain.tasks import Task
+from taskcore.domain.users import Role, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Whoever a use case runs for, as the store knew them when the request arrived."""
+
+    user_id: UserId | None
+    role: Role
+    session_id: SessionId | None = None
+
+
+# The operator at the terminal: an administrator without an account, hence without own tasks.
+SYSTEM = Actor(user_id=None, role=Role.ADMIN)
+
+
+class Permission(StrEnum):
+    VIEW = "view"
+    EDIT = "edit"
+    DELETE = "delete"
+
+
+# What a role may do with anybody's task. With their own, everybody may do everything.
+_WITH_ANY_TASK = {
+    Role.USER: frozenset[Permission](),
+    Role.ADMIN: frozenset({Permission.VIEW, Permission.EDIT, Permission.DELETE}),
+}
+
+
+def may(actor: Actor, permission: Permission, task: Task) -> bool:
+    return task.owner_id == actor.user_id or permission in _WITH_ANY_TASK[actor.role]
+
+
+def authorize(actor: Actor, permission: Permission, task: Task) -> None:
+    """Raises NotFound where the actor may not see the task, Forbidden where they may only look."""
+    if not may(actor, Permission.VIEW, task):
+        raise NotFound
+    if not may(actor, permission, task):
+        raise Forbidden
+
+
+def visible_tasks(actor: Actor, owner_id: UserId | None = None) -> UserId | None:
+    """The scope of a list: one owner's tasks, or everybody's (None).
+
+    Raises Forbidden when a user names another owner.
+    """
+    if _administers(actor):
+        return owner_id
+    if owner_id is not None and owner_id != actor.user_id:
+        raise Forbidden("You may list your own tasks only")
+    return own_id(actor)
+
+
+def authorize_accounts(actor: Actor) -> None:
+    """Everything about other people's accounts. Raises Forbidden."""
+    if not _administers(actor):
+        raise Forbidden("Only administrators manage accounts")
+
+
+def own_id(actor: Actor) -> UserId:
+    """Whose account and tasks `own` means. Raises Forbidden for an actor without an account."""
+    if actor.user_id is None:
+        raise Forbidden("The system operator has no account; name a user to act as")
+    return actor.user_id
+
+
+def _administers(actor: Actor) -> bool:
+    return actor.role is Role.ADMIN

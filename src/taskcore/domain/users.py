@@ -1,0 +1,67 @@
+"""People with an account: who they are and how an account changes."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType, Self, TypedDict, Unpack
+
+from taskcore.domain.rules import FULL_NAME, Email, refuse
+
+UserId = NewType("UserId", int)
+
+
+class Role(StrEnum):
+    USER = "user"
+    ADMIN = "admin"
+
+
+class ProfileChanges(TypedDict, total=False):
+    """What people may change of themselves. A key left out stays; `None` removes the name."""
+
+    full_name: str | None
+
+
+class UserChanges(ProfileChanges, total=False):
+    """What administrators may change."""
+
+    role: Role
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """An account that has passed every rule and has no id yet."""
+
+    email: Email
+    full_name: str | None
+    role: Role
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: UserId
+    email: str
+    full_name: str | None
+    role: Role
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime
+    password_hash: str = field(repr=False)
+
+    @staticmethod
+    def new(email: str, now: datetime, *, full_name: str | None, role: Role) -> NewUser:
+        """Raises Invalid."""
+        refuse(FULL_NAME.problem(full_name or ""))
+        return NewUser(Email.parse(email), full_name, role, now)
+
+    def edited(self, now: datetime, **changes: Unpack[UserChanges]) -> Self:
+        """A changed copy, or this very object where nothing would change. Raises Invalid."""
+        refuse(FULL_NAME.problem(changes.get("full_name") or ""))
+        if all(getattr(self, name) == value for name, value in changes.items()):
+            return self
+        return replace(self, **changes, updated_at=now)
+
+    @property
+    def is_active_admin(self) -> bool:
+        return self.is_active and self.role is Role.ADMIN

@@ -1,0 +1,211 @@
+"""What the core asks of the outside. The docstrings are the contract; adapters repeat none of it.
+
+Everything here is structural: an adapter need not import this module.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from taskcore.domain.policies import Actor
+from taskcore.domain.sessions import RefreshToken, Session, SessionId
+from taskcore.domain.tasks import NewTask, Task, TaskId
+from taskcore.domain.users import NewUser, Role, User, UserId
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A bounded slice of a list, and how many there are in all at the same moment."""
+
+    items: Sequence[Item]
+    total: int
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The present in UTC, time zone included."""
+        ...
+
+
+class PasswordHasher(Protocol):
+    """Slow on purpose. Never call it while a transaction is open."""
+
+    async def hash(self, password: str) -> str:
+        """Raises Unavailable when too many wait already; nothing was hashed then."""
+        ...
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Whether the hash was made of the password.
+
+        A hash of None takes as long as a wrong password, so that time does not tell which
+        accounts exist. A hash that no one can read is a wrong password. Raises Unavailable.
+        """
+        ...
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Whether the hash is of another kind or strength than new ones are."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """What an access token says: who, in which session. Nothing about rights: those are read."""
+
+    user_id: UserId
+    session_id: SessionId
+
+
+class AccessTokens(Protocol):
+    @property
+    def lifetime(self) -> float:
+        """Seconds from issue to expiry."""
+        ...
+
+    def issue(self, claims: AccessClaims, now: datetime) -> str: ...
+
+    def read(self, token: str, now: datetime) -> AccessClaims:
+        """Raises InvalidToken or ExpiredToken."""
+        ...
+
+
+class RefreshTokens(Protocol):
+    """Opaque secrets of 256 bits. Only digests are ever stored."""
+
+    def new(self) -> str: ...
+
+    def nonce(self) -> bytes: ...
+
+    def successor(self, token: str, nonce: bytes) -> str:
+        """Always the same for the same token and nonce; neither alone leads to it."""
+        ...
+
+    def digest(self, token: str) -> bytes: ...
+
+
+class Users(Protocol):
+    async def get(self, user_id: UserId) -> User:
+        """Raises NotFound."""
+        ...
+
+    async def find_by_email(self, key: str) -> User | None:
+        """By the key of an Email."""
+        ...
+
+    async def lock(self, user_id: UserId) -> User:
+        """As `get`; nobody else changes or removes the user until the transaction ends."""
+        ...
+
+    async def lock_admins(self) -> Sequence[UserId]:
+        """The active administrators, held against every change until the transaction ends.
+
+        The order of locking is always the same, so two transactions cannot block each other.
+        """
+        ...
+
+    async def page(
+        self,
+        *,
+        skip: int,
+        limit: int,
+        email: str | None = None,
+        role: Role | None = None,
+        is_active: bool | None = None,
+    ) -> Page[User]:
+        """Newest first. `email` is the key of an Email, compared whole."""
+        ...
+
+    async def add(self, user: NewUser, password_hash: str) -> User:
+        """Raises EmailTaken."""
+        ...
+
+    async def save(self, user: User) -> User:
+        """Store what `edited` changed. Raises NotFound."""
+        ...
+
+    async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
+        """Only if the old one still stands; False when it does not."""
+        ...
+
+    async def remove(self, user_id: UserId) -> None:
+        """With everything that is theirs: tasks and sessions. Raises NotFound."""
+        ...
+
+
+class Tasks(Protocol):
+    async def get(self, task_id: TaskId) -> Task:
+        """Raises NotFound."""
+        ...
+
+    async def page(self, *, owner_id: UserId | None, skip: int, limit: int) -> Page[Task]:
+        """Newest first; of one owner, or of everybody (None)."""
+        ...
+
+    async def add(self, task: NewTask) -> Task:
+        """Raises NotFound when the owner is gone."""
+        ...
+
+    async def save(self, task: Task) -> Task:
+        """Store an edited task. Raises StaleWrite unless its previous version is the stored one."""
+        ...
+
+    async def remove(self, task: Task) -> None:
+        """Raises StaleWrite unless this very version is the stored one."""
+        ...
+
+
+class Sessions(Protocol):
+    async def find_actor(self, session_id: SessionId, now: datetime) -> Actor | None:
+        """Who acts in this session: None when it has ended, or its user is gone or inactive."""
+        ...
+
+    async def open(self, session: Session, token: RefreshToken) -> None:
+        """A new session and its first refresh token. Raises NotFound when the user is gone.
+
+        What has expired of the same user's sessions goes in the same step.
+        """
+        ...
+
+    async def lock_by_token(self, digest: bytes) -> tuple[Session, RefreshToken] | None:
+        """The session that this refresh token belongs to, held until the transaction ends.
+
+        Everybody who presents a token of the session queues here; the token's own state is
+        read after the wait.
+        """
+        ...
+
+    async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> None:
+        """Store the session, mark `used`, supersede the tokens before it, add its successor."""
+        ...
+
+    async def end(self, session_id: SessionId) -> None:
+        """Its tokens stop working at once. Nothing happens when it has ended already."""
+        ...
+
+
+class Repositories(Protocol):
+    @property
+    def users(self) -> Users: ...
+    @property
+    def tasks(self) -> Tasks: ...
+    @property
+    def sessions(self) -> Sessions: ...
+
+
+class Store(Protocol):
+    """Where everything is kept. Every call raises Unavailable when it does not answer in time."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Repositories]:
+        """All of it or nothing: leaving normally commits, leaving by an exception undoes."""
+        ...
+
+    def autocommit(self) -> AbstractAsyncContextManager[Repositories]:
+        """Each call is a transaction of its own, and one round trip. `lock` has no use here."""
+        ...
+
+    async def check(self) -> None:
+        """Raises Unavailable when there is no answer, NotMigrated when the schema is older."""
+        ...

@@ -1,0 +1,277 @@
+"""Settings: read once, from the environment and `.env`, with all problems reported together."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from taskcore.domain.errors import Misconfigured
+
+MIN_KEY_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as its hash
+_MIN_KEY_CHARACTERS = 8  # different ones; 64 hexadecimal digits of a random key have about 16
+# Keys that documents and templates print. Whoever reads them could forge every token.
+_PLACEHOLDER = re.compile(
+    r"your-|change.?(this|me|it)|change.*production|^secret|example|placeholder"
+)
+
+
+class Secret:
+    """A text that shows itself only when asked to."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True)
+class Settings:
+    database_url: Secret | None
+    """None: a PostgreSQL of our own runs in `data_dir`."""
+    secret_key: Secret | None
+    """None, with the embedded database only: a random key is generated into `data_dir`."""
+    data_dir: Path
+    algorithm: str = "HS256"
+    access_token_lifetime: timedelta = timedelta(minutes=30)
+    refresh_token_lifetime: timedelta = timedelta(days=7)
+    app_name: str = "Task Management API"
+    app_version: str = "1.0.0"
+    debug: bool = False
+    cors_origins: tuple[str, ...] = ("http://localhost:3000",)
+    server_host: str = "127.0.0.1"
+    server_port: int = 8000
+    workers: int = 1
+    rate_limits: bool = True
+    log_level: str = "INFO"
+    log_format: str | None = None
+    """None: `console` on a terminal, else `json`."""
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> Self:
+        """From the process's environment and the `.env` of the working directory.
+
+        The real environment wins. Raises Misconfigured.
+        """
+        return cls.from_env(environment(folder))
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Raises Misconfigured, with every bad variable by name and never a value."""
+        read = _Reader(env)
+        settings = cls(
+            database_url=read.database_url(),
+            secret_key=read.secret_key(),
+            data_dir=Path(read.text("DATA_DIR", "") or default_data_dir(env)).absolute(),
+            algorithm=read.choice("ALGORITHM", "HS256", ["HS256", "HS384", "HS512"]),
+            access_token_lifetime=timedelta(
+                minutes=read.integer("ACCESS_TOKEN_EXPIRE_MINUTES", 30, 1, 24 * 60)
+            ),
+            refresh_token_lifetime=timedelta(
+                days=read.integer("REFRESH_TOKEN_EXPIRE_DAYS", 7, 1, 30)
+            ),
+            app_name=read.text("APP_NAME", cls.app_name),
+            app_version=read.text("APP_VERSION", cls.app_version),
+            debug=(debug := read.flag("DEBUG", default=False)),
+            cors_origins=read.origins("CORS_ORIGINS", cls.cors_origins),
+            server_host=read.text("SERVER_HOST", cls.server_host),
+            server_port=read.integer("SERVER_PORT", 8000, 1, 65535),
+            workers=read.integer("WORKERS", 1, 1, 64),
+            rate_limits=read.flag("RATE_LIMITS", default=True),
+            log_level=read.choice(
+                "LOG_LEVEL",
+                "DEBUG" if debug else "INFO",
+                ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+            ),
+            log_format=read.choice("LOG_FORMAT", "", ["console", "json"]) or None,
+        )
+        if settings.database_url and not settings.secret_key:
+            read.problem(
+                "SECRET_KEY",
+                "is required with DATABASE_URL; make one with"
+                " `python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`",
+            )
+        if read.problems:
+            raise Misconfigured(list(read.problems.values()))
+        return settings
+
+    def shown(self) -> dict[str, object]:
+        """Every variable and its value, for people; secrets only as set or not."""
+        return {
+            "DATABASE_URL": _masked(self.database_url, "embedded PostgreSQL in DATA_DIR"),
+            "SECRET_KEY": _masked(self.secret_key, "generated into DATA_DIR"),
+            "DATA_DIR": str(self.data_dir),
+            "ALGORITHM": self.algorithm,
+            "ACCESS_TOKEN_EXPIRE_MINUTES": int(self.access_token_lifetime.total_seconds()) // 60,
+            "REFRESH_TOKEN_EXPIRE_DAYS": self.refresh_token_lifetime.days,
+            "APP_NAME": self.app_name,
+            "APP_VERSION": self.app_version,
+            "DEBUG": self.debug,
+            "CORS_ORIGINS": list(self.cors_origins),
+            "SERVER_HOST": self.server_host,
+            "SERVER_PORT": self.server_port,
+            "WORKERS": self.workers,
+            "RATE_LIMITS": "on" if self.rate_limits else "off",
+            "LOG_LEVEL": self.log_level,
+            "LOG_FORMAT": self.log_format or "console on a terminal, else json",
+        }
+
+
+def environment(folder: Path | None = None) -> dict[str, str]:
+    """The process's environment over the `.env` of `folder` (the working directory)."""
+    file = (folder or Path.cwd()) / ".env"
+    try:
+        text = file.read_text()
+    except FileNotFoundError:
+        text = ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured([f".env cannot be read: {type(error).__name__}"]) from None
+    return _parsed(text) | os.environ
+
+
+def default_data_dir(env: Mapping[str, str]) -> Path:
+    """The platform's folder for a user's data."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "taskcore"
+    return Path(env.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "taskcore"
+
+
+_LINE = re.compile(
+    r"""\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?:"([^"]*)"|'([^']*)'|(.*?))\s*(?:(?<=\s)\#.*)?"""
+)
+
+
+def _parsed(text: str) -> dict[str, str]:
+    """NAME=value lines; quotes around a value go, so does a comment after a space."""
+    values: dict[str, str] = {}
+    for line in text.splitlines():
+        if not line.lstrip().startswith("#") and (match := _LINE.fullmatch(line)):
+            name, *spellings = match.groups()
+            values[name] = next((value for value in spellings if value is not None), "")
+    return values
+
+
+def _masked(secret: Secret | None, default: str) -> str:
+    return f"({default})" if secret is None else "(set, not shown)"
+
+
+class _Reader:
+    """Reads variables one by one and remembers what is wrong with them."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self.problems: dict[str, str] = {}
+
+    def problem(self, name: str, sentence: str) -> None:
+        self.problems.setdefault(name, f"{name} {sentence}")
+
+    def text(self, name: str, default: str) -> str:
+        # An empty variable counts as not set: that is what `NAME=` in a compose file means.
+        return self._env.get(name, "").strip() or default
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        text = self.text(name, str(default))
+        if re.fullmatch(r"[0-9]{1,9}", text) and low <= int(text) <= high:
+            return int(text)
+        self.problem(name, f"must be a whole number from {low} to {high}")
+        return default
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        text = self.text(name, str(default)).lower()
+        if text in {"true", "1", "yes", "on"}:
+            return True
+        if text not in {"false", "0", "no", "off"}:
+            self.problem(name, "must be on or off")
+        return False
+
+    def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
+        text = self.text(name, default)
+        for choice in choices:
+            if text.lower() == choice.lower():
+                return choice
+        if text:
+            self.problem(name, f"must be one of {', '.join(choices)}")
+        return default
+
+    def secret(self, name: str) -> Secret | None:
+        """The variable, or the content of the file that NAME_FILE names."""
+        value, file = self._env.get(name, ""), self.text(f"{name}_FILE", "")
+        if value and file:
+            self.problem(name, f"and {name}_FILE are both set; keep one")
+        elif file:
+            try:
+                value = Path(file).read_text().removesuffix("\n")
+            except (OSError, UnicodeDecodeError) as error:
+                self.problem(f"{name}_FILE", f"cannot be read: {type(error).__name__}")
+            else:
+                if not value:
+                    self.problem(f"{name}_FILE", "names an empty file")
+        return Secret(value) if value else None
+
+    def database_url(self) -> Secret | None:
+        secret = self.secret("DATABASE_URL")
+        if secret is None:
+            return None
+        # SQLAlchemy's spelling with a driver is common in the .env files that people bring.
+        url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", secret.reveal().strip())
+        if not url.startswith("postgresql://"):
+            self.problem("DATABASE_URL", "must start with postgresql://")
+        return Secret(url)
+
+    def secret_key(self) -> Secret | None:
+        secret = self.secret("SECRET_KEY")
+        if secret is None:
+            return None
+        key = secret.reveal()
+        if len(key.encode(errors="replace")) < MIN_KEY_BYTES:
+            self.problem("SECRET_KEY", f"must have at least {MIN_KEY_BYTES} bytes")
+        if _PLACEHOLDER.search(key.lower()):
+            self.problem("SECRET_KEY", "is a placeholder from a document; make a random one")
+        if len(set(key)) < _MIN_KEY_CHARACTERS:
+            self.problem("SECRET_KEY", "is too regular; make a random one")
+        return secret
+
+    def origins(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        text = self.text(name, json.dumps(default))
+        try:
+            given = json.loads(text) if text.startswith("[") else text.split(",")
+            origins = tuple(str(origin).strip() for origin in given if str(origin).strip())
+        except ValueError:
+            origins = ("",)
+        if not all(map(_is_origin, origins)):
+            self.problem(
+                name,
+                'must list origins such as ["https://app.example.org"]: scheme, host and port,'
+                " no path, no wildcard",
+            )
+        return origins
+
+
+def _is_origin(origin: str) -> bool:
+    try:
+        url = urlsplit(origin)
+        port_fits = url.port is None or url.port > 0
+    except ValueError:
+        return False
+    return port_fits and bool(
+        re.fullmatch(
+            r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", origin
+        )
+    )

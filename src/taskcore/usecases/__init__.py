@@ -1,0 +1,1 @@
+"""What people do, one method each, in their words. Here transactions begin and end."""

@@ -1,0 +1,105 @@
+"""Keeping tasks."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar, Unpack
+
+from taskcore.domain.errors import InvalidToken, NotFound, StaleWrite
+from taskcore.domain.policies import Actor, Permission, authorize, own_id, visible_tasks
+from taskcore.domain.rules import check_slice
+from taskcore.domain.tasks import Task, TaskChanges, TaskId
+from taskcore.domain.users import UserId
+from taskcore.ports import Clock, Page, Store
+from taskcore.ports import Tasks as TaskRepository
+
+Result = TypeVar("Result")
+
+# An edit that names no version is repeated when another one came between its read and its write.
+# So many in a row means that the task is being fought over: then the caller may as well know.
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    store: Store
+    clock: Clock
+
+    async def create(self, actor: Actor, *, title: str, description: str = "") -> Task:
+        """Raises Invalid."""
+        draft = Task.new(own_id(actor), self.clock.now(), title=title, description=description)
+        async with self.store.autocommit() as db:
+            try:
+                return await db.tasks.add(draft)
+            except NotFound:  # the account went away after the actor was read
+                raise InvalidToken from None
+
+    async def get(self, actor: Actor, task_id: TaskId) -> Task:
+        """Raises NotFound, also for a task that the actor may not see."""
+        async with self.store.autocommit() as db:
+            task = await db.tasks.get(task_id)
+        authorize(actor, Permission.VIEW, task)
+        return task
+
+    async def page(
+        self, actor: Actor, *, owner_id: UserId | None = None, skip: int = 0, limit: int = 100
+    ) -> Page[Task]:
+        """Newest first. Raises Invalid, and Forbidden for another owner's tasks."""
+        check_slice(skip, limit)
+        scope = visible_tasks(actor, owner_id)
+        async with self.store.autocommit() as db:
+            return await db.tasks.page(owner_id=scope, skip=skip, limit=limit)
+
+    async def edit(
+        self,
+        actor: Actor,
+        task_id: TaskId,
+        *,
+        expected_version: int | None = None,
+        **changes: Unpack[TaskChanges],
+    ) -> Task:
+        """What `changes` does not name stays as it is.
+
+        Raises NotFound, Forbidden, Invalid, and StaleWrite when the task is not of the expected
+        version.
+        """
+
+        async def save(tasks: TaskRepository, task: Task) -> Task:
+            edited = task.edited(self.clock.now(), **changes)
+            return task if edited is task else await tasks.save(edited)
+
+        return await self._on_current(actor, Permission.EDIT, task_id, expected_version, save)
+
+    async def delete(
+        self, actor: Actor, task_id: TaskId, *, expected_version: int | None = None
+    ) -> None:
+        """Raises NotFound, Forbidden, and StaleWrite as `edit` does."""
+
+        async def remove(tasks: TaskRepository, task: Task) -> None:
+            await tasks.remove(task)
+
+        await self._on_current(actor, Permission.DELETE, task_id, expected_version, remove)
+
+    async def _on_current(
+        self,
+        actor: Actor,
+        permission: Permission,
+        task_id: TaskId,
+        expected_version: int | None,
+        write: Callable[[TaskRepository, Task], Awaitable[Result]],
+    ) -> Result:
+        """Read, decide, then write only if what was read still stands.
+
+        The version makes two statements as safe as a locked transaction, in half the round trips.
+        """
+        async with self.store.autocommit() as db:
+            for attempt in range(1, _ATTEMPTS + 1):
+                task = await db.tasks.get(task_id)
+                authorize(actor, permission, task)
+                if expected_version not in {None, task.version}:
+                    raise StaleWrite
+                try:
+                    return await write(db.tasks, task)
+                except StaleWrite:
+                    if expected_version is not None or attempt == _ATTEMPTS:
+                        raise
+        raise AssertionError("the last attempt returns or raises")

@@ -1,0 +1,101 @@
+"""The one place that names production adapters: settings in, a Core out."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from taskcore.adapters.argon2 import Argon2Hasher
+from taskcore.adapters.jwt import JwtTokens
+from taskcore.adapters.postgres import Connections, PostgresStore, current_revision, upgrade
+from taskcore.adapters.system import (
+    OpaqueRefreshTokens,
+    SystemClock,
+    derived_key,
+    generated_secret,
+)
+from taskcore.core import Core
+from taskcore.domain.errors import Misconfigured, NotMigrated, Unavailable
+from taskcore.settings import Settings
+
+
+@asynccontextmanager
+async def open_core(settings: Settings) -> AsyncIterator[Core]:
+    """A Core on PostgreSQL, for as long as the block lasts.
+
+    The embedded database is started and migrated. One that DATABASE_URL names is not touched:
+    raises Misconfigured when it is not migrated. When it does not answer, the core opens all the
+    same, its calls raise Unavailable, and it serves as soon as the database does.
+    """
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(_database(settings))
+        store = PostgresStore(await stack.enter_async_context(Connections(url)))
+        with suppress(Unavailable):
+            await _ensure_migrated(settings, url, store)
+        secret = _secret(settings)
+        hasher = await stack.enter_async_context(
+            Argon2Hasher(threads=max(1, (os.cpu_count() or 1) // settings.workers))
+        )
+        yield Core.bind(
+            store=store,
+            hasher=hasher,
+            access_tokens=JwtTokens(
+                derived_key(secret, "access token"),
+                settings.algorithm,
+                settings.access_token_lifetime.total_seconds(),
+            ),
+            refresh_tokens=OpaqueRefreshTokens(derived_key(secret, "refresh token")),
+            clock=SystemClock(),
+            idle=settings.refresh_token_lifetime,
+        )
+
+
+@asynccontextmanager
+async def prepared_database(settings: Settings) -> AsyncIterator[None]:
+    """For the process that starts workers: the database is up and migrated during the block.
+
+    Raises Misconfigured, and Unavailable when the database does not answer.
+    """
+    async with _database(settings) as url:
+        async with Connections(url) as connections:
+            await _ensure_migrated(settings, url, PostgresStore(connections))
+        yield
+
+
+async def upgrade_database(settings: Settings, revision: str = "head") -> None:
+    """Raises Unavailable."""
+    async with _database(settings) as url:
+        await asyncio.to_thread(upgrade, url, revision)
+
+
+async def database_revision(settings: Settings) -> str | None:
+    """None where it was never migrated. Raises Unavailable."""
+    async with _database(settings) as url:
+        return await asyncio.to_thread(current_revision, url)
+
+
+async def _ensure_migrated(settings: Settings, url: str, store: PostgresStore) -> None:
+    try:
+        await store.check()
+    except NotMigrated as problem:
+        if settings.database_url:  # somebody else's to change, at a moment of their choice
+            raise Misconfigured([problem.detail]) from None
+        await asyncio.to_thread(upgrade, url)
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[str]:
+    if settings.database_url:
+        yield settings.database_url.reveal()
+        return
+    # Imported here: who brings a database of their own need not install one.
+    from taskcore.adapters.embedded import EmbeddedPostgres  # noqa: PLC0415
+
+    async with EmbeddedPostgres(settings.data_dir) as server:
+        yield server.conninfo
+
+
+def _secret(settings: Settings) -> bytes:
+    if settings.secret_key:
+        return settings.secret_key.reveal().encode()
+    return generated_secret(settings.data_dir / "secret.key")
