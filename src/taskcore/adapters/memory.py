@@ -162,9 +162,15 @@ class MemoryUsers:
 
     async def save(self, user: User) -> User:
         async with self._turn() as tables:
-            _existing(tables.users.get(user.id))
-            tables.users[user.id] = user
-            return user
+            saved = replace(
+                _existing(tables.users.get(user.id)),
+                full_name=user.full_name,
+                role=user.role,
+                is_active=user.is_active,
+                updated_at=user.updated_at,
+            )
+            tables.users[user.id] = saved
+            return saved
 
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
         async with self._turn() as tables:

@@ -29,7 +29,7 @@ class TextRule:
 
     def problem(self, text: str) -> Problem | None:
         if len(text) < self.min:
-            return Problem(self.field, f"needs at least {self.min} characters", "too_short")
+            return Problem(self.field, f"needs at least {_characters(self.min)}", "too_short")
         if len(text) > self.max:
             return Problem(self.field, f"takes at most {self.max} characters", "too_long")
         if _CONTROL.search(text):
@@ -37,6 +37,10 @@ class TextRule:
         if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
             return Problem(self.field, "must be text that UTF-8 can hold", "not_unicode")
         return None
+
+
+def _characters(count: int) -> str:
+    return "1 character" if count == 1 else f"{count} characters"
 
 
 TITLE = TextRule("title", 1, 255)

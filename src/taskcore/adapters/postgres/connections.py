@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8BinaryDumper
@@ -18,6 +19,7 @@ from psycopg_pool import AsyncConnectionPool
 from taskcore.adapters.postgres.errors import breaks_connection, translated
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.errors import Unavailable
+from taskcore.domain.rules import MAX_ID
 
 # All in seconds. The server's own timeouts leave the connection usable, so they come first; the
 # deadline is for a server that does not even time out: frozen, or behind a cut cable.
@@ -28,6 +30,7 @@ DEADLINE = 3.0
 CONNECT_TIMEOUT = 2  # libpq rounds 1 up to 2
 RECONNECT = 1.0
 SIZE = 10
+_BEYOND_INT8 = MAX_ID + 1
 
 _SERVER_OPTIONS = " ".join(
     f"-c {name}={value}"
@@ -56,6 +59,13 @@ def conninfo(url: str) -> str:
     return make_conninfo(**ours | conninfo_to_dict(url))
 
 
+class _Int8Dumper(Int8BinaryDumper):
+    """A number that int8 cannot hold goes as its lowest one, which no id is: nothing is found."""
+
+    def dump(self, obj: int) -> Buffer | None:
+        return super().dump(obj if -_BEYOND_INT8 <= obj < _BEYOND_INT8 else -_BEYOND_INT8)
+
+
 class Link:
     """One borrowed connection: runs statements, one round trip each."""
 
@@ -80,7 +90,13 @@ class Link:
         self, statement: Statement, values: dict[str, object]
     ) -> AsyncRawCursor[Any]:
         cursor = AsyncRawCursor(self.connection)
-        return await cursor.execute(statement.sql, statement.arguments(values), binary=True)
+        try:
+            return await cursor.execute(statement.sql, statement.arguments(values), binary=True)
+        except Exception as error:
+            # Here, not only where the connection is given back: a use case may have an answer.
+            if (meaning := await _meaning(self.connection, error)) is error:
+                raise
+            raise meaning from error
 
 
 class Connections:
@@ -122,10 +138,8 @@ class Connections:
         watchdog = asyncio.get_running_loop().call_later(self._deadline, _cut, connection)
         try:
             yield Link(connection)
-        except Exception as error:
-            if breaks_connection(error):
-                await connection.close()
-            if (meaning := translated(error)) is error:
+        except Exception as error:  # of BEGIN or COMMIT, or one that has its meaning already
+            if (meaning := await _meaning(connection, error)) is error:
                 raise
             raise meaning from error
         finally:
@@ -156,6 +170,13 @@ class Connections:
             await self._pool.putconn(connection)
 
 
+async def _meaning(connection: AsyncConnection[Any], error: Exception) -> Exception:
+    """What the error is to the core; a connection that is of no more use is closed."""
+    if breaks_connection(error):
+        await connection.close()
+    return translated(error)
+
+
 def _hung_up(connection: AsyncConnection[Any]) -> bool:
     """Whether an idle connection has something to read: then it is the server's farewell.
 
@@ -176,5 +197,5 @@ def _adapters() -> AdaptersMap:
     adapters = AdaptersMap(psycopg.adapters)
     # psycopg picks the smallest type that holds a number, which would prepare each statement anew
     # for small, middling and large ones.
-    adapters.register_dumper(int, Int8BinaryDumper)
+    adapters.register_dumper(int, _Int8Dumper)
     return adapters

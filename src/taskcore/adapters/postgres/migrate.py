@@ -13,7 +13,6 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-import taskcore
 from taskcore.adapters.postgres.connections import conninfo
 from taskcore.adapters.postgres.errors import translated
 
@@ -74,6 +73,6 @@ def _config(connection: Connection) -> Config:
 
 def scripts() -> Path:
     """Inside the package once installed, at the top of a checkout otherwise."""
-    package = Path(taskcore.__file__).parent
+    package = Path(__file__).parents[2]
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parents[1] / "migrations"

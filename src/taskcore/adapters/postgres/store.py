@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from psycopg.pq import TransactionStatus
 from sqlalchemy import column, select, table
 
 from taskcore.adapters.postgres.connections import Connections, Link
@@ -35,6 +36,9 @@ class PostgresStore:
     async def transaction(self) -> AsyncIterator[PostgresRepositories]:
         async with self._connections.borrow() as link, link.connection.transaction():
             yield PostgresRepositories(link)
+            if link.connection.info.transaction_status is TransactionStatus.INERROR:
+                # COMMIT would be answered with a silent rollback.
+                raise RuntimeError("a transaction goes on after a refusal, which has undone it")
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[PostgresRepositories]:

@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Boolean, Text, bindparam, delete, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import users
@@ -28,7 +39,7 @@ _COLUMNS = (
 
 def _wanted(column: Any, name: str, kind: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's expressions
     """A filter that is off when its argument is NULL."""
-    given = bindparam(name, type_=kind)
+    given = cast(bindparam(name), kind)  # PostgreSQL cannot guess the type of a NULL
     return or_(given.is_(None), column == given)
 
 

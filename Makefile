@@ -1,0 +1,76 @@
+# The commands of this project. `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+export DATA_DIR ?= $(CURDIR)/.data
+
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.runtime ## serve on http://127.0.0.1:8000 (data stays in .data)
+	@echo "Documentation: http://$${SERVER_HOST:-127.0.0.1}:$${SERVER_PORT:-8000}/api/v1/docs   (ctrl-C stops)"
+	@exec $(BIN)/taskcli serve
+
+test: $(VENV)/.dev ## run the tests (PostgreSQL comes along; nothing must run beforehand)
+	$(BIN)/pytest
+
+check: format-check lint types architecture test ## everything that a commit must pass
+
+format: $(VENV)/.dev ## put the code into shape
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+format-check: $(VENV)/.dev
+	$(BIN)/ruff format --check
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	@if grep -nE 'https?://' requirements*.txt; then echo "lock files must name no host"; exit 1; fi
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+architecture: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+fuzz: $(VENV)/.dev ## schemathesis, all checks, three seeds, against a server of its own
+	$(BIN)/python -m tests.fuzz.run
+
+test-browser: $(VENV)/.dev ## the documentation pages in a headless Chromium
+	$(PIP) install --require-hashes --no-deps -r requirements-browser.txt
+	$(BIN)/python tests/browser/run.py
+
+build: $(VENV)/.dev ## wheel and sdist into dist/
+	$(BIN)/python -m build --no-isolation
+
+lock: $(VENV)/.dev ## compile the lock files anew
+	$(COMPILE) pyproject.toml --extra all --group dev -o requirements-dev.txt
+	$(COMPILE) pyproject.toml --extra all --group build -c requirements-dev.txt -o requirements.txt
+	$(COMPILE) tests/browser/requirements.in -o requirements-browser.txt
+
+clean: ## remove what was made, but not the data
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.11 ..."; exit 1; }
+	@echo "Preparing $(VENV), once ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.txt pyproject.toml | $(VENV)/bin/python
+	@$(PIP) install --require-hashes --no-deps -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt pyproject.toml | $(VENV)/bin/python
+	@$(PIP) install --require-hashes --no-deps -r requirements-dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.runtime
+
+.PHONY: help run test check format format-check lint types architecture fuzz test-browser build lock clean

@@ -1,0 +1,102 @@
+"""The application: routes, problem details and the edge around them."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+from dishka.integrations.litestar import setup_dishka
+from litestar import Litestar, Router
+
+from taskapi import logs
+from taskapi.accounts import own_account, users
+from taskapi.docs import docs_handlers
+from taskapi.edge import Edge
+from taskapi.health import livez, readyz
+from taskapi.openapi import document, document_handler
+from taskapi.problems import HANDLERS
+from taskapi.providers import CoreOpener, container, well_formed
+from taskapi.sessions import own_sessions
+from taskapi.tasks import tasks
+from taskapi.wire import is_whole, parsed_whole
+from taskcore import Core, Settings, open_core
+
+PREFIX = "/api/v1"
+MAX_BODY_BYTES = 65536  # the largest body with a meaning is a task of 5000 characters, escaped
+# Per process. A worker answers some thousand requests a second: this is a fraction of a second.
+IN_FLIGHT = 256
+
+
+def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
+    """An ASGI application over whatever core the opener opens, for as long as it runs."""
+    di = container(opener)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        try:
+            await di.get(Core)
+            yield
+        finally:
+            await di.close()
+
+    auth = Router("/auth", route_handlers=[*own_account, *own_sessions], tags=["Authentication"])
+    v1 = Router(
+        PREFIX,
+        route_handlers=[
+            auth,
+            tasks,
+            users,
+            document_handler,
+            *docs_handlers(settings.app_name),
+        ],
+        guards=[well_formed],
+    )
+    app = Litestar(
+        route_handlers=[v1, livez, readyz],
+        exception_handlers=HANDLERS,
+        lifespan=[lifespan],
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=None,
+        type_decoders=[(is_whole, parsed_whole)],
+        logging_config=None,
+    )
+    app.state.document = document(app, settings)
+    setup_dishka(di, app)
+    app.asgi_handler = Edge(app.asgi_handler, origins=settings.cors_origins, in_flight=IN_FLIGHT)
+    return app
+
+
+def production() -> Litestar:
+    """For the ASGI server: settings from the environment, logs to stderr."""
+    settings = Settings.load()
+    logs.configure(settings.log_level, settings.log_format)
+
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[Core]:
+        parent = asyncio.create_task(_follow_parent())
+        async with open_core(settings) as core:
+            yield core
+        parent.cancel()
+
+    return create_app(opener, settings)
+
+
+def served_document(settings: Settings) -> bytes:
+    """The OpenAPI document, without serving."""
+
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[Core]:
+        raise NotImplementedError("a document needs no core")
+        yield
+
+    return cast(bytes, create_app(opener, settings).state.document)
+
+
+async def _follow_parent() -> None:
+    """A worker whose server was killed would go on as an orphan, beside the next server."""
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110 - nothing announces that a parent has died
+        await asyncio.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,151 @@
+"""The documentation pages: Swagger UI and ReDoc, from this package alone and with no internet."""
+
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from html import escape
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.exceptions import NotFoundException
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.status_codes import HTTP_304_NOT_MODIFIED, HTTP_308_PERMANENT_REDIRECT
+
+from taskapi.docs.files import accepts_gzip, assets, by_url_name, matches
+
+__all__ = ["CONTENT_SECURITY_POLICY", "docs_handlers"]
+
+# Swagger UI and ReDoc write style attributes and style elements, hence 'unsafe-inline' for styles
+# alone; both draw icons from data: URLs, and ReDoc searches in a worker made from a blob.
+_MAY_LOAD = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self' 'unsafe-inline'",
+    "img-src": "'self' data:",
+    "connect-src": "'self'",
+    "worker-src": "'self' blob:",
+    "font-src": "'self' data:",
+    "frame-ancestors": "'none'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+}
+CONTENT_SECURITY_POLICY = "; ".join(f"{what} {where}" for what, where in _MAY_LOAD.items())
+
+# Every address is relative to the page, so that the pages work behind any prefix. The empty icon
+# keeps browsers from asking for /favicon.ico.
+_HTML = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>body {{ margin: 0 }}</style>
+{styles}</head>
+<body>
+<noscript>JavaScript draws this page from <a href="openapi.json">a document</a>.</noscript>
+<div id="docs"></div>
+{scripts}</body>
+</html>
+"""
+
+_Request = Request[Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    body: bytes
+    etag: str
+
+
+def docs_handlers(title: str) -> list[HTTPRouteHandler]:
+    """GET `/docs`, `/redoc` and `/docs/assets/{name}`, for a router that has `/openapi.json` too.
+
+    The pages carry their own Content-Security-Policy. An unknown asset is a NotFoundException.
+    """
+
+    # Written at the first request and not here: building an app should not read 0.8 MB of assets.
+    @cache
+    def swagger_ui() -> _Page:
+        return _page(
+            f"{title} - Swagger UI",
+            styles=("swagger-ui.css",),
+            scripts=("swagger-ui-bundle.js", "swagger-init.js"),
+        )
+
+    @cache
+    def redoc() -> _Page:
+        return _page(f"{title} - ReDoc", scripts=("redoc.standalone.js", "redoc-init.js"))
+
+    @get("/docs", include_in_schema=False)
+    async def show_swagger_ui(request: _Request) -> Response[bytes]:
+        return _to_canonical(request, "docs") or _show(request, swagger_ui())
+
+    @get("/redoc", include_in_schema=False)
+    async def show_redoc(request: _Request) -> Response[bytes]:
+        return _to_canonical(request, "redoc") or _show(request, redoc())
+
+    return [show_swagger_ui, show_redoc, send_asset]
+
+
+@get("/docs/assets/{name:str}", include_in_schema=False)
+async def send_asset(request: _Request, name: FromPath[str]) -> Response[bytes]:
+    asset = by_url_name().get(name)
+    if asset is None:
+        raise NotFoundException
+    packed = accepts_gzip(request.headers.get("accept-encoding", ""))
+    # The two forms differ byte by byte, so they are two representations with a tag each.
+    etag = f'"{asset.digest}-gzip"' if packed else f'"{asset.digest}"'
+    headers = {
+        "cache-control": "public, max-age=31536000, immutable",
+        "etag": etag,
+        "vary": "Accept-Encoding",
+    }
+    if matches(request.headers.get("if-none-match", ""), etag):
+        return Response(b"", status_code=HTTP_304_NOT_MODIFIED, headers=headers)
+    if packed:
+        headers["content-encoding"] = "gzip"
+    return Response(
+        asset.packed if packed else asset.plain, media_type=asset.media_type, headers=headers
+    )
+
+
+def _page(title: str, *, scripts: tuple[str, ...], styles: tuple[str, ...] = ()) -> _Page:
+    url = {name: f"docs/assets/{asset.url_name}" for name, asset in assets().items()}
+    *libraries, start = scripts
+    body = _HTML.format(
+        title=escape(title),
+        styles="".join(f'<link rel="stylesheet" href="{url[name]}">\n' for name in styles),
+        scripts="".join(f'<script src="{url[name]}"></script>\n' for name in libraries)
+        + f'<script src="{url[start]}" data-spec="openapi.json"></script>\n',
+    ).encode()
+    return _Page(body, f'"{sha256(body).hexdigest()[:16]}"')
+
+
+def _show(request: _Request, page: _Page) -> Response[bytes]:
+    headers = {
+        # Asking again costs a 304; keeping a page would keep the names of yesterday's assets.
+        "cache-control": "no-cache",
+        "content-security-policy": CONTENT_SECURITY_POLICY,
+        "etag": page.etag,
+    }
+    if matches(request.headers.get("if-none-match", ""), page.etag):
+        return Response(b"", status_code=HTTP_304_NOT_MODIFIED, headers=headers)
+    return Response(page.body, media_type="text/html", headers=headers)
+
+
+def _to_canonical(request: _Request, name: str) -> Response[bytes] | None:
+    """Litestar answers `/docs/` like `/docs`, but there every relative address would be wrong.
+
+    It has already cut the slash off `path`; `raw_path` is optional in ASGI, and without it the
+    page is shown as it is.
+    """
+    raw: bytes = request.scope.get("raw_path") or b""
+    path = raw.partition(b"?")[0]
+    slashes = len(path) - len(path.rstrip(b"/"))
+    if slashes == 0:
+        return None
+    location = "../" * slashes + name
+    return Response(b"", status_code=HTTP_308_PERMANENT_REDIRECT, headers={"location": location})

@@ -1,0 +1,84 @@
+"""The scripts and styles of the documentation pages, packed and named by their content."""
+
+import gzip
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+
+FOLDER = Path(__file__).parent / "assets"
+
+# What the pages ask for, and nothing else: licences and provenance are for readers of the source.
+_SERVED = (
+    "swagger-ui-bundle.js",
+    "swagger-ui.css",
+    "swagger-init.js",
+    "redoc.standalone.js",
+    "redoc-init.js",
+)
+_MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
+
+
+@dataclass(frozen=True)
+class Asset:
+    # The name carries a digest of the content, so that a browser may keep the file for ever.
+    url_name: str
+    digest: str
+    media_type: str
+    packed: bytes
+
+    @cached_property
+    def plain(self) -> bytes:
+        """Unpacked only if somebody asks: browsers take gzip, and this would be 3 MB a worker."""
+        return gzip.decompress(self.packed)
+
+
+@cache
+def assets() -> Mapping[str, Asset]:
+    """Every asset by its file name. Read at the first call (0.8 MB, a few ms), then kept."""
+    return MappingProxyType({name: _load(name) for name in _SERVED})
+
+
+@cache
+def by_url_name() -> Mapping[str, Asset]:
+    return MappingProxyType({asset.url_name: asset for asset in assets().values()})
+
+
+def _load(name: str) -> Asset:
+    packed_file = FOLDER / f"{name}.gz"
+    packed = (
+        packed_file.read_bytes()
+        if packed_file.exists()
+        else gzip.compress((FOLDER / name).read_bytes(), mtime=0)
+    )
+    digest = sha256(packed).hexdigest()[:16]
+    path = Path(name)
+    return Asset(
+        url_name=f"{path.stem}.{digest}{path.suffix}",
+        digest=digest,
+        media_type=_MEDIA_TYPES[path.suffix],
+        packed=packed,
+    )
+
+
+_CODING = re.compile(r"([^\s;]+)\s*(?:;\s*q=([01](?:\.\d{0,3})?))?", re.IGNORECASE)
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """RFC 9110, 12.5.3: a coding with weight 0 is refused, and `*` stands for those not named."""
+    weights = {
+        coding.lower(): float(weight or 1)
+        for item in accept_encoding.split(",")
+        if (match := _CODING.fullmatch(item.strip()))
+        for coding, weight in [match.groups()]
+    }
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
+
+
+def matches(if_none_match: str, etag: str) -> bool:
+    """RFC 9110, 13.1.2: `*` or any of the listed tags, compared weakly."""
+    tags = (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
+    return any(tag in ("*", etag) for tag in tags)

@@ -1,0 +1,170 @@
+"""The outermost layer: what holds for every answer, also where no route matches."""
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from uuid import uuid4
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from taskapi.problems import HttpProblem, send_problem
+
+log = structlog.get_logger("taskapi")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# OWASP REST Security Cheat Sheet. The pages of the documentation bring a policy of their own.
+_SECURITY = {
+    b"x-content-type-options": b"nosniff",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"referrer-policy": b"no-referrer",
+    b"cache-control": b"no-store",
+}
+_QUIET = ("/livez", "/readyz")
+_EXPOSED = b"ETag, Location, Retry-After, X-Request-Id"
+_PREFLIGHT = [
+    (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
+    (
+        b"access-control-allow-headers",
+        b"Authorization, Content-Type, If-Match, If-None-Match, X-Request-Id",
+    ),
+    (b"access-control-max-age", b"600"),
+]
+# A method that nobody has: the router's answer to it names those that the resource does have.
+_PROBE = "PROBE"
+
+
+class Edge:
+    """Request ids, HEAD and OPTIONS, CORS, security headers, the access log, and a limit.
+
+    `in_flight` requests are served at a time; those beyond are refused at once, because a
+    queue would only make everybody late.
+    """
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str], in_flight: int) -> None:
+        self._app = app
+        self._origins = frozenset(origin.encode() for origin in origins)
+        self._limit = in_flight
+        self._serving = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            await self._serve(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        exchange = _Exchange(scope, send, self._origins)
+        method = scope["method"]
+        self._serving += 1
+        try:
+            if self._serving > self._limit and scope["path"] not in _QUIET:
+                await send_problem(scope, exchange.send, _OVERLOADED)
+            elif method == "OPTIONS":
+                await self._options(scope, receive, exchange)
+            else:
+                if method == "HEAD":
+                    scope["method"] = "GET"
+                await self._app(scope, receive, exchange.send)
+        except Exception as error:
+            log.exception("request.failed", exc_info=error)
+            if exchange.status is not None:
+                raise
+            await send_problem(scope, exchange.send, _FAILED)
+        finally:
+            self._serving -= 1
+            exchange.log()
+
+    async def _options(self, scope: HTTPScope, receive: Receive, exchange: "_Exchange") -> None:
+        headers: list[tuple[bytes, bytes]] = []
+        status = HTTPStatus.NOT_FOUND
+
+        async def listen(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = HTTPStatus(message["status"])
+                headers.extend(h for h in message["headers"] if h[0].lower() == b"allow")
+
+        scope["method"] = _PROBE  # type: ignore[typeddict-item]
+        await self._app(scope, receive, listen)
+        if status is not HTTPStatus.METHOD_NOT_ALLOWED:
+            scope["method"] = "GET"
+            await self._app(scope, receive, exchange.send)
+            return
+        if exchange.allowed_origin:
+            headers += _PREFLIGHT
+        await exchange.send(
+            {"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": headers}
+        )
+        await exchange.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+_OVERLOADED = HttpProblem(
+    503, "overloaded", "Too many requests at once; try again", {"Retry-After": "1"}
+)
+_FAILED = HttpProblem(500, "internal_error", "Something went wrong on our side")
+
+
+class _Exchange:
+    """One request and its answer on the way out."""
+
+    def __init__(self, scope: HTTPScope, send: Send, origins: frozenset[bytes]) -> None:
+        self._scope, self._send = scope, send
+        self._started_at = time.perf_counter()
+        self._method = scope["method"]
+        self.status: int | None = None
+        given = {name: value for name, value in scope["headers"] if name in _READ}
+        origin = given.get(b"origin")
+        self.allowed_origin = origin if origin in origins else None
+        asked_id = given.get(b"x-request-id", b"").decode("latin-1")
+        self.request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else uuid4().hex
+        scope["state"]["request_id"] = self.request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=self.request_id)
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = self._complete(message["headers"])
+        elif message["type"] == "http.response.body" and self._method == "HEAD":
+            if message.get("more_body"):
+                return
+            message["body"] = b""
+        await self._send(message)
+
+    def _complete(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        complete = [(name.lower(), value) for name, value in headers]
+        present = {name for name, _ in complete}
+        complete += [(name, value) for name, value in _SECURITY.items() if name not in present]
+        complete.append((b"x-request-id", self.request_id.encode()))
+        complete.append((b"vary", b"Origin"))
+        if self.allowed_origin:
+            complete.append((b"access-control-allow-origin", self.allowed_origin))
+            complete.append((b"access-control-expose-headers", _EXPOSED))
+        return [
+            (name, _with_head(value) if name == b"allow" else value) for name, value in complete
+        ]
+
+    def log(self) -> None:
+        scope = self._scope
+        if scope["path"] in _QUIET:
+            return
+        log.info(
+            "request",
+            method=self._method,
+            route=scope.get("path_template") or "unmatched",
+            status=self.status,
+            duration_ms=round((time.perf_counter() - self._started_at) * 1000, 2),
+            user_id=scope["state"].get("user_id"),
+        )
+
+
+_READ = (b"origin", b"x-request-id")
+
+
+def _with_head(allow: bytes) -> bytes:
+    """HEAD works wherever GET does."""
+    methods = {method.strip() for method in allow.decode().split(",")}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()))).encode()

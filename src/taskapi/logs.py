@@ -1,0 +1,65 @@
+"""Structured logs: one JSON object a line, or colours on a terminal. Never a secret."""
+
+import logging
+import sys
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_SECRET = ("password", "token", "secret", "authorization", "cookie")
+
+
+def configure(level: str, style: str | None) -> None:
+    """`style` is `console` or `json`; None takes the one that fits where stderr goes."""
+    style = style or ("console" if sys.stderr.isatty() else "json")
+    structlog.configure(
+        processors=[*_FIRST, *_rendered(style)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter(style))
+    # Libraries speak up when something is wrong; their chatter would drown ours.
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def formatter(style: str) -> logging.Formatter:
+    """For the lines of the server and of libraries, so that all come out in one shape."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_FIRST,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *_rendered(style),
+        ],
+    )
+
+
+def _rendered(style: str) -> list[Processor]:
+    if style == "console":
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(serializer=_encoded),
+    ]
+
+
+def _encoded(event: EventDict, **_: object) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()
+
+
+def _without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Nobody should log one; this is for the day when somebody does."""
+    for name in event:
+        if any(word in name.lower() for word in _SECRET):
+            event[name] = "***"
+    return event
+
+
+_FIRST: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    _without_secrets,
+]

@@ -1,0 +1,291 @@
+"""The OpenAPI 3.1 document, read off the handlers: their names, docstrings, types and refusals."""
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+from litestar import Litestar, Request, Response, get
+from litestar.enums import ParamType
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import ParameterKwarg
+from litestar.routes import HTTPRoute
+from msgspec import Struct
+
+from taskapi.problems import MAY_REFUSE, MEDIA_TYPE, SENDS, ProblemView, status_of
+from taskapi.providers import logged_in
+from taskapi.wire import Id
+from taskcore import Invalid, Settings, TaskcoreError, Unauthenticated, Unavailable
+
+Json = dict[str, Any]
+
+_HEADERS: Mapping[str, Json] = {
+    "ETag": {"description": "The version of the task", "schema": {"type": "string"}},
+    "Location": {"description": "Where the task is", "schema": {"type": "string"}},
+    "X-Request-Id": {"description": "Names this request in the log", "schema": {"type": "string"}},
+    "WWW-Authenticate": {"description": "RFC 6750", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}},
+}
+_ALWAYS = ("X-Request-Id",)
+_OF_STATUS = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+_BY_HTTP = {
+    400: "The request cannot be read",
+    413: "The body is too large",
+    415: "The body is not JSON",
+    500: "A mistake of the service",
+}
+# What a created thing can be used for next; explorers and fuzzers follow it.
+_LINKS = {
+    "createTask": ("task_id", ("getTask", "editTask", "patchTask", "deleteTask")),
+    "createUser": ("user_id", ("getUser", "changeUser", "deleteUser")),
+}
+
+
+@get("/openapi.json", include_in_schema=False)
+async def document_handler(request: Request[Any, Any, Any]) -> Response[bytes]:
+    document: bytes = request.app.state.document
+    tag = f'"{sha256(document).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(b"", status_code=304, headers=headers)
+    return Response(document, media_type="application/json", headers=headers)
+
+
+def document(app: Litestar, settings: Settings) -> bytes:
+    operations = [_Operation(*found) for found in _documented(app)]
+    paths: dict[str, Json] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method] = operation.described()
+    shapes = {shape for operation in operations for shape in operation.shapes} | {ProblemView}
+    _, schemas = msgspec.json.schema_components(
+        sorted(shapes, key=lambda shape: shape.__name__),
+        ref_template="#/components/schemas/{name}",
+    )
+    for schema in schemas.values():
+        _give_example(schema, schemas)
+    whole = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": settings.app_name,
+            "version": settings.app_version,
+            "summary": "Accounts, sessions and tasks",
+            "description": _INTRODUCTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/", "description": "This server"}],
+        "tags": _TAGS,
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "headers": _HEADERS,
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "The `access_token` of a login",
+                }
+            },
+        },
+    }
+    # Types that are shown are called after what they show.
+    return json.dumps(whole, ensure_ascii=False).replace('View"', '"').encode()
+
+
+_INTRODUCTION = """\
+Register, log in, and send the access token as `Authorization: Bearer …`.
+
+Errors are problem details (RFC 9457); programs look at their `code`. Unknown fields in a body are
+errors, and what an edit does not name stays as it is. Of a field given twice the last one counts;
+query parameters that are not listed are ignored. HEAD works wherever GET does.
+"""
+_TAGS = [
+    {"name": "Authentication", "description": "One's own account and sessions"},
+    {"name": "Tasks", "description": "What people keep"},
+    {"name": "Users", "description": "Everybody's accounts, for administrators"},
+]
+
+
+def _documented(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler]]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                if handler.include_in_schema is not False and handler.operation_id:
+                    yield route.path_format, handler
+
+
+class _Operation:
+    def __init__(self, path: str, handler: HTTPRouteHandler) -> None:
+        self.path, self._handler = path, handler
+        (method,) = handler.http_methods
+        self.method = method.lower()
+        self._hints = get_type_hints(handler.fn, include_extras=True)
+        self._body = _shown(self._hints.get("data"))
+        self._answers = _shown(self._hints["return"])
+        self._refusals: tuple[type[TaskcoreError], ...] = handler.opt.get(MAY_REFUSE, ())
+        self._is_protected = any(
+            getattr(guard, "func", guard) is logged_in for guard in _guards(handler)
+        )
+
+    @property
+    def shapes(self) -> list[type[Struct]]:
+        return [shape for shape in (self._body, self._answers) if shape]
+
+    def described(self) -> Json:
+        text = inspect.getdoc(self._handler.fn) or ""
+        summary, _, description = text.partition("\n")
+        operation: Json = {
+            "operationId": self._handler.operation_id,
+            "summary": summary.rstrip("."),
+            "description": description.strip() or summary,
+            "tags": sorted(
+                {tag for layer in self._handler.ownership_layers for tag in layer.tags or ()}
+            ),
+        }
+        if parameters := list(self._parameters()):
+            operation["parameters"] = parameters
+        if self._body:
+            operation["requestBody"] = {
+                "required": True,
+                "content": {"application/json": {"schema": _reference(self._body)}},
+            }
+        if self._is_protected:
+            operation["security"] = [{"bearer": []}]
+        operation["responses"] = self._responses()
+        return operation
+
+    def _parameters(self) -> Iterator[Json]:
+        signature = inspect.signature(self._handler.fn)
+        for name, hint in self._hints.items():
+            given = next((m for m in _metadata(hint) if isinstance(m, ParameterKwarg)), None)
+            if given is None:
+                continue
+            if given.param_type is ParamType.PATH:
+                described = "Anything but a whole number from 1 names nothing: 404"
+                yield {
+                    "name": name,
+                    "in": "path",
+                    "required": True,
+                    "description": described,
+                    "schema": msgspec.json.schema(Id),
+                }
+                continue
+            schema = _without_null(msgspec.json.schema(hint))
+            described = (given.description) or schema.pop("description", "")
+            default = signature.parameters[name].default
+            if default is not None:
+                schema["default"] = default
+            yield {
+                "name": given.name or name,
+                "in": given.param_type.value,
+                "required": False,
+                "description": described,
+                "schema": schema,
+            }
+
+    def _responses(self) -> Json:
+        status = self._handler.status_code
+        success: Json = {
+            "description": HTTPStatus(status).phrase,
+            "headers": _references((*_ALWAYS, *self._handler.opt.get(SENDS, ()))),
+        }
+        if self._answers:
+            success["content"] = {"application/json": {"schema": _reference(self._answers)}}
+        if self._handler.operation_id in _LINKS:
+            parameter, operations = _LINKS[self._handler.operation_id]
+            success["links"] = {
+                name: {"operationId": name, "parameters": {parameter: "$response.body#/id"}}
+                for name in operations
+            }
+        responses = {str(status): success}
+        if "if_none_match" in self._hints:
+            responses["304"] = {
+                "description": "You have this version already",
+                "headers": _references((*_ALWAYS, "ETag")),
+            }
+        for code, reasons in sorted(self._problems().items()):
+            responses[str(code)] = _problem_response(code, reasons)
+        return responses
+
+    def _problems(self) -> dict[int, list[str]]:
+        """Titles by status: what this operation refuses, and what every one of its kind does."""
+        refusals: list[type[TaskcoreError]] = [*self._refusals, Unavailable]
+        statuses = [500]
+        if self._is_protected:
+            refusals.append(Unauthenticated)
+            statuses.append(400)
+        if self._body:
+            refusals.append(Invalid)
+            statuses += [400, 413, 415]
+        if any(parameter["in"] == "query" for parameter in self._parameters()):
+            refusals.append(Invalid)
+        found: dict[int, list[str]] = {}
+        for refusal in dict.fromkeys(refusals):
+            found.setdefault(status_of(refusal), []).append(f"`{refusal.code}`: {refusal.title}")
+        for status in dict.fromkeys(statuses):
+            found.setdefault(status, []).append(_BY_HTTP[status])
+        return found
+
+
+def _problem_response(status: int, reasons: list[str]) -> Json:
+    return {
+        "description": ". ".join(reasons),
+        "headers": _references((*_ALWAYS, *_OF_STATUS.get(status, ()))),
+        "content": {MEDIA_TYPE: {"schema": _reference(ProblemView)}},
+    }
+
+
+def _references(headers: tuple[str, ...]) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
+
+
+def _reference(shape: type[Struct]) -> Json:
+    return {"$ref": f"#/components/schemas/{shape.__name__}"}
+
+
+def _guards(handler: HTTPRouteHandler) -> Iterator[Any]:
+    for layer in handler.ownership_layers:
+        yield from layer.guards or ()
+
+
+def _shown(answer: Any) -> type[Struct] | None:  # noqa: ANN401 - a type expression
+    """The struct in `Shape`, `Response[Shape]` or `Response[Shape] | Response[None]`."""
+    if isinstance(answer, type) and issubclass(answer, Struct):
+        return answer
+    return next((shape for part in get_args(answer) if (shape := _shown(part))), None)
+
+
+def _metadata(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type expression
+    return getattr(hint, "__metadata__", ())
+
+
+def _without_null(schema: Json) -> Json:
+    """A parameter that is not given is absent, never null."""
+    if "anyOf" in schema:
+        rest = [option for option in schema["anyOf"] if option != {"type": "null"}]
+        return rest[0] if len(rest) == 1 else schema | {"anyOf": rest}
+    return schema
+
+
+def _give_example(schema: Json, schemas: Mapping[str, Json]) -> None:
+    """A whole object of the examples of its fields."""
+    if "properties" in schema:
+        schema["examples"] = [_example(schema, schemas)]
+
+
+def _example(schema: Json, schemas: Mapping[str, Json]) -> Any:  # noqa: ANN401 - JSON
+    if "$ref" in schema:
+        return _example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    if "properties" in schema:
+        return {name: _example(field, schemas) for name, field in schema["properties"].items()}
+    if "anyOf" in schema:
+        return _example(schema["anyOf"][0], schemas)
+    if "items" in schema:
+        return [_example(schema["items"], schemas)]
+    for key in ("examples", "enum"):
+        if key in schema:
+            return schema[key][0]
+    return schema.get("const", schema.get("default", schema.get("minimum")))

@@ -1,0 +1,82 @@
+"""What handlers ask for: the Core of this process, and the Actor of this request."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from dishka import AsyncContainer, Provider, Scope, make_async_container, provide
+from dishka.integrations.litestar import LitestarProvider
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from taskapi.problems import HttpProblem
+from taskcore import Actor, Core, InvalidToken, Unauthenticated
+from taskcore.domain.policies import authorize_accounts
+
+CoreOpener = Callable[[], AbstractAsyncContextManager[Core]]
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+class CoreProvider(Provider):
+    def __init__(self, opener: CoreOpener) -> None:
+        super().__init__()
+        self._opener = opener
+
+    @provide(scope=Scope.APP)
+    async def core(self) -> AsyncIterator[Core]:
+        async with self._opener() as core:
+            yield core
+
+    @provide(scope=Scope.REQUEST)
+    async def actor(self, request: Request, core: Core) -> Actor:  # type: ignore[type-arg]  # as dishka has it
+        actor = await core.sessions.authenticate(bearer_token(request))
+        request.scope["state"]["user_id"] = actor.user_id
+        return actor
+
+
+def container(opener: CoreOpener) -> AsyncContainer:
+    return make_async_container(CoreProvider(opener), LitestarProvider())
+
+
+def bearer_token(request: Connection) -> str:
+    """RFC 6750 section 2.1, the only way in: never a query parameter, never a cookie."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated
+    if not token or " " in token:
+        raise InvalidToken
+    return token
+
+
+_JSON = re.compile(
+    r"application/(json|merge-patch\+json)\s*(;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE
+)
+
+
+async def well_formed(connection: Connection, _: BaseRouteHandler) -> None:
+    """What no operation takes: NUL, contradictory credentials, and a body that is not JSON."""
+    headers = connection.headers
+    if b"%00" in connection.scope["query_string"]:
+        raise HttpProblem(422, "invalid", "The query must not hold NUL characters")
+    if len(headers.getall("authorization", [])) > 1:
+        raise HttpProblem(400, "several_credentials", "Send one Authorization header")
+    sends_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    if sends_body and not _JSON.fullmatch(headers.get("content-type", "")):
+        raise HttpProblem(
+            415,
+            "unsupported_media_type",
+            "Send the body as application/json in UTF-8",
+            {"Accept": "application/json"},
+        )
+
+
+async def logged_in(connection: Connection, _: BaseRouteHandler) -> None:
+    """A guard, because guards come before the body is read: strangers learn nothing about it."""
+    await connection.state.dishka_container.get(Actor)
+
+
+async def administers(connection: Connection, _: BaseRouteHandler) -> None:
+    """The core decides this anyway; here it is asked before the body is read."""
+    authorize_accounts(await connection.state.dishka_container.get(Actor))

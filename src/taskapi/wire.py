@@ -1,0 +1,180 @@
+"""What travels: the types of JSON bodies, their limits as clients see them, ids and entity tags."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Self, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from taskcore import NotFound, Role
+from taskcore.domain.rules import (
+    CONTROL,
+    DESCRIPTION,
+    EMAIL,
+    FULL_NAME,
+    MAX_ID,
+    MAX_LIMIT,
+    MAX_SKIP,
+    PASSWORD,
+    TITLE,
+    TextRule,
+)
+
+__all__ = ["UNSET", "UnsetType"]
+
+Shape = TypeVar("Shape")
+
+
+def _shown(rule: TextRule, example: str, **more: object) -> Meta:
+    """The rule in the document. It is the domain that enforces it, here it is only said."""
+    schema: dict[str, object] = {
+        "minLength": rule.min,
+        "maxLength": rule.max,
+        "examples": [example],
+    }
+    return Meta(extra_json_schema=schema | more)
+
+
+_PLAIN_TEXT = "^[^" + CONTROL.replace(r"\x", r"\u00") + "]*$"
+
+Title = Annotated[str, _shown(TITLE, "Write the letter", pattern=_PLAIN_TEXT)]
+Description = Annotated[str, _shown(DESCRIPTION, "Two pages, by hand", pattern=_PLAIN_TEXT)]
+FullName = Annotated[str, _shown(FULL_NAME, "Ada Lovelace", pattern=_PLAIN_TEXT)]
+EmailText = Annotated[str, _shown(EMAIL, "ada@example.org", format="email")]
+NewPassword = Annotated[
+    str, _shown(PASSWORD, "correct horse battery", format="password", pattern="^[^\\u0000]*$")
+]
+# What is typed to be compared has no rule of its own: anything that does not fit is simply wrong.
+PasswordText = Annotated[
+    str, Meta(extra_json_schema={"format": "password", "examples": ["correct horse battery"]})
+]
+Id = Annotated[int, Meta(ge=1, le=MAX_ID, examples=[1])]
+Version = Annotated[int, Meta(ge=1, le=MAX_ID, description="Counts the changes", examples=[1])]
+Moment = Annotated[
+    datetime, Meta(description="RFC 3339, in UTC", examples=["2026-01-31T09:30:00Z"])
+]
+Total = Annotated[int, Meta(ge=0, description="How many there are in all", examples=[1])]
+
+
+class Whole(int):
+    """A number in a query, in plain digits. Left to itself msgspec would also take `1e1`."""
+
+    low: ClassVar[int] = 1
+    high: ClassVar[int] = MAX_ID
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        if re.fullmatch(r"-?[0-9]{1,19}", text) and cls.low <= int(text) <= cls.high:
+            return cls(text)
+        raise ValueError(f"must be a whole number from {cls.low} to {cls.high}")
+
+
+def is_whole(kind: Any) -> bool:  # noqa: ANN401 - whatever a signature holds
+    return isinstance(kind, type) and issubclass(kind, Whole)
+
+
+def parsed_whole(kind: type[Whole], text: Any) -> Whole:  # noqa: ANN401 - as Litestar calls it
+    return text if isinstance(text, Whole) else kind.parse(str(text))
+
+
+class _Skip(Whole):
+    low, high = 0, MAX_SKIP
+
+
+class _Limit(Whole):
+    low, high = 1, MAX_LIMIT
+
+
+def _whole(kind: type[Whole], description: str) -> Meta:
+    bounds = {"type": "integer", "minimum": kind.low, "maximum": kind.high}
+    return Meta(description=description, extra_json_schema=bounds)
+
+
+Skip = Annotated[_Skip, _whole(_Skip, "How many to leave out, newest first")]
+Limit = Annotated[_Limit, _whole(_Limit, "How many to return at most")]
+FIRST, MOST = _Skip(0), _Limit(MAX_LIMIT)
+OwnerId = Annotated[Whole, _whole(Whole, "Whose tasks; only administrators may name another owner")]
+
+
+class Body(Struct, forbid_unknown_fields=True):
+    """What clients send: what it does not name is an error, not a wish to be ignored."""
+
+
+class View(Struct):
+    """What clients get: a list of what may be shown, so nothing else can slip out."""
+
+
+class UserView(View):
+    """An account."""
+
+    id: Id
+    email: EmailText
+    full_name: FullName | None
+    role: Role
+    is_active: bool
+    created_at: Moment
+    updated_at: Moment
+
+
+class TaskView(View):
+    """A task."""
+
+    id: Id
+    title: Title
+    description: Description
+    owner_id: Id
+    version: Version
+    created_at: Moment
+    updated_at: Moment
+
+
+def view(entity: object, shape: type[Shape]) -> Shape:
+    return msgspec.convert(entity, shape, from_attributes=True)
+
+
+def named(patch: Struct) -> dict[str, Any]:
+    """The fields that the client has named: absent is not null is not default."""
+    return {
+        name: value
+        for name in patch.__struct_fields__
+        if (value := getattr(patch, name)) is not UNSET
+    }
+
+
+_ID = re.compile(r"[1-9][0-9]{0,18}")
+
+
+def identifier(text: str) -> int:
+    """An id in a path. Whatever is not spelled as we spell ids names nothing: NotFound."""
+    if not _ID.fullmatch(text) or int(text) > MAX_ID:
+        raise NotFound
+    return int(text)
+
+
+_ETAG = re.compile(r'\s*(W/)?("[^"]*")\s*(?:,|$)')
+_NO_VERSION = 0  # the first version is 1
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def matches(if_none_match: str | None, version: int) -> bool:
+    """RFC 9110 section 13.1.2: weak comparison, `*` is anything."""
+    if if_none_match is None:
+        return False
+    tags = [tag for _, tag in _ETAG.findall(if_none_match)]
+    return if_none_match.strip() == "*" or etag(version) in tags
+
+
+def expected_version(if_match: str | None) -> int | None:
+    """RFC 9110 section 13.1.1: the version that the client has seen; None for any.
+
+    A tag that we never issue cannot match, and neither can a weak one. Of several tags the
+    newest counts: whoever has seen that one has seen the others.
+    """
+    if if_match is None or if_match.strip() == "*":
+        return None
+    seen = [tag.strip('"') for weak, tag in _ETAG.findall(if_match) if not weak]
+    return max((int(tag) for tag in seen if _ID.fullmatch(tag)), default=_NO_VERSION)
