@@ -30,17 +30,18 @@ def upgrade() -> None:
         moment("updated_at"),
         sa.PrimaryKeyConstraint("id", name="users_pkey"),
         sa.UniqueConstraint("email_key", name="users_email_key_key"),
-        sa.CheckConstraint("char_length(email) BETWEEN 3 AND 254", name="users_email_check"),
+        sa.CheckConstraint("char_length(email) BETWEEN 3 AND 254", name=op.f("users_email_check")),
         sa.CheckConstraint(
-            "char_length(email_key) BETWEEN 3 AND 254", name="users_email_key_check"
+            "char_length(email_key) BETWEEN 3 AND 254", name=op.f("users_email_key_check")
         ),
         sa.CheckConstraint(
-            "char_length(full_name) BETWEEN 0 AND 255", name="users_full_name_check"
+            "char_length(full_name) BETWEEN 0 AND 255", name=op.f("users_full_name_check")
         ),
         sa.CheckConstraint(
-            "char_length(hashed_password) BETWEEN 1 AND 255", name="users_hashed_password_check"
+            "char_length(hashed_password) BETWEEN 1 AND 255",
+            name=op.f("users_hashed_password_check"),
         ),
-        sa.CheckConstraint("role IN ('user', 'admin')", name="users_role_check"),
+        sa.CheckConstraint("role IN ('user', 'admin')", name=op.f("users_role_check")),
     )
     op.create_index(
         "users_active_admins_idx",
@@ -61,11 +62,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["owner_id"], ["users.id"], name="tasks_owner_id_fkey", ondelete="CASCADE"
         ),
-        sa.CheckConstraint("char_length(title) BETWEEN 1 AND 255", name="tasks_title_check"),
+        sa.CheckConstraint("char_length(title) BETWEEN 1 AND 255", name=op.f("tasks_title_check")),
         sa.CheckConstraint(
-            "char_length(description) BETWEEN 0 AND 5000", name="tasks_description_check"
+            "char_length(description) BETWEEN 0 AND 5000", name=op.f("tasks_description_check")
         ),
-        sa.CheckConstraint("version >= 1", name="tasks_version_check"),
+        sa.CheckConstraint("version >= 1", name=op.f("tasks_version_check")),
     )
     op.create_index("tasks_owner_id_id_idx", "tasks", ["owner_id", "id"])
 

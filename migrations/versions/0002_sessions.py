@@ -46,7 +46,7 @@ def upgrade() -> None:
             name="refresh_tokens_session_id_fkey",
             ondelete="CASCADE",
         ),
-        sa.CheckConstraint("octet_length(digest) = 32", name="refresh_tokens_digest_check"),
+        sa.CheckConstraint("octet_length(digest) = 32", name=op.f("refresh_tokens_digest_check")),
     )
     op.create_index("refresh_tokens_session_id_idx", "refresh_tokens", ["session_id"])
 

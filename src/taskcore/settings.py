@@ -138,7 +138,7 @@ def environment(folder: Path | None = None) -> dict[str, str]:
     """The process's environment over the `.env` of `folder` (the working directory)."""
     file = (folder or Path.cwd()) / ".env"
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8-sig")  # some editors of Windows put a mark first
     except FileNotFoundError:
         text = ""
     except (OSError, UnicodeDecodeError) as error:
@@ -213,17 +213,19 @@ class _Reader:
     def secret(self, name: str) -> Secret | None:
         """The variable, or the content of the file that NAME_FILE names."""
         value, file = self._env.get(name, ""), self.text(f"{name}_FILE", "")
-        if value and file:
+        if value.strip() and file:
             self.problem(name, f"and {name}_FILE are both set; keep one")
         elif file:
             try:
-                value = Path(file).read_text().removesuffix("\n")
+                value = Path(file).read_text(encoding="utf-8").removesuffix("\n")
             except (OSError, UnicodeDecodeError) as error:
                 self.problem(f"{name}_FILE", f"cannot be read: {type(error).__name__}")
             else:
-                if not value:
+                if not value.strip():
                     self.problem(f"{name}_FILE", "names an empty file")
-        return Secret(value) if value else None
+        if any("\ud800" <= c <= "\udfff" for c in value):  # bytes that were no UTF-8
+            self.problem(name, "must be text in UTF-8")
+        return Secret(value) if value.strip() else None
 
     def database_url(self) -> Secret | None:
         secret = self.secret("DATABASE_URL")
@@ -253,7 +255,7 @@ class _Reader:
         try:
             given = json.loads(text) if text.startswith("[") else text.split(",")
             origins = tuple(str(origin).strip() for origin in given if str(origin).strip())
-        except ValueError:
+        except (ValueError, RecursionError):
             origins = ("",)
         if not all(map(_is_origin, origins)):
             self.problem(

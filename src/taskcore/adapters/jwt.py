@@ -99,7 +99,9 @@ def _claims(payload: dict[str, Any]) -> AccessClaims:
     subject, session_id = payload["sub"], payload["sid"]
     if not isinstance(subject, str) or not _USER_ID.fullmatch(subject) or int(subject) > MAX_ID:
         raise InvalidToken
+    if not isinstance(session_id, str):
+        raise InvalidToken
     try:
-        return AccessClaims(UserId(int(subject)), SessionId(UUID(str(session_id))))
+        return AccessClaims(UserId(int(subject)), SessionId(UUID(session_id)))
     except ValueError:
         raise InvalidToken from None

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from base64 import urlsafe_b64encode
 from contextlib import suppress
@@ -69,7 +70,9 @@ class SignedAccessTokens:
 
     def read(self, token: str, now: datetime) -> AccessClaims:
         said, _, signature = token.rpartition(".")
-        if not hmac.compare_digest(self._signature(said).encode(), signature.encode()):
+        # What cannot be encoded was never issued.
+        given = signature.encode(errors="replace")
+        if not hmac.compare_digest(self._signature(said).encode(), given):
             raise InvalidToken
         user_id, session_id, expires_at = said.split(".")
         if now.timestamp() >= int(expires_at):
@@ -77,7 +80,7 @@ class SignedAccessTokens:
         return AccessClaims(UserId(int(user_id)), SessionId(UUID(session_id)))
 
     def _signature(self, said: str) -> str:
-        return hmac.digest(self.key, said.encode(), hashlib.sha256).hex()
+        return hmac.digest(self.key, said.encode(errors="replace"), hashlib.sha256).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +96,35 @@ class ScryptHasher:
 
     async def hash(self, password: str) -> str:
         salt = secrets.token_bytes(16)
-        return f"scrypt.{salt.hex()}.{(await self._key(password, salt)).hex()}"
+        key = await self._key(password, salt, self.n, self.r, self.p)
+        return f"scrypt.{self.n}.{self.r}.{self.p}.{salt.hex()}.{key.hex()}"
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
-        kind, salt, key = (password_hash or "decoy.00.00").split(".")
-        found = await self._key(password, bytes.fromhex(salt))
-        return hmac.compare_digest(found, bytes.fromhex(key)) and kind == "scrypt"
+        match = _SCRYPT.fullmatch(password_hash or "")
+        n, r, p = map(int, match.groups()[:3]) if match else (0, 0, 0)
+        if match is None or n * r > _MAX_SCRYPT_BLOCKS or p > _MAX_SCRYPT_PASSES:
+            await self._key(password, bytes(16), self.n, self.r, self.p)
+            return False
+        try:
+            found = await self._key(password, bytes.fromhex(match[4]), n, r, p)
+        except ValueError:  # no such cost exists
+            return False
+        return hmac.compare_digest(found, bytes.fromhex(match[5]))
 
     def needs_rehash(self, password_hash: str) -> bool:
-        return not password_hash.startswith("scrypt.")
+        return not password_hash.startswith(f"scrypt.{self.n}.{self.r}.{self.p}.")
 
-    async def _key(self, password: str, salt: bytes) -> bytes:
+    async def _key(self, password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
         return await asyncio.to_thread(
-            hashlib.scrypt,
-            password.encode(),
-            salt=salt,
-            n=self.n,
-            r=self.r,
-            p=self.p,
-            maxmem=2**28,
+            hashlib.scrypt, password.encode(), salt=salt, n=n, r=r, p=p, maxmem=2**28
         )
+
+
+_SCRYPT = re.compile(
+    r"scrypt\.([0-9]{1,8})\.([0-9]{1,2})\.([0-9]{1,2})\.([0-9a-f]{32})\.([0-9a-f]{128})"
+)
+# What a stored hash may ask of this machine: 128 MiB, and some seconds.
+_MAX_SCRYPT_BLOCKS, _MAX_SCRYPT_PASSES = 2**20, 16
 
 
 def generated_secret(file: Path) -> bytes:

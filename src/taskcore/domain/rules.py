@@ -1,6 +1,7 @@
 """The limits on input, each stated once."""
 
 import re
+import stringprep
 import unicodedata
 from dataclasses import dataclass
 
@@ -107,25 +108,57 @@ class Email:
 # RFC 5322 dot-atom, ASCII only: look-alike letters in a local part are how accounts are spoofed.
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _MAX_LOCAL = 64
+_DOT = re.compile("[.\u3002\uff0e\uff61]")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-# Python's codec follows IDNA 2003, which maps these to other names than IDNA 2008 does: mail for
-# one domain would be the key of another. They are refused, and so are the invisible joiners.
-_DEVIATIONS = frozenset("ßẞςΣ\u200c\u200d")
+# Python's codec follows IDNA 2003, which maps some of these to other names than IDNA 2008 does, so
+# that mail for one domain would be the key of another; the rest IDNA 2008 does not know as letters.
+_DEVIATIONS = re.compile("[\u00df\u1e9e\u03c2\u03a3\u0640\u1100-\u11ff\u200c\u200d]")
+# What IDNA 2008 allows in a name, but for a few signs and the rules on mixed directions.
+_category_of_2002 = unicodedata.ucd_3_2_0.category
+_LETTERS = frozenset({"Ll", "Lm", "Lo", "Mc", "Mn", "Nd"})
 
 
 def _a_label(domain: str) -> str:
-    if _DEVIATIONS & set(domain) or any(unicodedata.category(c) == "Cf" for c in domain):
+    labels = [_ascii_label(label) for label in _DOT.split(domain)]
+    # A name and a top level; an address in digits is a host, not a mail domain.
+    if len(labels) < 2 or labels[-1].isdigit():  # noqa: PLR2004
+        raise _not_an_email()
+    return ".".join(labels)
+
+
+def _ascii_label(label: str) -> str:
+    # What the codec would drop is refused, so that nothing invisible is in a name.
+    if any(map(stringprep.in_table_b1, label)) or _DEVIATIONS.search(label):
         raise _not_an_email()
     try:
-        ascii_domain = domain.encode("idna").decode("ascii").lower()
+        found = label.encode("idna").lower()
+        shown = found.decode("idna")  # an A-label that is no other label's spelling, or an error
     except UnicodeError:
         raise _not_an_email() from None
-    labels = ascii_domain.split(".")
-    if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):  # noqa: PLR2004 - name and top level
+    text = found.decode("ascii")
+    # Two hyphens in this place announce an encoding, of which there is one.
+    encoded = text[2:4] == "--"
+    if not _LABEL.fullmatch(text) or (encoded and not _is_name(shown)):
         raise _not_an_email()
-    if labels[-1].isdigit():  # an address in digits is a host, not a mail domain
-        raise _not_an_email()
-    return ascii_domain
+    return text
+
+
+def _is_name(shown: str) -> bool:
+    """Whether what an A-label stands for is made of letters, with no mark or hyphen at its ends.
+
+    The codec knows Unicode 3.2. Letters that are younger it would leave as they are, capital ones
+    too, so that one domain would have several keys.
+    """
+    letters = shown.replace("-", "")
+    kinds = {kind(c) for c in letters for kind in (unicodedata.category, _category_of_2002)}
+    return (
+        not shown.isascii()
+        and kinds <= _LETTERS
+        and not unicodedata.category(shown[0]).startswith("M")
+        and not _DEVIATIONS.search(shown)
+        and not shown.startswith("-")
+        and not shown.endswith("-")
+    )
 
 
 def _not_an_email() -> Invalid:

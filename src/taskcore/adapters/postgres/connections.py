@@ -18,7 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from taskcore.adapters.postgres.errors import breaks_connection, translated
 from taskcore.adapters.postgres.statements import Statement
-from taskcore.domain.errors import Unavailable
+from taskcore.domain.errors import Misconfigured, Unavailable
 from taskcore.domain.rules import MAX_ID
 
 # All in seconds. The server's own timeouts leave the connection usable, so they come first; the
@@ -44,7 +44,7 @@ _SERVER_OPTIONS = " ".join(
 
 
 def conninfo(url: str) -> str:
-    """A URL or conninfo with our timeouts; what it says itself wins."""
+    """A URL or conninfo with our timeouts; what it says itself wins. Raises Misconfigured."""
     ours: dict[str, Any] = {
         "application_name": "taskcore",
         "connect_timeout": str(CONNECT_TIMEOUT),
@@ -56,7 +56,10 @@ def conninfo(url: str) -> str:
         "target_session_attrs": "read-write",
         "options": _SERVER_OPTIONS,
     }
-    return make_conninfo(**ours | conninfo_to_dict(url))
+    try:
+        return make_conninfo(**ours | conninfo_to_dict(url))
+    except psycopg.ProgrammingError:  # its text holds the URL, and that the password
+        raise Misconfigured(["DATABASE_URL cannot be read as a PostgreSQL URL"]) from None
 
 
 class _Int8Dumper(Int8BinaryDumper):

@@ -10,6 +10,7 @@ import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from taskcore.domain.errors import (
+    Conflict,
     EmailTaken,
     Invalid,
     NotFound,
@@ -34,7 +35,12 @@ _TRANSIENT = {
     "53100": "The database has no room left; nothing was changed",
     "53200": "The database is out of memory; try again",
 }
-_NO_SUCH_TABLE_OR_COLUMN = ("42P01", "42703")
+_BY_STATE: dict[str, Callable[[], TaskcoreError]] = {
+    "23503": Conflict,  # something needs what is not there
+    "23505": Conflict,  # something else has the same key
+    "42703": NotMigrated,  # no such column
+    "42P01": NotMigrated,  # no such table
+}
 # The connection is of no more use: gone, about to go, or to a server that must not be written to.
 _BROKEN = ("08", "57P", "53300", "25006", "25P03", "25P04")
 # Damaged data is not for the client to retry: it stays an unexpected error, loud in the log.
@@ -50,6 +56,8 @@ def translated(error: Exception) -> Exception:
         return Unavailable(_GONE)
     if isinstance(error, psycopg.Error):
         return _meaning(error) or error
+    if isinstance(error, UnicodeEncodeError):  # half a surrogate pair, which is no text
+        return _unstorable()
     return error
 
 
@@ -59,13 +67,17 @@ def _meaning(error: psycopg.Error) -> TaskcoreError | None:
         return known()
     if sentence := _TRANSIENT.get(state):
         return Unavailable(sentence)
-    if state in _NO_SUCH_TABLE_OR_COLUMN:
-        return NotMigrated()
+    if known := _BY_STATE.get(state):
+        return known()
     if state.startswith(_REFUSED_VALUE) or (not state and isinstance(error, psycopg.DataError)):
-        return Invalid(Problem("", "The database cannot hold this value", "unstorable"))
+        return _unstorable()
     if breaks_connection(error) and state not in _CORRUPT:
         return Unavailable(_GONE)
     return None
+
+
+def _unstorable() -> Invalid:
+    return Invalid(Problem("", "The database cannot hold this value", "unstorable"))
 
 
 def breaks_connection(error: Exception) -> bool:

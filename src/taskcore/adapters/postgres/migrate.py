@@ -8,7 +8,7 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -60,8 +60,11 @@ def _connection(url: str) -> Iterator[Connection]:
 
 def _conninfo(url: str) -> str:
     # No statement timeout: a migration of a large table takes its time. It must not wait for locks
-    # for ever, though, with everybody else queueing behind it.
-    return make_conninfo(conninfo(url), options="-c lock_timeout=10s -c timezone=UTC")
+    # for ever, though, with everybody else queueing behind it. What the URL says otherwise, a
+    # search_path for one, is where the tables will be looked for.
+    whole = conninfo_to_dict(conninfo(url))
+    ours = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=10s"
+    return make_conninfo("", **whole | {"options": f"{whole['options']} {ours}"})
 
 
 def _config(connection: Connection) -> Config:

@@ -1,0 +1,156 @@
+"""What the tests of every ring share: a clock moved by hand, both stores, and a core on each."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from hypothesis import settings
+from psycopg.conninfo import make_conninfo
+
+from taskcore import Core
+from taskcore.adapters.argon2 import Argon2Hasher
+from taskcore.adapters.embedded import EmbeddedPostgres
+from taskcore.adapters.jwt import JwtTokens
+from taskcore.adapters.memory import MemoryStore
+from taskcore.adapters.postgres import Connections, PostgresStore, upgrade
+from taskcore.adapters.system import OpaqueRefreshTokens, ScryptHasher, SignedAccessTokens
+from taskcore.ports import AccessTokens, PasswordHasher, Store
+
+STORES = ["memory", "postgresql"]
+KEY = bytes(range(64))
+
+settings.register_profile("fast", max_examples=60, deadline=None, derandomize=True, database=None)
+settings.register_profile("thorough", max_examples=2000, deadline=None)
+settings.load_profile("fast")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@dataclass
+class ManualClock:
+    """Stands still until it is moved."""
+
+    moment: datetime = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def advance(self, **delta: float) -> None:
+        self.moment += timedelta(**delta)
+
+
+async def until(condition: Callable[[], object], *, seconds: float = 5) -> None:
+    """Wait for what happens outside of this event loop, and fail when it does not."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - threads and servers set no asyncio.Event
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(scope="session")
+def database_url() -> Iterator[str]:
+    """A PostgreSQL with the schema of today, shared by all tests; `connections` empties it."""
+    # Not pytest's own folder: the path of a socket is short.
+    with (
+        tempfile.TemporaryDirectory(prefix="taskcore-") as folder,
+        EmbeddedPostgres(Path(folder)) as server,
+    ):
+        with psycopg.connect(_administering(server.conninfo), autocommit=True) as admin:
+            # Nothing here outlives the tests, so that nobody need wait for the disk.
+            admin.execute("ALTER ROLE taskcore SET synchronous_commit = off")
+        upgrade(server.conninfo)
+        yield server.conninfo
+
+
+def _administering(url: str) -> str:
+    return make_conninfo(url, user="postgres", dbname="postgres")
+
+
+@contextmanager
+def new_database(url: str) -> Iterator[str]:
+    """One with nothing in it, on the same server."""
+    name = f"test_{uuid4().hex}"
+    admin = _administering(url)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" STRATEGY wal_log')
+        try:
+            yield make_conninfo(admin, dbname=name)
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def emptied(url: str) -> None:
+    """Everything belongs to a user, and goes with them."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM users")
+
+
+@pytest.fixture
+async def connections(database_url: str) -> AsyncIterator[Connections]:
+    """To a database without a row in it."""
+    emptied(database_url)
+    async with Connections(database_url) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def _opened(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    if kind == "memory":
+        yield MemoryStore()
+        return
+    url: str = request.getfixturevalue("database_url")
+    emptied(url)
+    async with Connections(url) as opened:
+        yield PostgresStore(opened)
+
+
+@pytest.fixture(params=STORES)
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """Empty; the test runs once on each."""
+    async with _opened(request.param, request) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def core(store: Store, clock: ManualClock) -> AsyncIterator[Core]:
+    """On each store, with the adapters that go with it, made cheap."""
+    async with AsyncExitStack() as stack:
+        hasher: PasswordHasher = ScryptHasher(n=2, r=1, p=1)
+        access_tokens: AccessTokens = SignedAccessTokens(KEY)
+        if isinstance(store, PostgresStore):
+            hasher = await stack.enter_async_context(cheap_argon2())
+            access_tokens = JwtTokens(KEY)
+        yield bound(store, clock, hasher, access_tokens)
+
+
+def cheap_argon2(*, threads: int = 2, queue: int = 64) -> Argon2Hasher:
+    return Argon2Hasher(memory_kib=8, passes=1, threads=threads, queue=queue)
+
+
+def bound(
+    store: Store,
+    clock: ManualClock,
+    hasher: PasswordHasher,
+    access_tokens: AccessTokens | None = None,
+) -> Core:
+    return Core.bind(
+        store=store,
+        hasher=hasher,
+        access_tokens=access_tokens or JwtTokens(KEY),
+        refresh_tokens=OpaqueRefreshTokens(KEY),
+        clock=clock,
+    )

@@ -1,0 +1,44 @@
+"""Things that a contract needs to be in the store before it says anything."""
+
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from uuid import uuid4
+
+from taskcore.domain.sessions import RefreshToken, Session, SessionId
+from taskcore.domain.tasks import Task
+from taskcore.domain.users import Role, User
+from taskcore.ports import Repositories, Store
+
+NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+
+
+async def add_user(store: Store, name: str = "ada", *, role: Role = Role.USER) -> User:
+    async with store.autocommit() as db:
+        draft = User.new(f"{name.title()}@Example.org", NOW, full_name=name.title(), role=role)
+        return await db.users.add(draft, f"hash of {name}")
+
+
+async def add_task(store: Store, owner: User, title: str = "Write the letter") -> Task:
+    async with store.autocommit() as db:
+        return await db.tasks.add(Task.new(owner.id, NOW, title=title, description="Today"))
+
+
+async def add_tasks(store: Store, owner: User, *titles: str) -> list[Task]:
+    return [await add_task(store, owner, title) for title in titles]
+
+
+def new_session(user: User, now: datetime = NOW) -> Session:
+    return Session.new(SessionId(uuid4()), user.id, now)
+
+
+def new_token(session: Session, text: str, now: datetime = NOW) -> RefreshToken:
+    digest = sha256(f"{session.id} {text}".encode()).digest()
+    return RefreshToken.new(session, digest, f"nonce {text}".encode(), now, timedelta(days=7))
+
+
+async def open_session(db: Repositories, user: User, now: datetime = NOW) -> RefreshToken:
+    session = new_session(user, now)
+    token = new_token(session, "first", now)
+    await db.sessions.open(session, token)
+    return token

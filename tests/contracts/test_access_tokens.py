@@ -1,0 +1,348 @@
+"""The contract of `ports.AccessTokens`, on every kind; then what JWTs must refuse besides."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskcore.adapters.jwt import LEEWAY, JwtTokens, key_id
+from taskcore.adapters.system import OpaqueRefreshTokens, SignedAccessTokens
+from taskcore.domain.errors import ExpiredToken, InvalidToken
+from taskcore.domain.rules import MAX_ID
+from taskcore.domain.sessions import SessionId
+from taskcore.domain.users import UserId
+from taskcore.ports import AccessClaims, AccessTokens
+from tests.contracts.stored import NOW
+
+KEY = bytes(range(64))
+CLAIMS = AccessClaims(UserId(7), SessionId(UUID("01234567-89ab-cdef-0123-456789abcdef")))
+KINDS: dict[str, AccessTokens] = {
+    "jwt": JwtTokens(KEY),
+    "jwt-384": JwtTokens(KEY, "HS384"),
+    "jwt-512": JwtTokens(KEY, "HS512"),
+    "signed": SignedAccessTokens(KEY),
+}
+OTHER_KEY = bytes(64)
+OTHERS: dict[str, AccessTokens] = {
+    "jwt": JwtTokens(OTHER_KEY),
+    "jwt-384": JwtTokens(OTHER_KEY, "HS384"),
+    "jwt-512": JwtTokens(OTHER_KEY, "HS512"),
+    "signed": SignedAccessTokens(OTHER_KEY),
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def refused(tokens: AccessTokens, token: str) -> bool:
+    try:
+        tokens.read(token, NOW)
+    except ExpiredToken:
+        return False
+    except InvalidToken:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("user_id", [1, 7, MAX_ID])
+def test_what_was_issued_is_read(kind: str, user_id: int) -> None:
+    claims = AccessClaims(UserId(user_id), CLAIMS.session_id)
+    assert KINDS[kind].read(KINDS[kind].issue(claims, NOW), NOW) == claims
+
+
+def test_a_token_lives_as_long_as_it_says_and_a_few_seconds_at_most(kind: str) -> None:
+    tokens = KINDS[kind]
+    token = tokens.issue(CLAIMS, NOW)
+    end = NOW + timedelta(seconds=tokens.lifetime)
+    assert tokens.lifetime == 1800
+    assert tokens.read(token, end - timedelta(seconds=1)) == CLAIMS
+    with pytest.raises(ExpiredToken):
+        tokens.read(token, end + timedelta(seconds=LEEWAY))
+    with pytest.raises(ExpiredToken):
+        tokens.read(token, end + timedelta(days=9999))
+
+
+def test_a_token_of_another_key_is_not_valid(kind: str) -> None:
+    assert refused(KINDS[kind], OTHERS[kind].issue(CLAIMS, NOW))
+
+
+def test_a_token_of_another_kind_is_not_valid(kind: str) -> None:
+    for other, tokens in KINDS.items():
+        assert refused(KINDS[kind], tokens.issue(CLAIMS, NOW)) is (other != kind)
+    assert refused(KINDS[kind], OpaqueRefreshTokens(KEY).new())
+
+
+def test_no_bit_of_a_token_can_be_changed(kind: str) -> None:
+    token = KINDS[kind].issue(CLAIMS, NOW)
+    for place, character in enumerate(token):
+        for bit in range(7):
+            changed = token[:place] + chr(ord(character) ^ 1 << bit) + token[place + 1 :]
+            assert refused(KINDS[kind], changed), changed
+
+
+def test_a_token_has_one_spelling(kind: str) -> None:
+    # A base64 text may end in bits that say nothing, and so be spelt in several ways.
+    token = KINDS[kind].issue(CLAIMS, NOW)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for last in set(alphabet) - {token[-1]}:
+        assert refused(KINDS[kind], token[:-1] + last), last
+    for around in ("=", "==", " ", "\n", "\t", "\x00", ".", "A", "\u200b", "%3D"):
+        assert refused(KINDS[kind], token + around), around
+        assert refused(KINDS[kind], around + token), around
+    for swapped in (token.swapcase(), token.upper(), token.lower(), token[::-1], token * 2):
+        assert swapped == token or refused(KINDS[kind], swapped)
+
+
+def test_no_part_of_a_token_is_a_token(kind: str) -> None:
+    token = KINDS[kind].issue(CLAIMS, NOW)
+    for end in range(len(token)):
+        assert refused(KINDS[kind], token[:end])
+        assert refused(KINDS[kind], token[end + 1 :])
+
+
+@given(st.text(max_size=60) | st.from_regex(r"[\w-]{0,9}\.[\w-]{0,9}\.[\w-]{0,9}", fullmatch=True))
+def test_nothing_else_is_a_token(text: str) -> None:
+    for tokens in KINDS.values():
+        assert refused(tokens, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "..",
+        "...",
+        "\ud800",
+        "a.b.\udfff",
+        "\ud800.b.c",
+        "\u0661.\u0661.\u0661",
+        "a" * 10**6,
+        "a." * 10**5,
+        "." * 10**5,
+        "\U0001f600.\U0001f600.\U0001f600",
+        "7.not-a-uuid.x." + "0" * 64,
+    ],
+)
+def test_rubbish_is_refused_and_nothing_worse(kind: str, text: str) -> None:
+    assert refused(KINDS[kind], text)
+
+
+# What follows holds the key, and so can sign anything: the rest must be refused all the same.
+
+JWT = JwtTokens(KEY)
+HASHES = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
+HEADER = {"typ": "at+jwt", "alg": "HS256", "kid": key_id(KEY)}
+ISSUED = int(NOW.timestamp())
+PAYLOAD = {
+    "sub": "7",
+    "sid": str(CLAIMS.session_id),
+    "jti": "0123456789abcdef",
+    "iss": "taskcore",
+    "aud": "taskcore",
+    "iat": ISSUED,
+    "nbf": ISSUED,
+    "exp": ISSUED + 1800,
+}
+MISSING = object()
+
+
+def segment(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def signed(header: bytes, payload: bytes, algorithm: str = "HS256", key: bytes = KEY) -> str:
+    said = f"{segment(header)}.{segment(payload)}"
+    return f"{said}.{segment(hmac.digest(key, said.encode(), HASHES[algorithm]))}"
+
+
+def forged(
+    header: Mapping[str, Any] | None = None, payload: Mapping[str, Any] | None = None
+) -> str:
+    def changed(whole: Mapping[str, Any], changes: Mapping[str, Any] | None) -> bytes:
+        kept = {**whole, **(changes or {})}
+        return json.dumps({k: v for k, v in kept.items() if v is not MISSING}).encode()
+
+    return signed(changed(HEADER, header), changed(PAYLOAD, payload))
+
+
+def test_the_forger_of_these_tests_can_make_a_good_token() -> None:
+    assert JWT.read(forged(), NOW) == CLAIMS
+
+
+def test_a_token_says_who_and_where_and_nothing_about_rights() -> None:
+    token = JWT.issue(CLAIMS, NOW)
+    payload = jwt.decode(token, options={"verify_signature": False})
+    assert set(payload) == set(PAYLOAD)
+    assert {**payload, "jti": PAYLOAD["jti"]} == PAYLOAD
+    assert jwt.get_unverified_header(token) == HEADER
+    assert (
+        payload["jti"]
+        != jwt.decode(JWT.issue(CLAIMS, NOW), options={"verify_signature": False})["jti"]
+    )
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        *("none", "None", "nOnE", "NONE", "", "hs256", "HS384", "HS512", "RS256", "ES256", "EdDSA"),
+        *(MISSING, None, 256, True, ["HS256"], {"HS256": 1}, [["HS256"]], "HS256\x00", "HS256 "),
+    ],
+)
+def test_one_algorithm_is_taken(algorithm: object) -> None:
+    token = forged({"alg": algorithm})
+    assert refused(JWT, token)
+    assert refused(JWT, token.rpartition(".")[0] + ".")
+    if algorithm in ("HS384", "HS512"):
+        head, body = (json.dumps(part).encode() for part in ({**HEADER, "alg": algorithm}, PAYLOAD))
+        assert refused(JWT, signed(head, body, str(algorithm)))
+
+
+@pytest.mark.parametrize(
+    "typ",
+    [
+        *("JWT", "jwt", "at+JWT", "AT+JWT", "rt+jwt", "at+jwt ", "application/at+jwt", ""),
+        *(MISSING, None, 1, ["at+jwt"], {}),
+    ],
+)
+def test_one_type_is_taken(typ: object) -> None:
+    assert refused(JWT, forged({"typ": typ}))
+
+
+@pytest.mark.parametrize(
+    "kid",
+    [
+        *("", "../../etc/passwd", "/dev/null", "' OR 1=1 --", "\x00", "k" * 900, "0" * 16),
+        *(key_id(OTHER_KEY), key_id(KEY).upper(), key_id(KEY) + " "),
+        *(MISSING, None, 1, True, [key_id(KEY)], {"kid": key_id(KEY)}),
+    ],
+)
+def test_one_key_is_known(kid: object) -> None:
+    assert refused(JWT, forged({"kid": kid}))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"jku": "https://evil.example/keys"},
+        {"x5u": "https://evil.example/cert"},
+        {"x5c": ["MIIB"]},
+        {"jwk": {"kty": "oct", "k": segment(OTHER_KEY)}},
+    ],
+)
+def test_keys_that_a_token_brings_along_are_not_used(header: dict[str, Any]) -> None:
+    head = json.dumps({**HEADER, **header}).encode()
+    assert refused(JWT, signed(head, json.dumps(PAYLOAD).encode(), key=OTHER_KEY))
+
+
+@pytest.mark.parametrize("crit", [["exp"], ["b64"], ["x"], [], "exp", None])
+def test_what_a_token_calls_critical_is_not_understood(crit: object) -> None:
+    assert refused(JWT, forged({"crit": crit, "x": 1}))
+
+
+def test_a_payload_outside_of_the_token_is_refused() -> None:
+    assert refused(JWT, forged({"b64": False, "crit": ["b64"]}))
+
+
+@pytest.mark.parametrize("claim", PAYLOAD)
+@pytest.mark.parametrize("value", [MISSING, None, True, [], {}, "", "x", -1, 1.5, [7], {"a": 1}])
+def test_every_claim_must_be_there_and_be_right(claim: str, value: object) -> None:
+    token = forged(payload={claim: value})
+    if (claim, value) == ("exp", -1):
+        with pytest.raises(ExpiredToken):
+            JWT.read(token, NOW)
+    elif (claim, value) in [("jti", ""), ("jti", "x"), ("nbf", -1)]:
+        assert JWT.read(token, NOW) == CLAIMS  # any text is an id, any past moment has passed
+    else:
+        assert refused(JWT, token)
+
+
+@pytest.mark.parametrize(
+    ("claim", "value"),
+    [
+        *(("sub", text) for text in ("0", "-7", "+7", " 7", "7 ", "07", "7.0", "1e3", "0x7")),
+        *(("sub", text) for text in ("\u0667", str(MAX_ID + 1), "9" * 500, "admin", "7_0")),
+        ("sub", 7),
+        *(("sid", text) for text in ("7", "x" * 36, "0" * 31, "zz" * 16)),
+        ("sid", 12345678901234567890123456789012),
+        *(("iss", text) for text in ("Taskcore", "taskcore ", "taskcore/", "evil")),
+        *(("aud", text) for text in ("Taskcore", "other")),
+        ("aud", ["taskcore"]),
+        ("aud", ["taskcore", "other"]),
+        ("iat", str(ISSUED)),
+        ("nbf", str(ISSUED)),
+        ("exp", str(ISSUED + 1800)),
+        ("exp", float(ISSUED + 1800)),
+        ("exp", 10**400),
+        ("exp", ISSUED + 1800 + LEEWAY + 1),
+        ("exp", float("inf")),
+        ("exp", float("nan")),
+        ("iat", ISSUED + LEEWAY + 1),
+        ("nbf", ISSUED + LEEWAY + 1),
+        ("nbf", 10**400),
+        ("iat", float("nan")),
+        ("iat", -(10**400)),
+    ],
+)
+def test_a_claim_of_the_wrong_value_is_refused(claim: str, value: object) -> None:
+    assert refused(JWT, forged(payload={claim: value}))
+
+
+@pytest.mark.parametrize("exp", [ISSUED - LEEWAY, ISSUED - 10**9, -(10**400), 0, -1])
+def test_a_token_whose_time_is_over_says_so(exp: int) -> None:
+    with pytest.raises(ExpiredToken):
+        JWT.read(forged(payload={"exp": exp, "iat": min(exp, ISSUED) - 60}), NOW)
+
+
+def test_clocks_may_differ_by_a_few_seconds() -> None:
+    for seconds in (-LEEWAY, 0, 1800 + LEEWAY - 1):
+        token = JWT.issue(CLAIMS, NOW)
+        assert JWT.read(token, NOW + timedelta(seconds=seconds)) == CLAIMS
+    early = NOW - timedelta(seconds=LEEWAY + 2)
+    with pytest.raises(InvalidToken):
+        JWT.read(JWT.issue(CLAIMS, NOW), early)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"7", b'"x"', b"{", b"\xff", b"{}"])
+def test_a_token_of_something_else_than_objects_is_refused(content: bytes) -> None:
+    whole = json.dumps(HEADER).encode(), json.dumps(PAYLOAD).encode()
+    assert refused(JWT, signed(content, whole[1]))
+    assert refused(JWT, signed(whole[0], content))
+    assert refused(JWT, signed(content, content))
+
+
+@pytest.mark.parametrize("depth", [10, 200, 600, 100_000])
+@pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")])
+def test_nesting_is_refused_and_nothing_worse(depth: int, brackets: tuple[bytes, bytes]) -> None:
+    deep = brackets[0] * depth + b"1" + brackets[1] * depth
+    assert refused(JWT, signed(deep, json.dumps(PAYLOAD).encode()))
+    assert refused(JWT, signed(json.dumps(HEADER).encode(), deep))
+
+
+def test_a_token_that_is_too_long_is_refused_however_good() -> None:
+    assert JWT.read(forged(payload={"note": "x" * 100}), NOW) == CLAIMS
+    assert refused(JWT, forged(payload={"note": "x" * 2000}))
+
+
+def test_doubled_claims_do_not_confuse() -> None:
+    doubled = json.dumps(PAYLOAD).encode().replace(b'{"sub": "7"', b'{"sub": "8", "sub": "7"')
+    assert b'"8"' in doubled
+    token = signed(json.dumps(HEADER).encode(), doubled)
+    assert JWT.read(token, NOW).user_id == 7  # the last one, as PyJWT and everybody here reads it
+
+
+def test_the_key_does_not_show() -> None:
+    for tokens in (*KINDS.values(), OpaqueRefreshTokens(KEY)):
+        assert repr(KEY) not in repr(tokens)
+        assert "key" not in repr(tokens)

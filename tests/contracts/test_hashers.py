@@ -1,0 +1,299 @@
+"""The contract of `ports.PasswordHasher`, on every hasher; then what argon2's adds to it."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from statistics import median
+
+import argon2
+import bcrypt
+import pytest
+from argon2.low_level import Type
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskcore.adapters.argon2 import Argon2Hasher
+from taskcore.adapters.system import ScryptHasher
+from taskcore.domain.errors import Unavailable
+from taskcore.ports import PasswordHasher
+from tests.conftest import cheap_argon2, until
+
+pytestmark = pytest.mark.anyio
+
+PASSWORD = "correct horse"
+SALT_AND_HASH = "N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"  # of bcrypt, well formed
+passwords = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300)
+
+
+@pytest.fixture(params=["scrypt", "argon2"])
+def hasher(request: pytest.FixtureRequest) -> Iterator[PasswordHasher]:
+    if request.param == "scrypt":
+        yield ScryptHasher(n=2, r=1, p=1)
+        return
+    made = cheap_argon2()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def argon() -> Iterator[Argon2Hasher]:
+    made = cheap_argon2()
+    yield made
+    made.close()
+
+
+def test_a_password_and_no_other_fits_its_hash() -> None:
+    async def check(password: str, other: str) -> None:
+        for hasher in (ScryptHasher(n=2, r=1, p=1), argon):
+            made = await hasher.hash(password)
+            assert await hasher.verify(password, made)
+            assert await hasher.verify(other, made) is (other == password)
+
+    @settings(max_examples=40)
+    @given(passwords, passwords)
+    def law(password: str, other: str) -> None:
+        runner.run(check(password, other))
+
+    with asyncio.Runner() as runner:
+        argon = cheap_argon2()
+        law()
+        argon.close()
+
+
+async def test_a_long_password_is_compared_whole(hasher: PasswordHasher) -> None:
+    made = await hasher.hash("a" * 255 + "b")
+    assert not await hasher.verify("a" * 255 + "c", made)
+    assert not await hasher.verify("a" * 255, made)
+
+
+async def test_the_same_password_has_another_hash_each_time(hasher: PasswordHasher) -> None:
+    assert await hasher.hash(PASSWORD) != await hasher.hash(PASSWORD)
+
+
+async def test_a_hash_fits_its_column_and_is_text_of_ascii(hasher: PasswordHasher) -> None:
+    made = await hasher.hash("\U0001f600" * 256)
+    assert made.isascii()
+    assert 1 <= len(made) <= 255
+    assert "\U0001f600" not in made
+
+
+async def test_no_password_fits_no_hash(hasher: PasswordHasher) -> None:
+    for password in (PASSWORD, "", "decoy", "\x00"):
+        assert not await hasher.verify(password, None)
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        "",
+        "x",
+        "$",
+        ".",
+        "..",
+        "a.b.c",
+        ".....",
+        "scrypt.",
+        "scrypt.zz.zz",
+        "scrypt.00.00",
+        "scrypt.3.1.1." + "00" * 16 + "." + "00" * 64,
+        "scrypt.1.1.1." + "00" * 16 + "." + "00" * 64,
+        "scrypt.99999999.999.99." + "00" * 16 + "." + "00" * 64,
+        "scrypt.\u0663.1.1." + "00" * 16 + "." + "00" * 64,
+        "decoy.00.00",
+        "$argon2id$",
+        "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ",
+        "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$",
+        "$argon2id$v=19$m=8,t=1,p=1$!!!!$!!!!",
+        "$argon2id$v=19$m=8,t=1,p=1$\u00e9\u00e9$\u00e9\u00e9",
+        "$argon2id$v=19$m=8,t=1,p=1$\x00$\x00",
+        "$argon2id$v=19$m=\u0668,t=\u0661,p=\u0661$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=0,t=0,p=0$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=4294967295,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$argon2id$v=19$m=8,t=4294967295,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "$2b$12$short",
+        "$2b$16$" + SALT_AND_HASH,
+        "$2b$31$" + SALT_AND_HASH,
+        "$2b$00$" + SALT_AND_HASH,
+        "$2b$04$" + "\x00" * 53,
+        "$2b$04$" + "a" * 53,
+        "$2x$04$" + SALT_AND_HASH,
+        "$1$legacy$md5",
+        "plain text: " + PASSWORD,
+        PASSWORD,
+        "\U0001f600" * 60,
+        "\ud800",
+    ],
+)
+async def test_a_hash_that_nobody_can_read_is_a_wrong_password(
+    hasher: PasswordHasher, unreadable: str
+) -> None:
+    started = time.monotonic()
+    assert await hasher.verify(PASSWORD, unreadable) is False
+    assert hasher.needs_rehash(unreadable)
+    assert time.monotonic() - started < 2
+
+
+async def test_new_hashes_need_no_rehash_and_each_others_do(argon: Argon2Hasher) -> None:
+    scrypt = ScryptHasher(n=2, r=1, p=1)
+    of_argon, of_scrypt = await argon.hash(PASSWORD), await scrypt.hash(PASSWORD)
+    assert not argon.needs_rehash(of_argon)
+    assert not scrypt.needs_rehash(of_scrypt)
+    assert argon.needs_rehash(of_scrypt)
+    assert scrypt.needs_rehash(of_argon)
+    assert not await argon.verify(PASSWORD, of_scrypt)
+    assert not await scrypt.verify(PASSWORD, of_argon)
+
+
+async def test_a_hash_of_another_strength_verifies_and_needs_a_rehash(argon: Argon2Hasher) -> None:
+    stronger = Argon2Hasher(memory_kib=16, passes=2, threads=1)
+    made = await argon.hash(PASSWORD)
+    assert stronger.needs_rehash(made)
+    assert await stronger.verify(PASSWORD, made)
+    assert not await stronger.verify("wrong horse", made)
+    stronger.close()
+    cheap, dear = ScryptHasher(n=2, r=1, p=1), ScryptHasher(n=4, r=1, p=1)
+    made = await cheap.hash(PASSWORD)
+    assert dear.needs_rehash(made)
+    assert await dear.verify(PASSWORD, made)
+    assert not await dear.verify("wrong horse", made)
+
+
+async def test_an_unknown_account_costs_what_a_wrong_password_costs() -> None:
+    with_argon = Argon2Hasher(memory_kib=8192, passes=1, threads=1)
+    for hasher in (with_argon, ScryptHasher(n=2**12, r=8, p=1)):
+        made = await hasher.hash(PASSWORD)
+        taken: dict[str | None, list[float]] = {None: [], "?": [], made: []}
+        for _ in range(9):
+            for password_hash, times in taken.items():
+                started = time.perf_counter()
+                assert not await hasher.verify("wrong horse", password_hash)
+                times.append(time.perf_counter() - started)
+        unknown, unreadable, wrong = map(median, taken.values())
+        # Without a decoy it would be some hundred times less; this machine may be shared.
+        assert 0.4 < unknown / wrong < 2.5
+        assert 0.4 < unreadable / wrong < 2.5
+    with_argon.close()
+
+
+def test_argon2_hashes_are_of_the_approved_strength_unless_told_otherwise() -> None:
+    # OWASP Password Storage Cheat Sheet: one of these pairs at least.
+    hasher = Argon2Hasher(threads=1)
+    made = asyncio.run(hasher.hash(PASSWORD))
+    hasher.close()
+    found = argon2.extract_parameters(made)
+    assert found.type is Type.ID
+    assert (found.memory_cost, found.time_cost, found.parallelism) == (19456, 2, 1)
+    assert (found.salt_len, found.hash_len) == (16, 32)
+    assert argon2.extract_parameters(hasher._decoy) == found
+
+
+@pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2y$"])
+async def test_old_hashes_of_bcrypt_verify_and_need_a_rehash(
+    argon: Argon2Hasher, prefix: str
+) -> None:
+    old = prefix + bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()[4:]
+    assert await argon.verify(PASSWORD, old)
+    assert not await argon.verify("wrong horse", old)
+    assert argon.needs_rehash(old)
+
+
+async def test_bcrypt_looks_at_72_bytes_as_it_always_did(argon: Argon2Hasher) -> None:
+    old = bcrypt.hashpw(b"a" * 72, bcrypt.gensalt(4)).decode()
+    assert await argon.verify("a" * 72 + "and more", old)
+    assert await argon.verify("a" * 256, old)
+    assert not await argon.verify("a" * 71 + "b" * 9, old)
+    emoji = bcrypt.hashpw("\U0001f600".encode() * 18, bcrypt.gensalt(4)).decode()
+    assert await argon.verify("\U0001f600" * 40, emoji)
+    # A character may be cut in two: what counts is what the old program saw.
+    cut = bcrypt.hashpw(("a" * 71 + "\u00e9").encode()[:72], bcrypt.gensalt(4)).decode()
+    assert await argon.verify("a" * 71 + "\u00e9", cut)
+
+
+@pytest.mark.parametrize(
+    ("memory_kib", "passes", "lanes", "allowed"),
+    [(8, 10, 1, True), (8, 11, 1, False), (128, 1, 16, True), (136, 1, 17, False)],
+)
+async def test_what_a_stored_hash_may_ask_of_the_machine_is_bounded(
+    argon: Argon2Hasher, memory_kib: int, passes: int, lanes: int, *, allowed: bool
+) -> None:
+    made = argon2.PasswordHasher(passes, memory_kib, lanes).hash(PASSWORD)
+    assert await argon.verify(PASSWORD, made) is allowed
+
+
+async def test_hashes_are_made_in_threads_of_their_own(argon: Argon2Hasher) -> None:
+    name = await argon._run(lambda: threading.current_thread().name)
+    assert name.startswith("argon2")
+
+
+class Counted:
+    """Work that waits to be let go, and knows how much of it ran at once."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.running = self.most = self.done = 0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        assert self.go.wait(10)
+        with self._lock:
+            self.running -= 1
+            self.done += 1
+
+
+async def test_no_more_run_at_once_than_there_are_threads_also_when_callers_give_up() -> None:
+    hasher, work = cheap_argon2(threads=2), Counted()
+    for _ in range(10):
+        callers = [asyncio.create_task(hasher._run(work)) for _ in range(3)]
+        await until(lambda: work.running == 2)
+        for caller in callers:
+            caller.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)
+    work.go.set()
+    await hasher.verify(PASSWORD, None)
+    assert work.most == 2
+    hasher.close()
+
+
+async def test_who_finds_the_queue_full_is_refused_at_once() -> None:
+    hasher, work = cheap_argon2(threads=1, queue=2), Counted()
+    callers = [asyncio.create_task(hasher._run(work)) for _ in range(3)]
+    await until(lambda: work.running == 1)
+    with pytest.raises(Unavailable) as refusal:
+        await hasher.hash(PASSWORD)
+    assert refusal.value.retry_after >= 1
+    with pytest.raises(Unavailable):
+        await hasher.verify(PASSWORD, None)
+
+    callers[0].cancel()  # runs on, and so still counts
+    await asyncio.sleep(0.01)
+    with pytest.raises(Unavailable):
+        await hasher.hash(PASSWORD)
+
+    callers[2].cancel()  # never began, and so makes room
+    await asyncio.sleep(0.01)
+    late = asyncio.create_task(hasher.hash(PASSWORD))
+    await asyncio.sleep(0.01)
+    assert not late.done()
+
+    work.go.set()
+    assert await hasher.verify(PASSWORD, await late)
+    assert (work.most, work.done) == (1, 2)
+    await until(lambda: hasher._waiting == 0)  # all places are free again
+    hasher.close()
+
+
+async def test_the_event_loop_goes_on_while_hashes_are_made() -> None:
+    hasher = Argon2Hasher(memory_kib=65536, passes=2, threads=1)
+    making = asyncio.create_task(hasher.hash(PASSWORD))
+    turns = 0
+    while not making.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    assert turns > 5
+    hasher.close()

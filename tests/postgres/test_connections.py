@@ -1,0 +1,320 @@
+"""The pool answers in time, whatever the database does."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from itertools import count
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from taskcore.adapters.postgres import Connections, PostgresStore
+from taskcore.adapters.postgres.connections import DEADLINE, conninfo
+from taskcore.adapters.postgres.statements import Statement
+from taskcore.domain.errors import Misconfigured, Unavailable
+from tests.conftest import until
+from tests.postgres.servers import Server
+
+pytestmark = pytest.mark.anyio
+
+ONE = Statement(text("SELECT 1"))
+SLEEP = Statement(text("SELECT pg_sleep(30)"))
+
+
+async def ask(connections: Connections) -> None:
+    async with connections.borrow() as link:
+        assert await link.row(ONE) == (1,)
+
+
+async def backends(connections: Connections, number: int) -> set[int]:
+    """So many at once, hence so many different ones."""
+    barrier = asyncio.Barrier(number)
+
+    async def pid() -> int:
+        async with connections.borrow() as link:
+            await barrier.wait()
+            return link.connection.info.backend_pid
+
+    return set(await asyncio.gather(*(pid() for _ in range(number))))
+
+
+@asynccontextmanager
+async def load(connections: Connections) -> AsyncIterator[list[tuple[float, float, bool]]]:
+    """Fifty requests a second: when each began, how long it took and whether it was served."""
+    outcomes: list[tuple[float, float, bool]] = []
+    requests: set[asyncio.Task[None]] = set()
+
+    async def request() -> None:
+        started, served = time.monotonic(), False
+        with suppress(Unavailable):
+            await ask(connections)
+            served = True
+        outcomes.append((started, time.monotonic() - started, served))
+
+    async def keep_asking() -> None:
+        while True:
+            requests.add(asyncio.create_task(request()))
+            await asyncio.sleep(0.02)
+
+    asking = asyncio.create_task(keep_asking())
+    try:
+        yield outcomes
+    finally:
+        asking.cancel()
+        await asyncio.gather(*requests)
+
+
+def waiting(connections: Connections) -> int:
+    return connections._pool.get_stats()["requests_waiting"]
+
+
+async def test_a_connection_is_used_again(connections: Connections) -> None:
+    assert len(await backends(connections, 4)) == 4
+    again = await backends(connections, 4)
+    assert again == await backends(connections, 4)
+
+
+async def test_the_server_limits_what_a_connection_may_take(connections: Connections) -> None:
+    settings = {
+        "statement_timeout": "2s",
+        "lock_timeout": "1s",
+        "idle_in_transaction_session_timeout": "5s",
+        "TimeZone": "UTC",
+        "application_name": "taskcore",
+    }
+    async with connections.borrow() as link:
+        for name, value in settings.items():
+            assert await link.row(Statement(text(f"SHOW {name}"))) == (value,)
+
+
+def test_what_a_url_says_itself_wins() -> None:
+    said = psycopg.conninfo.conninfo_to_dict(
+        conninfo("postgresql://me@/db?connect_timeout=9&application_name=mine&options=-cx%3Dy")
+    )
+    assert (said["connect_timeout"], said["application_name"]) == ("9", "mine")
+    assert said["options"] == "-cx=y"
+    assert said["target_session_attrs"] == "read-write"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2@[::1/db",
+        "postgresql://me:hunter2@host/db?no_such_option=hunter2",
+        "postgresql://me:hunter2%zz@host/db",
+        "hunter2",
+        "host=x hunter2",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(Misconfigured) as refusal:
+        Connections(url)
+    assert "DATABASE_URL" in str(refusal.value)
+    assert "hunter2" not in "".join(traceback.format_exception(refusal.value, limit=0))
+
+
+async def test_dead_connections_are_noticed_before_they_are_used(
+    connections: Connections, database_url: str
+) -> None:
+    before = await backends(connections, 8)
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) pid", [[*before]])
+        left = "SELECT FROM pg_stat_activity WHERE pid = ANY(%s)"
+        await until(lambda: not admin.execute(left, [[*before]]).fetchall())
+    started = time.monotonic()
+    await asyncio.gather(*(ask(connections) for _ in range(20)))
+    assert time.monotonic() - started < 0.9
+    assert not before & await backends(connections, 8)
+
+
+async def test_who_takes_too_long_is_cut_off(database_url: str) -> None:
+    async with Connections(database_url, size=1, deadline=0.2) as connections:
+        before = await backends(connections, 1)
+        started = time.monotonic()
+        with pytest.raises(Unavailable):
+            async with connections.borrow() as link:
+                await link.run(SLEEP)
+        assert time.monotonic() - started < 1
+        assert not before & await backends(connections, 1)
+
+
+async def test_the_deadline_of_one_borrower_is_not_the_next_ones(database_url: str) -> None:
+    async with Connections(database_url, size=1, deadline=0.2) as connections:
+        before = await backends(connections, 1)
+        await asyncio.sleep(0.3)
+        assert await backends(connections, 1) == before
+        for _ in range(6):
+            async with connections.borrow() as link:
+                await asyncio.sleep(0.05)
+                await link.run(ONE)
+        assert await backends(connections, 1) == before
+
+
+async def test_who_sits_on_a_connection_past_the_deadline_loses_it_alone(
+    database_url: str,
+) -> None:
+    async with Connections(database_url, size=1, deadline=0.05) as connections:
+        before = await backends(connections, 1)
+        async with connections.borrow():
+            await asyncio.sleep(0.1)
+        await ask(connections)
+        assert not before & await backends(connections, 1)
+
+
+async def test_who_gives_up_waiting_takes_no_connection_along(database_url: str) -> None:
+    async with Connections(database_url, size=1) as connections:
+        await ask(connections)
+        for _ in range(5):
+            async with connections.borrow():
+                waiters = [asyncio.create_task(ask(connections)) for _ in range(3)]
+                await asyncio.sleep(0.01)
+                for waiter in waiters:
+                    waiter.cancel()
+                await asyncio.gather(*waiters, return_exceptions=True)
+            await ask(connections)
+        # Cancelled in the very moment in which a connection comes free.
+        for _ in range(20):
+            async with connections.borrow():
+                late = asyncio.create_task(ask(connections))
+                await asyncio.sleep(0.001)
+            late.cancel()
+            await asyncio.gather(late, return_exceptions=True)
+        await ask(connections)
+        assert waiting(connections) == 0
+
+
+async def test_a_query_that_nobody_waits_for_any_more_is_given_up(database_url: str) -> None:
+    async with Connections(database_url, size=1) as connections:
+
+        async def sleep() -> None:
+            async with connections.borrow() as link:
+                await link.run(SLEEP)
+
+        for _ in range(3):
+            sleeping = asyncio.create_task(sleep())
+            await asyncio.sleep(0.05)
+            sleeping.cancel()
+            started = time.monotonic()
+            with suppress(asyncio.CancelledError):
+                await sleeping
+            await ask(connections)
+            assert time.monotonic() - started < 1
+
+
+async def test_a_transaction_that_is_cancelled_at_any_moment_leaves_the_pool_whole(
+    connections: Connections,
+) -> None:
+    store = PostgresStore(connections)
+
+    async def work() -> None:
+        async with store.transaction() as tx:
+            for _ in range(5):
+                await tx.users.lock_admins()
+
+    for number in range(60):
+        task = asyncio.create_task(work())
+        await asyncio.sleep(number / 20_000)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert len(await backends(connections, 10)) == 10
+    with psycopg.connect(conninfo(connections._pool.conninfo), autocommit=True) as admin:  # type: ignore[arg-type]
+        open_ones = "SELECT FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+        await until(lambda: not admin.execute(open_ones).fetchall())
+
+
+async def test_more_than_the_pool_can_serve_wait_a_second_and_no_longer(
+    database_url: str,
+) -> None:
+    async with Connections(database_url, size=2) as connections:
+        async with connections.borrow(), connections.borrow():
+            for _ in range(2):
+                started = time.monotonic()
+                results = await asyncio.gather(
+                    *(ask(connections) for _ in range(20)), return_exceptions=True
+                )
+                assert {type(result) for result in results} == {Unavailable}
+                assert time.monotonic() - started < 1.5
+        await asyncio.gather(*(ask(connections) for _ in range(20)))
+        assert waiting(connections) == 0
+
+
+async def test_a_pool_that_is_closed_is_unavailable(database_url: str) -> None:
+    async with Connections(database_url) as connections:
+        await ask(connections)
+    with pytest.raises(Unavailable):
+        await ask(connections)
+
+
+@pytest.fixture
+def stopped(fragile: Server) -> Iterator[Server]:
+    fragile.stop()
+    yield fragile
+    if not fragile.is_running:
+        fragile.start()
+
+
+async def test_a_pool_opens_before_its_server_and_serves_when_that_is_there(
+    stopped: Server,
+) -> None:
+    async with Connections(stopped.conninfo) as connections:
+        for call in (ask(connections), PostgresStore(connections).check()):
+            started = time.monotonic()
+            with pytest.raises(Unavailable):
+                await call
+            assert time.monotonic() - started < 2
+        await asyncio.to_thread(stopped.start)
+        async with asyncio.timeout(2):
+            await served_again(connections)
+
+
+async def served_again(connections: Connections) -> None:
+    for _ in count():
+        with suppress(Unavailable):
+            await ask(connections)
+            return
+        await asyncio.sleep(0.02)
+
+
+async def test_a_server_that_is_away_costs_nobody_more_than_two_seconds(fragile: Server) -> None:
+    async with Connections(fragile.conninfo) as connections, load(connections) as outcomes:
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(fragile.stop)
+        gone = time.monotonic()
+        most = 0
+        while time.monotonic() < gone + 8:  # long enough for a pool to lose its patience
+            await asyncio.sleep(0.05)
+            most = max(most, waiting(connections))
+        await asyncio.to_thread(fragile.start)
+        back = time.monotonic()
+        await asyncio.sleep(2.5)
+    assert max(took for _, took, _ in outcomes) < 2
+    assert not any(served for began, _, served in outcomes if gone < began < back - 1)
+    late = [outcome for outcome in outcomes if outcome[0] > back + 2]
+    assert late
+    assert all(served for _, _, served in late)
+    # Those who give up stay in the pool's queue until it is served again; few may even get there.
+    assert most < 80
+    refused_at_once = [took for began, took, _ in outcomes if gone + 2 < began < back - 1]
+    assert sorted(refused_at_once)[len(refused_at_once) // 2] < 0.05
+
+
+async def test_a_frozen_server_costs_nobody_more_than_the_deadline(fragile: Server) -> None:
+    async with Connections(fragile.conninfo) as connections:
+        await backends(connections, 10)
+        async with load(connections) as outcomes:
+            await asyncio.sleep(0.3)
+            with fragile.frozen():
+                frozen = time.monotonic()
+                await asyncio.sleep(6)
+            thawed = time.monotonic()
+            await asyncio.sleep(2.5)
+        assert len(await backends(connections, 10)) == 10
+        assert waiting(connections) == 0
+    assert max(took for _, took, _ in outcomes) < DEADLINE + 1.25  # and a second for its turn
+    assert not any(served for began, took, served in outcomes if frozen < began + took < thawed)
+    late = [outcome for outcome in outcomes if outcome[0] > thawed + 2]
+    assert late
+    assert all(served for _, _, served in late)

@@ -1,0 +1,128 @@
+"""What a use case costs: how often it waits for the database."""
+
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskcore import SYSTEM, Core, Role
+from taskcore.adapters.postgres import Connections, PostgresStore
+from tests.conftest import ManualClock, bound, cheap_argon2, emptied
+from tests.usecases.people import PASSWORD, Person, address, join
+
+pytestmark = pytest.mark.anyio
+
+
+class Wire:
+    """One connection, and how often the server has said that it is ready for more."""
+
+    def __init__(self, connections: Connections, trace: Path) -> None:
+        self._connections, self._trace = connections, trace
+
+    async def round_trips(self, work: Awaitable[Any]) -> int:
+        with self._trace.open("w") as file:
+            async with self._connections.borrow() as link:
+                link.connection.pgconn.trace(file.fileno())
+            await work
+            async with self._connections.borrow() as link:
+                link.connection.pgconn.untrace()
+        return self._trace.read_text().count("ReadyForQuery")
+
+
+@pytest.fixture
+async def wire(database_url: str) -> AsyncIterator[Wire]:
+    emptied(database_url)
+    async with Connections(database_url, size=1) as connections:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Wire(connections, Path(folder) / "trace")
+
+
+@pytest.fixture
+async def core(wire: Wire, clock: ManualClock) -> AsyncIterator[Core]:
+    async with cheap_argon2() as hasher:
+        yield bound(PostgresStore(wire._connections), clock, hasher)
+
+
+Work = Callable[[Core, Person], Awaitable[Any]]
+
+
+async def edit(core: Core, ada: Person) -> None:
+    page = await core.tasks.page(ada.actor, limit=1)
+    task = page.items[0]
+    await core.tasks.edit(ada.actor, task.id, title=task.title + "x")
+
+
+async def delete(core: Core, ada: Person) -> None:
+    page = await core.tasks.page(ada.actor, limit=1)
+    await core.tasks.delete(ada.actor, page.items[0].id)
+
+
+async def no_change(core: Core, ada: Person) -> None:
+    page = await core.tasks.page(ada.actor, limit=1)
+    await core.tasks.edit(ada.actor, page.items[0].id, title=page.items[0].title)
+
+
+async def get(core: Core, ada: Person) -> None:
+    page = await core.tasks.page(ada.actor, limit=1)
+    await core.tasks.get(ada.actor, page.items[0].id)
+
+
+async def rename(core: Core, ada: Person) -> None:
+    user = await core.accounts.me(ada.actor)
+    await core.accounts.change_profile(ada.actor, full_name=f"{user.full_name}x")
+
+
+async def change(core: Core, ada: Person) -> None:
+    user = await core.accounts.get(SYSTEM, ada.user.id)
+    await core.accounts.change(SYSTEM, ada.user.id, full_name=f"{user.full_name}x")
+
+
+async def refresh(core: Core, ada: Person) -> None:
+    grant = await core.sessions.log_in(email=ada.user.email, password=PASSWORD)
+    await core.sessions.refresh(refresh_token=grant.refresh_token)
+
+
+async def remove(core: Core, _: Person) -> None:
+    user = await core.accounts.register(email=address("gone"), password=PASSWORD)
+    await core.accounts.delete(SYSTEM, user.id)
+
+
+# Beside each what it says it costs; some of it is spent on finding something to work on.
+COSTS: dict[str, tuple[Work, int]] = {
+    "check": (lambda core, _: core.store.check(), 1),
+    "create": (lambda core, ada: core.tasks.create(ada.actor, title="x"), 1),
+    "page": (lambda core, ada: core.tasks.page(ada.actor), 1),
+    "page of all": (lambda core, _: core.tasks.page(SYSTEM), 1),
+    "get": (get, 1 + 1),
+    "edit": (edit, 1 + 2),
+    "edit without a change": (no_change, 1 + 1),
+    "delete": (delete, 1 + 2),
+    "authenticate": (lambda core, ada: core.sessions.authenticate(ada.grant.access_token), 1),
+    "log in": (
+        lambda core, ada: core.sessions.log_in(email=ada.user.email, password=PASSWORD),
+        2,
+    ),
+    "refresh": (refresh, 2 + 8),
+    "me": (lambda core, ada: core.accounts.me(ada.actor), 1),
+    "change profile": (rename, 1 + 4),
+    "change": (change, 1 + 5),
+    "register and remove": (remove, 1 + 4),
+    "find": (lambda core, ada: core.accounts.find(SYSTEM, ada.user.email), 1),
+    "page of accounts": (lambda core, _: core.accounts.page(SYSTEM), 1),
+}
+
+
+@pytest.mark.parametrize("use_case", COSTS)
+async def test_a_use_case_costs_what_it_says(core: Core, wire: Wire, use_case: str) -> None:
+    await join(core, "root", Role.ADMIN)
+    ada = await join(core, "ada")
+    for _ in range(15):
+        await core.tasks.create(ada.actor, title="x")
+    work, cost = COSTS[use_case]
+    assert await wire.round_trips(work(core, ada)) == cost
+    # psycopg prepares a statement once it has seen it often. Then it is the same again.
+    for _ in range(8):
+        await work(core, ada)
+    assert await wire.round_trips(work(core, ada)) == cost

@@ -1,0 +1,164 @@
+"""Every statement: that the server takes it, gets all its arguments, and finds its rows."""
+
+import json
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import psycopg
+import pytest
+
+from taskcore.adapters.postgres import sessions, store, tasks, upgrade, users
+from taskcore.adapters.postgres.statements import Statement
+from tests.conftest import new_database
+
+STATEMENTS = {
+    f"{module.__name__.rpartition('.')[2]}.{name.lower()}": found
+    for module in (users, tasks, sessions, store)
+    for name, found in vars(module).items()
+    if isinstance(found, Statement)
+}
+
+
+def test_all_statements_are_here() -> None:
+    modules: list[ModuleType] = [users, tasks, sessions, store]
+    assert len(STATEMENTS) >= 20
+    assert all(
+        any(name.startswith(m.__name__.split(".")[-1]) for name in STATEMENTS) for m in modules
+    )
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_the_server_takes_it_with_as_many_arguments_as_we_give(
+    name: str, database_url: str
+) -> None:
+    statement = STATEMENTS[name]
+    with psycopg.connect(database_url) as connection:
+        prepared = connection.pgconn.prepare(b"it", statement.sql)
+        assert prepared.status == psycopg.pq.ExecStatus.COMMAND_OK, prepared.error_message
+        described = connection.pgconn.describe_prepared(b"it")
+    given = {name: f"value of {name}" for name in statement._names}
+    arguments = statement.arguments(given)
+    assert len(arguments) == described.nparams
+    assert arguments == [given[name] for name in statement._names]
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_an_argument_that_is_missing_is_a_mistake_and_not_a_null(name: str) -> None:
+    statement = STATEMENTS[name]
+    for missing in set(statement._names) - set(statement._fixed):
+        given = dict.fromkeys(statement._names, 1)
+        del given[missing]
+        with pytest.raises(KeyError):
+            statement.arguments(given)
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_no_statement_has_a_notion_of_lower_case_of_its_own(name: str) -> None:
+    words = repr(STATEMENTS[name]).lower()
+    for notion in ("lower(", "upper(", "ilike", " like ", "collate", "citext"):
+        assert notion not in words
+
+
+def test_a_page_says_its_order_itself_and_does_not_leave_it_to_the_plan() -> None:
+    for statement in (tasks._PAGE_OF_OWNER, tasks._PAGE_OF_ALL, users._PAGE):
+        assert repr(statement).endswith("ORDER BY page.id DESC")
+
+
+@pytest.fixture(scope="module")
+def full(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """Twenty thousand tasks of a hundred owners, in no order."""
+    with new_database(database_url) as url:
+        upgrade(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "INSERT INTO users (email, email_key, hashed_password)"
+                " SELECT n || '@x.org', n || '@x.org', 'h' FROM generate_series(1, 100) n"
+            )
+            connection.execute(
+                "INSERT INTO tasks (title, owner_id)"
+                " SELECT 'x', 1 + (n * 7919) % 100 FROM generate_series(1, 20000) n"
+            )
+            connection.execute(
+                "INSERT INTO sessions (id, user_id)"
+                " SELECT gen_random_uuid(), 1 + n % 100 FROM generate_series(1, 5000) n"
+            )
+            connection.execute(
+                "INSERT INTO refresh_tokens (digest, session_id, nonce)"
+                " SELECT sha256(id::text::bytea), id, '' FROM sessions"
+            )
+            connection.execute("VACUUM ANALYZE")
+            yield connection
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from nodes(below)
+
+
+def plan(
+    connection: psycopg.Connection[Any], statement: Statement, *, generic: bool, **values: object
+) -> list[dict[str, Any]]:
+    mode = "force_generic_plan" if generic else "force_custom_plan"
+    connection.execute(f"SET plan_cache_mode = {mode}")
+    connection.execute(b"PREPARE it AS " + statement.sql)
+    try:
+        arguments = ", ".join(
+            psycopg.sql.quote(value, connection) for value in statement.arguments(values)
+        )
+        executed = f"EXECUTE it ({arguments})" if arguments else "EXECUTE it"
+        explained = f"EXPLAIN (ANALYZE, TIMING off, FORMAT json) {executed}"
+        row = connection.execute(explained.encode()).fetchone()
+    finally:
+        connection.execute("DEALLOCATE it")
+    assert row
+    found = row[0] if isinstance(row[0], list) else json.loads(row[0])
+    return list(nodes(found[0]["Plan"]))
+
+
+@pytest.mark.parametrize("generic", [False, True])
+@pytest.mark.parametrize("skip", [0, 20])
+def test_the_list_of_an_owner_is_read_off_the_index_in_its_order(
+    full: psycopg.Connection[Any], skip: int, *, generic: bool
+) -> None:
+    found = plan(full, tasks._PAGE_OF_OWNER, generic=generic, owner_id=7, skip=skip, limit=20)
+    indexes = {node.get("Index Name") for node in found if "Scan" in node["Node Type"]}
+    assert indexes - {None} == {"tasks_owner_id_id_idx"}
+    (page,) = [node for node in found if node["Node Type"] == "Limit"]
+    assert page["Actual Rows"] == 20
+    # It stops when the page is full, and nothing is sorted but at most the page itself.
+    assert "Sort" not in {node["Node Type"] for node in nodes(page)}
+    for node in found:
+        if node["Node Type"] == "Sort":
+            assert node["Actual Rows"] <= 20
+    assert "Seq Scan" not in {node["Node Type"] for node in found}
+
+
+@pytest.mark.parametrize("generic", [False, True])
+def test_the_list_of_everybody_is_read_off_the_index_in_its_order(
+    full: psycopg.Connection[Any], *, generic: bool
+) -> None:
+    found = plan(full, tasks._PAGE_OF_ALL, generic=generic, skip=0, limit=20)
+    (page,) = [node for node in found if node["Node Type"] == "Limit"]
+    assert {node["Node Type"] for node in nodes(page)} <= {"Limit", "Index Scan", "Subquery Scan"}
+
+
+def test_who_acts_and_whose_token_it_is_are_looked_up_by_key(
+    full: psycopg.Connection[Any],
+) -> None:
+    row = full.execute("SELECT id, sha256(id::text::bytea) FROM sessions LIMIT 1").fetchone()
+    assert row
+    for statement, values in (
+        (sessions._FIND_ACTOR, {"id": row[0], "now": "2026-01-01"}),
+        (sessions._LOCK_BY_TOKEN, {"digest": row[1]}),
+        (sessions._GET_TOKEN, {"digest": row[1]}),
+        (sessions._USE, {"session": row[0], "used": row[1], "now": "2026-01-01"}),
+        (sessions._END, {"id": row[0]}),
+        (users._FIND_BY_EMAIL, {"key": "7@x.org"}),
+        (users._LOCK_ADMINS, {}),
+        (tasks._GET, {"id": 7}),
+    ):
+        found = plan(full, statement, generic=True, **values)
+        scanned = {node.get("Relation Name") for node in found if node["Node Type"] == "Seq Scan"}
+        assert scanned <= {"users"}, statement  # a hundred rows; more are not read one by one

@@ -1,0 +1,57 @@
+"""The key that is made where nobody gives one."""
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from taskcore.adapters.system import generated_secret
+from taskcore.domain.errors import Misconfigured
+
+
+def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "data" / "secret.key"
+    key = generated_secret(file)
+    assert len(key) == 64
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert generated_secret(file) == key
+    assert [path.name for path in file.parent.iterdir()] == ["secret.key"]
+    assert generated_secret(tmp_path / "other") != key
+
+
+def test_everybody_who_starts_at_once_has_the_same_key(tmp_path: Path) -> None:
+    for turn in range(20):
+        file = tmp_path / f"{turn}" / "secret.key"
+        with ThreadPoolExecutor(8) as pool:
+            keys = set(pool.map(generated_secret, [file] * 8))
+        assert len(keys) == 1
+        assert [path.name for path in file.parent.iterdir()] == ["secret.key"]
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "secret.key"
+    key = generated_secret(file)
+    file.chmod(mode)
+    with pytest.raises(Misconfigured) as refusal:
+        generated_secret(file)
+    assert key.decode() not in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"short", b" " * 64])
+def test_a_damaged_key_is_refused_and_kept(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "secret.key"
+    file.write_bytes(content)
+    file.chmod(0o600)
+    with pytest.raises(Misconfigured):
+        generated_secret(file)
+    assert file.read_bytes() == content
+
+
+def test_a_place_where_no_key_can_be_kept_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "secret.key", tmp_path):
+        with pytest.raises(Misconfigured):
+            generated_secret(place)

@@ -1,0 +1,63 @@
+"""What `import taskcore` gives, and that it is enough to live on."""
+
+import inspect
+from typing import get_type_hints
+
+import pytest
+
+import taskcore
+from taskcore.adapters.memory import memory_core
+from taskcore.adapters.system import ScryptHasher
+
+pytestmark = pytest.mark.anyio
+
+
+def test_every_public_name_is_there_once() -> None:
+    assert len(set(taskcore.__all__)) == len(taskcore.__all__)
+    for name in taskcore.__all__:
+        assert hasattr(taskcore, name)
+
+
+def test_every_refusal_of_the_core_is_public() -> None:
+    from taskcore.domain import errors  # noqa: PLC0415 - the ring below, looked at for its names
+
+    kinds = {
+        name
+        for name, found in vars(errors).items()
+        if inspect.isclass(found) and issubclass(found, errors.TaskcoreError)
+    }
+    assert kinds <= set(taskcore.__all__)
+
+
+def test_what_use_cases_take_and_give_is_public() -> None:
+    core = memory_core()
+    for noun in (core.accounts, core.sessions, core.tasks):
+        for name, method in inspect.getmembers(type(noun), inspect.iscoroutinefunction):
+            if name.startswith("_"):
+                continue
+            for hint in get_type_hints(method).values():
+                if inspect.isclass(hint) and hint.__module__.startswith("taskcore"):
+                    assert hint.__name__ in taskcore.__all__, f"{name}: {hint}"
+
+
+def test_every_use_case_is_documented_or_speaks_for_itself() -> None:
+    core = memory_core()
+    silent = {
+        f"{type(noun).__name__}.{name}"
+        for noun in (core.accounts, core.sessions, core.tasks)
+        for name, method in inspect.getmembers(type(noun), inspect.iscoroutinefunction)
+        if not name.startswith("_") and not method.__doc__
+    }
+    assert silent <= {"Accounts.me"}
+
+
+async def test_the_example_of_the_library_works(capsys: pytest.CaptureFixture[str]) -> None:
+    core = memory_core(hasher=ScryptHasher(n=2, r=1, p=1))
+    await core.accounts.register(email="ada@example.org", password="correct horse")
+    grant = await core.sessions.log_in(email="ada@example.org", password="correct horse")
+    actor = await core.sessions.authenticate(grant.access_token)
+    task = await core.tasks.create(actor, title="Write the letter")
+    assert (await core.tasks.page(actor)).items == [task]
+    with pytest.raises(taskcore.NotFound):
+        await core.tasks.get(actor, taskcore.TaskId(task.id + 1))
+    assert capsys.readouterr() == ("", "")

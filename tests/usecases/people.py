@@ -1,0 +1,28 @@
+"""People with an account, and what they hold once they have logged in."""
+
+from dataclasses import dataclass
+
+from taskcore import SYSTEM, Actor, Core, Grant, Role, User
+
+PASSWORD = "correct horse"
+
+
+@dataclass(frozen=True)
+class Person:
+    user: User
+    grant: Grant
+    actor: Actor
+
+
+def address(name: str) -> str:
+    return f"{name}@example.org"
+
+
+async def join(core: Core, name: str, role: Role = Role.USER) -> Person:
+    user = await core.accounts.create(SYSTEM, email=address(name), password=PASSWORD, role=role)
+    return await log_in(core, user)
+
+
+async def log_in(core: Core, user: User) -> Person:
+    grant = await core.sessions.log_in(email=user.email, password=PASSWORD)
+    return Person(user, grant, await core.sessions.authenticate(grant.access_token))
