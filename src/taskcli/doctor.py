@@ -1,0 +1,134 @@
+"""`taskcli doctor`: what could keep the server from working, and what to do about it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from taskcli.arguments import Json
+from taskcli.db import is_migrated
+from taskcli.exits import CONFIGURATION, FAILURE
+from taskcli.output import show, visible, write
+from taskcli.running import settings
+from taskcore import Misconfigured, Settings, Unavailable
+
+# The embedded database keeps up to 256 MiB of write-ahead log (max_wal_size), and needs as much
+# again while it makes room.
+_FREE_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    name: str
+    ok: bool
+    detail: str
+    advice: str | None = None
+    code: int = FAILURE
+
+
+def doctor(*, as_json: Json = False) -> int:
+    """Check settings, disk, secret key, database and schema, and say what to do.
+
+    Starts the embedded database for a moment where it does not run. Exits with 0 when all is
+    well, 78 when the configuration is wrong, and 1 for everything else.
+    """
+    findings = list(_findings())
+    if as_json:
+        checks = [asdict(finding) for finding in findings]
+        for check in checks:
+            del check["code"]
+        show({"ok": all(finding.ok for finding in findings), "checks": checks}, as_json=True)
+    else:
+        write("".join(map(_line, findings)))
+    return max((finding.code for finding in findings if not finding.ok), default=0)
+
+
+def _line(finding: Finding) -> str:
+    status = "ok     " if finding.ok else "PROBLEM"
+    advice = "" if finding.ok or not finding.advice else f"\n{'':20}{visible(finding.advice)}"
+    return f"{status}  {finding.name:<10} {visible(finding.detail)}{advice}\n"
+
+
+def _findings() -> Iterator[Finding]:
+    try:
+        loaded = settings()
+    except Misconfigured as error:
+        advice = "change it in the environment or in .env; `taskcli config show` lists all"
+        for problem in error.problems:
+            yield Finding("settings", ok=False, detail=problem, advice=advice, code=CONFIGURATION)
+        return
+    yield Finding("settings", ok=True, detail="can be read")
+    yield _disk(loaded)
+    yield _key(loaded)
+    yield from _database(loaded)
+
+
+def _disk(settings: Settings) -> Finding:
+    if settings.database_url:
+        return Finding("disk", ok=True, detail="not needed: DATABASE_URL is set")
+    folder = settings.data_dir
+    try:
+        while not folder.exists():  # not made yet
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Finding(
+            "disk",
+            ok=False,
+            detail=f"{folder} cannot be used: {error.strerror}",
+            advice="name another folder in DATA_DIR",
+            code=CONFIGURATION,
+        )
+    return Finding(
+        "disk",
+        ok=free >= _FREE_BYTES,
+        detail=f"{free // 2**20} MiB free for {settings.data_dir}",
+        advice=f"make room: the database wants {_FREE_BYTES // 2**20} MiB",
+    )
+
+
+def _key(settings: Settings) -> Finding:
+    """Looks at the file without making it."""
+    if settings.secret_key:
+        return Finding("key", ok=True, detail="SECRET_KEY is set")
+    file = settings.data_dir / "secret.key"
+    try:
+        mode = file.stat().st_mode
+        readable = os.access(file, os.R_OK)
+    except FileNotFoundError:
+        return Finding("key", ok=True, detail=f"{file} will be made at the first start")
+    except OSError as error:
+        return _bad_key(file, f"cannot be used: {error.strerror}", "run as the owner of DATA_DIR")
+    if mode & 0o077:
+        return _bad_key(file, "can be read by others", f"run `chmod 600 {file}`")
+    if not readable:
+        return _bad_key(file, "cannot be read", "run as the owner of DATA_DIR")
+    return Finding("key", ok=True, detail=f"{file} is there, and private")
+
+
+def _bad_key(file: Path, what: str, advice: str) -> Finding:
+    return Finding("key", ok=False, detail=f"{file} {what}", advice=advice, code=CONFIGURATION)
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    kind = "of DATABASE_URL" if settings.database_url else "embedded in DATA_DIR"
+    try:
+        migrated = is_migrated(settings)
+    except Unavailable as error:
+        advice = "start it, or correct DATABASE_URL"
+        if not settings.database_url:
+            advice = f"see {settings.data_dir / 'postgres' / 'server.log'}"
+        yield Finding("database", ok=False, detail=error.detail, advice=advice)
+        return
+    except Misconfigured as error:
+        for problem in error.problems:
+            yield Finding("database", ok=False, detail=problem, code=CONFIGURATION)
+        return
+    yield Finding("database", ok=True, detail=f"the one {kind} answers")
+    yield Finding(
+        "schema",
+        ok=migrated,
+        detail="is what this version needs" if migrated else "is older than this version needs",
+        advice="run `taskcli db upgrade`",
+    )

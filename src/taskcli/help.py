@@ -1,0 +1,103 @@
+"""The commands there are, and the page that `taskcli --help` prints.
+
+Written without cyclopts and rich: together they take ten times as long to import as this page
+takes to print. They still answer for every single command.
+"""
+
+# Group, noun, verbs, one line, and where the App or the function is.
+COMMANDS = (
+    ("Serve", "serve", (), "run the HTTP API", "taskcli.serve:serve"),
+    ("Serve", "openapi", (), "print the API's OpenAPI document", "taskcli.openapi:openapi"),
+    (
+        "Database",
+        "db",
+        ("upgrade", "current", "check"),
+        "bring the database to this version's schema, or ask where it stands",
+        "taskcli.db:app",
+    ),
+    (
+        "People and tasks",
+        "users",
+        ("create", "list", "show", "set-role", "activate", "deactivate", "delete"),
+        "manage accounts; the first administrator is made here",
+        "taskcli.users:app",
+    ),
+    (
+        "People and tasks",
+        "tasks",
+        ("list", "show", "create", "edit", "delete"),
+        "look after anybody's tasks, or act as one user with --as",
+        "taskcli.tasks:app",
+    ),
+    ("This machine", "config", ("show",), "every setting; never a secret", "taskcli.config:app"),
+    (
+        "This machine",
+        "doctor",
+        (),
+        "check settings, database, key and disk, and say what to do",
+        "taskcli.doctor:doctor",
+    ),
+    (
+        "This machine",
+        "completion",
+        ("bash", "zsh", "fish"),
+        "print a completion script for a shell",
+        "taskcli.completion:completion",
+    ),
+)
+
+EXIT_CODES = (
+    (0, "done"),
+    (1, "failure, or the answer is no (db check, doctor, a question declined)"),
+    (2, "the command line is wrong"),
+    (65, "bad data, no such user or task, or a conflict"),
+    (69, "the database cannot be reached"),
+    (75, "busy just now; try again"),
+    (77, "not permitted"),
+    (78, "the configuration is wrong, or the database not migrated"),
+    (130, "interrupted (Ctrl-C); 143 after SIGTERM, 129 after SIGHUP"),
+)
+
+_EXAMPLES = """\
+Examples:
+  taskcli users create --email ada@example.org --role admin
+  pass show ada | taskcli users create --email ada@example.org --password-stdin
+  taskcli users list --role admin --json | jq -r '.items[].email'
+  taskcli tasks create --as ada@example.org --title "Write the letter"
+  taskcli users delete bob@example.org --yes
+"""
+
+_SETTINGS = """\
+Settings come from the environment and from .env in the working directory, as the server's do.
+Without DATABASE_URL an embedded PostgreSQL runs in DATA_DIR for as long as somebody uses it.
+Data goes to standard output and messages to standard error; --json prints one JSON object.
+"""
+
+
+def page() -> str:
+    lines = [
+        "Operate the task-management backend.",
+        "",
+        "Usage: taskcli COMMAND [VERB] [OPTIONS]      taskcli COMMAND --help says more",
+    ]
+    group = ""
+    for title, noun, verbs, summary, _ in COMMANDS:
+        if title != group:
+            lines += ["", f"{title}:"]
+            group = title
+        lines.append(f"  {noun:<11}{summary}")
+        if verbs:
+            lines.append(f"  {'':<13}{' | '.join(verbs)}")
+    lines += ["", _EXAMPLES, "Exit codes:"]
+    lines += [f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES]
+    lines += ["", _SETTINGS + "Also: -h, --help, --version."]
+    return "\n".join(lines)
+
+
+def version() -> str:
+    from importlib import metadata  # noqa: PLC0415 - the help page does without
+
+    try:
+        return metadata.version("taskcore")
+    except metadata.PackageNotFoundError:
+        return "(from a checkout)"

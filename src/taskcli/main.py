@@ -1,0 +1,123 @@
+"""The entry point: from arguments to an exit code."""
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from taskcli import help as overview
+from taskcli.output import OutputLost, ReaderGone, message, write
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+# Imports that take longer than the help page stand in the functions that need them.
+# ruff: noqa: PLC0415
+
+
+def main() -> None:
+    sys.exit(exit_code(sys.argv[1:]))
+
+
+def exit_code(arguments: Sequence[str]) -> int:
+    """Do what the arguments say, and tell people what went wrong."""
+    try:
+        with _unwinding():
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                # A title that the locale has no letters for is no reason to fail.
+                sys.stdout.reconfigure(errors="backslashreplace")
+            code = _answer(list(arguments))
+            if sys.stdout is not None:
+                write("")  # what fails to leave our buffer must fail here, not after the end
+            return code
+    except ReaderGone:
+        # What was asked for was done before anything was printed.
+        _forget_output()
+        return 0
+    except OutputLost as error:
+        _forget_output()
+        message(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except Exception as error:  # noqa: BLE001 - the last one to know
+        from taskcli.exits import reported
+
+        return reported(error)
+
+
+def commands() -> "App":
+    """Every command by name; its module is imported when it is asked for."""
+    from cyclopts import App
+
+    app = App(
+        name="taskcli",
+        help="Operate the task-management backend.",
+        help_format="plaintext",
+        version=overview.version,
+        print_error=False,
+        exit_on_error=False,
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+    )
+    for _, noun, _, _, path in overview.COMMANDS:
+        app.command(path, name=noun)
+    return app
+
+
+def _answer(arguments: list[str]) -> int:
+    if not arguments or (
+        arguments[0].startswith("-") and not {"-h", "--help"}.isdisjoint(arguments)
+    ):
+        write(overview.page() + "\n")
+        return 0
+    if arguments == ["--version"]:
+        write(f"taskcli {overview.version()}\n")
+        return 0
+
+    from cyclopts import CycloptsError
+
+    from taskcli.exits import BAD_DATA, USAGE, Usage
+
+    # Bytes that were no UTF-8 arrive as lone surrogates.
+    if any("\ud800" <= character <= "\udfff" for word in arguments for character in word):
+        message("an argument is not valid UTF-8")
+        return BAD_DATA
+    app = commands()
+    try:
+        result = app(arguments)
+    except (CycloptsError, Usage) as error:
+        command = " ".join(["taskcli", *app.parse_commands(arguments)[0]])
+        message(f"{error}\ntry `{command} --help`")
+        return USAGE
+    return result if isinstance(result, int) else 0
+
+
+@contextmanager
+def _unwinding() -> Iterator[None]:
+    """SIGTERM and SIGHUP end us as Ctrl-C does: with everything closed that is open."""
+
+    def unwind(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    replaced = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup a hang-up is ignored
+            replaced[number] = signal.signal(number, unwind)
+    try:
+        yield
+    finally:
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
+
+
+def _forget_output() -> None:
+    """Or the interpreter would complain at its end that it cannot write the rest."""
+    if sys.stdout is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

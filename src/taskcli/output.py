@@ -1,0 +1,171 @@
+"""What people and programs see: data on standard output, messages on standard error."""
+
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from enum import Enum
+
+Record = Mapping[str, object]
+
+
+class ReaderGone(Exception):
+    """Whoever read our output has seen enough (`| head`)."""
+
+
+class OutputLost(Exception):
+    """Our output has nowhere to go: what it would tell was done all the same."""
+
+
+def write(text: str) -> None:
+    """Raises ReaderGone and OutputLost."""
+    if sys.stdout is None:
+        raise OutputLost("standard output is closed")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGone from None
+    except OSError as error:
+        raise OutputLost(f"the output cannot be written: {error.strerror}") from None
+
+
+def message(text: str) -> None:
+    """To people, on standard error."""
+    lines = (visible(line) for line in text.rstrip("\n").split("\n"))
+    if sys.stderr is not None:
+        with suppress(OSError):  # nobody listens, and there is nobody else to tell
+            sys.stderr.write("taskcli: " + "\n  ".join(lines) + "\n")
+            sys.stderr.flush()
+
+
+def show(record: Record, *, as_json: bool) -> None:
+    """One thing, whole."""
+    write(_json(record) if as_json else _columns([[name, _block(record[name])] for name in record]))
+
+
+def show_page(
+    items: Sequence[Record],
+    columns: Sequence[str],
+    *,
+    total: int,
+    skip: int,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """A slice of a list; people see the columns named, programs everything."""
+    if as_json:
+        write(_json({"items": items, "total": total, "skip": skip, "limit": limit}))
+        return
+    if items:
+        rows = [[_cell(item[name]) for name in columns] for item in items]
+        write(_table(columns, rows) if sys.stdout.isatty() else _columns([columns, *rows]))
+    if len(items) < total:
+        end = skip + len(items)
+        more = f"; --skip {end} shows the next" if end < total else ""
+        message(f"{skip + 1} to {end} of {total}{more}" if items else f"none here, {total} in all")
+    elif not items:
+        message("nothing found")
+
+
+def visible(text: str) -> str:
+    """The text with everything written out that would steer a terminal or mislead its reader.
+
+    Control characters, line separators, and the invisible characters that turn the direction of
+    writing or hide text. The two joiners stay: they belong to the spelling of some scripts and
+    cannot do harm.
+    """
+    return _SUSPECT.sub(
+        lambda found: found[0] if _is_harmless(found[0]) else _written_out(found[0]), text
+    )
+
+
+_SUSPECT = re.compile(r"[^ -~]")
+_JOINERS = "\u200c\u200d"
+_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def _is_harmless(character: str) -> bool:
+    return character in _JOINERS or unicodedata.category(character) not in _STEERING
+
+
+def _written_out(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _json(value: object) -> str:
+    # ASCII: right in every locale, and nothing in it steers a terminal.
+    return json.dumps(value, default=_plain) + "\n"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    raise TypeError(type(value).__name__)
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None | "":
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+        case Enum():
+            return visible(str(value.value))
+        case list() | tuple():
+            return ", ".join(map(_cell, value))
+        case _:
+            return visible(str(value))
+
+
+def _block(value: object) -> str:
+    """As `_cell`, but a text of several lines keeps them."""
+    if isinstance(value, str) and "\n" in value:
+        return "\n".join(map(visible, value.replace("\r\n", "\n").split("\n")))
+    return _cell(value)
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> str:
+    """Aligned by spaces: readable in a file, and easy to cut by `awk`."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    indent = "\n" + " " * (sum(widths) + 2 * len(widths))
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        lines.append("  ".join([*cells, row[-1].replace("\n", indent)]).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+# What people wrote is cut to the width of the terminal, and `show` has all of it. What they copy
+# is whole.
+_PROSE = {"title", "full_name"}
+_LONG = {"email", *_PROSE}
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    # On a terminal only, whose reader can wait for the import.
+    from rich import box  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in columns:
+        # rich narrows those that may wrap, and the others only when that is not enough.
+        table.add_column(name, no_wrap=name not in _LONG, overflow="fold")
+    for row in rows:
+        # Text: brackets in data are no markup.
+        cells = [Text(cell) for cell in row]
+        for name, cell in zip(columns, cells, strict=True):
+            if name in _PROSE:
+                cell.no_wrap, cell.overflow = True, "ellipsis"
+        table.add_row(*cells)
+    console = Console(file=sys.stdout)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()

@@ -1,0 +1,124 @@
+"""`taskcli serve`: the HTTP server, and the database under it for as long as it runs."""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from taskcore import Misconfigured, Settings
+
+# In seconds. Deployments wait longer than this before they kill: see the README.
+DRAIN = 25
+_RESPAWN = 3.0  # at SIGHUP: the old worker goes when the new one surely serves
+_HEADER_BYTES = 65536
+_HEADER_TIMEOUT_MS = 10_000
+
+
+def serve(
+    *,
+    host: Annotated[str | None, Parameter(help="Address to listen on, else SERVER_HOST.")] = None,
+    port: Annotated[int | None, Parameter(help="Port to listen on, else SERVER_PORT.")] = None,
+    workers: Annotated[int | None, Parameter(help="Worker processes, else WORKERS.")] = None,
+) -> None:
+    """Serve the API until SIGTERM or ctrl-C, which let the requests under way finish.
+
+    Without DATABASE_URL a PostgreSQL runs in DATA_DIR for as long as it is used. A worker that
+    dies is replaced.
+    """
+    settings = Settings.load()
+    settings = replace(
+        settings,
+        server_host=host or settings.server_host,
+        server_port=port or settings.server_port,
+        workers=workers or settings.workers,
+    )
+    _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
+    # Only this command needs the server and the drivers; the others start without them.
+    from granian import Granian  # noqa: PLC0415
+    from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415
+    from granian.http import HTTP1Settings  # noqa: PLC0415
+    from granian.log import LogLevels  # noqa: PLC0415
+
+    from taskcore.wiring import prepared_database  # noqa: PLC0415
+
+    os.environ["WORKERS"] = str(settings.workers)  # the workers read their settings themselves
+    server = Granian(
+        "taskapi.app:production",
+        address=settings.server_host,
+        port=settings.server_port,
+        interface=Interfaces.ASGI,
+        # While it may still become HTTP/2, a connection that says nothing is kept for ever.
+        http=HTTPModes.http1,
+        factory=True,
+        workers=settings.workers,
+        respawn_failed_workers=True,
+        respawn_interval=_RESPAWN,
+        workers_kill_timeout=DRAIN,
+        websockets=False,
+        http1_settings=HTTP1Settings(
+            max_buffer_size=_HEADER_BYTES, header_read_timeout=_HEADER_TIMEOUT_MS
+        ),
+        log_level=LogLevels.info,
+        log_dictconfig=_logging(settings),
+    )
+    with _claimed_address(settings.server_host, settings.server_port), prepared_database(settings):
+        _spare_workers_our_handlers()
+        server.serve()
+
+
+@contextmanager
+def _claimed_address(host: str, port: int) -> Iterator[None]:
+    """The server lets several processes share a port: a second start would mix old and new code.
+
+    The claim neither listens nor keeps our own workers out, who share the port as it does.
+    """
+    with ExitStack() as claim:
+        try:
+            info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+                family, kind, protocol, _, address = info[0]
+                claim.pop_all().close()  # the first only shows that nobody listens
+                bound = claim.enter_context(socket.socket(family, kind, protocol))
+                bound.setsockopt(socket.SOL_SOCKET, option, 1)
+                bound.bind(address)
+        except OSError as error:
+            raise Misconfigured(
+                [f"SERVER_HOST and SERVER_PORT: cannot listen on {host}:{port}: {error.strerror}"]
+            ) from None
+        yield
+
+
+def _spare_workers_our_handlers() -> None:
+    """A worker is forked with our handlers, and would lose in them what comes while it loads.
+
+    Then SIGTERM ends it, for it has no requests yet. A ctrl-C, which reaches the whole group, is
+    for us to pass on.
+    """
+    stops = {signal.SIGINT, signal.SIGTERM}
+
+    def start_afresh() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, stops),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, stops),
+        after_in_child=start_afresh,
+    )
+
+
+def _logging(settings: Settings) -> dict[str, Any]:
+    """The server's own lines in the shape of the application's."""
+    style = settings.log_format or ("console" if sys.stderr.isatty() else "json")
+    ours = {"()": "taskapi.logs.formatter", "style": style}
+    return {"formatters": {"generic": ours, "access": ours}}

@@ -1,0 +1,172 @@
+"""`taskcli tasks`: what people keep."""
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from taskcli.arguments import Json, Limit, Skip, Version, Whole, Yes
+from taskcli.exits import FAILURE, Usage
+from taskcli.output import Record, message, show, show_page
+from taskcli.prompts import confirmed, require_terminal_or
+from taskcli.running import with_core
+from taskcli.users import find_user
+from taskcore import SYSTEM, Actor, Core, Forbidden, NotFound, Page, Task, TaskId
+from taskcore.domain.tasks import TaskChanges
+
+app = App(
+    name="tasks",
+    help="Look after tasks: anybody's as the operator, or one user's with --as.\n\n"
+    "With --as a command may do what that user may, no more. A deactivated user may do nothing.",
+)
+
+Number = Annotated[Whole, Parameter(name="ID", help="The task.")]
+As = Annotated[
+    str | None, Parameter(name="--as", help="Act as this user, by e-mail address or id.")
+]
+
+_COLUMNS = ("id", "title", "owner_id", "version", "updated_at")
+_FIELDS = ("id", "title", "description", "owner_id", "version", "created_at", "updated_at")
+
+
+@app.command(name="list")
+def list_(
+    *,
+    owner: Annotated[str | None, Parameter(help="Only this user's, by e-mail or id.")] = None,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    as_user: As = None,
+    as_json: Json = False,
+) -> None:
+    """List tasks, newest first."""
+
+    async def work(core: Core) -> Page[Task]:
+        actor = await _actor(core, as_user)
+        owner_id = None if owner is None else (await find_user(core, owner)).id
+        return await core.tasks.page(actor, owner_id=owner_id, skip=skip, limit=limit)
+
+    page = with_core(work)
+    items = [_shape(task) for task in page.items]
+    show_page(items, _COLUMNS, total=page.total, skip=skip, limit=limit, as_json=as_json)
+
+
+@app.command(name="show")
+def show_(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> None:
+    """Show one task, with its whole description."""
+
+    async def work(core: Core) -> Task:
+        return await _get(core, await _actor(core, as_user), task_id)
+
+    show(_shape(with_core(work)), as_json=as_json)
+
+
+@app.command
+def create(
+    *,
+    title: str,
+    description: str = "",
+    as_user: Annotated[str, Parameter(name="--as", help="Whose it will be, by e-mail or id.")],
+    as_json: Json = False,
+) -> None:
+    """Make a task that belongs to the user named by --as.
+
+    Parameters
+    ----------
+    title
+        1 to 255 characters.
+    description
+        At most 5000 characters.
+    """
+
+    async def work(core: Core) -> Task:
+        actor = await _actor(core, as_user)
+        return await core.tasks.create(actor, title=title, description=description)
+
+    show(_shape(with_core(work)), as_json=as_json)
+
+
+@app.command
+def edit(
+    task_id: Number,
+    /,
+    *,
+    title: str | None = None,
+    description: str | None = None,
+    expected_version: Version = None,
+    as_user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Change a task. What is not named stays as it is.
+
+    Parameters
+    ----------
+    title
+        The new title.
+    description
+        The new description; `--description ""` removes it.
+    """
+    changes = TaskChanges()
+    if title is not None:
+        changes["title"] = title
+    if description is not None:
+        changes["description"] = description
+    if not changes:
+        raise Usage("nothing to change: give --title or --description")
+
+    async def work(core: Core) -> Task:
+        actor = await _actor(core, as_user)
+        await _get(core, actor, task_id)
+        return await core.tasks.edit(
+            actor, TaskId(task_id), expected_version=expected_version, **changes
+        )
+
+    show(_shape(with_core(work)), as_json=as_json)
+
+
+@app.command
+def delete(
+    task_id: Number,
+    /,
+    *,
+    expected_version: Version = None,
+    as_user: As = None,
+    yes: Yes = False,
+) -> int:
+    """Delete a task. Asks first, and then deletes nothing but the version it has shown."""
+    require_terminal_or(yes, "delete a task")
+
+    async def work(core: Core) -> str | None:
+        actor = await _actor(core, as_user)
+        task = await _get(core, actor, task_id)
+        version = expected_version
+        if not yes:
+            owner = await core.accounts.get(SYSTEM, task.owner_id)
+            if not await confirmed(f'Delete task {task.id}, "{task.title}", of {owner.email}?'):
+                return None
+            version = task.version if version is None else version
+        await core.tasks.delete(actor, task.id, expected_version=version)
+        return f'task {task.id}, "{task.title}"'
+
+    deleted = with_core(work)
+    message(f"deleted {deleted}" if deleted else "nothing was deleted")
+    return 0 if deleted else FAILURE
+
+
+async def _actor(core: Core, reference: str | None) -> Actor:
+    """Raises NotFound, and Forbidden for a user who could not log in either."""
+    if reference is None:
+        return SYSTEM
+    user = await find_user(core, reference)
+    if not user.is_active:
+        raise Forbidden(f"{user.email} is deactivated and may do nothing")
+    return Actor(user.id, user.role)
+
+
+async def _get(core: Core, actor: Actor, task_id: int) -> Task:
+    try:
+        return await core.tasks.get(actor, TaskId(task_id))
+    except NotFound:  # also where there is one that the actor may not see
+        raise NotFound(f"there is no task {task_id}") from None
+
+
+def _shape(task: Task) -> Record:
+    return {name: getattr(task, name) for name in _FIELDS}

@@ -1,0 +1,174 @@
+"""`taskcli users`: people with an account."""
+
+import re
+from contextlib import suppress
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from taskcli.arguments import Json, Limit, Skip, Yes
+from taskcli.exits import FAILURE
+from taskcli.output import Record, message, show, show_page
+from taskcli.prompts import confirmed, new_password, require_terminal_or
+from taskcli.running import with_core
+from taskcore import SYSTEM, Core, Invalid, NotFound, Page, Problem, Role, User, UserId
+
+app = App(
+    name="users",
+    help="Manage accounts.\n\n"
+    "A user is named by id or by e-mail address. The last active administrator can neither be "
+    "deleted, nor deactivated, nor made an ordinary user: make another one first.",
+)
+
+Reference = Annotated[str, Parameter(name="ID|EMAIL", help="The user, by id or e-mail address.")]
+
+_COLUMNS = ("id", "email", "full_name", "role", "is_active", "created_at")
+# All that is ever shown of a user. The password's hash is not among it.
+_FIELDS = ("id", "email", "full_name", "role", "is_active", "created_at", "updated_at")
+_ID = re.compile(r"[0-9]{1,19}")
+
+
+@app.command
+def create(
+    *,
+    email: str,
+    full_name: str | None = None,
+    role: Role = Role.USER,
+    password_stdin: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    as_json: Json = False,
+) -> None:
+    """Make an account. The password is asked for twice, or read from standard input.
+
+    Parameters
+    ----------
+    email
+        The address to log in with.
+    full_name
+        How the person is called.
+    role
+        An admin manages accounts and everybody's tasks.
+    password_stdin
+        Read the password from one line of standard input.
+    """
+    password = new_password(from_stdin=password_stdin)
+    user = with_core(
+        lambda core: core.accounts.create(
+            SYSTEM, email=email, password=password, full_name=full_name, role=role
+        )
+    )
+    show(_shape(user), as_json=as_json)
+
+
+@app.command(name="list")
+def list_(
+    *,
+    email: str | None = None,
+    role: Role | None = None,
+    is_active: Annotated[bool | None, Parameter(name="--active", negative="--inactive")] = None,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """List accounts, newest first.
+
+    Parameters
+    ----------
+    email
+        Only the one with this address.
+    role
+        Only those of this role.
+    is_active
+        Only those who may log in, or may not.
+    """
+
+    async def work(core: Core) -> Page[User]:
+        return await core.accounts.page(
+            SYSTEM, skip=skip, limit=limit, email=email, role=role, is_active=is_active
+        )
+
+    page = with_core(work)
+    items = [_shape(user) for user in page.items]
+    show_page(items, _COLUMNS, total=page.total, skip=skip, limit=limit, as_json=as_json)
+
+
+@app.command(name="show")
+def show_(reference: Reference, /, *, as_json: Json = False) -> None:
+    """Show one account."""
+    user = with_core(lambda core: find_user(core, reference))
+    show(_shape(user), as_json=as_json)
+
+
+@app.command
+def set_role(
+    reference: Reference,
+    role: Annotated[Role, Parameter(help="What they are from now on.")],
+    /,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Make somebody an administrator, or an ordinary user again. It counts at once."""
+
+    async def work(core: Core) -> User:
+        user = await find_user(core, reference)
+        return await core.accounts.change(SYSTEM, user.id, role=role)
+
+    show(_shape(with_core(work)), as_json=as_json)
+
+
+@app.command
+def activate(reference: Reference, /, *, as_json: Json = False) -> None:
+    """Let a deactivated user log in again."""
+    _set_active(reference, active=True, as_json=as_json)
+
+
+@app.command
+def deactivate(reference: Reference, /, *, as_json: Json = False) -> None:
+    """Shut a user out, at once. Their tasks stay."""
+    _set_active(reference, active=False, as_json=as_json)
+
+
+@app.command
+def delete(reference: Reference, /, *, yes: Yes = False) -> int:
+    """Delete an account with all its tasks and sessions. Asks first."""
+    require_terminal_or(yes, "delete a user")
+
+    async def work(core: Core) -> str | None:
+        user = await find_user(core, reference)
+        if not yes:
+            tasks = await core.tasks.page(SYSTEM, owner_id=user.id, limit=1)
+            what = f"user {user.id}, {user.email} ({user.role.value})"
+            if not await confirmed(f"Delete {what}, with {tasks.total} tasks and every session?"):
+                return None
+        await core.accounts.delete(SYSTEM, user.id)
+        return f"user {user.id}, {user.email}"
+
+    deleted = with_core(work)
+    message(f"deleted {deleted}" if deleted else "nothing was deleted")
+    return 0 if deleted else FAILURE
+
+
+async def find_user(core: Core, reference: str) -> User:
+    """By id or e-mail address. Raises NotFound, and Invalid for what is neither."""
+    user = None
+    if _ID.fullmatch(reference):
+        with suppress(NotFound):
+            user = await core.accounts.get(SYSTEM, UserId(int(reference)))
+    elif "@" in reference:
+        user = await core.accounts.find(SYSTEM, reference)
+    else:
+        raise Invalid(Problem("user", f"{reference} is no id and no e-mail address", "reference"))
+    if user is None:
+        raise NotFound(f"there is no user {reference}")
+    return user
+
+
+def _set_active(reference: str, *, active: bool, as_json: bool) -> None:
+    async def work(core: Core) -> User:
+        user = await find_user(core, reference)
+        return await core.accounts.change(SYSTEM, user.id, is_active=active)
+
+    show(_shape(with_core(work)), as_json=as_json)
+
+
+def _shape(user: User) -> Record:
+    return {name: getattr(user, name) for name in _FIELDS}

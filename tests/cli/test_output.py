@@ -1,0 +1,77 @@
+"""How data looks to people and to programs."""
+
+import json
+import unicodedata
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskcli.output import _table, show, visible
+
+MOMENT = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=timezone(timedelta(hours=2)))
+
+
+@given(st.text(st.characters()))
+def test_nothing_visible_steers(text: str) -> None:
+    seen = visible(text)
+    hidden = {c for c in seen if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
+    assert hidden <= {"\u200c", "\u200d"}
+    assert visible(seen) == seen
+    if text.isprintable():
+        assert seen == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\u202eb", "a\\u202eb"),
+        ("a\x9bb", "a\\x9bb"),
+        ("a\U000e0041b", "a\\U000e0041b"),
+        ("naïve 👩\u200d🔬 日本", "naïve 👩\u200d🔬 日本"),
+    ],
+)
+def test_what_would_steer_is_written_out(text: str, seen: str) -> None:
+    assert visible(text) == seen
+
+
+def test_people_see_lines_and_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
+    record = {
+        "id": 7,
+        "text": "one\r\ntwo\x1b",
+        "none": None,
+        "yes": True,
+        "when": MOMENT,
+    }
+    show(record, as_json=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "id    7",
+        "text  one",
+        "      two\\x1b",
+        "none  -",
+        "yes   yes",
+        "when  2030-01-02 01:04:05Z",
+    ]
+
+
+def test_a_long_title_does_not_push_out_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "42")
+    moment = "2030-01-02 01:04:05Z"
+    seen = _table(["id", "title", "updated_at"], [["1234567", "Letter " * 36, moment]])
+    assert seen.splitlines()[-1] == f"1234567  Letter Let…  {moment}"
+
+
+def test_programs_see_ascii_and_whole_moments(capsys: pytest.CaptureFixture[str]) -> None:
+    show({"title": "é\u202e\x1b", "when": MOMENT, "none": None}, as_json=True)
+    out = capsys.readouterr().out
+    assert out.isascii()
+    assert out.count("\n") == 1
+    assert json.loads(out) == {
+        "title": "é\u202e\x1b",
+        "when": "2030-01-02T01:04:05.678901Z",
+        "none": None,
+    }
+    show({"when": MOMENT.astimezone(UTC).replace(microsecond=0)}, as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"when": "2030-01-02T01:04:05Z"}
