@@ -11,16 +11,24 @@ from taskapi.providers import administers, logged_in
 from taskapi.wire import (
     FIRST,
     MOST,
+    ROLES,
+    TRUTHS,
+    Active,
+    Address,
     Body,
     EmailText,
     FullName,
+    IsActive,
     Limit,
     NewPassword,
     PasswordText,
+    RoleName,
+    RoleView,
     Skip,
     Total,
     UserView,
     View,
+    chosen,
     identifier,
     named,
     view,
@@ -59,13 +67,13 @@ class UserDraft(Body):
     email: EmailText
     password: NewPassword
     full_name: FullName | None = None
-    role: Role = Role.USER
+    role: RoleView = Role.USER
 
 
 class UserPatch(Body):
     full_name: FullName | UnsetType | None = UNSET
-    role: Role | UnsetType = UNSET
-    is_active: bool | UnsetType = UNSET
+    role: RoleView | UnsetType = UNSET
+    is_active: IsActive | UnsetType = UNSET
 
 
 class UserPage(View):
@@ -139,13 +147,18 @@ async def list_users(
     actor: FromDishka[Actor],
     skip: FromQuery[Skip] = FIRST,
     limit: FromQuery[Limit] = MOST,
-    email: FromQuery[EmailText | None] = None,
-    role: FromQuery[Role | None] = None,
-    is_active: FromQuery[bool | None] = None,
+    email: FromQuery[Address | None] = None,
+    role: FromQuery[RoleName | None] = None,
+    is_active: FromQuery[Active] = None,
 ) -> UserPage:
     """List accounts, newest first."""
     page = await core.accounts.page(
-        actor, skip=skip, limit=limit, email=email, role=role, is_active=is_active
+        actor,
+        skip=skip,
+        limit=limit,
+        email=email,
+        role=chosen("role", role, ROLES),
+        is_active=chosen("is_active", is_active, TRUTHS),
     )
     return UserPage([view(user, UserView) for user in page.items], page.total, skip, limit)
 

@@ -1,6 +1,7 @@
 """The application: routes, problem details and the edge around them."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from litestar import Litestar, Router
 
 from taskapi import logs
 from taskapi.accounts import own_account, users
+from taskapi.bodies import JsonRequest
 from taskapi.docs import docs_handlers
 from taskapi.edge import Edge
 from taskapi.health import livez, readyz
@@ -27,6 +29,9 @@ PREFIX = "/api/v1"
 MAX_BODY_BYTES = 65536  # the largest body with a meaning is a task of 5000 characters, escaped
 # Per process. A worker answers some thousand requests a second: this is a fraction of a second.
 IN_FLIGHT = 256
+ORPHAN_DRAIN = 3  # seconds; hardly a request takes longer
+_LISTENS = 0.1  # seconds
+_STOPS = {signal.SIGINT, signal.SIGTERM}
 
 
 def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
@@ -57,6 +62,7 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
         route_handlers=[v1, livez, readyz],
         exception_handlers=HANDLERS,
         lifespan=[lifespan],
+        request_class=JsonRequest,
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=None,
         type_decoders=[(is_whole, parsed_whole)],
@@ -77,10 +83,18 @@ def production() -> Litestar:
     async def opener() -> AsyncIterator[Core]:
         parent = asyncio.create_task(_follow_parent())
         async with open_core(settings) as core:
+            # The server listens once we are through, and lets the event loop stand until it does.
+            asyncio.get_running_loop().call_later(
+                _LISTENS, signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOPS
+            )
             yield core
         parent.cancel()
 
-    return create_app(opener, settings)
+    app = create_app(opener, settings)
+    # A ctrl-C reaches a worker twice, from the terminal and by its server. Before it listens that
+    # would make it hang.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    return app
 
 
 def served_document(settings: Settings) -> bytes:
@@ -96,7 +110,10 @@ def served_document(settings: Settings) -> bytes:
 
 async def _follow_parent() -> None:
     """A worker whose server was killed would go on as an orphan, beside the next server."""
-    parent = os.getppid()
+    # The server may have died before this runs: then our parent is somebody else already.
+    server = multiprocessing.parent_process()
+    parent = server.pid if server else os.getppid()
     while os.getppid() == parent:  # noqa: ASYNC110 - nothing announces that a parent has died
         await asyncio.sleep(0.5)
+    signal.alarm(ORPHAN_DRAIN)  # nobody is left to end us when a client never finishes
     os.kill(os.getpid(), signal.SIGTERM)

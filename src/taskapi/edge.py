@@ -11,6 +11,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from taskapi.problems import HttpProblem, send_problem
+from taskcore import NotFound
 
 log = structlog.get_logger("taskapi")
 
@@ -32,6 +33,7 @@ _PREFLIGHT = [
     ),
     (b"access-control-max-age", b"600"),
 ]
+MAX_HEADER_BYTES = 16384  # an access token takes 400
 # A method that nobody has: the router's answer to it names those that the resource does have.
 _PROBE = "PROBE"
 
@@ -62,6 +64,8 @@ class Edge:
         try:
             if self._serving > self._limit and scope["path"] not in _QUIET:
                 await send_problem(scope, exchange.send, _OVERLOADED)
+            elif refusal := _refusal(scope):
+                await send_problem(scope, exchange.send, refusal)
             elif method == "OPTIONS":
                 await self._options(scope, receive, exchange)
             else:
@@ -99,6 +103,20 @@ class Edge:
             {"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": headers}
         )
         await exchange.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _refusal(scope: HTTPScope) -> HttpProblem | None:
+    """What servers and the router overlook."""
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+        return HttpProblem(431, "headers_too_large", "The headers are larger than any that help")
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    # RFC 9112 section 3.2. Granian writes an empty one where there is none.
+    if scope["http_version"] == "1.1" and (len(hosts) != 1 or not hosts[0]):
+        return HttpProblem(400, "malformed_request", "Send one Host header")
+    # The router would pass over the empty segment, and take an id of `/` for the list.
+    if "//" in scope["path"]:
+        return HttpProblem(404, NotFound.code, NotFound.title)
+    return None
 
 
 _OVERLOADED = HttpProblem(

@@ -38,7 +38,13 @@ def formatter(style: str) -> logging.Formatter:
 
 def _rendered(style: str) -> list[Processor]:
     if style == "console":
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # Where rich is installed the default shows variables, passwords among them.
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
     return [
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(serializer=_encoded),

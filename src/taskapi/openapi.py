@@ -15,9 +15,10 @@ from litestar.params import ParameterKwarg
 from litestar.routes import HTTPRoute
 from msgspec import Struct
 
+from taskapi.docs.files import matches
 from taskapi.problems import MAY_REFUSE, MEDIA_TYPE, SENDS, ProblemView, status_of
 from taskapi.providers import logged_in
-from taskapi.wire import Id
+from taskapi.wire import Id, Whole
 from taskcore import Invalid, Settings, TaskcoreError, Unauthenticated, Unavailable
 
 Json = dict[str, Any]
@@ -49,7 +50,7 @@ async def document_handler(request: Request[Any, Any, Any]) -> Response[bytes]:
     document: bytes = request.app.state.document
     tag = f'"{sha256(document).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    if request.headers.get("if-none-match") == tag:
+    if matches(request.headers.get("if-none-match", ""), tag):
         return Response(b"", status_code=304, headers=headers)
     return Response(document, media_type="application/json", headers=headers)
 
@@ -176,7 +177,7 @@ class _Operation:
             schema = _without_null(msgspec.json.schema(hint))
             described = (given.description) or schema.pop("description", "")
             default = signature.parameters[name].default
-            if default is not None:
+            if isinstance(default, Whole) and default >= default.low:
                 schema["default"] = default
             yield {
                 "name": given.name or name,
@@ -277,15 +278,17 @@ def _give_example(schema: Json, schemas: Mapping[str, Json]) -> None:
 
 
 def _example(schema: Json, schemas: Mapping[str, Json]) -> Any:  # noqa: ANN401 - JSON
+    for key in ("examples", "enum"):
+        if key in schema:
+            return schema[key][0]
     if "$ref" in schema:
         return _example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
     if "properties" in schema:
-        return {name: _example(field, schemas) for name, field in schema["properties"].items()}
+        fields = {name: _example(field, schemas) for name, field in schema["properties"].items()}
+        # What has none is left out: it belongs to another case than the one that is shown.
+        return {name: example for name, example in fields.items() if example is not None}
     if "anyOf" in schema:
         return _example(schema["anyOf"][0], schemas)
     if "items" in schema:
         return [_example(schema["items"], schemas)]
-    for key in ("examples", "enum"):
-        if key in schema:
-            return schema[key][0]
     return schema.get("const", schema.get("default", schema.get("minimum")))

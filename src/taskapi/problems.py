@@ -4,14 +4,14 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from math import ceil
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap, Scope, Send
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from taskcore import (
     Conflict,
@@ -53,21 +53,21 @@ STATUS: Mapping[type[TaskcoreError], int] = {
 class FieldProblem(Struct, omit_defaults=True):
     """One broken rule: where (a JSON pointer into the body, or a parameter's name) and why."""
 
-    detail: str
-    code: str
-    pointer: str | UnsetType = UNSET
+    detail: Annotated[str, Meta(examples=["needs at least 1 character"])]
+    code: Annotated[str, Meta(examples=["too_short"])]
+    pointer: Annotated[str, Meta(examples=["/title"])] | UnsetType = UNSET
     parameter: str | UnsetType = UNSET
 
 
 class ProblemView(Struct, omit_defaults=True):
     """What went wrong (RFC 9457). Programs look at `code`, people read `detail`."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
+    type: Annotated[str, Meta(examples=[f"urn:taskcore:problem:{Invalid.code}"])]
+    title: Annotated[str, Meta(examples=[Invalid.title])]
+    status: Annotated[int, Meta(examples=[STATUS[Invalid]])]
+    detail: Annotated[str, Meta(examples=[Invalid.title])]
+    code: Annotated[str, Meta(examples=[Invalid.code])]
+    request_id: Annotated[str, Meta(examples=["4d5f6c0e8b7a4f3e9d2c1b0a99887766"])]
     errors: list[FieldProblem] | UnsetType = UNSET
 
 
@@ -75,11 +75,16 @@ class HttpProblem(Exception):
     """A refusal that only HTTP knows."""
 
     def __init__(
-        self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        errors: list[FieldProblem] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
-        self.headers = dict(headers or {})
+        self.headers, self.errors = dict(headers or {}), errors
 
 
 def status_of(error: type[TaskcoreError]) -> int:
@@ -178,7 +183,7 @@ def _shape_refused(request: Asked, error: ValidationException) -> Response[Probl
     )
 
 
-_FIELD = re.compile(r"`(?P<field>\w+)`")
+_FIELD = re.compile(r"`(?P<field>.*)`", re.DOTALL)
 # The beginnings of msgspec's messages.
 _SHAPE_CODES = {
     "Object missing required field": ("is required", "required"),
@@ -191,17 +196,20 @@ def _shape_problem(entry: Mapping[str, Any]) -> FieldProblem:
     message, key = str(entry.get("message", "")), str(entry.get("key", ""))
     detail, code = message, "wrong_type"
     for start, (sentence, slug) in _SHAPE_CODES.items():
-        if message.startswith(start):
-            detail, code = sentence, slug
-            named = _FIELD.search(message)
-            key = named["field"] if named else key
+        if message.startswith(start) and (named := _FIELD.search(message)):
+            return FieldProblem(sentence, slug, pointer=_pointer(named["field"]))
     if message.startswith("must be a whole number"):
         code = "out_of_range"
     if entry.get("source") not in (None, "body"):
         return FieldProblem(detail, code, parameter=key)
     if key == "data":  # the framework's word for the body as a whole
         return FieldProblem("a JSON object is required", "required", pointer="")
-    return FieldProblem(detail, code, pointer="/" + key.replace(".", "/") if key else "")
+    return FieldProblem(detail, code, pointer=_pointer(key))
+
+
+def _pointer(key: str) -> str:
+    """RFC 6901, to a field of the body."""
+    return "/" + key.replace("~", "~0").replace("/", "~1")
 
 
 def _http_refused(request: Asked, error: HTTPException) -> Response[ProblemView]:
@@ -227,7 +235,14 @@ _HTTP = {
 
 
 def _edge_refused(request: Asked, error: HttpProblem) -> Response[ProblemView]:
-    return problem(request.scope, error.status, error.code, error.detail, headers=error.headers)
+    return problem(
+        request.scope,
+        error.status,
+        error.code,
+        error.detail,
+        headers=error.headers,
+        errors=error.errors,
+    )
 
 
 def _unreadable(request: Asked, error: Exception) -> Response[ProblemView]:

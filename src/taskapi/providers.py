@@ -1,9 +1,9 @@
 """What handlers ask for: the Core of this process, and the Actor of this request."""
 
-import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
+from urllib.parse import unquote
 
 from dishka import AsyncContainer, Provider, Scope, make_async_container, provide
 from dishka.integrations.litestar import LitestarProvider
@@ -11,8 +11,8 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from taskapi.problems import HttpProblem
-from taskcore import Actor, Core, InvalidToken, Unauthenticated
+from taskapi.problems import FieldProblem, HttpProblem
+from taskcore import Actor, Core, Invalid, InvalidToken, Unauthenticated
 from taskcore.domain.policies import authorize_accounts
 
 CoreOpener = Callable[[], AbstractAsyncContextManager[Core]]
@@ -50,26 +50,15 @@ def bearer_token(request: Connection) -> str:
     return token
 
 
-_JSON = re.compile(
-    r"application/(json|merge-patch\+json)\s*(;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE
-)
-
-
 async def well_formed(connection: Connection, _: BaseRouteHandler) -> None:
-    """What no operation takes: NUL, contradictory credentials, and a body that is not JSON."""
-    headers = connection.headers
-    if b"%00" in connection.scope["query_string"]:
-        raise HttpProblem(422, "invalid", "The query must not hold NUL characters")
-    if len(headers.getall("authorization", [])) > 1:
+    """What no operation takes: NUL, and contradictory credentials."""
+    for parameter in connection.scope["query_string"].split(b"&"):
+        if b"%00" in parameter:
+            name = unquote(parameter.partition(b"=")[0].decode("latin-1"))
+            found = FieldProblem("must not hold NUL", "control_character", parameter=name)
+            raise HttpProblem(422, Invalid.code, Invalid.title, errors=[found])
+    if len(connection.headers.getall("authorization", [])) > 1:
         raise HttpProblem(400, "several_credentials", "Send one Authorization header")
-    sends_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-    if sends_body and not _JSON.fullmatch(headers.get("content-type", "")):
-        raise HttpProblem(
-            415,
-            "unsupported_media_type",
-            "Send the body as application/json in UTF-8",
-            {"Accept": "application/json"},
-        )
 
 
 async def logged_in(connection: Connection, _: BaseRouteHandler) -> None:

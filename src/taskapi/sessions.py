@@ -20,17 +20,22 @@ class Credentials(Body):
     password: PasswordText
 
 
+RefreshToken = Annotated[str, Meta(examples=["tcr_mO0…"])]
+
+
 class Refresh(Body):
-    refresh_token: Annotated[str, Meta(examples=["tcr_mO0…"])]
+    refresh_token: RefreshToken
 
 
 class Tokens(View):
     """The access token goes into `Authorization: Bearer …`, the refresh token is kept apart."""
 
-    access_token: str
-    refresh_token: str
+    access_token: Annotated[str, Meta(examples=["eyJhbGciOiJIUzI1NiIs…"])]
+    refresh_token: RefreshToken
     token_type: Annotated[str, Meta(extra_json_schema={"const": "bearer"})]
-    expires_in: Annotated[int, Meta(ge=1, description="Seconds until the access token expires")]
+    expires_in: Annotated[
+        int, Meta(ge=1, description="Seconds until the access token expires", examples=[1800])
+    ]
     user: UserView
 
 

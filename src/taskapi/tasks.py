@@ -11,8 +11,10 @@ from msgspec import UNSET, UnsetType
 from taskapi.problems import MAY_REFUSE, SENDS
 from taskapi.providers import logged_in
 from taskapi.wire import (
+    ANYBODY,
     FIRST,
     MOST,
+    NO_VERSION,
     Body,
     Description,
     Limit,
@@ -23,10 +25,10 @@ from taskapi.wire import (
     Total,
     View,
     etag,
-    expected_version,
     identifier,
     matches,
     named,
+    seen_versions,
     view,
 )
 from taskcore import Actor, Core, Forbidden, Invalid, NotFound, StaleWrite, Task, TaskId, UserId
@@ -68,13 +70,13 @@ async def list_tasks(
     actor: FromDishka[Actor],
     skip: FromQuery[Skip] = FIRST,
     limit: FromQuery[Limit] = MOST,
-    owner_id: FromQuery[OwnerId | None] = None,
+    owner_id: FromQuery[OwnerId] = ANYBODY,
 ) -> TaskPage:
     """List tasks, newest first.
 
     One's own; administrators see everybody's, or one owner's.
     """
-    owner = None if owner_id is None else UserId(owner_id)
+    owner = None if owner_id is ANYBODY else UserId(owner_id)
     page = await core.tasks.page(actor, owner_id=owner, skip=skip, limit=limit)
     return TaskPage([view(task, TaskView) for task in page.items], page.total, skip, limit)
 
@@ -105,13 +107,26 @@ async def get_task(
     return _shown(task)
 
 
+async def _expected_version(
+    core: Core, actor: Actor, task_id: str, if_match: str | None
+) -> int | None:
+    """The one version that a write is for; None for any."""
+    versions = seen_versions(if_match)
+    if versions is None:
+        return None
+    if len(versions) > 1:  # then the one that stands, if it is among them
+        task = await core.tasks.get(actor, TaskId(identifier(task_id)))
+        versions &= {task.version}
+    return next(iter(versions), NO_VERSION)
+
+
 async def _edited(
     task_id: str, data: TaskPatch, core: Core, actor: Actor, if_match: str | None
 ) -> Response[TaskView]:
     task = await core.tasks.edit(
         actor,
         TaskId(identifier(task_id)),
-        expected_version=expected_version(if_match),
+        expected_version=await _expected_version(core, actor, task_id, if_match),
         **named(data),
     )
     log.info("task.changed", task_id=task.id, by=actor.user_id, fields=sorted(named(data)))
@@ -166,7 +181,9 @@ async def delete_task(
 ) -> None:
     """Delete a task."""
     await core.tasks.delete(
-        actor, TaskId(identifier(task_id)), expected_version=expected_version(if_match)
+        actor,
+        TaskId(identifier(task_id)),
+        expected_version=await _expected_version(core, actor, task_id, if_match),
     )
     log.info("task.deleted", task_id=int(task_id), by=actor.user_id)
 

@@ -1,13 +1,14 @@
 """What travels: the types of JSON bodies, their limits as clients see them, ids and entity tags."""
 
 import re
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from taskcore import NotFound, Role
+from taskcore import Invalid, NotFound, Problem, Role
 from taskcore.domain.rules import (
     CONTROL,
     DESCRIPTION,
@@ -54,6 +55,9 @@ Version = Annotated[int, Meta(ge=1, le=MAX_ID, description="Counts the changes",
 Moment = Annotated[
     datetime, Meta(description="RFC 3339, in UTC", examples=["2026-01-31T09:30:00Z"])
 ]
+# Most accounts are such; and whoever tries an example out should not make an administrator.
+RoleView = Annotated[Role, Meta(examples=[Role.USER.value])]
+IsActive = Annotated[bool, Meta(examples=[True])]
 Total = Annotated[int, Meta(ge=0, description="How many there are in all", examples=[1])]
 
 
@@ -94,7 +98,31 @@ def _whole(kind: type[Whole], description: str) -> Meta:
 Skip = Annotated[_Skip, _whole(_Skip, "How many to leave out, newest first")]
 Limit = Annotated[_Limit, _whole(_Limit, "How many to return at most")]
 FIRST, MOST = _Skip(0), _Limit(MAX_LIMIT)
+ANYBODY = Whole(0)  # what no client can name; None would be what the query `owner_id=null` means
 OwnerId = Annotated[Whole, _whole(Whole, "Whose tasks; only administrators may name another owner")]
+
+
+# Words in a query, for `chosen`. A `bool | None` would take the word `null` for None, hence for no
+# filter at all. (Of a `str` msgspec always says so in the schema, of Any it says what we do.)
+Active = Annotated[
+    Any, Meta(description="Who may log in, or who may not", extra_json_schema={"type": "boolean"})
+]
+RoleName = Annotated[
+    str,
+    Meta(description="Of one role", extra_json_schema={"enum": [role.value for role in Role]}),
+]
+Address = Annotated[EmailText, Meta(description="The one account with this address")]
+TRUTHS = {"true": True, "false": False}
+ROLES = {role.value: role for role in Role}
+
+
+def chosen(field: str, word: str | None, choices: Mapping[str, Shape]) -> Shape | None:
+    """Raises Invalid for another word than those."""
+    if word is None:
+        return None
+    if (choice := choices.get(word.lower())) is None:
+        raise Invalid(Problem(field, f"must be one of {', '.join(choices)}", "wrong_type"))
+    return choice
 
 
 class Body(Struct, forbid_unknown_fields=True):
@@ -111,8 +139,8 @@ class UserView(View):
     id: Id
     email: EmailText
     full_name: FullName | None
-    role: Role
-    is_active: bool
+    role: RoleView
+    is_active: IsActive
     created_at: Moment
     updated_at: Moment
 
@@ -152,8 +180,8 @@ def identifier(text: str) -> int:
     return int(text)
 
 
-_ETAG = re.compile(r'\s*(W/)?("[^"]*")\s*(?:,|$)')
-_NO_VERSION = 0  # the first version is 1
+_ETAG = re.compile(r'(W/)?"([^"]*)"')
+NO_VERSION = 0  # the first version is 1
 
 
 def etag(version: int) -> str:
@@ -164,17 +192,23 @@ def matches(if_none_match: str | None, version: int) -> bool:
     """RFC 9110 section 13.1.2: weak comparison, `*` is anything."""
     if if_none_match is None:
         return False
-    tags = [tag for _, tag in _ETAG.findall(if_none_match)]
-    return if_none_match.strip() == "*" or etag(version) in tags
+    tags = (tag for _, tag in _tags(if_none_match))
+    return if_none_match.strip() == "*" or str(version) in tags
 
 
-def expected_version(if_match: str | None) -> int | None:
-    """RFC 9110 section 13.1.1: the version that the client has seen; None for any.
+def seen_versions(if_match: str | None) -> frozenset[int] | None:
+    """RFC 9110 section 13.1.1: the versions that the client has seen; None for any.
 
-    A tag that we never issue cannot match, and neither can a weak one. Of several tags the
-    newest counts: whoever has seen that one has seen the others.
+    A tag that we never issue cannot match, and neither can a weak one.
     """
     if if_match is None or if_match.strip() == "*":
         return None
-    seen = [tag.strip('"') for weak, tag in _ETAG.findall(if_match) if not weak]
-    return max((int(tag) for tag in seen if _ID.fullmatch(tag)), default=_NO_VERSION)
+    strong = (tag for is_weak, tag in _tags(if_match) if not is_weak)
+    return frozenset(int(tag) for tag in strong if _ID.fullmatch(tag))
+
+
+def _tags(header: str) -> Iterator[tuple[bool, str]]:
+    """The tags of a list. What is no tag is none of ours: it cannot match."""
+    for item in header.split(","):
+        if match := _ETAG.fullmatch(item.strip()):
+            yield match[1] is not None, match[2]

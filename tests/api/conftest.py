@@ -1,0 +1,112 @@
+"""The API over each store, and people who use it."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+from litestar import Litestar
+from structlog.testing import LogCapture
+
+from taskapi.app import create_app
+from taskcore import Core, Role, Settings
+from tests.api.people import Person, check_sound, join
+from tests.api.served import serving
+from tests.server.running import Api
+
+ORIGIN = "https://app.example.org"
+SETTINGS = Settings(
+    database_url=None,
+    secret_key=None,
+    data_dir=Path("/nonexistent"),
+    cors_origins=(ORIGIN, "http://localhost:3000"),
+)
+
+
+@asynccontextmanager
+async def opened(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a running application, which finds every answer sound."""
+    # httpx and Litestar spell the types of an ASGI scope differently.
+    transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+    async with (
+        app.lifespan(),
+        httpx.AsyncClient(
+            transport=transport,
+            base_url="http://api.test",
+            event_hooks={"response": [check_sound]},
+        ) as http,
+    ):
+        yield http
+
+
+def app_over(core: Core) -> Litestar:
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[Core]:
+        yield core
+
+    return create_app(opener, SETTINGS)
+
+
+@pytest.fixture
+def app(core: Core) -> Litestar:
+    return app_over(core)
+
+
+@pytest.fixture
+async def http(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+    async with opened(app) as client:
+        yield client
+
+
+@pytest.fixture
+async def anybody(http: httpx.AsyncClient) -> Person:
+    """Not logged in."""
+    return Person(http)
+
+
+@pytest.fixture
+async def ada(core: Core, http: httpx.AsyncClient) -> Person:
+    return await join(core, http, "ada", full_name="Ada Lovelace")
+
+
+@pytest.fixture
+async def bob(core: Core, http: httpx.AsyncClient) -> Person:
+    return await join(core, http, "bob")
+
+
+@pytest.fixture
+async def root(core: Core, http: httpx.AsyncClient) -> Person:
+    """The only administrator."""
+    return await join(core, http, "root", Role.ADMIN)
+
+
+@pytest.fixture
+def events() -> Iterator[list[Any]]:
+    """What is logged meanwhile, with all that a request adds to its lines."""
+    capture = LogCapture()
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, capture])
+    yield capture.entries
+    structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Nothing is printed; `events` sees it."""
+
+    def drop(*_: object) -> Any:
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[drop])
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def served(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A real server on a database of its own, as talkative as it can be."""
+    folder = tmp_path_factory.mktemp("served")
+    with serving(folder, database_url, LOG_LEVEL="DEBUG", CORS_ORIGINS=ORIGIN) as api:
+        yield api

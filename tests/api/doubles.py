@@ -1,0 +1,71 @@
+"""Cores in trouble: their store is away or broken, or their hasher does not come to an end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from taskcore import Core
+from taskcore.adapters.memory import MemoryStore
+from taskcore.adapters.system import ScryptHasher
+from taskcore.ports import Repositories
+from tests.conftest import ManualClock, bound
+
+CHEAP = ScryptHasher(n=2, r=1, p=1)
+
+
+@dataclass
+class FailingStore:
+    """As `store`, until there is an error to raise instead."""
+
+    store: MemoryStore = field(default_factory=MemoryStore)
+    error: Exception | None = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Repositories]:
+        self._fail()
+        async with self.store.transaction() as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[Repositories]:
+        self._fail()
+        async with self.store.autocommit() as db:
+            yield db
+
+    async def check(self) -> None:
+        self._fail()
+
+    def _fail(self) -> None:
+        if self.error:
+            raise self.error
+
+
+class HeldHasher:
+    """Verifies when it is told to go on."""
+
+    def __init__(self) -> None:
+        self.holds = asyncio.Semaphore(0)
+        self.go_on = asyncio.Event()
+
+    async def hash(self, password: str) -> str:
+        return await CHEAP.hash(password)
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        self.holds.release()
+        await self.go_on.wait()
+        return await CHEAP.verify(password, password_hash)
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        return CHEAP.needs_rehash(password_hash)
+
+
+def failing_core(clock: ManualClock) -> tuple[Core, FailingStore]:
+    store = FailingStore()
+    return bound(store, clock, CHEAP), store
+
+
+def held_core(clock: ManualClock) -> tuple[Core, HeldHasher]:
+    hasher = HeldHasher()
+    core = bound(MemoryStore(), clock, CHEAP)
+    return replace(core, sessions=replace(core.sessions, hasher=hasher)), hasher

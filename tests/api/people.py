@@ -1,0 +1,187 @@
+"""People who use the API over HTTP, and what holds for every answer they get."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from taskcore import SYSTEM, Core, Role
+
+V1 = "/api/v1"
+PASSWORD = "correct horse"
+NOBODY = 9_000_000_000_000_000_000  # an id that no test reaches
+
+TOKEN_KEYS = {"access_token", "refresh_token", "token_type"}
+_SECRET = re.compile("hash|password|token|secret")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+_PROBLEM = {"type", "title", "status", "detail", "code", "request_id"}
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a token, or with none."""
+
+    http: httpx.AsyncClient
+    token: str | None = None
+    refresh_token: str = ""
+    id: int = 0
+    email: str = ""
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | str | None = None,
+    ) -> httpx.Response:
+        """`path` within the API; `body` as JSON, or `content` as it is."""
+        sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        sent |= headers or {}
+        # httpx would refuse what is not ASCII.
+        raw = [(name.encode(), value.encode()) for name, value in sent.items()]
+        if content is not None:
+            if "Content-Type" not in sent:
+                raw.append((b"Content-Type", b"application/json"))
+            return await self.http.request(method, V1 + path, headers=raw, content=content)
+        json = {} if body is None else {"json": body}
+        return await self.http.request(method, V1 + path, headers=raw, **json)  # type: ignore[arg-type]
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        return await self.ask("GET", path, headers=_spelled(headers))
+
+    async def post(self, path: str, body: object = None) -> httpx.Response:
+        return await self.ask("POST", path, body)
+
+    async def put(self, path: str, body: object, **headers: str) -> httpx.Response:
+        return await self.ask("PUT", path, body, headers=_spelled(headers))
+
+    async def patch(self, path: str, body: object, **headers: str) -> httpx.Response:
+        return await self.ask("PATCH", path, body, headers=_spelled(headers))
+
+    async def delete(self, path: str, **headers: str) -> httpx.Response:
+        return await self.ask("DELETE", path, headers=_spelled(headers))
+
+    async def task(self, title: str = "Write the letter", description: str = "") -> Any:
+        answer = await self.post("/tasks", {"title": title, "description": description})
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    async def titles(self) -> list[str]:
+        return [task["title"] for task in (await self.get("/tasks")).json()["items"]]
+
+
+def _spelled(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+async def join(
+    core: Core, http: httpx.AsyncClient, name: str, role: Role = Role.USER, *, full_name: str = ""
+) -> Person:
+    """A new account, logged in."""
+    user = await core.accounts.create(
+        SYSTEM,
+        email=f"{name}@example.org",
+        password=PASSWORD,
+        role=role,
+        full_name=full_name or None,
+    )
+    grant = await core.sessions.log_in(email=user.email, password=PASSWORD)
+    return Person(http, grant.access_token, grant.refresh_token, user.id, user.email)
+
+
+def refused(answer: httpx.Response, status: int, code: str) -> Any:
+    """Assert it, and return the problem."""
+    assert answer.status_code == status, answer.text
+    assert answer.json()["code"] == code, answer.text
+    return answer.json()
+
+
+def broken(answer: httpx.Response, where: str) -> Any:
+    """Assert that exactly one rule is broken, there; return the entry.
+
+    `where` is a pointer into the body, or the name of a parameter.
+    """
+    (error,) = refused(answer, 422, "invalid")["errors"]
+    assert error.get("pointer", error.get("parameter")) == where, answer.text
+    return error
+
+
+def alike(one: httpx.Response, other: httpx.Response) -> bool:
+    """Whether nothing but the id of the request tells two answers apart, byte by byte."""
+    return _anonymous(one) == _anonymous(other)
+
+
+def _anonymous(answer: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    request_id = answer.headers["x-request-id"].encode()
+    headers = [(name.lower(), value.replace(request_id, b"*")) for name, value in
+               answer.headers.raw]  # fmt: skip
+    return answer.status_code, headers, answer.content.replace(request_id, b"*")
+
+
+async def check_sound(answer: httpx.Response) -> None:
+    """What holds for every answer. The clients of these tests check it each time."""
+    await answer.aread()
+    headers = answer.headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cache-control"]
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", headers["x-request-id"])
+    assert "origin" in headers["vary"].lower()
+    assert "set-cookie" not in headers
+    if answer.is_error:
+        _check_problem(answer)
+    elif answer.status_code in {204, 304} or answer.request.method == "HEAD":
+        assert not answer.content
+    elif headers["content-type"] == "application/json":
+        assert headers["cache-control"] in {"no-store", "no-cache"}
+        if not answer.request.url.path.endswith("openapi.json"):
+            _check_shown(answer)
+
+
+def _check_problem(answer: httpx.Response) -> None:
+    headers, status = answer.headers, answer.status_code
+    assert headers["content-type"] == "application/problem+json"
+    if status == 401:
+        assert headers["www-authenticate"].startswith('Bearer realm="taskcore"')
+    if status == 405:
+        assert headers["allow"]
+    if status in {429, 503}:
+        assert int(headers["retry-after"]) >= 1
+    if answer.request.method == "HEAD":
+        assert not answer.content
+        return
+    problem = answer.json()
+    assert set(problem) == _PROBLEM | ({"errors"} if status == 422 else set())
+    assert problem["status"] == status
+    assert problem["request_id"] == headers["x-request-id"]
+    assert re.fullmatch("[a-z][a-z_]*", problem["code"])
+    assert all(isinstance(problem[key], str) for key in _PROBLEM - {"status"})
+    for error in problem.get("errors", ()):
+        (place,) = set(error) - {"detail", "code"}
+        assert place in {"pointer", "parameter"}
+        assert error["detail"]
+        assert error["code"]
+
+
+def _check_shown(answer: httpx.Response) -> None:
+    for key, value in _pairs(answer.json()):
+        assert key in TOKEN_KEYS or not _SECRET.search(key), key
+        if key in TOKEN_KEYS:
+            assert answer.request.url.path in {f"{V1}/auth/login", f"{V1}/auth/refresh"}
+        if key.endswith("_at"):
+            assert _MOMENT.fullmatch(value), value
+
+
+def _pairs(json: object) -> Iterator[tuple[str, Any]]:
+    if isinstance(json, dict):
+        for key, value in json.items():
+            yield key, value
+            yield from _pairs(value)
+    elif isinstance(json, list):
+        for item in json:
+            yield from _pairs(item)

@@ -1,0 +1,70 @@
+"""A real server process, and bytes to and from it."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from taskcore.adapters.postgres import upgrade
+from tests.conftest import new_database
+from tests.server.running import KEY, Api
+
+
+@contextmanager
+def serving(folder: Path, database_url: str, **env: str) -> Iterator[Api]:
+    """On a database that nobody else empties meanwhile."""
+    with new_database(database_url) as conninfo:
+        upgrade(conninfo)
+        parts = conninfo_to_dict(conninfo)
+        url = f"postgresql://{parts['user']}@/{parts['dbname']}?host={parts['host']}"
+        with Api(folder, DATABASE_URL=url, SECRET_KEY=KEY, **env) as api:
+            yield api.ready()
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def exchange(port: int, sent: bytes, *, then_hang_up: bool = False) -> list[Reply]:
+    """All that comes back until the server closes the connection.
+
+    Raises TimeoutError when it neither answers nor closes.
+    """
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=8) as connection:
+        # A server that refuses early may close while we still send: the answer counts.
+        with suppress(ConnectionError):
+            connection.sendall(sent)
+            if then_hang_up:
+                connection.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionError):
+            while found := connection.recv(65536):
+                received += found
+    return list(_replies(received))
+
+
+def _replies(received: bytes) -> Iterator[Reply]:
+    while received:
+        head, separator, rest = received.partition(b"\r\n\r\n")
+        assert separator, received
+        first, *lines = head.decode("latin-1").split("\r\n")
+        version, status, *_ = first.split(" ")
+        assert version in {"HTTP/1.0", "HTTP/1.1"}, first
+        pairs = (line.partition(": ") for line in lines)
+        headers = {name.lower(): value for name, _, value in pairs}
+        length = int(headers.get("content-length", "0"))
+        if status != "100":
+            yield Reply(int(status), headers, rest[:length])
+        received = rest[length:]

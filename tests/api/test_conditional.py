@@ -1,0 +1,107 @@
+"""If-Match and If-None-Match (RFC 9110 section 13) on a task."""
+
+import time
+
+import pytest
+
+from tests.api.people import NOBODY, Person, refused
+
+pytestmark = pytest.mark.anyio
+
+# With the task at version 3.
+MATCHING = ['"3"', "*", " * ", '"3", "2"', '"x","3"', '"2" ,\t"3" , "9"', ' "3" ', '"a,b", "3"',
+            ',,"3",']  # fmt: skip
+STALE = ['"2"', '"4"', '"2", "4"', '""', '"03"', '" 3"', '"3.0"', '"9223372036854775808"',
+         '"' + "9" * 5000 + '"', '"x"', '"\u0663"']  # fmt: skip
+GARBAGE = ["", " ", "3", "'3'", '"3', '3"', 'x"3"', '"3"x', 'w/"3"', "**", '"*"', ",", 'W/"3',
+           "\xff", "null"]  # fmt: skip
+
+
+async def at_version_three(person: Person) -> str:
+    path = f"/tasks/{(await person.task('1'))['id']}"
+    for title in ("2", "3"):
+        assert (await person.put(path, {"title": title})).is_success
+    return path
+
+
+async def write(person: Person, method: str, path: str, if_match: str, title: str) -> int:
+    body = None if method == "DELETE" else {"title": title}
+    answer = await person.ask(method, path, body, headers={"If-Match": if_match})
+    if answer.status_code == 412:
+        refused(answer, 412, "stale_write")
+    return answer.status_code
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_a_write_succeeds_on_a_version_that_was_seen(ada: Person, method: str) -> None:
+    for if_match in MATCHING:
+        path = await at_version_three(ada)
+        assert await write(ada, method, path, if_match, "4") == 200, if_match
+        assert (await ada.get(path)).json()["version"] == 4
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+async def test_a_write_on_any_other_version_changes_nothing(ada: Person, method: str) -> None:
+    path = await at_version_three(ada)
+    before = (await ada.get(path)).json()
+    # Weak tags never match here: section 13.1.1 asks for the strong comparison.
+    for if_match in [*STALE, *GARBAGE, 'W/"3"', 'W/"3", "2"']:
+        assert await write(ada, method, path, if_match, "4") == 412, if_match
+    assert (await ada.get(path)).json() == before
+
+
+async def test_a_deletion_succeeds_on_a_version_that_was_seen(ada: Person) -> None:
+    for if_match in MATCHING:
+        path = await at_version_three(ada)
+        assert await write(ada, "DELETE", path, if_match, "") == 204, if_match
+        refused(await ada.get(path), 404, "not_found")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+async def test_no_tag_makes_a_missing_task_exist(ada: Person, bob: Person, method: str) -> None:
+    theirs = await at_version_three(bob)
+    for path in (f"/tasks/{NOBODY}", theirs):
+        for if_match in ("*", '"3"', '"2", "3"', "garbage"):
+            assert await write(ada, method, path, if_match, "x") == 404, if_match
+
+
+async def test_an_edit_that_changes_nothing_still_needs_the_right_version(ada: Person) -> None:
+    path = await at_version_three(ada)
+    refused(await ada.put(path, {"title": "3"}, if_match='"2"'), 412, "stale_write")
+    assert (await ada.put(path, {"title": "3"}, if_match='"3"')).headers["etag"] == '"3"'
+
+
+async def test_of_two_writes_on_one_version_the_second_is_stale(ada: Person, root: Person) -> None:
+    path = await at_version_three(ada)
+    assert (await ada.put(path, {"title": "mine"}, if_match='"3"')).status_code == 200
+    refused(await root.put(path, {"title": "other"}, if_match='"3"'), 412, "stale_write")
+    assert (await ada.get(path)).json()["title"] == "mine"
+
+
+async def test_what_the_client_has_already_is_not_sent_again(ada: Person) -> None:
+    path = await at_version_three(ada)
+    for if_none_match in [*MATCHING, 'W/"3"', '"x", W/"3"']:
+        answer = await ada.get(path, if_none_match=if_none_match)
+        assert answer.status_code == 304, if_none_match
+        assert answer.headers["etag"] == '"3"'
+        assert "content-type" not in answer.headers
+    for if_none_match in [*STALE[:-1], *GARBAGE[:-2], 'W/"2"']:
+        answer = await ada.get(path, if_none_match=if_none_match)
+        assert answer.status_code == 200, if_none_match
+        assert answer.json()["version"] == 3
+
+
+async def test_a_task_that_may_not_be_seen_is_never_not_modified(ada: Person, bob: Person) -> None:
+    path = await at_version_three(bob)
+    for tag in ("*", '"3"'):
+        refused(await ada.get(path, if_none_match=tag), 404, "not_found")
+
+
+@pytest.mark.parametrize("filling", [" ", '"', ",", '"a" ', 'W/"'])
+async def test_a_long_header_takes_no_long_time(ada: Person, filling: str) -> None:
+    path = await at_version_three(ada)
+    header = f'"x"{filling * (15_000 // len(filling))}x'
+    before = time.process_time()
+    assert (await ada.get(path, if_none_match=header)).status_code == 200
+    assert (await ada.put(path, {"title": "4"}, if_match=header)).status_code == 412
+    assert time.process_time() - before < 0.5

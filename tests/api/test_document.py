@@ -1,0 +1,421 @@
+"""The OpenAPI document: valid, complete, and true."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, get_type_hints
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+
+from taskapi.app import served_document
+from taskapi.providers import administers, logged_in
+from taskcore import Actor, Role, Unavailable
+from taskcore.domain.rules import (
+    DESCRIPTION,
+    EMAIL,
+    FULL_NAME,
+    MAX_ID,
+    MAX_LIMIT,
+    MAX_SKIP,
+    PASSWORD,
+    TITLE,
+    TextRule,
+)
+from tests.api.conftest import SETTINGS, app_over, opened
+from tests.api.doubles import FailingStore, failing_core
+
+from tests.api.people import NOBODY, PASSWORD as SECRET, V1, Person, join  # isort: skip
+from tests.conftest import ManualClock
+
+Json = dict[str, Any]
+
+PUBLIC, USER, ADMIN = "public", "user", "admin"
+# Who may call what. What is not in here is not meant to be there.
+ACCESS = {
+    "POST /api/v1/auth/register": PUBLIC,
+    "POST /api/v1/auth/login": PUBLIC,
+    "POST /api/v1/auth/refresh": PUBLIC,
+    "GET /api/v1/auth/me": USER,
+    "PATCH /api/v1/auth/me": USER,
+    "POST /api/v1/auth/delete-account": USER,
+    "GET /api/v1/tasks": USER,
+    "POST /api/v1/tasks": USER,
+    "GET /api/v1/tasks/{task_id}": USER,
+    "PUT /api/v1/tasks/{task_id}": USER,
+    "PATCH /api/v1/tasks/{task_id}": USER,
+    "DELETE /api/v1/tasks/{task_id}": USER,
+    "GET /api/v1/users": ADMIN,
+    "POST /api/v1/users": ADMIN,
+    "GET /api/v1/users/{user_id}": ADMIN,
+    "PATCH /api/v1/users/{user_id}": ADMIN,
+    "DELETE /api/v1/users/{user_id}": ADMIN,
+    "GET /api/v1/openapi.json": PUBLIC,
+    "GET /api/v1/docs": PUBLIC,
+    "GET /api/v1/docs/assets/{name}": PUBLIC,
+    "GET /api/v1/redoc": PUBLIC,
+    "GET /livez": PUBLIC,
+    "GET /readyz": PUBLIC,
+}
+NOT_OPERATIONS = {call for call in ACCESS if "openapi" in call or "doc" in call or "z" in call[-2:]}
+
+DOCUMENT: Json = json.loads(served_document(SETTINGS))
+
+
+def operations() -> Iterator[tuple[str, Json]]:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def resolved(thing: Json) -> Json:
+    if "$ref" not in thing:
+        return thing
+    found = DOCUMENT
+    for step in thing["$ref"].removeprefix("#/").split("/"):
+        found = found[step]
+    return found
+
+
+def validator(schema: Json) -> Draft202012Validator:
+    """Of a schema in the document, with the references that only the document resolves."""
+    return Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+
+
+def references(thing: object) -> Iterator[str]:
+    if isinstance(thing, dict):
+        if isinstance(thing.get("$ref"), str):
+            yield thing["$ref"]
+        for value in thing.values():
+            yield from references(value)
+    elif isinstance(thing, list):
+        for value in thing:
+            yield from references(value)
+
+
+def test_it_is_an_openapi_document() -> None:
+    from schemathesis.specs.openapi.definitions import OPENAPI_31  # noqa: PLC0415 - takes a second
+
+    Draft202012Validator(OPENAPI_31).validate(DOCUMENT)
+    assert DOCUMENT["openapi"].startswith("3.1.")
+
+
+def test_it_has_every_operation_and_nothing_else() -> None:
+    assert {call for call, _ in operations()} == set(ACCESS) - NOT_OPERATIONS
+
+
+def test_every_reference_leads_somewhere_and_every_component_is_used() -> None:
+    found = set(references(DOCUMENT))
+    for reference in found:
+        assert resolved({"$ref": reference})
+    components = {
+        f"#/components/{kind}/{name}"
+        for kind in ("schemas", "headers")
+        for name in DOCUMENT["components"][kind]
+    }
+    assert found == components
+
+
+def test_every_operation_explains_itself() -> None:
+    tags = {tag["name"]: tag["description"] for tag in DOCUMENT["tags"]}
+    names = [operation["operationId"] for _, operation in operations()]
+    assert len(set(names)) == len(names)
+    for call, operation in operations():
+        assert re.fullmatch("[a-z]+([A-Z][a-z]+)*", operation["operationId"])
+        assert re.fullmatch("[A-Z].*[^.]", operation["summary"]), call
+        assert operation["description"], call
+        assert [tag for tag in operation["tags"] if tags[tag]] == operation["tags"] != [], call
+        for answer in operation["responses"].values():
+            assert answer["description"]
+    assert all(tags.values())
+
+
+def test_every_parameter_explains_itself() -> None:
+    for call, operation in operations():
+        named = set(re.findall(r"{(\w+)}", call))
+        parameters = operation.get("parameters", [])
+        assert {p["name"] for p in parameters if p["in"] == "path"} == named
+        assert len({(p["in"], p["name"]) for p in parameters}) == len(parameters)
+        for parameter in parameters:
+            assert parameter["description"], (call, parameter["name"])
+            assert parameter["required"] is (parameter["in"] == "path")
+            Draft202012Validator.check_schema(parameter["schema"])
+            assert "null" not in json.dumps(parameter["schema"])
+
+
+def test_every_body_is_closed_and_has_an_example_that_fits() -> None:
+    for call, operation in operations():
+        if "requestBody" not in operation:
+            continue
+        assert operation["requestBody"]["required"] is True
+        (media,) = operation["requestBody"]["content"].items()
+        assert media[0] == "application/json"
+        schema = resolved(media[1]["schema"])
+        assert schema["additionalProperties"] is False, call
+        assert schema["examples"]
+        for example in schema["examples"]:
+            validator(schema).validate(example)
+
+
+def test_everything_shown_has_an_example_that_fits() -> None:
+    for schema in DOCUMENT["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+        for example in schema.get("examples", []):
+            validator(schema).validate(example)
+        if "enum" not in schema:
+            assert schema["examples"]
+
+
+def test_refusals_are_problems_and_successes_are_json() -> None:
+    for call, operation in operations():
+        for status, answer in operation["responses"].items():
+            assert "X-Request-Id" in answer["headers"]
+            content = answer.get("content", {})
+            if status in {"204", "304"}:
+                assert not content
+                continue
+            (media,) = content.items()
+            problem = ("application/problem+json", "#/components/schemas/Problem")
+            is_problem = (media[0], media[1]["schema"]["$ref"]) == problem
+            assert is_problem is (int(status) >= 400), call
+        for status, header in (("401", "WWW-Authenticate"), ("503", "Retry-After")):
+            assert header in operation["responses"].get(status, {"headers": header})["headers"]
+
+
+def test_it_says_who_may_call_what() -> None:
+    assert DOCUMENT["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    assert "security" not in DOCUMENT
+    for call, operation in operations():
+        level = ACCESS[call]
+        assert operation.get("security", []) == ([] if level == PUBLIC else [{"bearer": []}])
+        # Whoever logs in or refreshes may be refused too, though nothing protects that.
+        assert level == PUBLIC or "401" in operation["responses"]
+        assert level != ADMIN or "403" in operation["responses"]
+
+
+def bounds(rule: TextRule) -> Json:
+    return {"minLength": rule.min, "maxLength": rule.max}
+
+
+def test_limits_are_those_of_the_domain() -> None:
+    rules = {
+        "title": TITLE,
+        "description": DESCRIPTION,
+        "full_name": FULL_NAME,
+        "email": EMAIL,
+        "password": PASSWORD,
+    }
+    others = {"Credentials", "AccountDeletion", "Problem"}  # only compared, or something else
+    seen = set()
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        for field, described in schema.get("properties", {}).items():
+            options = described.get("anyOf", [described])
+            texts = [option for option in options if option.get("type") == "string"]
+            if field in rules and name not in others:
+                (text,) = texts
+                assert bounds(rules[field]).items() <= text.items(), (name, field)
+                seen.add(field)
+            if field in {"id", "owner_id", "version"}:
+                assert (described["minimum"], described["maximum"]) == (1, MAX_ID)
+    assert seen == set(rules)
+    numbers = {"skip": (0, MAX_SKIP), "limit": (1, MAX_LIMIT), "owner_id": (1, MAX_ID),
+               "task_id": (1, MAX_ID), "user_id": (1, MAX_ID)}  # fmt: skip
+    found = set()
+    for _, operation in operations():
+        for parameter in operation.get("parameters", []):
+            if bound := numbers.get(parameter["name"]):
+                schema = parameter["schema"]
+                assert (schema["minimum"], schema["maximum"]) == bound
+                found.add(parameter["name"])
+    assert found == set(numbers)
+
+
+def test_patterns_refuse_what_the_domain_refuses() -> None:
+    for schema, field, rule in (
+        ("TaskDraft", "title", TITLE),
+        ("TaskDraft", "description", DESCRIPTION),
+        ("Registration", "full_name", FULL_NAME),
+    ):
+        described = DOCUMENT["components"]["schemas"][schema]["properties"][field]
+        text = next(o for o in described.get("anyOf", [described]) if o.get("type") == "string")
+        for number in (*range(0x110), 0x2028, 0xFEFF, 0x1F600):
+            sample = f"a{chr(number)}b"
+            fits = re.search(text["pattern"], sample) is not None
+            assert fits is (rule.problem(sample) is None), (field, number)
+
+
+def handlers(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler]]:
+    for route in app.routes:
+        assert isinstance(route, HTTPRoute)
+        for handler in route.route_handlers:
+            for method in handler.http_methods - {"OPTIONS"}:
+                yield f"{method} {route.path_format}", handler
+
+
+@pytest.fixture
+def any_app(clock: ManualClock) -> Litestar:
+    core, _ = failing_core(clock)
+    return app_over(core)
+
+
+def test_every_route_is_meant_to_be_there(any_app: Litestar) -> None:
+    assert {call for call, _ in handlers(any_app)} == set(ACCESS)
+
+
+def test_guards_stand_where_the_table_says(any_app: Litestar) -> None:
+    for call, handler in handlers(any_app):
+        guards = [getattr(guard, "func", guard) for guard in handler.resolve_guards()]
+        assert (logged_in in guards) is (ACCESS[call] != PUBLIC), call
+        assert (administers in guards) is (ACCESS[call] == ADMIN), call
+        if administers in guards:
+            assert guards.index(logged_in) < guards.index(administers)
+
+
+def test_whoever_asks_for_an_actor_has_asked_for_a_login(any_app: Litestar) -> None:
+    asking = 0
+    for call, handler in handlers(any_app):
+        written = getattr(handler.fn, "__dishka_orig_func__", handler.fn)
+        takes_actor = Actor in get_type_hints(written).values()
+        asking += takes_actor
+        assert takes_actor is (ACCESS[call] != PUBLIC), call
+    assert asking == 14
+
+
+class Reached:
+    """Asks, checks every answer against the document, and notes what has been seen."""
+
+    def __init__(self) -> None:
+        self.statuses: set[tuple[str, int]] = set()
+
+    async def ask(self, person: Person, call: str, body: object = None, **more: Any) -> Any:
+        """`more` for `Person.ask`, or the id in the path as `id`."""
+        method, path = call.split(" ")
+        there = path.removeprefix(V1)
+        there = re.sub(r"{\w+}", str(more.pop("id", NOBODY)), there) + more.pop("query", "")
+        answer = await person.ask(method, there, body, **more)
+        described = DOCUMENT["paths"][path][method.lower()]["responses"]
+        assert str(answer.status_code) in described, (call, answer.text)
+        documented = described[str(answer.status_code)]
+        for name in documented["headers"]:
+            assert name.lower() in answer.headers
+        if "content" in documented:
+            (schema,) = [media["schema"] for media in documented["content"].values()]
+            validator(schema).validate(answer.json())
+        self.statuses.add((call, answer.status_code))
+        return answer
+
+
+@pytest.fixture
+async def failing(clock: ManualClock) -> AsyncIterator[tuple[Person, Person, FailingStore]]:
+    core, store = failing_core(clock)
+    async with opened(app_over(core)) as http:
+        yield (
+            await join(core, http, "root", Role.ADMIN),
+            await join(core, http, "ada"),
+            store,
+        )
+
+
+@pytest.mark.anyio
+async def test_every_documented_status_is_one_that_comes(
+    failing: tuple[Person, Person, FailingStore],
+) -> None:
+    root, ada, store = failing
+    reached, anybody = Reached(), Person(root.http)
+    await _successes_and_states(reached, root, ada)
+    for call, operation in operations():
+        level, has_body = ACCESS[call], "requestBody" in operation
+        person = anybody if level == PUBLIC else root
+        if level != PUBLIC:
+            await reached.ask(anybody, call)
+            twice = [("Authorization", f"Bearer {root.token}")] * 2
+            path = call.split(" ")[1].format(task_id=1, user_id=1)
+            answer = await root.http.request(call.split(" ")[0], path, headers=twice)
+            reached.statuses.add((call, answer.status_code))
+        if level == ADMIN:
+            await reached.ask(ada, call)
+        if has_body:
+            await reached.ask(person, call, content=b"{")
+            await reached.ask(person, call, content=b"{}", headers={"Content-Type": "text/plain"})
+            await reached.ask(person, call, content=b"x" * 70_000)
+            await reached.ask(person, call, {"unknown": 1})
+        elif "422" in operation["responses"]:
+            await reached.ask(person, call, query="?limit=x")
+        if "{" in call:
+            await reached.ask(person, call, {} if has_body else None)
+        for error in (RuntimeError("x"), Unavailable()):
+            store.error = error
+            await reached.ask(person, call, _example(operation))
+            store.error = None
+    documented = {
+        (call, int(status)) for call, operation in operations() for status in operation["responses"]
+    }
+    assert reached.statuses == documented
+
+
+def _example(operation: Json) -> Any:
+    if "requestBody" not in operation:
+        return None
+    media = operation["requestBody"]["content"]["application/json"]
+    return resolved(media["schema"])["examples"][0]
+
+
+async def _successes_and_states(reached: Reached, root: Person, ada: Person) -> None:
+    ask, anybody = reached.ask, Person(root.http)
+    bob = {"email": "bob@example.org", "password": SECRET}
+    for _ in range(2):
+        await ask(anybody, "POST /api/v1/auth/register", bob)
+        await ask(root, "POST /api/v1/users", bob | {"email": "eve@example.org"})
+    tokens = (await ask(anybody, "POST /api/v1/auth/login", bob)).json()
+    await ask(anybody, "POST /api/v1/auth/login", bob | {"password": "wrong"})
+    for token in (tokens["refresh_token"], "tcr_x"):
+        await ask(anybody, "POST /api/v1/auth/refresh", {"refresh_token": token})
+    await ask(ada, "GET /api/v1/auth/me")
+    await ask(ada, "PATCH /api/v1/auth/me", {"full_name": "Ada"})
+    await ask(root, "POST /api/v1/auth/delete-account", {"password": SECRET})
+    gone = Person(root.http, tokens["access_token"])
+    await ask(gone, "POST /api/v1/auth/delete-account", {"password": SECRET})
+    task = (await ask(ada, "POST /api/v1/tasks", {"title": "x"})).json()["id"]
+    await ask(ada, "GET /api/v1/tasks")
+    await ask(ada, "GET /api/v1/tasks", query=f"?owner_id={NOBODY}")
+    one = "/api/v1/tasks/{task_id}"
+    await ask(ada, f"GET {one}", id=task)
+    await ask(ada, f"GET {one}", id=task, headers={"If-None-Match": "*"})
+    for method, body in (("PUT", {"title": "y"}), ("PATCH", {"title": "z"}), ("DELETE", None)):
+        await ask(ada, f"{method} {one}", body, id=task, headers={"If-Match": '"9"'})
+        await ask(ada, f"{method} {one}", body, id=task)
+    await ask(root, "GET /api/v1/users")
+    one = "/api/v1/users/{user_id}"
+    await ask(root, f"GET {one}", id=ada.id)
+    await ask(root, f"PATCH {one}", {"full_name": "x"}, id=ada.id)
+    await ask(root, f"PATCH {one}", {"role": "user"}, id=root.id)
+    await ask(root, f"DELETE {one}", id=root.id)
+    eve = await join_again(ask, root)
+    await ask(root, f"DELETE {one}", id=eve)
+
+
+async def join_again(ask: Any, root: Person) -> int:
+    body = {"email": "again@example.org", "password": SECRET}
+    made: int = (await ask(root, "POST /api/v1/users", body)).json()["id"]
+    return made
+
+
+@pytest.mark.anyio
+async def test_access_is_what_the_table_says(
+    failing: tuple[Person, Person, FailingStore],
+) -> None:
+    root, ada, _ = failing
+    anybody = Person(root.http)
+    for call, level in ACCESS.items():
+        method, path = call.split(" ")
+        there = re.sub(r"{\w+}", str(NOBODY), path)
+        statuses = []
+        for person in (anybody, ada, root):
+            sent = {"Authorization": f"Bearer {person.token}"} if person.token else {}
+            statuses.append((await root.http.request(method, there, headers=sent)).status_code)
+        assert (statuses[0] == 401) is (level != PUBLIC), call
+        assert (statuses[1] == 403) is (level == ADMIN), call
+        assert not {401, 403} & set(statuses[2:]), call

@@ -1,0 +1,219 @@
+"""When something is wrong on our side: with the store, with the code, or with the load."""
+
+import asyncio
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from litestar import Litestar
+from litestar.types import Receive, Scope, Send
+
+import taskapi.app
+from taskapi.edge import Edge
+from taskcore import NotMigrated, Unavailable
+from tests.api.conftest import ORIGIN, app_over, opened
+from tests.api.doubles import FailingStore, HeldHasher, failing_core, held_core
+from tests.api.people import NOBODY, PASSWORD, V1, Person, join, refused
+from tests.conftest import ManualClock
+
+pytestmark = pytest.mark.anyio
+
+CANARY = "canary-7f3a"
+EVERYTHING: list[tuple[str, str, Any]] = [
+    ("POST", "/auth/register", {"email": "x@example.org", "password": PASSWORD}),
+    ("POST", "/auth/login", {"email": "ada@example.org", "password": PASSWORD}),
+    ("POST", "/auth/refresh", {"refresh_token": "tcr_x"}),
+    ("GET", "/auth/me", None),
+    ("PATCH", "/auth/me", {"full_name": "x"}),
+    ("POST", "/auth/delete-account", {"password": PASSWORD}),
+    ("GET", "/tasks", None),
+    ("POST", "/tasks", {"title": "x"}),
+    ("GET", f"/tasks/{NOBODY}", None),
+    ("PUT", f"/tasks/{NOBODY}", {}),
+    ("PATCH", f"/tasks/{NOBODY}", {}),
+    ("DELETE", f"/tasks/{NOBODY}", None),
+    ("GET", "/users", None),
+    ("POST", "/users", {"email": "x@example.org", "password": PASSWORD}),
+    ("GET", f"/users/{NOBODY}", None),
+    ("PATCH", f"/users/{NOBODY}", {}),
+    ("DELETE", f"/users/{NOBODY}", None),
+]
+
+
+@pytest.fixture
+async def failing(clock: ManualClock) -> AsyncIterator[tuple[Person, FailingStore]]:
+    """Somebody who is logged in, and the store that is about to fail."""
+    core, store = failing_core(clock)
+    async with opened(app_over(core)) as http:
+        yield await join(core, http, "ada"), store
+
+
+async def test_a_store_that_is_away_makes_everything_unavailable(
+    failing: tuple[Person, FailingStore],
+) -> None:
+    ada, store = failing
+    store.error = Unavailable("The database does not answer; try again", retry_after=2.3)
+    for method, path, body in EVERYTHING:
+        answer = await ada.ask(method, path, body, headers={"Origin": ORIGIN})
+        refused(answer, 503, "unavailable")
+        assert answer.headers["retry-after"] == "3"
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+    store.error = None
+    assert (await ada.get("/auth/me")).status_code == 200
+
+
+async def test_readiness_follows_the_store_and_life_does_not(
+    failing: tuple[Person, FailingStore],
+) -> None:
+    ada, store = failing
+    for error in (Unavailable(), NotMigrated()):
+        store.error = error
+        answer = await ada.http.get("/readyz")
+        refused(answer, 503, error.code)
+        assert answer.headers["retry-after"] == "1"
+        for path in ("/livez", f"{V1}/docs", f"{V1}/openapi.json"):
+            assert (await ada.http.get(path)).status_code == 200
+    store.error = None
+    assert (await ada.http.get("/readyz")).status_code == 200
+
+
+async def test_a_mistake_of_ours_says_nothing_but_where_to_look(
+    failing: tuple[Person, FailingStore], events: list[Any]
+) -> None:
+    ada, store = failing
+    store.error = RuntimeError(CANARY)
+    for number, (method, path, body) in enumerate(EVERYTHING):
+        events.clear()
+        headers = {"X-Request-Id": f"request-{number}", "Origin": ORIGIN}
+        answer = await ada.ask(method, path, body, headers=headers)
+        refused(answer, 500, "internal_error")
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+        for word in (CANARY, "RuntimeError", "Traceback", "taskapi", "litestar", ".py"):
+            assert word not in answer.text
+        (failure,) = [event for event in events if event["log_level"] == "error"]
+        assert failure["event"] == "request.failed"
+        assert failure["request_id"] == f"request-{number}"
+        assert CANARY in "".join(traceback.format_exception(failure["exc_info"]))
+        assert [e["status"] for e in events if e["event"] == "request"] == [500]
+
+
+async def test_a_mistake_outside_the_framework_is_told_the_same_way(
+    app: Litestar, events: list[Any]
+) -> None:
+    async def broken(scope: Scope, _: Receive, __: Send) -> None:
+        raise RuntimeError(CANARY + scope["path"])
+
+    app.asgi_handler = Edge(broken, origins=(), in_flight=9)
+    async with opened(app) as http:
+        for method in ("GET", "POST", "OPTIONS"):
+            events.clear()
+            answer = await http.request(method, "/x")
+            problem = refused(answer, 500, "internal_error")
+            assert CANARY not in answer.text
+            assert [event["event"] for event in events] == ["request.failed", "request"]
+            assert {event["request_id"] for event in events} == {problem["request_id"]}
+            assert events[-1]["status"] == 500
+
+
+async def test_a_mistake_in_the_middle_of_an_answer_ends_the_connection(
+    app: Litestar, events: list[Any]
+) -> None:
+    async def broken(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError(CANARY)
+
+    app.asgi_handler = Edge(broken, origins=(), in_flight=9)
+    async with opened(app) as http:
+        with pytest.raises(RuntimeError, match=CANARY):
+            await http.get("/x")
+    assert [event["event"] for event in events] == ["request.failed", "request"]
+
+
+class Crowd:
+    """Logins that wait for the hasher."""
+
+    def __init__(self, ada: Person, hasher: HeldHasher) -> None:
+        self.ada, self._hasher = ada, hasher
+
+    async def comes(self, size: int) -> list[asyncio.Task[httpx.Response]]:
+        body = {"email": self.ada.email, "password": PASSWORD}
+        anybody = Person(self.ada.http)
+        logins = [asyncio.create_task(anybody.post("/auth/login", body)) for _ in range(size)]
+        with anyio.fail_after(5):
+            for _ in logins:
+                await self._hasher.holds.acquire()
+        return logins
+
+    def goes(self) -> None:
+        self._hasher.go_on.set()
+
+
+@pytest.fixture
+async def crowd(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crowd]:
+    """Two are served at a time."""
+    monkeypatch.setattr(taskapi.app, "IN_FLIGHT", 2)
+    core, hasher = held_core(clock)
+    async with opened(app_over(core)) as http:
+        hasher.go_on.set()
+        ada = await join(core, http, "ada")
+        hasher.go_on.clear()
+        await hasher.holds.acquire()
+        yield Crowd(ada, hasher)
+
+
+async def test_requests_beyond_the_limit_are_refused_at_once(crowd: Crowd) -> None:
+    logins = await crowd.comes(2)
+    before = time.perf_counter()
+    for method, path in (("GET", "/tasks"), ("OPTIONS", "/tasks"), ("HEAD", "/nowhere")):
+        answer = await crowd.ada.ask(method, path, headers={"Origin": ORIGIN})
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "1"
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert time.perf_counter() - before < 0.5
+    refused(await crowd.ada.get("/tasks"), 503, "overloaded")
+    # Who restarts this process because it is busy makes it worse.
+    for path in ("/livez", "/readyz"):
+        assert (await crowd.ada.http.get(path)).status_code == 200
+    crowd.goes()
+    assert [answer.status_code for answer in await asyncio.gather(*logins)] == [200, 200]
+    assert (await crowd.ada.get("/tasks")).status_code == 200
+
+
+async def test_whoever_gives_up_makes_room(crowd: Crowd) -> None:
+    for _ in range(3):
+        for login in await crowd.comes(2):
+            login.cancel()
+            with suppress(asyncio.CancelledError):
+                await login
+    assert (await crowd.ada.get("/tasks")).status_code == 200
+
+
+def test_a_traceback_on_a_terminal_shows_no_variables() -> None:
+    program = """
+import sys, structlog
+from taskapi import logs
+style, secret = sys.argv[1:]
+logs.configure("DEBUG", style)
+def log_in(password, headers):
+    raise RuntimeError("x")
+try:
+    log_in(secret, {"Authorization": secret})
+except RuntimeError as error:
+    structlog.get_logger().error("request.failed", exc_info=error, password=secret)
+"""
+    for style in ("console", "json"):
+        run = subprocess.run(  # noqa: S603 - ourselves
+            [sys.executable, "-c", program, style, CANARY], capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        assert "RuntimeError" in run.stderr
+        assert "log_in" in run.stderr
+        assert "***" in run.stderr
+        assert CANARY not in run.stdout + run.stderr

@@ -1,0 +1,471 @@
+"""HTTP itself: methods, media types, credentials, origins, headers, ids of requests."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from litestar import Litestar
+
+import taskapi.bodies
+from taskapi.edge import MAX_HEADER_BYTES
+from tests.api.conftest import ORIGIN, opened
+from tests.api.people import NOBODY, V1, Person, alike, broken, refused
+
+# None of this depends on where things are stored.
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("store", ["memory"], indirect=True),
+]
+
+# Every resource, and what its Allow says.
+RESOURCES = {
+    "/auth/register": "OPTIONS, POST",
+    "/auth/login": "OPTIONS, POST",
+    "/auth/refresh": "OPTIONS, POST",
+    "/auth/me": "GET, HEAD, OPTIONS, PATCH",
+    "/auth/delete-account": "OPTIONS, POST",
+    "/tasks": "GET, HEAD, OPTIONS, POST",
+    "/tasks/1": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
+    "/users": "GET, HEAD, OPTIONS, POST",
+    "/users/1": "DELETE, GET, HEAD, OPTIONS, PATCH",
+    "/openapi.json": "GET, HEAD, OPTIONS",
+    "/docs": "GET, HEAD, OPTIONS",
+    "/redoc": "GET, HEAD, OPTIONS",
+}
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND"]
+READS = [
+    "/auth/me",
+    "/tasks",
+    "/tasks?limit=1",
+    "/tasks?limit=x",
+    "/tasks/{task}",
+    f"/tasks/{NOBODY}",
+    "/users",
+    "/users/{root}",
+    "/nowhere",
+    "/openapi.json",
+    "/docs",
+    "/redoc",
+]
+
+
+async def test_options_tells_the_methods(anybody: Person) -> None:
+    for path, allow in RESOURCES.items():
+        answer = await anybody.ask("OPTIONS", path)
+        assert (answer.status_code, answer.headers["allow"]) == (204, allow), path
+    for path in ("/livez", "/readyz"):
+        answer = await anybody.http.options(path)
+        assert (answer.status_code, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+
+
+async def test_a_method_that_a_resource_lacks_is_refused(anybody: Person, root: Person) -> None:
+    for path, allow in RESOURCES.items():
+        for method in set(METHODS) - set(allow.split(", ")):
+            for person in (anybody, root):
+                answer = await person.ask(method, path)
+                refused_head = method == "HEAD" and answer.status_code == 405
+                assert refused_head or refused(answer, 405, "method_not_allowed")
+                assert answer.headers["allow"] == allow
+
+
+NOWHERE = [
+    *("", "/", "/nowhere", "/tasks/1/2", "/auth", "/TASKS", "//tasks", "/tasks//", "/tasks//1"),
+    *("/%2e%2e/users", "/tasks/%2F", "/users/%2f/"),
+]
+
+
+async def test_what_is_not_there_is_not_found(anybody: Person) -> None:
+    for path in NOWHERE:
+        for method in ("GET", "POST", "DELETE"):
+            refused(await anybody.ask(method, path), 404, "not_found")
+        assert (await anybody.ask("OPTIONS", path)).status_code == 404, path
+    refused(await anybody.get("/docs/assets/x"), 404, "not_found")
+    for url in ("/", "/api", "/api/v2/tasks", "/schema", "/metrics", "/favicon.ico", "/%00"):
+        refused(await anybody.http.get(url), 404, "not_found")
+
+
+async def test_head_answers_as_get_does_without_the_body(root: Person) -> None:
+    task = await root.task()
+    for template in READS:
+        path = template.format(task=task["id"], root=root.id)
+        get, head = await root.get(path), await root.ask("HEAD", path)
+        assert head.status_code == get.status_code
+        assert head.content == b""
+        own = {"x-request-id"}
+        assert {n: v for n, v in head.headers.items() if n not in own} == {
+            n: v for n, v in get.headers.items() if n not in own
+        }
+
+
+async def test_head_is_refused_as_get_is(anybody: Person, root: Person) -> None:
+    assert (await anybody.ask("HEAD", "/tasks")).status_code == 401
+    tag = {"If-None-Match": "*"}
+    path = f"/tasks/{(await root.task())['id']}"
+    assert (await root.ask("HEAD", path, headers=tag)).status_code == 304
+
+
+async def test_livez_and_readyz_say_that_all_is_well(anybody: Person) -> None:
+    for path in ("/livez", "/readyz"):
+        answer = await anybody.http.get(path)
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_a_slash_at_the_end_makes_no_difference(ada: Person) -> None:
+    task = await ada.task()
+    assert (await ada.get("/tasks/")).json()["items"] == [task]
+    assert (await ada.get(f"/tasks/{task['id']}/")).json() == task
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        None,
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "application/jsonx",
+        "application/json-patch+json",
+        "application/json; charset=latin-1",
+        "application/json; charset=utf-16",
+        "application/json; boundary=x",
+        "application/json, text/plain",
+        "application/msgpack",
+        "json",
+        "*/*",
+    ],
+)
+async def test_a_body_that_is_not_json_is_refused(ada: Person, media_type: str | None) -> None:
+    for method, path in (("POST", "/tasks"), ("PATCH", "/auth/me"), ("PUT", f"/tasks/{NOBODY}")):
+        request = ada.http.build_request(
+            method,
+            V1 + path,
+            content=b'{"title":"x"}',
+            headers={"Authorization": f"Bearer {ada.token}"}
+            | ({} if media_type is None else {"Content-Type": media_type}),
+        )
+        answer = await ada.http.send(request)
+        refused(answer, 415, "unsupported_media_type")
+        assert answer.headers["accept"] == "application/json"
+    assert await ada.titles() == []
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json;charset=utf-8",
+        'application/json; charset="UTF-8"',
+        "application/json ; charset=utf8",
+    ],
+)
+async def test_json_has_more_than_one_name(ada: Person, media_type: str) -> None:
+    headers = {"Content-Type": media_type}
+    answer = await ada.ask("POST", "/tasks", {"title": "x"}, headers=headers)
+    assert answer.status_code == 201
+
+
+async def test_two_content_types_are_none(ada: Person) -> None:
+    answer = await ada.http.post(
+        f"{V1}/tasks",
+        content=b'{"title":"x"}',
+        headers=[
+            ("Authorization", f"Bearer {ada.token}"),
+            ("Content-Type", "application/json"),
+            ("Content-Type", "text/plain"),
+        ],
+    )
+    refused(answer, 415, "unsupported_media_type")
+
+
+async def test_a_body_that_no_header_announces_needs_its_name_too(ada: Person) -> None:
+    # As HTTP/2 allows.
+    for media_type, status in ((None, 415), ("text/plain", 415), ("application/json", 201)):
+        request = ada.http.build_request(
+            "POST",
+            f"{V1}/tasks",
+            content=b'{"title":"x"}',
+            headers={"Authorization": f"Bearer {ada.token}"}
+            | ({"Content-Type": media_type} if media_type else {}),
+        )
+        del request.headers["content-length"]
+        assert (await ada.http.send(request)).status_code == status
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taskapi.bodies, "ARRIVES_WITHIN", 0.05)
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b'{"title":'
+        await asyncio.Event().wait()
+
+    for path, token in (("/auth/login", ""), ("/tasks", ada.token)):
+        answer = await ada.http.post(
+            V1 + path,
+            content=half(),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        refused(answer, 400, "malformed_request")
+    assert (await ada.get("/tasks")).status_code == 200
+
+
+async def test_a_packed_body_is_refused(ada: Person) -> None:
+    for coding in ("gzip", "br", "x"):
+        headers = {"Content-Encoding": coding}
+        answer = await ada.ask("POST", "/tasks", {"title": "x"}, headers=headers)
+        refused(answer, 415, "unsupported_media_type")
+    answer = await ada.ask(
+        "POST", "/tasks", {"title": "x"}, headers={"Content-Encoding": "identity"}
+    )
+    assert answer.status_code == 201
+
+
+async def test_a_body_has_a_largest_size(ada: Person) -> None:
+    for size, status in ((65_536, 422), (65_537, 413), (1_000_000, 413)):
+        content = b'{"title":"' + b"x" * (size - 12) + b'"}'
+        assert len(content) == size
+        answer = await ada.ask("POST", "/tasks", content=content)
+        assert answer.status_code == status
+    refused(answer, 413, "body_too_large")
+
+
+async def test_the_size_counts_however_it_is_told(ada: Person) -> None:
+    async def chunks() -> Any:
+        for _ in range(70):
+            yield b"x" * 1000
+
+    headers = {"Authorization": f"Bearer {ada.token}", "Content-Type": "application/json"}
+    answer = await ada.http.post(f"{V1}/tasks", content=chunks(), headers=headers)
+    refused(answer, 413, "body_too_large")
+    headers["Content-Length"] = str(11 * 2**20)
+    answer = await ada.http.post(f"{V1}/tasks", content=b"{}", headers=headers)
+    refused(answer, 413, "body_too_large")
+
+
+async def test_headers_have_a_largest_size(anybody: Person) -> None:
+    for size, status in ((MAX_HEADER_BYTES - 500, 200), (MAX_HEADER_BYTES, 431), (20_000, 431)):
+        answer = await anybody.http.get("/livez", headers={"X-Filling": "x" * size})
+        assert answer.status_code == status
+    refused(answer, 431, "headers_too_large")
+
+
+async def test_a_request_names_one_host(anybody: Person) -> None:
+    for hosts in ([], ["a", "b"], [""]):
+        given = [("Host", host) for host in hosts]
+        request = httpx.Request("GET", "http://api.test/livez", headers=given)
+        if not hosts:
+            del request.headers["host"]
+        refused(await anybody.http.send(request), 400, "malformed_request")
+
+
+CHALLENGES: list[tuple[dict[str, str], str, str | None]] = [
+    ({}, "unauthenticated", None),
+    ({"Authorization": ""}, "unauthenticated", None),
+    ({"Authorization": "Basic dXNlcjpwYXNz"}, "unauthenticated", None),
+    ({"Authorization": "Basic {token}"}, "unauthenticated", None),
+    ({"Authorization": "{token}"}, "unauthenticated", None),
+    ({"Authorization": "Token {token}"}, "unauthenticated", None),
+    ({"Authorization": "Bearer:{token}"}, "unauthenticated", None),
+    ({"Authorization": "Bearer\t{token}"}, "unauthenticated", None),
+    ({"X-Access-Token": "{token}"}, "unauthenticated", None),
+    ({"Cookie": "access_token={token}; session={token}"}, "unauthenticated", None),
+    ({"Proxy-Authorization": "Bearer {token}"}, "unauthenticated", None),
+    ({"Authorization": "Bearer"}, "invalid_token", "invalid_token"),
+    ({"Authorization": "Bearer "}, "invalid_token", "invalid_token"),
+    ({"Authorization": "Bearer  {token}"}, "invalid_token", "invalid_token"),
+    ({"Authorization": "Bearer {token} x"}, "invalid_token", "invalid_token"),
+    ({"Authorization": "Bearer {token}x"}, "invalid_token", "invalid_token"),
+    ({"Authorization": "Bearer {token}="}, "invalid_token", "invalid_token"),
+    ({"Authorization": "Bearer {token},Bearer {token}"}, "invalid_token", "invalid_token"),
+    ({"Authorization": 'Bearer "{token}"'}, "invalid_token", "invalid_token"),
+    ({"Authorization": "Bearer a.b.c"}, "invalid_token", "invalid_token"),
+    ({"Authorization": "Bearer null"}, "invalid_token", "invalid_token"),
+    ({"Authorization": "Bearer " + "x" * 10_000}, "invalid_token", "invalid_token"),
+]
+
+
+async def test_every_protected_operation_challenges_alike(ada: Person) -> None:
+    for path, allow in RESOURCES.items():
+        if path in {"/auth/register", "/auth/login", "/auth/refresh"} or path[1:] in {
+            "openapi.json", "docs", "redoc",
+        }:  # fmt: skip
+            continue
+        for method in set(allow.split(", ")) - {"OPTIONS"}:
+            for headers, code, error in CHALLENGES:
+                sent = {name: value.format(token=ada.token) for name, value in headers.items()}
+                answer = await ada.http.request(method, V1 + path, headers=sent)
+                assert answer.status_code == 401, (method, path, headers)
+                assert method == "HEAD" or answer.json()["code"] == code, headers
+                assert answer.headers["www-authenticate"] == 'Bearer realm="taskcore"' + (
+                    f', error="{error}"' if error else ""
+                )
+
+
+async def test_the_scheme_may_be_written_in_any_case(ada: Person) -> None:
+    for scheme in ("Bearer", "bearer", "BEARER", "bEaReR"):
+        headers = {"Authorization": f"{scheme} {ada.token}"}
+        assert (await ada.http.get(f"{V1}/tasks", headers=headers)).status_code == 200
+
+
+async def test_a_token_in_the_address_or_in_a_body_is_none(ada: Person) -> None:
+    for name in ("access_token", "token", "authorization", "bearer"):
+        answer = await ada.http.get(f"{V1}/tasks?{name}={ada.token}")
+        refused(answer, 401, "unauthenticated")
+        answer = await ada.http.post(f"{V1}/tasks", json={"title": "x", name: ada.token})
+        refused(answer, 401, "unauthenticated")
+
+
+async def test_two_authorization_headers_are_one_too_many(ada: Person, anybody: Person) -> None:
+    for other in (ada.token, "x"):
+        for path in ("/tasks", "/users", "/auth/me", "/openapi.json"):
+            answer = await anybody.http.get(
+                V1 + path,
+                headers=[("Authorization", f"Bearer {ada.token}"), ("Authorization", str(other))],
+            )
+            refused(answer, 400, "several_credentials")
+
+
+async def test_cookies_change_nothing(ada: Person) -> None:
+    plain = await ada.get("/auth/me")
+    assert alike(plain, await ada.get("/auth/me", cookie="session=1; access_token=x"))
+
+
+async def test_a_nul_in_the_query_is_refused_wherever_it_is(ada: Person) -> None:
+    for query, name in (
+        ("q=a%00b", "q"),
+        ("a=1&skip=%00", "skip"),
+        ("%00=1", "\x00"),
+        ("a%00b", "a\x00b"),
+        ("limit=1%00", "limit"),
+    ):
+        broken(await ada.get(f"/tasks?{query}"), name)
+        broken(await ada.post(f"/auth/login?{query}", {}), name)
+
+
+async def test_a_sane_request_id_is_kept(anybody: Person) -> None:
+    for asked in ("a", "A.b_c-9", "x" * 64):
+        for url in ("/livez", f"{V1}/tasks", f"{V1}/nowhere"):
+            answer = await anybody.http.get(url, headers={"X-Request-Id": asked})
+            assert answer.headers["x-request-id"] == asked
+
+
+async def test_any_other_request_id_is_replaced(anybody: Person) -> None:
+    minted = set()
+    for asked in (
+        None,
+        "",
+        "x" * 65,
+        "a b",
+        "a\tb",
+        '"',
+        "<script>",
+        "%0a",
+        "a\u00e9",
+        "{}",
+        "a,b",
+    ):
+        headers = (
+            {} if asked is None else {"X-Request-Id": asked.encode("latin-1").decode("latin-1")}
+        )
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        answer = await anybody.http.get(f"{V1}/tasks", headers=raw)
+        minted.add(answer.headers["x-request-id"])
+        assert answer.headers["x-request-id"] != asked
+    assert len(minted) == 11
+
+
+ALLOWED = [ORIGIN, "http://localhost:3000"]
+STRANGE = [
+    "null",
+    "*",
+    "",
+    "http://app.example.org",
+    "https://app.example.org.evil.example",
+    "https://evil-app.example.org",
+    "https://app.example.org:8443",
+    "https://app.example.org:443",
+    "https://app.example.org/",
+    "https://APP.example.org",
+    "https://app.example.org,https://evil.example",
+    "http://localhost",
+    "http://localhost:30001",
+    "http://localhost:3000.evil.example",
+    "file://",
+]
+EXPOSED = {"etag", "location", "retry-after", "x-request-id"}
+
+
+async def test_only_listed_origins_may_read_an_answer(anybody: Person, ada: Person) -> None:
+    for origin in ALLOWED + STRANGE:
+        for answer in (
+            await ada.get("/tasks", origin=origin),
+            await anybody.get("/tasks", origin=origin),
+            await ada.get("/nowhere", origin=origin),
+            await ada.ask("BREW", "/tasks", headers={"Origin": origin}),
+            await ada.ask("POST", "/tasks", content=b"{", headers={"Origin": origin}),
+        ):
+            assert answer.headers["vary"] == "Origin"
+            assert "access-control-allow-credentials" not in answer.headers
+            if origin in ALLOWED:
+                assert answer.headers["access-control-allow-origin"] == origin
+                exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
+                assert set(exposed) == EXPOSED
+            else:
+                assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+async def test_a_preflight_of_a_listed_origin_is_told_what_it_may_send(anybody: Person) -> None:
+    asked = {
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "authorization,if-match",
+    }
+    for origin in ALLOWED + STRANGE:
+        for path, allow in RESOURCES.items():
+            answer = await anybody.ask("OPTIONS", path, headers={"Origin": origin} | asked)
+            assert (answer.status_code, answer.headers["allow"]) == (204, allow)
+            assert answer.headers["vary"] == "Origin"
+            if origin not in ALLOWED:
+                assert not [name for name in answer.headers if name.startswith("access-control")]
+                continue
+            assert answer.headers["access-control-allow-origin"] == origin
+            may = answer.headers["access-control-allow-methods"].split(", ")
+            assert {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} == set(may)
+            sent = answer.headers["access-control-allow-headers"].lower().split(", ")
+            assert {"authorization", "content-type", "if-match", "if-none-match"} <= set(sent)
+            assert int(answer.headers["access-control-max-age"]) > 0
+
+
+async def test_answers_are_not_kept_by_caches(anybody: Person, ada: Person) -> None:
+    for answer in (
+        await ada.get("/tasks"),
+        await ada.get("/auth/me"),
+        await anybody.get("/auth/me"),
+        await anybody.get("/nowhere"),
+        await anybody.post("/auth/login", {"email": ada.email, "password": "correct horse"}),
+        await anybody.post("/auth/refresh", {"refresh_token": ada.refresh_token}),
+    ):
+        assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_nothing_says_what_it_is_made_of(ada: Person) -> None:
+    for answer in (await ada.get("/tasks"), await ada.get("/nowhere"), await ada.get("/tasks/x")):
+        assert "server" not in answer.headers
+        assert not [name for name in answer.headers if name.startswith("x-powered")]
+        assert "litestar" not in answer.text.lower()
+
+
+async def test_the_document_is_not_sent_twice(app: Litestar) -> None:
+    async with opened(app) as http:
+        first = await http.get(f"{V1}/openapi.json")
+        tag = first.headers["etag"]
+        for same in (tag, f"W/{tag}", f'"x", {tag}', "*"):
+            again = await http.get(f"{V1}/openapi.json", headers={"If-None-Match": same})
+            assert (again.status_code, again.headers["etag"]) == (304, tag), same
+        other = await http.get(f"{V1}/openapi.json", headers={"If-None-Match": '"x"'})
+        assert other.content == first.content

@@ -1,0 +1,225 @@
+"""Keeping tasks over HTTP."""
+
+import json
+
+import pytest
+
+from tests.api.people import NOBODY, V1, Person, broken, refused
+from tests.conftest import ManualClock
+
+pytestmark = pytest.mark.anyio
+
+TASK = {"id", "title", "description", "owner_id", "version", "created_at", "updated_at"}
+
+
+async def test_creating_shows_the_task_and_where_it_is(ada: Person) -> None:
+    body = {"title": "Write the letter", "description": "Two pages\n\tby hand"}
+    answer = await ada.post("/tasks", body)
+    assert answer.status_code == 201
+    task = answer.json()
+    assert set(task) == TASK
+    assert type(task["id"]) is int
+    assert task == body | {
+        "id": task["id"],
+        "owner_id": ada.id,
+        "version": 1,
+        "created_at": "2030-01-02T03:04:05.678901Z",
+        "updated_at": "2030-01-02T03:04:05.678901Z",
+    }
+    assert answer.headers["etag"] == '"1"'
+    assert answer.headers["location"] == f"{V1}/tasks/{task['id']}"
+    there = await ada.get(answer.headers["location"].removeprefix(V1))
+    assert there.status_code == 200
+    assert there.json() == task
+    assert there.headers["etag"] == '"1"'
+
+
+async def test_a_description_is_not_needed(ada: Person) -> None:
+    assert (await ada.post("/tasks", {"title": "x"})).json()["description"] == ""
+
+
+async def test_text_is_stored_as_it_was_sent(ada: Person) -> None:
+    title = " <b>é</b> e\u0301 \U0001f600 \u202e ' OR 1=1;-- % _ \\ null "
+    task = await ada.task(title, "\r\n\u2028\ufeff")
+    assert (task["title"], task["description"]) == (title, "\r\n\u2028\ufeff")
+    assert (await ada.get(f"/tasks/{task['id']}")).json() == task
+
+
+async def test_the_longest_texts_fit_in_the_longest_body(ada: Person) -> None:
+    title, description = "\U0001f600" * 255, "\U0001f600" * 5000
+    content = json.dumps({"title": title, "description": description})  # 12 characters for each
+    assert len(content) > 63_000
+    answer = await ada.ask("POST", "/tasks", content=content)
+    assert answer.status_code == 201
+    assert (answer.json()["title"], answer.json()["description"]) == (title, description)
+
+
+BROKEN = [
+    ({}, "/title", "required"),
+    ({"description": "x"}, "/title", "required"),
+    ({"title": ""}, "/title", "too_short"),
+    ({"title": "x" * 256}, "/title", "too_long"),
+    ({"title": "a\x00b"}, "/title", "control_character"),
+    ({"title": "a\x85b"}, "/title", "control_character"),
+    ({"title": 5}, "/title", "wrong_type"),
+    ({"title": True}, "/title", "wrong_type"),
+    ({"title": None}, "/title", "wrong_type"),
+    ({"title": "x", "description": "x" * 5001}, "/description", "too_long"),
+    ({"title": "x", "description": "a\x1bb"}, "/description", "control_character"),
+    ({"title": "x", "description": None}, "/description", "wrong_type"),
+    ({"title": "x", "description": ["x"]}, "/description", "wrong_type"),
+    ({"title": "x", "done": True}, "/done", "unknown_field"),
+    ({"title": "x", "a.b/c~d`e": 1}, "/a.b~1c~0d`e", "unknown_field"),
+    ([], "", "required"),
+    ([{"title": "x"}], "", "required"),
+    ("title", "", "required"),
+    (None, "", "required"),
+    (3, "", "required"),
+]
+
+
+async def test_creating_says_which_rule_is_broken(ada: Person) -> None:
+    for body, where, code in BROKEN:
+        answer = await ada.ask("POST", "/tasks", content=json.dumps(body))
+        assert broken(answer, where)["code"] == code
+    assert await ada.titles() == []
+
+
+async def test_every_broken_rule_is_told_at_once(ada: Person) -> None:
+    answer = await ada.post("/tasks", {"title": "", "description": "x" * 5001})
+    errors = refused(answer, 422, "invalid")["errors"]
+    assert [error["pointer"] for error in errors] == ["/title", "/description"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_an_edit_erases_nothing_that_it_does_not_name(
+    ada: Person, method: str, clock: ManualClock
+) -> None:
+    task = await ada.task("Write", "Two pages")
+    path = f"/tasks/{task['id']}"
+    clock.advance(seconds=1)
+    for version, change in enumerate(({"title": "Post"}, {"description": ""}), start=2):
+        answer = await ada.ask(method, path, change)
+        assert answer.status_code == 200
+        task |= change | {"version": version, "updated_at": "2030-01-02T03:04:06.678901Z"}
+        assert answer.json() == task
+        assert answer.headers["etag"] == f'"{version}"'
+        assert (await ada.get(path)).json() == task
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_an_edit_that_changes_nothing_is_no_new_version(
+    ada: Person, method: str, clock: ManualClock
+) -> None:
+    task = await ada.task()
+    clock.advance(seconds=1)
+    for body in ({}, {"title": task["title"]}):
+        answer = await ada.ask(method, f"/tasks/{task['id']}", body)
+        assert answer.status_code == 200
+        assert answer.json() == task
+        assert answer.headers["etag"] == '"1"'
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_an_edit_says_which_rule_is_broken_and_changes_nothing(
+    ada: Person, method: str
+) -> None:
+    task = await ada.task()
+    for body, where, code in BROKEN:
+        if code == "required" and where:
+            continue  # an edit requires no field
+        answer = await ada.ask(method, f"/tasks/{task['id']}", content=json.dumps(body))
+        assert broken(answer, where)["code"] == code
+    assert (await ada.get(f"/tasks/{task['id']}")).json() == task
+
+
+async def test_a_merge_patch_may_call_itself_one(ada: Person) -> None:
+    task = await ada.task()
+    headers = {"Content-Type": "application/merge-patch+json; charset=UTF-8"}
+    answer = await ada.ask("PATCH", f"/tasks/{task['id']}", {"title": "x"}, headers=headers)
+    assert answer.json()["title"] == "x"
+
+
+async def test_a_deleted_task_is_gone(ada: Person) -> None:
+    task, kept = await ada.task(), await ada.task("kept")
+    path = f"/tasks/{task['id']}"
+    answer = await ada.delete(path)
+    assert answer.status_code == 204
+    for method in ("GET", "PUT", "PATCH", "DELETE"):
+        refused(await ada.ask(method, path, {} if method[0] == "P" else None), 404, "not_found")
+    assert (await ada.get("/tasks")).json()["items"] == [kept]
+
+
+async def test_a_list_is_an_envelope_newest_first(ada: Person) -> None:
+    made = [await ada.task(str(number)) for number in range(3)]
+    answer = await ada.get("/tasks")
+    assert answer.status_code == 200
+    assert answer.json() == {"items": made[::-1], "total": 3, "skip": 0, "limit": 100}
+
+
+async def test_an_empty_list_is_an_envelope_too(ada: Person) -> None:
+    assert (await ada.get("/tasks")).json() == {"items": [], "total": 0, "skip": 0, "limit": 100}
+
+
+async def test_a_list_comes_in_pages_that_know_the_total(ada: Person) -> None:
+    for number in range(5):
+        await ada.task(str(number))
+    for skip, limit, titles in [
+        (0, 2, ["4", "3"]),
+        (2, 2, ["2", "1"]),
+        (4, 2, ["0"]),
+        (5, 2, []),
+        (2**31 - 1, 1, []),
+        (0, 100, ["4", "3", "2", "1", "0"]),
+    ]:
+        page = (await ada.get(f"/tasks?skip={skip}&limit={limit}")).json()
+        assert [task["title"] for task in page.pop("items")] == titles
+        assert page == {"total": 5, "skip": skip, "limit": limit}
+
+
+OUT_OF_BOUNDS = [
+    *[f"limit={value}" for value in ("0", "-1", "101", "2147483648")],
+    *[f"skip={value}" for value in ("-1", "2147483648", "9223372036854775808", "9" * 5000)],
+    *[f"owner_id={value}" for value in ("0", "-1", "9223372036854775808")],
+    *[f"{name}={value}" for name in ("skip", "limit", "owner_id")
+      for value in ("", "x", "1.0", "1e1", "1_0", "%201", "1%20", "%2B1", "0x1", "null", "NaN",
+                    "true", "%EF%BC%95", "%D9%A5", "1,2", "%FF", "%zz")],
+]  # fmt: skip
+
+
+async def test_a_page_has_bounds(ada: Person) -> None:
+    for query in OUT_OF_BOUNDS:
+        assert broken(await ada.get(f"/tasks?{query}"), query.partition("=")[0])["detail"]
+
+
+async def test_every_bad_parameter_is_told_at_once(ada: Person) -> None:
+    errors = refused(await ada.get("/tasks?skip=-1&limit=0"), 422, "invalid")["errors"]
+    assert sorted(error["parameter"] for error in errors) == ["limit", "skip"]
+
+
+async def test_parameters_that_mean_nothing_are_ignored(ada: Person) -> None:
+    task = await ada.task()
+    for query in ("sort=title", "limits=5", "q=%ff", "=", "&&", "%zz", "title[]=a"):
+        assert (await ada.get(f"/tasks?{query}")).json()["items"] == [task]
+
+
+async def test_a_refusal_does_not_repeat_the_query(ada: Person) -> None:
+    answer = await ada.get("/tasks?skip=canary-1&x=canary-2")
+    assert "canary" not in answer.text
+
+
+UNSPELLABLE = [
+    *("0", "-1", "+5", "05", "5.0", "5e0", "0x5", "5_0", "%205", "5%20", "5%0A", "null", "NaN"),
+    *("\uff15", "\u0665", "%EF%BC%95", "%00", "5%00", "%ff", "%zz", "%", "'", "x", "%2F", "..%2F"),
+    *("9223372036854775808", "1" * 30, "9" * 5000),
+]
+
+
+async def test_an_id_that_is_not_spelled_as_ours_names_nothing(ada: Person, root: Person) -> None:
+    for spelling in [*UNSPELLABLE, str(NOBODY), "9223372036854775807"]:
+        for method in ("GET", "PUT", "PATCH", "DELETE"):
+            body = {"title": "x"} if method[0] == "P" else None
+            refused(await ada.ask(method, f"/tasks/{spelling}", body), 404, "not_found")
+        for method in ("GET", "PATCH", "DELETE"):
+            body = {"full_name": "x"} if method[0] == "P" else None
+            refused(await root.ask(method, f"/users/{spelling}", body), 404, "not_found")

@@ -1,0 +1,488 @@
+"""Random people at the API, over PostgreSQL, and a plain model of what they have brought about."""
+
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from taskcore import SYSTEM, Core, Role
+from taskcore.adapters.postgres import Connections, PostgresStore
+from tests.api.conftest import app_over, opened, quiet
+from tests.conftest import ManualClock, bound, cheap_argon2, emptied
+
+PASSWORD = "correct horse"
+MISSING = 2**62
+MOST_SESSIONS = 5
+
+people = st.sampled_from(["ada", "bob", "cyd"])
+texts = st.sampled_from(["Write", "Post", "\u00e9 \U0001f600"])
+names = st.none() | texts
+pick = st.integers(0, 9)
+mostly = st.sampled_from([True, True, True, False])
+seldom = st.sampled_from([False, False, False, True])
+roles = st.sampled_from(["user", "admin"])
+
+
+@dataclass
+class User:
+    email: str
+    full_name: str | None
+    role: str = "user"
+    is_active: bool = True
+
+
+@dataclass
+class Task:
+    title: str
+    description: str
+    owner: int
+    version: int = 1
+
+
+@dataclass
+class Session:
+    user: int
+    access: str
+    refresh: str
+    used: str = ""
+    used_at: float = 0.0
+    ended: bool = False
+
+
+@dataclass
+class World:
+    """What should be the case. Ids are in the order of their making."""
+
+    users: dict[int, User] = field(default_factory=dict)
+    tasks: dict[int, Task] = field(default_factory=dict)
+    sessions: list[Session] = field(default_factory=list)
+
+    def actor(self, session: Session) -> User | None:
+        user = self.users.get(session.user)
+        return user if user and user.is_active and not session.ended else None
+
+    def find(self, email: str) -> tuple[int, User] | None:
+        return next(((n, user) for n, user in self.users.items() if user.email == email), None)
+
+    def is_last_admin(self, number: int) -> bool:
+        admins = [n for n, u in self.users.items() if u.role == "admin" and u.is_active]
+        return admins == [number]
+
+    def forget(self, number: int) -> None:
+        del self.users[number]
+        self.tasks = {n: task for n, task in self.tasks.items() if task.owner != number}
+
+
+@dataclass
+class Api:
+    portal: BlockingPortal
+    http: httpx.AsyncClient
+    core: Core
+    clock: ManualClock
+    empty: Callable[[], None]
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def ask(
+        self, method: str, path: str, body: object = None, token: str = "", **headers: str
+    ) -> httpx.Response:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
+        json = {} if body is None else {"json": body}
+        request = partial(self.http.request, method, f"/api/v1{path}", headers=sent, **json)  # type: ignore[arg-type]
+        answer = self.portal.call(request)
+        template = re.sub(r"\d+", "N", path)
+        self.seen[f"{method} {template} {answer.status_code}"] += 1
+        return answer
+
+
+class People(RuleBasedStateMachine):
+    api: Api
+    turn = 0
+
+    @initialize()
+    def some_are_there_already(self) -> None:
+        self.api.empty()
+        self.world = World()
+        create = partial(
+            self.api.core.accounts.create,
+            SYSTEM,
+            email="root@example.org",
+            password=PASSWORD,
+            role=Role.ADMIN,
+        )
+        root = self.api.portal.call(create)
+        self.world.users[root.id] = User("root@example.org", None, "admin")
+        self.log_in("root", right=True)
+        for name in ("ada", "bob"):
+            self.register(name, None)
+            self.log_in(name, right=True)
+            self.create_a_task(-1, "Write", "")
+
+    # Whoever asks: one of the sessions there ever were, or somebody with a token of their own make.
+
+    def session(self, number: int) -> Session:
+        return self.world.sessions[number % len(self.world.sessions)]
+
+    def task_id(self, number: int) -> int:
+        known = [*self.world.tasks, MISSING]
+        return known[number % len(known)]
+
+    def user_id(self, number: int) -> int:
+        known = [*self.world.users, MISSING]
+        return known[number % len(known)]
+
+    def expect(
+        self,
+        session: Session,
+        method: str,
+        path: str,
+        body: object,
+        status: int,
+        **headers: str,
+    ) -> Any:
+        """`status` is what somebody gets who is logged in."""
+        answer = self.api.ask(method, path, body, session.access, **headers)
+        expected = status if self.world.actor(session) else 401
+        assert answer.status_code == expected, (method, path, body, headers, answer.text)
+        return answer.json() if answer.is_success and answer.content else None
+
+    @rule(name=people, full_name=names)
+    def register(self, name: str, full_name: str | None) -> None:
+        email = f"{name}@example.org"
+        taken = self.world.find(email)
+        body = {"email": email.title(), "password": PASSWORD, "full_name": full_name}
+        answer = self.api.ask("POST", "/auth/register", body)
+        assert answer.status_code == (409 if taken else 201)
+        if not taken:
+            self.world.users[answer.json()["id"]] = User(email, full_name)
+
+    @rule(name=people | st.just("root"), right=st.sampled_from([True, True, False]))
+    def log_in(self, name: str, *, right: bool) -> None:
+        if len(self.world.sessions) == MOST_SESSIONS:
+            # Of those that are over the last one is kept, to come back with its token.
+            over = [s for s in self.world.sessions if not self.world.actor(s)]
+            self.world.sessions.remove((over or self.world.sessions)[0])
+        email = f"{name}@example.org"
+        found = self.world.find(email)
+        body = {"email": email, "password": PASSWORD if right else "wrong horse"}
+        answer = self.api.ask("POST", "/auth/login", body)
+        works = right and found is not None and found[1].is_active
+        assert answer.status_code == (200 if works else 401)
+        if works and found:
+            tokens = answer.json()
+            session = Session(found[0], tokens["access_token"], tokens["refresh_token"])
+            self.world.sessions.append(session)
+
+    @rule(who=pick)
+    def refresh(self, who: int) -> None:
+        session = self.session(who)
+        answer = self.api.ask("POST", "/auth/refresh", {"refresh_token": session.refresh})
+        assert answer.status_code == (200 if self.world.actor(session) else 401)
+        if answer.is_success:
+            session.used, session.used_at = session.refresh, self.now()
+            session.refresh = answer.json()["refresh_token"]
+            session.access = answer.json()["access_token"]
+
+    @precondition(lambda self: any(session.used for session in self.world.sessions))
+    @rule(who=pick)
+    def refresh_again_with_a_used_token(self, who: int) -> None:
+        session = self.session(who)
+        if not session.used:
+            return
+        answer = self.api.ask("POST", "/auth/refresh", {"refresh_token": session.used})
+        is_retry = self.now() - session.used_at <= 10
+        if session.ended or session.user not in self.world.users or not is_retry:
+            assert answer.status_code == 401
+            session.ended = True
+        elif self.world.actor(session):
+            assert answer.status_code == 200
+            assert answer.json()["refresh_token"] == session.refresh
+        else:
+            assert answer.status_code == 401
+
+    @rule(seconds=st.sampled_from([1, 20]))
+    def time_passes(self, seconds: int) -> None:
+        self.api.clock.advance(seconds=seconds)
+
+    @rule(who=pick, title=texts, description=texts)
+    def create_a_task(self, who: int, title: str, description: str) -> None:
+        session = self.session(who)
+        body = {"title": title, "description": description}
+        made = self.expect(session, "POST", "/tasks", body, 201)
+        if made:
+            self.world.tasks[made["id"]] = Task(title, description, session.user)
+
+    @rule(
+        who=pick,
+        which=pick,
+        method=st.sampled_from(["PUT", "PATCH"]),
+        changes=st.fixed_dictionaries({}, optional={"title": texts, "description": texts}),
+        seen=st.sampled_from(["", "current", "older", "*"]),
+    )
+    def edit_a_task(
+        self, who: int, which: int, method: str, changes: dict[str, str], seen: str
+    ) -> None:
+        session, number = self.session(who), self.task_id(which)
+        task = self.visible(session, number)
+        status, headers = self.precondition_of(task, seen)
+        shown = self.expect(session, method, f"/tasks/{number}", changes, status, **headers)
+        if shown and task:
+            if changes.items() - {"title": task.title, "description": task.description}.items():
+                task.version += 1
+            task.title = changes.get("title", task.title)
+            task.description = changes.get("description", task.description)
+            assert shown == self.shown(number, task, shown)
+
+    @rule(who=pick, which=pick, seen=st.sampled_from(["", "current", "older"]))
+    def delete_a_task(self, who: int, which: int, seen: str) -> None:
+        session, number = self.session(who), self.task_id(which)
+        status, headers = self.precondition_of(self.visible(session, number), seen)
+        status = 204 if status == 200 else status
+        self.expect(session, "DELETE", f"/tasks/{number}", None, status, **headers)
+        if status == 204 and self.world.actor(session):
+            del self.world.tasks[number]
+
+    @rule(who=pick, which=pick)
+    def look_at_a_task(self, who: int, which: int) -> None:
+        session, number = self.session(who), self.task_id(which)
+        task = self.visible(session, number)
+        shown = self.expect(session, "GET", f"/tasks/{number}", None, 200 if task else 404)
+        if shown and task:
+            assert shown == self.shown(number, task, shown)
+
+    @rule(who=pick, whose=pick)
+    def list_an_owners_tasks(self, who: int, whose: int) -> None:
+        session, owner = self.session(who), self.user_id(whose)
+        actor = self.world.actor(session)
+        allowed = actor is not None and (actor.role == "admin" or owner == session.user)
+        path = f"/tasks?owner_id={owner}"
+        page = self.expect(session, "GET", path, None, 200 if allowed else 403)
+        if page:
+            theirs = [n for n, task in self.world.tasks.items() if task.owner == owner]
+            assert [task["id"] for task in page["items"]] == theirs[::-1]
+
+    @rule(
+        who=pick,
+        whom=pick,
+        changes=st.fixed_dictionaries(
+            {}, optional={"full_name": names, "role": roles, "is_active": mostly}
+        ),
+    )
+    def change_an_account(self, who: int, whom: int, changes: dict[str, Any]) -> None:
+        session, number = self.session(who), self.user_id(whom)
+        status = self.administering(session, number, 200)
+        stays = changes.get("role", "admin") == "admin" and changes.get("is_active", True)
+        if status == 200 and not stays and self.world.is_last_admin(number):
+            status = 409
+        shown = self.expect(session, "PATCH", f"/users/{number}", changes, status)
+        if shown:
+            user = self.world.users[number]
+            for name, value in changes.items():
+                setattr(user, name, value)
+            assert {name: shown[name] for name in changes} == changes
+
+    @rule(who=pick, whom=pick)
+    def delete_an_account(self, who: int, whom: int) -> None:
+        session, number = self.session(who), self.user_id(whom)
+        status = self.administering(session, number, 204)
+        if status == 204 and self.world.is_last_admin(number):
+            status = 409
+        may = self.world.actor(session)
+        self.expect(session, "DELETE", f"/users/{number}", None, status)
+        if status == 204 and may:
+            self.world.forget(number)
+
+    @rule(who=pick, name=people, role=roles)
+    def create_an_account(self, who: int, name: str, role: str) -> None:
+        session, email = self.session(who), f"{name}@example.org"
+        actor = self.world.actor(session)
+        status = 409 if self.world.find(email) else 201
+        if actor and actor.role != "admin":
+            status = 403
+        body = {"email": email, "password": PASSWORD, "role": role}
+        made = self.expect(session, "POST", "/users", body, status)
+        if made:
+            self.world.users[made["id"]] = User(email, None, role)
+
+    @rule(who=pick, right=seldom)
+    def delete_ones_own_account(self, who: int, *, right: bool) -> None:
+        session = self.session(who)
+        last = self.world.is_last_admin(session.user)
+        status = (409 if last else 204) if right else 401
+        body = {"password": PASSWORD if right else "wrong horse"}
+        may = self.world.actor(session)
+        self.expect(session, "POST", "/auth/delete-account", body, status)
+        if status == 204 and may:
+            self.world.forget(session.user)
+
+    @rule(who=pick, full_name=names)
+    def rename_oneself(self, who: int, full_name: str | None) -> None:
+        session = self.session(who)
+        body = {"full_name": full_name}
+        if shown := self.expect(session, "PATCH", "/auth/me", body, 200):
+            self.world.users[session.user].full_name = full_name
+            assert shown["full_name"] == full_name
+
+    @rule(
+        who=pick,
+        spoilt=st.sampled_from([lambda t: t[:-4], lambda t: f"{t}=", lambda t: f"x{t}"]),
+        call=st.sampled_from(["GET /tasks", "POST /tasks", "GET /users", "GET /auth/me"]),
+    )
+    def come_with_a_token_of_ones_own_make(
+        self, who: int, spoilt: Callable[[str], str], call: str
+    ) -> None:
+        method, path = call.split(" ")
+        answer = self.api.ask(method, path, None, spoilt(self.session(who).access))
+        assert answer.status_code == 401
+
+    def now(self) -> float:
+        return self.api.clock.now().timestamp()
+
+    def visible(self, session: Session, number: int) -> Task | None:
+        actor, task = self.world.actor(session), self.world.tasks.get(number)
+        if actor and task and (actor.role == "admin" or task.owner == session.user):
+            return task
+        return None
+
+    def administering(self, session: Session, number: int, status: int) -> int:
+        actor = self.world.actor(session)
+        if actor and actor.role != "admin":
+            return 403
+        return status if number in self.world.users else 404
+
+    @staticmethod
+    def precondition_of(task: Task | None, seen: str) -> tuple[int, dict[str, str]]:
+        version = task.version if task else 1
+        tag = {"": "", "current": f'"{version}"', "older": f'"{version - 1}"', "*": "*"}[seen]
+        status = 404 if task is None else 412 if seen == "older" else 200
+        return status, {"If_Match": tag} if tag else {}
+
+    @staticmethod
+    def shown(number: int, task: Task, like: Any) -> Any:
+        times = {name: like[name] for name in ("created_at", "updated_at")}
+        return times | {
+            "id": number,
+            "title": task.title,
+            "description": task.description,
+            "owner_id": task.owner,
+            "version": task.version,
+        }
+
+    @invariant()
+    def everybody_sees_what_is_theirs_to_see(self) -> None:
+        """One after the other, one at each step."""
+        self.turn += 1
+        session = self.session(self.turn)
+        actor = self.world.actor(session)
+        page = self.expect(session, "GET", "/tasks", None, 200)
+        if not actor:
+            return
+        theirs = [
+            (number, task)
+            for number, task in reversed(self.world.tasks.items())
+            if actor.role == "admin" or task.owner == session.user
+        ]
+        shown = zip(theirs, page["items"], strict=True)
+        tasks = [self.shown(number, task, like) for (number, task), like in shown]
+        assert page == {"items": tasks, "total": len(tasks), "skip": 0, "limit": 100}
+        if actor.role == "admin":
+            self.accounts_are_those_of_the_model(session)
+
+    def accounts_are_those_of_the_model(self, session: Session) -> None:
+        shown = self.expect(session, "GET", "/users", None, 200)["items"]
+        told = {
+            user["id"]: User(
+                user["email"].lower(), user["full_name"], user["role"], user["is_active"]
+            )
+            for user in shown
+        }
+        assert told == self.world.users
+
+    @invariant()
+    def the_store_holds_nothing_else(self) -> None:
+        core, call = self.api.core, self.api.portal.call
+        tasks = call(partial(core.tasks.page, SYSTEM)).items
+        assert {t.id for t in tasks} == set(self.world.tasks)
+        users = call(partial(core.accounts.page, SYSTEM)).items
+        assert {u.id: (u.role, u.is_active) for u in users} == {
+            n: (u.role, u.is_active) for n, u in self.world.users.items()
+        }
+        assert any(u.is_active_admin for u in users)
+
+
+__all__ = ["quiet"]  # a fixture, here too
+
+# A walk that stays at the door would agree with any model.
+EVERYWHERE = {
+    **dict.fromkeys(["GET /tasks/N"], "200 401 404"),
+    **dict.fromkeys(["PUT /tasks/N", "PATCH /tasks/N"], "200 401 404 412"),
+    "DELETE /tasks/N": "204 401 404 412",
+    "GET /tasks?owner_id=N": "200 401 403",
+    "POST /tasks": "201 401",
+    "POST /users": "201 401 403 409",
+    "PATCH /users/N": "200 401 403 404 409",
+    "DELETE /users/N": "204 401 403 404 409",
+    "POST /auth/register": "201 409",
+    "POST /auth/login": "200 401",
+    "POST /auth/refresh": "200 401",
+    "POST /auth/delete-account": "204 401 409",
+    "PATCH /auth/me": "200 401",
+}
+
+
+@pytest.fixture
+def api(database_url: str) -> Iterator[Api]:
+    clock = ManualClock()
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[Api]:
+        async with Connections(database_url) as connections, cheap_argon2() as hasher:
+            core = bound(PostgresStore(connections), clock, hasher)
+            async with opened(app_over(core)) as http:
+                yield Api(portal, http, core, clock, partial(emptied, database_url))
+
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(running()) as api:
+        yield api
+
+
+def test_whatever_people_do_the_api_and_the_model_agree(api: Api) -> None:
+    class Machine(People):
+        pass
+
+    Machine.api = api
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=50,
+            stateful_step_count=40,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
+    missed = [
+        f"{call} {status}"
+        for call, statuses in EVERYWHERE.items()
+        for status in statuses.split()
+        if not api.seen[f"{call} {status}"]
+    ]
+    assert not missed
