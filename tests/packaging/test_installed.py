@@ -1,0 +1,54 @@
+"""The wheel by itself: no checkout around it, none in sight."""
+
+import sys
+from pathlib import Path
+
+from tests.packaging.conftest import ROOT, Installed, run
+from tests.server.running import Api
+
+IMPORTS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+before = set(sys.modules)
+import taskcore
+from taskcore.adapters import memory
+strangers = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(taskcore.__file__, *sorted(strangers - set(sys.stdlib_module_names) - {"taskcore"}))
+"""
+
+
+def test_the_core_needs_the_standard_library_alone(installed: Installed, tmp_path: Path) -> None:
+    done = run(installed.python, "-I", "-S", "-c", IMPORTS, installed.site, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(installed.site / "taskcore/__init__.py")]
+
+
+def test_the_checkout_is_not_in_sight(installed: Installed, tmp_path: Path) -> None:
+    code = "import sys, taskcore, taskapi, taskcli; print(*sys.path, taskcore.__file__)"
+    done = run(installed.python, "-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    seen = [Path(word) for word in done.stdout.split()]
+    assert seen[-1].is_relative_to(installed.site)
+    assert not [path for path in seen if path.is_relative_to(ROOT / "src")]
+
+
+def test_what_is_installed_fits_together() -> None:
+    uv = Path(sys.executable).with_name("uv")
+    done = run(uv, "pip", "check", "--offline", "--python", sys.executable)
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_migrates_and_serves(served: Api) -> None:
+    token = served.register()
+    created = served.call("POST", "/api/v1/tasks", {"title": "from a wheel"}, token=token)
+    assert created.status == 201
+
+
+def test_it_brings_the_documentation_pages(served: Api) -> None:
+    for path in ("docs", "redoc", "openapi.json"):
+        assert served.call("GET", f"/api/v1/{path}").status == 200
+
+
+def test_it_names_its_version(installed: Installed, tmp_path: Path) -> None:
+    done = run(installed.taskcli, "--version", cwd=tmp_path)
+    assert done.stdout == "taskcli 1.0.0\n"

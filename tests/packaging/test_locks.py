@@ -1,0 +1,68 @@
+"""The lock files: hashed, silent about hosts, and of one mind."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.packaging.conftest import ROOT
+
+LOCKS = sorted(path.name for path in ROOT.glob("requirements*.txt"))
+
+
+def locked(name: str) -> dict[str, tuple[str, frozenset[str]]]:
+    """Each requirement: its line, and the hashes it may have."""
+    lines = (ROOT / name).read_text().replace("\\\n", " ").splitlines()
+    found = {}
+    for line in lines:
+        if not (stripped := line.partition("#")[0].strip()):
+            continue
+        requirement, *hashes = re.split(r"\s+--hash=", stripped)
+        found[requirement] = (Requirement(requirement).name, frozenset(hashes))
+    return found
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
+    for requirement, (_, hashes) in locked(name).items():
+        assert re.fullmatch(r"[a-z0-9.-]+==[^ ;]+( ; .+)?", requirement)
+        assert hashes
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", value) for value in hashes)
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_no_lock_names_a_host(name: str) -> None:
+    assert not re.search(r"://|--(index|find|extra|trusted)", (ROOT / name).read_text())
+
+
+def test_what_runs_is_tested_in_the_same_versions() -> None:
+    runtime, development = locked("requirements.txt"), locked("requirements-dev.txt")
+    versions = {text.partition(" ;")[0]: value for text, value in development.items()}
+    missing = {
+        text for text, value in runtime.items() if versions.get(text.partition(" ;")[0]) != value
+    }
+    assert not missing
+
+
+def extras(project: dict[str, dict[str, list[str]]], name: str) -> Iterator[Requirement]:
+    """What an extra requires, including what the extras that it names do."""
+    for text in project["optional-dependencies"][name]:
+        requirement = Requirement(text)
+        if requirement.name == "taskcore":
+            for other in requirement.extras:
+                yield from extras(project, other)
+        else:
+            yield requirement
+
+
+def test_the_lock_has_what_the_project_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    versions = {}
+    for text, (name, _) in locked("requirements.txt").items():
+        (version,) = Requirement(text).specifier
+        versions[canonicalize_name(name)] = version.version
+    for asked in extras(project, "all"):
+        assert asked.specifier.contains(versions[canonicalize_name(asked.name)]), str(asked)

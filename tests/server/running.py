@@ -1,0 +1,297 @@
+"""A real `taskcli serve`, its processes, and plain HTTP to it."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+ADA = "ada@example.org"
+PASSWORD = "correct horse battery"
+_NUMBERS = count()
+KEY = "0123456789-abcdefghij-KLMNOPQRST-uvwxyz"
+TASKCLI = [sys.executable, "-m", "taskcli"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    seconds: float
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class _Whole(http.client.HTTPConnection):
+    """Sends the head and the body of a request in one piece."""
+
+    def __init__(self, port: int, timeout: float) -> None:
+        super().__init__("127.0.0.1", port, timeout=timeout)
+        self._unsent = b""
+
+    def send(self, data: Any) -> None:
+        self._unsent += data
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        whole, self._unsent = self._unsent, b""
+        super().send(whole)
+        return super().getresponse()
+
+
+class Client:
+    """One connection at a time, kept alive, opened when it is needed."""
+
+    def __init__(self, port: int, *, token: str | None = None, timeout: float = 30) -> None:
+        self._connection = _Whole(port, timeout)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def call(self, method: str, path: str, body: object = None) -> Answer:
+        """Raises OSError or HTTPException when no answer comes."""
+        begun = time.monotonic()
+        headers = dict(self._headers)
+        content = None
+        if body is not None:
+            content = json.dumps(body)
+            headers["Content-Type"] = "application/json"
+        try:
+            self._connection.request(method, path, content, headers)
+            response = self._connection.getresponse()
+            given = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, given, response.read(), time.monotonic() - begun)
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+
+class Api:
+    """A server in a process group of its own, as a terminal or a service manager starts it."""
+
+    def __init__(self, folder: Path, *program: str | Path, **env: str) -> None:
+        folder.mkdir(exist_ok=True)
+        self.port = int(env.get("SERVER_PORT") or free_port())
+        self._folder = folder
+        self._log = folder / f"server-{self.port}-{time.monotonic_ns()}.log"
+        self._mark = f"STARTED_BY={os.getpid()}-{next(_NUMBERS)}"
+        name, _, value = self._mark.partition("=")
+        self._env = {
+            "PATH": os.environ["PATH"],
+            name: value,
+            "DATA_DIR": str(folder / "data"),
+            "SERVER_PORT": str(self.port),
+            "LOG_FORMAT": "json",
+            "RATE_LIMITS": "off",
+            **env,
+        }
+        self.data_dir = Path(self._env["DATA_DIR"])
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - ourselves
+                [*(program or TASKCLI), "serve"],
+                cwd=folder,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    @property
+    def workers(self) -> list[int]:
+        return [pid for pid in children(self.process.pid) if "taskcli" in command(pid)]
+
+    def client(self, *, token: str | None = None, timeout: float = 30) -> Client:
+        return Client(self.port, token=token, timeout=timeout)
+
+    def call(
+        self, method: str, path: str, body: object = None, *, token: str | None = None
+    ) -> Answer:
+        """On a connection of its own."""
+        with self.client(token=token) as client:
+            return client.call(method, path, body)
+
+    def ready(self, *, within: float = 40) -> Self:
+        assert eventually(lambda: self.is_ready() or self.ended(), within=within), self.log
+        assert not self.ended(), self.log
+        return self
+
+    def is_ready(self) -> bool:
+        try:
+            return self.call("GET", "/readyz").status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def says(self, words: str, *, within: float = 40) -> None:
+        """Wait until it is in the log."""
+        assert eventually(lambda: words in self.log or self.ended(), within=within), self.log
+        assert words in self.log
+
+    def exit_code(self, *, within: float = 40) -> int:
+        return self.process.wait(within)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, within: float = 40) -> int:
+        self.process.send_signal(number)
+        return self.exit_code(within=within)
+
+    def processes(self) -> set[int]:
+        """All that this server started and that still runs, also when it does not run itself."""
+        mark = self._mark.encode()
+        found = {pid for pid in everything() if mark in environment(pid).split(b"\0")}
+        return found | database_processes(self.data_dir)
+
+    def log_in(self, email: str = ADA) -> str:
+        """An access token."""
+        answer = self.call("POST", "/api/v1/auth/login", {"email": email, "password": PASSWORD})
+        assert answer.status == 200, answer
+        token: str = answer.json["access_token"]
+        return token
+
+    def register(self, email: str = "") -> str:
+        """A new account's access token."""
+        email = email or f"{uuid4().hex}@example.org"
+        answer = self.call("POST", "/api/v1/auth/register", {"email": email, "password": PASSWORD})
+        assert answer.status == 201, answer
+        return self.log_in(email)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Whatever the test has shown, nothing stays behind."""
+        if not self.ended():
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(5)
+        left = not eventually(lambda: not self.processes() - others(self.data_dir), within=5)
+        for pid in self.processes() - others(self.data_dir):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        assert not left or error, f"processes were left behind: {self.log}"
+
+
+def others(data_dir: Path) -> set[int]:
+    """The database's processes, as long as another server of ours uses it."""
+    mark = f"DATA_DIR={data_dir}".encode()
+    used = any(mark in environment(pid).split(b"\0") for pid in everything())
+    return database_processes(data_dir) if used else set()
+
+
+def database_processes(data_dir: Path) -> set[int]:
+    """Of the embedded PostgreSQL in that folder: its supervisor, postmaster and backends."""
+    folder = data_dir / "postgres"
+    return {
+        pid
+        for pid in everything()
+        if str(folder) in command(pid).split("\0") or cwd(pid) == folder / "cluster"
+    }
+
+
+def everything() -> Iterator[int]:
+    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+
+
+def children(pid: int) -> list[int]:
+    found: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():  # a thread's children are its own
+            with suppress(OSError):
+                found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def command(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    return ""
+
+
+def environment(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    return b""
+
+
+def cwd(pid: int) -> Path | None:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cwd").readlink()
+    return None
+
+
+def taskcli(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Another command, beside the server."""
+    return subprocess.run(  # noqa: S603 - ourselves
+        [*TASKCLI, *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def refused(port: int) -> bool:
+    """Whether nobody listens."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def eventually(happens: Callable[[], object], *, within: float) -> bool:
+    deadline = time.monotonic() + within
+    while not happens():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@contextmanager
+def stopped(pids: set[int]) -> Iterator[None]:
+    """They stand still, so that they can be looked at, or all be killed at one moment."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,87 @@
+"""A disk that is full: nothing is acknowledged that is not kept, and space is all it takes."""
+
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server.load import Exchange, stored_tasks, violations
+from tests.server.running import Answer, Api, Client, eventually
+
+MEGABYTE = 1 << 20
+
+
+def run(*command: str | Path) -> None:
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - fixed words
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.fail("only root mounts a small disk: run this test as root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    run("/bin/mount", "-t", "tmpfs", "-o", "size=160m,mode=755", "tmpfs", disk)
+    yield disk
+    run("/bin/umount", disk)
+
+
+def fill(path: Path) -> None:
+    """Until nothing more fits."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(MEGABYTE // 16))
+        except OSError:
+            pass
+    with path.open("ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1024))
+        except OSError:
+            pass
+
+
+def create_large_task(client: Client, title: str) -> Answer:
+    incompressible = secrets.token_hex(2500)
+    body = {"title": title, "description": incompressible}
+    return client.call("POST", "/api/v1/tasks", body)
+
+
+def test_a_full_disk_refuses_writes_serves_reads_and_heals_with_space(
+    folder: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    run("/bin/cp", "-a", folder / "data", small_disk)
+    with Api(tmp_path, DATA_DIR=str(small_disk / "data")) as api:
+        token = api.ready().register()
+        exchanges: list[Exchange] = []
+
+        def write(client: Client, number: int) -> int:
+            answer = create_large_task(client, f"0-{number}")
+            exchanges.append(Exchange(f"0-{number}", 0, 0, answer))
+            return answer.status
+
+        with api.client(token=token) as client:
+            assert [write(client, number) for number in range(10)] == [201] * 10
+            fill(small_disk / "ballast")
+            statuses = [write(client, number) for number in range(10, 60)]
+            assert set(statuses) <= {201, 503}
+            assert statuses[-10:] == [503] * 10
+            refusal = exchanges[-1].answer
+            assert refusal
+            assert refusal.headers["content-type"] == "application/problem+json"
+            assert int(refusal.headers["retry-after"]) >= 1
+
+            listed = client.call("GET", "/api/v1/tasks?limit=1")
+            assert listed.status == 200
+            assert listed.json["total"] == statuses.count(201) + 10
+            assert api.is_ready()
+            assert violations([exchanges], stored_tasks(api, token)) == []
+
+            (small_disk / "ballast").unlink()
+            assert eventually(lambda: write(client, len(exchanges)) == 201, within=10)
+        assert violations([exchanges], stored_tasks(api, token)) == []
+        assert api.stop() == 0

@@ -1,0 +1,124 @@
+"""More clients than can be served, and clients that are slow: the others do not suffer."""
+
+import asyncio
+import socket
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from taskapi.app import IN_FLIGHT
+from tests.server.running import Api, Client, eventually
+
+AT_ONCE = 3 * IN_FLIGHT
+HEAD = (
+    "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\n"
+    "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def api(folder: Path) -> Iterator[Api]:
+    with Api(folder) as api:
+        yield api.ready()
+        assert api.stop() == 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def silent(api: Api) -> Iterator[list[socket.socket]]:
+    """Connections that send nothing and half a head, while the other tests run."""
+    with ExitStack() as stack:
+        address = ("127.0.0.1", api.port)
+        opened = [
+            stack.enter_context(socket.create_connection(address, timeout=15)) for _ in range(2)
+        ]
+        opened[1].sendall(HEAD[:40].encode())
+        yield opened
+
+
+async def at_once(api: Api, token: str, count: int) -> list[tuple[int, bytes, float]]:
+    """Status, head and seconds of requests that are sent in the same moment."""
+    links = [await asyncio.open_connection("127.0.0.1", api.port) for _ in range(count)]
+    request = (
+        f"GET /api/v1/tasks?limit=100 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        "Connection: close\r\n\r\n"
+    ).encode()
+    begun = time.monotonic()
+
+    async def one(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[bytes, float]:
+        writer.write(request)
+        head, _, _ = (await reader.read()).partition(b"\r\n\r\n")
+        seconds = time.monotonic() - begun
+        writer.close()
+        await writer.wait_closed()
+        return head, seconds
+
+    answers = await asyncio.gather(*(one(*link) for link in links))
+    return [(int(head.split()[1]), head.lower(), seconds) for head, seconds in answers]
+
+
+def typical_seconds(client: Client) -> float:
+    answers = [client.call("GET", "/api/v1/tasks?limit=100") for _ in range(40)]
+    assert {answer.status for answer in answers} == {200}
+    return statistics.median(answer.seconds for answer in answers)
+
+
+def test_those_beyond_the_limit_are_refused_soon_and_the_others_are_served(api: Api) -> None:
+    token = api.register()
+    with api.client(token=token) as client:
+        for number in range(100):
+            client.call("POST", "/api/v1/tasks", {"title": f"{number}"})
+        before = typical_seconds(client)
+        answers = [a for _ in range(3) for a in asyncio.run(at_once(api, token, AT_ONCE))]
+        after = typical_seconds(client)
+    served = [seconds for status, _, seconds in answers if status == 200]
+    refused = [(head, seconds) for status, head, seconds in answers if status == 503]
+    counts = Counter(status for status, _, _ in answers)
+    assert set(counts) == {200, 503}
+    assert len(served) >= 3 * IN_FLIGHT / 2
+    assert len(refused) > IN_FLIGHT
+    assert all(b"\r\nretry-after: " in head for head, _ in refused)
+    print(  # noqa: T201
+        f"{counts}; refused: median {statistics.median(s for _, s in refused):.3f},"
+        f" last {max(s for _, s in refused):.2f}; served: last {max(served):.2f} s;"
+        f" alone: {before * 1000:.1f} ms before, {after * 1000:.1f} ms after"
+    )
+    assert max(seconds for _, seconds in refused) < 3
+    assert max(served) < 5
+    assert after < 3 * before + 0.02
+
+
+@pytest.mark.parametrize("beginning", [HEAD[:40], HEAD, f'{HEAD}{{"email": "ada'])
+def test_clients_that_stop_in_the_middle_do_not_hold_up_others(api: Api, beginning: str) -> None:
+    with ExitStack() as stack:
+        for _ in range(IN_FLIGHT // 2):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", api.port)))
+            slow.sendall(beginning.encode())
+        time.sleep(0.1)
+        begun = time.monotonic()
+        api.log_in()
+        with api.client() as client:
+            for _ in range(20):
+                assert client.call("GET", "/api/v1/openapi.json").status == 200
+        assert time.monotonic() - begun < 5
+
+
+def test_clients_that_vanish_leave_no_open_files(api: Api) -> None:
+    (worker,) = api.workers
+    files = Path(f"/proc/{worker}/fd")
+    before = len(list(files.iterdir()))
+    for _ in range(100):
+        with socket.create_connection(("127.0.0.1", api.port)) as client:
+            client.sendall(HEAD.encode())
+    assert eventually(lambda: len(list(files.iterdir())) <= before + 5, within=5)
+    assert api.is_ready()
+
+
+def test_connections_that_say_nothing_are_closed(silent: list[socket.socket]) -> None:
+    assert [client.recv(1000) for client in silent] == [b"", b""]

@@ -1,0 +1,106 @@
+"""What it takes until a server serves, and what keeps it from it."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.postgres.servers import Server, server
+from tests.server.running import (
+    KEY,
+    Api,
+    database_processes,
+    eventually,
+    free_port,
+    refused,
+    taskcli,
+)
+
+TASKS = "/api/v1/tasks"
+
+
+def test_an_empty_folder_is_served_and_so_is_what_it_holds_then(tmp_path: Path) -> None:
+    with Api(tmp_path) as api:
+        token = api.ready().register()
+        created = api.call("POST", TASKS, {"title": "stays"}, token=token)
+        assert created.status == 201
+        assert api.stop(signal.SIGINT) == 0
+        assert not api.processes()
+    with Api(tmp_path) as api:
+        # The old token is good, because the key was kept as well.
+        again = api.ready().call("GET", f"{TASKS}/{created.json['id']}", token=token)
+        assert (again.status, again.json["title"]) == (200, "stays")
+
+
+def test_two_servers_that_start_at_once_share_one_database(tmp_path: Path) -> None:
+    with Api(tmp_path) as one, Api(tmp_path) as two:
+        one.ready()
+        two.ready()
+        token = one.register()
+        assert two.call("POST", TASKS, {"title": "shared"}, token=token).status == 201
+        # The second waited for the first to migrate, and then had nothing to do.
+        said = (tmp_path / "data/postgres/server.log").read_text()
+        assert "already exists" not in said
+        assert "duplicate" not in said
+
+        assert one.stop() == 0
+        assert database_processes(two.data_dir)
+        tasks = two.call("GET", TASKS, token=token)
+        assert [item["title"] for item in tasks.json["items"]] == ["shared"]
+        assert two.stop() == 0
+        assert not two.processes()
+
+
+def test_a_port_that_is_taken_is_refused_also_to_who_starts_at_the_same_moment(
+    folder: Path,
+) -> None:
+    port = str(free_port())
+    with ExitStack() as stack:
+        both = [stack.enter_context(Api(folder, SERVER_PORT=port)) for _ in range(2)]
+        assert eventually(lambda: any(api.ended() for api in both), within=40)
+        loser, winner = sorted(both, key=Api.ended, reverse=True)
+        winner.ready()
+        late = stack.enter_context(Api(folder, SERVER_PORT=port))
+        for refused_one in (loser, late):
+            assert refused_one.exit_code() == 78
+            assert f"SERVER_PORT: cannot listen on 127.0.0.1:{port}" in refused_one.log
+            assert "Traceback" not in refused_one.log
+        assert winner.is_ready()
+
+
+def test_an_address_that_is_not_ours_is_refused(folder: Path) -> None:
+    with Api(folder, SERVER_HOST="name.invalid") as api:
+        assert api.exit_code() == 78
+        assert "SERVER_HOST" in api.log
+
+
+@pytest.fixture
+def database() -> Iterator[Server]:
+    with server() as running:
+        yield running
+
+
+def test_a_database_that_is_not_migrated_is_refused_until_it_is(
+    tmp_path: Path, database: Server
+) -> None:
+    theirs = {"DATABASE_URL": database.conninfo, "SECRET_KEY": KEY}
+    with Api(tmp_path, **theirs) as api:
+        assert api.exit_code() == 78
+        assert "taskcli db upgrade" in api.log
+        assert "Traceback" not in api.log
+    assert taskcli(tmp_path, "db", "upgrade", **theirs).returncode == 0
+    with Api(tmp_path, **theirs) as api:
+        api.ready().register()
+        assert api.stop() == 0
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_database_that_does_not_answer_is_told(tmp_path: Path, database: Server) -> None:
+    database.stop()
+    with Api(tmp_path, DATABASE_URL=database.conninfo, SECRET_KEY=KEY) as api:
+        assert api.exit_code() == 69
+        assert "does not answer" in api.log
+        assert "Traceback" not in api.log
+        assert refused(api.port)

@@ -1,0 +1,133 @@
+"""Stopping: what was begun is finished, nothing new begins, and nothing stays behind."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.server.running import (
+    ADA,
+    PASSWORD,
+    Answer,
+    Api,
+    Client,
+    children,
+    eventually,
+    refused,
+)
+
+LOGIN = {"email": ADA, "password": PASSWORD}
+
+
+def ctrl_c(api: Api) -> None:
+    """As a terminal sends it: to the server and its workers at once."""
+    os.killpg(api.process.pid, signal.SIGINT)
+
+
+def sigterm(api: Api) -> None:
+    api.process.terminate()
+
+
+@pytest.mark.parametrize("ask", [ctrl_c, sigterm])
+def test_requests_under_way_finish_and_new_ones_are_refused(
+    folder: Path, ask: Callable[[Api], None]
+) -> None:
+    def log_in(client: Client) -> Answer:
+        return client.call("POST", "/api/v1/auth/login", LOGIN)
+
+    with Api(folder, WORKERS="2") as api, ExitStack() as stack:
+        api.ready()
+        clients = [stack.enter_context(api.client()) for _ in range(16)]
+        idle = stack.enter_context(api.client())
+        for client in (*clients, idle):  # so that all are connected, and to both workers
+            assert client.call("GET", "/livez").status == 200
+        with ThreadPoolExecutor(len(clients)) as pool:
+            logins = [pool.submit(log_in, client) for client in clients]
+            # The others wait for their turn to hash, about as long again each.
+            wait(logins, return_when=FIRST_COMPLETED)
+            ask(api)
+            begun = time.monotonic()
+            under_way = sum(not login.done() for login in logins)
+            assert eventually(lambda: refused(api.port), within=5)
+            refused_after = time.monotonic() - begun
+            assert [login.result().status for login in logins] == [200] * len(logins)
+            drained_after = time.monotonic() - begun
+        assert under_way > 0
+        assert refused_after < drained_after + 0.1
+        assert api.exit_code(within=10) == 0
+        print(  # noqa: T201
+            f"{under_way} under way; refused after {refused_after:.2f} s,"
+            f" drained {drained_after:.2f}, ended {time.monotonic() - begun:.2f}"
+        )
+        assert not api.processes()
+
+
+def when_python_starts(api: Api) -> bool:
+    return api.process.pid > 0
+
+
+def when_the_database_is_made(api: Api) -> bool:
+    return (api.data_dir / "postgres/cluster.new").exists()
+
+
+def when_the_worker_is_forked(api: Api) -> bool:
+    return "Spawning worker" in api.log
+
+
+def when_the_worker_loads(api: Api) -> bool:
+    if forked := when_the_worker_is_forked(api):
+        time.sleep(0.2)
+    return forked
+
+
+@pytest.mark.parametrize(
+    ("moment", "ask"),
+    [
+        (when_python_starts, sigterm),
+        (when_the_database_is_made, ctrl_c),
+        (when_the_database_is_made, sigterm),
+        (when_the_worker_is_forked, ctrl_c),
+        (when_the_worker_is_forked, sigterm),
+        (when_the_worker_loads, ctrl_c),
+    ],
+)
+def test_a_start_that_is_called_off_ends_at_once(
+    tmp_path: Path,
+    folder: Path,
+    moment: Callable[[Api], bool],
+    ask: Callable[[Api], None],
+) -> None:
+    empty = moment is when_the_database_is_made
+    with Api(tmp_path / "empty" if empty else folder) as api:
+        assert eventually(lambda: moment(api), within=40)
+        ask(api)
+        # It may have come before there was anybody to treat it, or after all is up.
+        signals = {signal.SIGINT, signal.SIGTERM}
+        assert api.exit_code(within=10) in {0, *(128 + s for s in signals), *(-s for s in signals)}
+        assert eventually(lambda: not api.processes(), within=5)
+
+
+def test_ctrl_c_while_the_second_worker_comes_up_ends_both(folder: Path) -> None:
+    with Api(folder, WORKERS="2") as api:
+        api.ready()
+        ctrl_c(api)
+        assert api.exit_code(within=10) == 0
+        assert "Unexpected exit" not in api.log
+
+
+def test_a_request_that_hangs_does_not_keep_an_orphan_alive(folder: Path) -> None:
+    with Api(folder) as api, socket.socket() as client:
+        api.ready()
+        client.connect(("127.0.0.1", api.port))
+        head = "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        client.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        time.sleep(0.1)
+        assert children(api.process.pid)
+        api.process.kill()
+        assert eventually(lambda: not api.processes(), within=6)
