@@ -10,12 +10,13 @@ from taskcli.arguments import Json
 from taskcli.db import is_migrated
 from taskcli.exits import CONFIGURATION, FAILURE
 from taskcli.output import show, visible, write
-from taskcli.running import settings
+from taskcli.running import run, settings
 from taskcore import Misconfigured, Settings, Unavailable
 
 # The embedded database keeps up to 256 MiB of write-ahead log (max_wal_size), and needs as much
 # again while it makes room.
 _FREE_BYTES = 512 * 2**20
+_SKEW = 5.0  # seconds, as much as access tokens forgive
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Finding:
 
 
 def doctor(*, as_json: Json = False) -> int:
-    """Check settings, disk, secret key, database and schema, and say what to do.
+    """Check settings, disk, secret key, database, schema and clock, and say what to do.
 
     Starts the embedded database for a moment where it does not run. Exits with 0 when all is
     well, 78 when the configuration is wrong, and 1 for everything else.
@@ -131,4 +132,20 @@ def _database(settings: Settings) -> Iterator[Finding]:
         ok=migrated,
         detail="is what this version needs" if migrated else "is older than this version needs",
         advice="run `taskcli db upgrade`",
+    )
+    yield _clock(settings)
+
+
+def _clock(settings: Settings) -> Finding:
+    from taskcore import wiring  # noqa: PLC0415 - late, as everywhere in this package
+
+    try:
+        skew = run(wiring.clock_skew(settings)).total_seconds()
+    except Unavailable as error:
+        return Finding("clock", ok=False, detail=error.detail, advice="ask again")
+    return Finding(
+        "clock",
+        ok=abs(skew) <= _SKEW,
+        detail=f"the database's is {skew:+.1f} s from this machine's",
+        advice="keep both in time, by NTP for one: tokens and sessions end by these clocks",
     )

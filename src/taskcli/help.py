@@ -34,7 +34,7 @@ COMMANDS = (
         "This machine",
         "doctor",
         (),
-        "check settings, database, key and disk, and say what to do",
+        "check settings, database, key, clock and disk, and say what to do",
         "taskcli.doctor:doctor",
     ),
     (

@@ -1,7 +1,6 @@
 """The entry point: from arguments to an exit code."""
 
 import io
-import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from taskcli import help as overview
-from taskcli.output import OutputLost, ReaderGone, message, write
+from taskcli.output import OutputLost, ReaderGone, forget, message, write
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -36,10 +35,10 @@ def exit_code(arguments: Sequence[str]) -> int:
             return code
     except ReaderGone:
         # What was asked for was done before anything was printed.
-        _forget_output()
+        forget(sys.stdout)
         return 0
     except OutputLost as error:
-        _forget_output()
+        forget(sys.stdout)
         message(str(error))
         return 1
     except KeyboardInterrupt:
@@ -113,11 +112,3 @@ def _unwinding() -> Iterator[None]:
     finally:
         for number, handler in replaced.items():
             signal.signal(number, handler)
-
-
-def _forget_output() -> None:
-    """Or the interpreter would complain at its end that it cannot write the rest."""
-    if sys.stdout is not None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)

@@ -1,13 +1,14 @@
 """What people and programs see: data on standard output, messages on standard error."""
 
 import json
+import os
 import re
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from enum import Enum
+from typing import TextIO
 
 Record = Mapping[str, object]
 
@@ -36,10 +37,21 @@ def write(text: str) -> None:
 def message(text: str) -> None:
     """To people, on standard error."""
     lines = (visible(line) for line in text.rstrip("\n").split("\n"))
-    if sys.stderr is not None:
-        with suppress(OSError):  # nobody listens, and there is nobody else to tell
-            sys.stderr.write("taskcli: " + "\n  ".join(lines) + "\n")
-            sys.stderr.flush()
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write("taskcli: " + "\n  ".join(lines) + "\n")
+        sys.stderr.flush()
+    except OSError:  # nobody listens, and there is nobody else to tell
+        forget(sys.stderr)
+
+
+def forget(stream: TextIO | None) -> None:
+    """Or the interpreter fails at its end, because it cannot write the rest of it."""
+    if stream is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def show(record: Record, *, as_json: bool) -> None:

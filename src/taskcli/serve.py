@@ -51,34 +51,36 @@ def _serve(settings: Settings) -> None:
     from taskcore.wiring import prepared_database  # noqa: PLC0415
 
     os.environ["WORKERS"] = str(settings.workers)  # the workers read their settings themselves
-    server = Granian(
-        "taskapi.app:production",
-        address=settings.server_host,
-        port=settings.server_port,
-        interface=Interfaces.ASGI,
-        # While it may still become HTTP/2, a connection that says nothing is kept for ever.
-        http=HTTPModes.http1,
-        factory=True,
-        workers=settings.workers,
-        respawn_failed_workers=True,
-        respawn_interval=_RESPAWN,
-        workers_kill_timeout=DRAIN,
-        websockets=False,
-        http1_settings=HTTP1Settings(
-            max_buffer_size=_HEADER_BYTES, header_read_timeout=_HEADER_TIMEOUT_MS
-        ),
-        log_level=LogLevels.info,
-        log_dictconfig=_logging(settings),
-    )
-    with _claimed_address(settings.server_host, settings.server_port), prepared_database(settings):
-        _spare_workers_our_handlers()
-        server.serve()
+    with _claimed_address(settings.server_host, settings.server_port) as address:
+        server = Granian(
+            "taskapi.app:production",
+            address=address,
+            port=settings.server_port,
+            interface=Interfaces.ASGI,
+            # While it may still become HTTP/2, a connection that says nothing is kept for ever.
+            http=HTTPModes.http1,
+            factory=True,
+            workers=settings.workers,
+            respawn_failed_workers=True,
+            respawn_interval=_RESPAWN,
+            workers_kill_timeout=DRAIN,
+            websockets=False,
+            http1_settings=HTTP1Settings(
+                max_buffer_size=_HEADER_BYTES, header_read_timeout=_HEADER_TIMEOUT_MS
+            ),
+            log_level=LogLevels.info,
+            log_dictconfig=_logging(settings),
+        )
+        with prepared_database(settings):
+            _spare_workers_our_handlers()
+            server.serve()
 
 
 @contextmanager
-def _claimed_address(host: str, port: int) -> Iterator[None]:
-    """The server lets several processes share a port: a second start would mix old and new code.
+def _claimed_address(host: str, port: int) -> Iterator[str]:
+    """The number behind the name, which the server asks for, and the port for us alone.
 
+    The server lets several processes share a port: a second start would mix old and new code.
     The claim neither listens nor keeps our own workers out, who share the port as it does.
     """
     with ExitStack() as claim:
@@ -94,7 +96,7 @@ def _claimed_address(host: str, port: int) -> Iterator[None]:
             raise Misconfigured(
                 [f"SERVER_HOST and SERVER_PORT: cannot listen on {host}:{port}: {error.strerror}"]
             ) from None
-        yield
+        yield str(address[0])
 
 
 def _spare_workers_our_handlers() -> None:

@@ -11,6 +11,7 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from taskcore.adapters.argon2 import Argon2Hasher
@@ -93,6 +94,18 @@ async def database_revision(settings: Settings) -> str | None:
     """None where it was never migrated. Raises Unavailable."""
     async with _database(settings) as server:
         return await asyncio.to_thread(current_revision, server.conninfo)
+
+
+async def clock_skew(settings: Settings) -> timedelta:
+    """How far the database's clock is ahead of this machine's, give or take a round trip.
+
+    Raises Unavailable.
+    """
+    clock = SystemClock()
+    async with _database(settings) as server, Connections(server.conninfo) as connections:
+        store = PostgresStore(connections)
+        await store.now()  # the first one waits for a connection
+        return await store.now() - clock.now()
 
 
 async def _ensure_migrated(settings: Settings, url: str, store: PostgresStore) -> None:

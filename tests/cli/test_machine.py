@@ -1,11 +1,13 @@
 """`taskcli db`, `config`, `doctor` and `completion`: what an operator asks about a machine."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from taskcli import doctor
+from taskcore import wiring
 from tests.cli.conftest import KEY, Operator
 
 NOWHERE = "postgresql://ada:sesame@/tasks?host=/nonexistent"
@@ -101,8 +103,24 @@ def checks(operator: Operator) -> tuple[int, dict[str, dict[str, object]]]:
 def test_the_doctor_is_content(operator: Operator) -> None:
     code, found = checks(operator)
     assert code == 0
-    assert list(found) == ["settings", "disk", "key", "database", "schema"]
+    assert list(found) == ["settings", "disk", "key", "database", "schema", "clock"]
     assert all(line.startswith("ok ") for line in operator("doctor").out.splitlines())
+
+
+@pytest.mark.usefixtures("database")
+def test_the_doctor_sees_clocks_that_differ(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "SystemClock", LateClock)
+    code, found = checks(operator)
+    assert code == 1
+    assert found["clock"]["ok"] is False
+    assert "+60." in str(found["clock"]["detail"])
+
+
+class LateClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC) - timedelta(minutes=1)
 
 
 def test_the_doctor_names_a_bad_setting(
@@ -142,6 +160,8 @@ class TestWithTheEmbeddedDatabase:
     @pytest.fixture(autouse=True)
     def well(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "is_migrated", lambda _: True)
+        in_time = doctor.Finding("clock", ok=True, detail="")
+        monkeypatch.setattr(doctor, "_clock", lambda _: in_time)
 
     @pytest.fixture
     def key(self, tmp_path: Path) -> Path:

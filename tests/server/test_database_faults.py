@@ -118,7 +118,6 @@ def test_while_the_database_is_away_all_are_refused_soon_and_served_soon_after(
     assert after
     assert all(map(ok, after)), [e for e in after if not ok(e)][:3]
     assert any(map(ok, load.since(back)))
-    print(f"healed after {min(e.ended for e in load.since(gone) if ok(e)) - back:.2f} s")  # noqa: T201
     # Those that were under way when it went may have been done without an answer to tell.
     refused = {e.title for e in load.exchanges if refused_politely(e) and e.begun < gone}
     found = violations(load.threads, stored_tasks(api, token))
@@ -146,7 +145,6 @@ def test_while_the_database_is_frozen_everybody_is_answered_in_time(
     after = load.since(thawed + HEALED)
     assert after
     assert all(map(ok, after)), [e for e in after if not ok(e)][:3]
-    print(f"healed after {min(e.ended for e in load.since(thawed) if ok(e)) - thawed:.2f} s")  # noqa: T201
 
 
 def test_a_killed_backend_costs_everybody_a_moment_only(
@@ -169,8 +167,6 @@ def test_a_killed_backend_costs_everybody_a_moment_only(
     assert all(map(refused_politely, failed)), failed[:3]
     assert all(map(ok, load.since(killed + HEALED)))
     assert any(map(ok, load.since(killed + HEALED)))
-    healed = max((e.ended for e in failed), default=killed) - killed
-    print(f"the last of {len(failed)} failures after {healed:.2f} s")  # noqa: T201
     refused = {e.title for e in failed}
     found = violations(load.threads, stored_tasks(api, token))
     assert [v for v in found if v.rpartition(" ")[2] not in refused] == []

@@ -84,11 +84,6 @@ def test_those_beyond_the_limit_are_refused_soon_and_the_others_are_served(api: 
     assert len(served) >= 3 * IN_FLIGHT / 2
     assert len(refused) > IN_FLIGHT
     assert all(b"\r\nretry-after: " in head for head, _ in refused)
-    print(  # noqa: T201
-        f"{counts}; refused: median {statistics.median(s for _, s in refused):.3f},"
-        f" last {max(s for _, s in refused):.2f}; served: last {max(served):.2f} s;"
-        f" alone: {before * 1000:.1f} ms before, {after * 1000:.1f} ms after"
-    )
     assert max(seconds for _, seconds in refused) < 3
     assert max(served) < 5
     assert after < 3 * before + 0.02

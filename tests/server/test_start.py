@@ -76,6 +76,12 @@ def test_an_address_that_is_not_ours_is_refused(folder: Path) -> None:
         assert "SERVER_HOST" in api.log
 
 
+def test_a_host_may_be_a_name(folder: Path) -> None:
+    with Api(folder, SERVER_HOST="localhost") as api:
+        api.says("Started worker")
+        assert api.stop() == 0
+
+
 @pytest.fixture
 def database() -> Iterator[Server]:
     with server() as running:

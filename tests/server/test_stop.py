@@ -61,10 +61,6 @@ def test_requests_under_way_finish_and_new_ones_are_refused(
         assert under_way > 0
         assert refused_after < drained_after + 0.1
         assert api.exit_code(within=10) == 0
-        print(  # noqa: T201
-            f"{under_way} under way; refused after {refused_after:.2f} s,"
-            f" drained {drained_after:.2f}, ended {time.monotonic() - begun:.2f}"
-        )
         assert not api.processes()
 
 

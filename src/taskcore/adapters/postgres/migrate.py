@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
@@ -15,6 +13,13 @@ from sqlalchemy.pool import NullPool
 
 from taskcore.adapters.postgres.connections import conninfo
 from taskcore.adapters.postgres.errors import translated
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+# Alembic is imported where it is needed, which is once in the life of a database: every start of
+# a program would pay for it.
+# ruff: noqa: PLC0415
 
 # Any number that no other program on the same database uses for its advisory locks.
 _LOCK = 0x7461736B636F7265  # "taskcore"
@@ -25,6 +30,8 @@ def upgrade(url: str, revision: str = "head") -> None:
 
     Raises Unavailable.
     """
+    from alembic import command
+
     with _connection(url) as connection, connection.begin():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         command.upgrade(_config(connection), revision)
@@ -32,6 +39,8 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 def downgrade(url: str, revision: str) -> None:
     """Raises Unavailable."""
+    from alembic import command
+
     with _connection(url) as connection, connection.begin():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         command.downgrade(_config(connection), revision)
@@ -39,6 +48,8 @@ def downgrade(url: str, revision: str) -> None:
 
 def current_revision(url: str) -> str | None:
     """None for a database that was never migrated. Raises Unavailable."""
+    from alembic.migration import MigrationContext
+
     with _connection(url) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
@@ -67,7 +78,9 @@ def _conninfo(url: str) -> str:
     return make_conninfo("", **whole | {"options": f"{whole['options']} {ours}"})
 
 
-def _config(connection: Connection) -> Config:
+def _config(connection: Connection) -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
     config.attributes["connection"] = connection

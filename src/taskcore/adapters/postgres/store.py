@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import cast
 
 from psycopg.pq import TransactionStatus
-from sqlalchemy import column, select, table
+from sqlalchemy import column, func, select, table
 
 from taskcore.adapters.postgres.connections import Connections, Link
 from taskcore.adapters.postgres.schema import REVISION
@@ -15,6 +17,8 @@ from taskcore.adapters.postgres.users import PostgresUsers
 from taskcore.domain.errors import NotMigrated
 
 _REVISION = Statement(select(column("version_num")).select_from(table("alembic_version")))
+
+_NOW = Statement(select(func.clock_timestamp()))
 
 
 class PostgresRepositories:
@@ -44,6 +48,12 @@ class PostgresStore:
     async def autocommit(self) -> AsyncIterator[PostgresRepositories]:
         async with self._connections.borrow() as link:
             yield PostgresRepositories(link)
+
+    async def now(self) -> datetime:
+        """By the clock of the database's machine."""
+        async with self._connections.borrow() as link:
+            ((now,),) = await link.rows(_NOW)
+        return cast(datetime, now)
 
     async def check(self) -> None:
         async with self._connections.borrow() as link:
