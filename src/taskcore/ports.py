@@ -199,7 +199,10 @@ class Store(Protocol):
     """Where everything is kept. Every call raises Unavailable when it does not answer in time."""
 
     def transaction(self) -> AbstractAsyncContextManager[Repositories]:
-        """All of it or nothing: leaving normally commits, leaving by an exception undoes."""
+        """All of it or nothing: leaving normally commits, leaving by an exception undoes.
+
+        A call that was refused ends it: let the refusal leave the block.
+        """
         ...
 
     def autocommit(self) -> AbstractAsyncContextManager[Repositories]:

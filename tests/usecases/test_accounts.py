@@ -311,3 +311,20 @@ async def test_of_two_administrators_who_leave_at_once_one_stays(
         assert left.total == 1
         async with store.autocommit() as db:  # the core would not
             await db.users.remove(left.items[0].id)
+
+
+async def test_registering_reports_every_broken_rule_at_once(core: Core) -> None:
+    with pytest.raises(Invalid) as refusal:
+        await core.accounts.register(email="nobody", password="short", full_name="x" * 256)
+    assert [problem.field for problem in refusal.value.problems] == [
+        "email",
+        "full_name",
+        "password",
+    ]
+
+
+async def test_nobody_slips_a_role_into_their_profile(core: Core) -> None:
+    ada = await join(core, "ada")
+    with pytest.raises(TypeError, match="role"):
+        await core.accounts.change_profile(ada.actor, role=Role.ADMIN)  # type: ignore[call-arg]
+    assert (await core.accounts.me(ada.actor)).role is Role.USER

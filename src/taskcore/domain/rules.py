@@ -3,6 +3,7 @@
 import re
 import stringprep
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from taskcore.domain.errors import Invalid, Problem
@@ -58,6 +59,31 @@ def refuse(*problems: Problem | None) -> None:
     """Raise Invalid with every problem there is, so that a form learns all of them at once."""
     if found := [problem for problem in problems if problem]:
         raise Invalid(*found)
+
+
+class Refusals:
+    """Gathers what several blocks refuse, so that a form learns all of it at once."""
+
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, refusal: BaseException | None, __: object) -> bool:
+        if isinstance(refusal, Invalid):
+            self._problems += refusal.problems
+            return True
+        return False
+
+    def raise_all(self) -> None:
+        """Raises Invalid, if anything was refused."""
+        refuse(*self._problems)
+
+
+def only(changes: Mapping[str, object], shape: type) -> None:
+    """Changes come from callers who may pass on what they were given: nothing else gets in."""
+    if unknown := changes.keys() - shape.__annotations__.keys():
+        raise TypeError(f"cannot change {', '.join(sorted(unknown))}")
 
 
 def normalized_password(password: str, *, field: str = PASSWORD.field) -> str:

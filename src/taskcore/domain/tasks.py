@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NewType, Self, TypedDict, Unpack
 
-from taskcore.domain.rules import DESCRIPTION, TITLE, refuse
+from taskcore.domain.rules import DESCRIPTION, TITLE, only, refuse
 from taskcore.domain.users import UserId
 
 TaskId = NewType("TaskId", int)
@@ -48,6 +48,7 @@ class Task:
 
         Raises Invalid, with every broken rule.
         """
+        only(changes, TaskChanges)
         _check(**changes)
         if all(getattr(self, name) == value for name, value in changes.items()):
             return self

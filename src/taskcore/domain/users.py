@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType, Self, TypedDict, Unpack
 
-from taskcore.domain.rules import FULL_NAME, Email, refuse
+from taskcore.domain.rules import FULL_NAME, Email, Refusals, only, refuse
 
 UserId = NewType("UserId", int)
 
@@ -51,12 +51,18 @@ class User:
 
     @staticmethod
     def new(email: str, now: datetime, *, full_name: str | None, role: Role) -> NewUser:
-        """Raises Invalid."""
-        refuse(FULL_NAME.problem(full_name or ""))
-        return NewUser(Email.parse(email), full_name, role, now)
+        """Raises Invalid, with every broken rule."""
+        refusals = Refusals()
+        with refusals:
+            address = Email.parse(email)
+        with refusals:
+            FULL_NAME.check(full_name or "")
+        refusals.raise_all()
+        return NewUser(address, full_name, role, now)
 
     def edited(self, now: datetime, **changes: Unpack[UserChanges]) -> Self:
         """A changed copy, or this very object where nothing would change. Raises Invalid."""
+        only(changes, UserChanges)
         refuse(FULL_NAME.problem(changes.get("full_name") or ""))
         if all(getattr(self, name) == value for name, value in changes.items()):
             return self

@@ -6,7 +6,7 @@ from typing import Unpack
 
 from taskcore.domain.errors import InvalidCredentials, LastAdmin
 from taskcore.domain.policies import Actor, authorize_accounts, own_id
-from taskcore.domain.rules import Email, check_slice, normalized_password
+from taskcore.domain.rules import Email, Refusals, check_slice, normalized_password, only
 from taskcore.domain.users import ProfileChanges, Role, User, UserChanges, UserId
 from taskcore.ports import Clock, Page, PasswordHasher, Store
 from taskcore.usecases.passwords import verified
@@ -28,6 +28,7 @@ class Accounts:
 
     async def change_profile(self, actor: Actor, **changes: Unpack[ProfileChanges]) -> User:
         """What `changes` does not name stays as it is. Raises Invalid."""
+        only(changes, ProfileChanges)
         async with self.store.transaction() as tx:
             user = await tx.users.lock(own_id(actor))
             edited = user.edited(self.clock.now(), **changes)
@@ -105,8 +106,13 @@ class Accounts:
         await self._remove(user_id)
 
     async def _add(self, email: str, password: str, full_name: str | None, role: Role) -> User:
-        draft = User.new(email, self.clock.now(), full_name=full_name, role=role)
-        password_hash = await self.hasher.hash(normalized_password(password))
+        refusals = Refusals()
+        with refusals:
+            draft = User.new(email, self.clock.now(), full_name=full_name, role=role)
+        with refusals:
+            normal = normalized_password(password)
+        refusals.raise_all()
+        password_hash = await self.hasher.hash(normal)
         async with self.store.autocommit() as db:
             return await db.users.add(draft, password_hash)
 

@@ -45,12 +45,12 @@ def _wanted(column: Any, name: str, kind: Any) -> Any:  # noqa: ANN401 - SQLAlch
 
 _BY_ID = select(*_COLUMNS).where(users.c.id == bindparam("id"))
 _GET = Statement(_BY_ID)
-_LOCK = Statement(_BY_ID.with_for_update())
+_LOCK = Statement(_BY_ID.with_for_update(key_share=True))
 _LOCK_ADMINS = Statement(
     select(users.c.id)
     .where(users.c.role == literal_column("'admin'"), users.c.is_active)
     .order_by(users.c.id)
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
 _FIND_BY_EMAIL = Statement(select(*_COLUMNS).where(users.c.email_key == bindparam("key")))
 _PAGE = Statement(
