@@ -14,21 +14,11 @@ from litestar.routes import HTTPRoute
 from taskapi.app import served_document
 from taskapi.providers import administers, logged_in
 from taskcore import Actor, Role, Unavailable
-from taskcore.domain.rules import (
-    DESCRIPTION,
-    EMAIL,
-    FULL_NAME,
-    MAX_ID,
-    MAX_LIMIT,
-    MAX_SKIP,
-    PASSWORD,
-    TITLE,
-    TextRule,
-)
+from taskcore.domain import rules
+from taskcore.domain.rules import TextRule
 from tests.api.conftest import SETTINGS, app_over, opened
 from tests.api.doubles import FailingStore, failing_core
-
-from tests.api.people import NOBODY, PASSWORD as SECRET, V1, Person, join  # isort: skip
+from tests.api.people import NOBODY, PASSWORD, V1, Person, join
 from tests.conftest import ManualClock
 
 Json = dict[str, Any]
@@ -201,28 +191,28 @@ def bounds(rule: TextRule) -> Json:
 
 
 def test_limits_are_those_of_the_domain() -> None:
-    rules = {
-        "title": TITLE,
-        "description": DESCRIPTION,
-        "full_name": FULL_NAME,
-        "email": EMAIL,
-        "password": PASSWORD,
+    texts = {
+        "title": rules.TITLE,
+        "description": rules.DESCRIPTION,
+        "full_name": rules.FULL_NAME,
+        "email": rules.EMAIL,
+        "password": rules.PASSWORD,
     }
     others = {"Credentials", "AccountDeletion", "Problem"}  # only compared, or something else
     seen = set()
     for name, schema in DOCUMENT["components"]["schemas"].items():
         for field, described in schema.get("properties", {}).items():
             options = described.get("anyOf", [described])
-            texts = [option for option in options if option.get("type") == "string"]
-            if field in rules and name not in others:
-                (text,) = texts
-                assert bounds(rules[field]).items() <= text.items(), (name, field)
+            strings = [option for option in options if option.get("type") == "string"]
+            if field in texts and name not in others:
+                (text,) = strings
+                assert bounds(texts[field]).items() <= text.items(), (name, field)
                 seen.add(field)
             if field in {"id", "owner_id", "version"}:
-                assert (described["minimum"], described["maximum"]) == (1, MAX_ID)
-    assert seen == set(rules)
-    numbers = {"skip": (0, MAX_SKIP), "limit": (1, MAX_LIMIT), "owner_id": (1, MAX_ID),
-               "task_id": (1, MAX_ID), "user_id": (1, MAX_ID)}  # fmt: skip
+                assert (described["minimum"], described["maximum"]) == (1, rules.MAX_ID)
+    assert seen == set(texts)
+    numbers = {"skip": (0, rules.MAX_SKIP), "limit": (1, rules.MAX_LIMIT)}
+    numbers |= dict.fromkeys(["owner_id", "task_id", "user_id"], (1, rules.MAX_ID))
     found = set()
     for _, operation in operations():
         for parameter in operation.get("parameters", []):
@@ -235,9 +225,9 @@ def test_limits_are_those_of_the_domain() -> None:
 
 def test_patterns_refuse_what_the_domain_refuses() -> None:
     for schema, field, rule in (
-        ("TaskDraft", "title", TITLE),
-        ("TaskDraft", "description", DESCRIPTION),
-        ("Registration", "full_name", FULL_NAME),
+        ("TaskDraft", "title", rules.TITLE),
+        ("TaskDraft", "description", rules.DESCRIPTION),
+        ("Registration", "full_name", rules.FULL_NAME),
     ):
         described = DOCUMENT["components"]["schemas"][schema]["properties"][field]
         text = next(o for o in described.get("anyOf", [described]) if o.get("type") == "string")
@@ -365,7 +355,7 @@ def _example(operation: Json) -> Any:
 
 async def _successes_and_states(reached: Reached, root: Person, ada: Person) -> None:
     ask, anybody = reached.ask, Person(root.http)
-    bob = {"email": "bob@example.org", "password": SECRET}
+    bob = {"email": "bob@example.org", "password": PASSWORD}
     for _ in range(2):
         await ask(anybody, "POST /api/v1/auth/register", bob)
         await ask(root, "POST /api/v1/users", bob | {"email": "eve@example.org"})
@@ -375,9 +365,9 @@ async def _successes_and_states(reached: Reached, root: Person, ada: Person) -> 
         await ask(anybody, "POST /api/v1/auth/refresh", {"refresh_token": token})
     await ask(ada, "GET /api/v1/auth/me")
     await ask(ada, "PATCH /api/v1/auth/me", {"full_name": "Ada"})
-    await ask(root, "POST /api/v1/auth/delete-account", {"password": SECRET})
+    await ask(root, "POST /api/v1/auth/delete-account", {"password": PASSWORD})
     gone = Person(root.http, tokens["access_token"])
-    await ask(gone, "POST /api/v1/auth/delete-account", {"password": SECRET})
+    await ask(gone, "POST /api/v1/auth/delete-account", {"password": PASSWORD})
     task = (await ask(ada, "POST /api/v1/tasks", {"title": "x"})).json()["id"]
     await ask(ada, "GET /api/v1/tasks")
     await ask(ada, "GET /api/v1/tasks", query=f"?owner_id={NOBODY}")
@@ -398,7 +388,7 @@ async def _successes_and_states(reached: Reached, root: Person, ada: Person) -> 
 
 
 async def join_again(ask: Any, root: Person) -> int:
-    body = {"email": "again@example.org", "password": SECRET}
+    body = {"email": "again@example.org", "password": PASSWORD}
     made: int = (await ask(root, "POST /api/v1/users", body)).json()["id"]
     return made
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from tests.server.load import (
     Exchange,
@@ -108,6 +109,7 @@ def test_what_was_acknowledged_survives_the_death_of_everything(folder: Path) ->
     assert violations(load.threads, stored) == []
 
 
+@pytest.mark.long
 def test_the_check_sees_what_a_database_loses_that_acknowledges_too_early(
     folder: Path, tmp_path: Path
 ) -> None:
