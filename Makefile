@@ -20,6 +20,9 @@ run: $(VENV)/.runtime ## serve on http://127.0.0.1:8000 (data stays in .data)
 test: $(VENV)/.dev ## run the tests (PostgreSQL comes along; nothing must run beforehand)
 	$(BIN)/pytest
 
+test-long: $(VENV)/.dev ## the tests that wait for minutes, or need root
+	$(BIN)/pytest -m long
+
 check: format-check lint types architecture test ## everything that a commit must pass
 
 format: $(VENV)/.dev ## put the code into shape
@@ -73,4 +76,4 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help run test check format format-check lint types architecture fuzz test-browser build lock clean
+.PHONY: help run test test-long check format format-check lint types architecture fuzz test-browser build lock clean

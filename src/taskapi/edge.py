@@ -1,14 +1,16 @@
 """The outermost layer: what holds for every answer, also where no route matches."""
 
+import asyncio
 import re
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from uuid import uuid4
 
 import structlog
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
 
 from taskapi.problems import HttpProblem, send_problem
 from taskcore import NotFound
@@ -58,7 +60,8 @@ class Edge:
             await self._app(scope, receive, send)
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        exchange = _Exchange(scope, send, self._origins)
+        exchange = _Exchange(scope, receive, send, self._origins)
+        receive = exchange.receive
         method = scope["method"]
         self._serving += 1
         try:
@@ -128,12 +131,17 @@ _FAILED = HttpProblem(500, "internal_error", "Something went wrong on our side")
 class _Exchange:
     """One request and its answer on the way out."""
 
-    def __init__(self, scope: HTTPScope, send: Send, origins: frozenset[bytes]) -> None:
-        self._scope, self._send = scope, send
+    def __init__(
+        self, scope: HTTPScope, receive: Receive, send: Send, origins: frozenset[bytes]
+    ) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
         self._started_at = time.perf_counter()
         self._method = scope["method"]
         self.status: int | None = None
         given = {name: value for name, value in scope["headers"] if name in _READ}
+        self._body_is_due = b"transfer-encoding" in given or (
+            given.get(b"content-length", b"0") != b"0"
+        )
         origin = given.get(b"origin")
         self.allowed_origin = origin if origin in origins else None
         asked_id = given.get(b"x-request-id", b"").decode("latin-1")
@@ -142,15 +150,38 @@ class _Exchange:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
 
+    async def receive(self) -> ReceiveMessage:
+        message = await self._receive()
+        if not message.get("more_body"):
+            self._body_is_due = False
+        return message
+
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = self._complete(message["headers"])
+            headers = self._complete(message["headers"])
+            if self._body_is_due and not await self._drained():
+                headers.append((b"connection", b"close"))
+            message["headers"] = headers
         elif message["type"] == "http.response.body" and self._method == "HEAD":
             if message.get("more_body"):
                 return
             message["body"] = b""
         await self._send(message)
+
+    async def _drained(self) -> bool:
+        """Take in what is left of a body that nobody read, because it was refused before.
+
+        Otherwise the next request on the connection would fail, or the answer get lost. What is
+        too much or too slow is not worth it: then the connection ends instead.
+        """
+        taken = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_WITHIN):
+                while self._body_is_due and taken <= _DRAIN_BYTES:
+                    message = await self.receive()
+                    taken += len(message["body"]) if message["type"] == "http.request" else 0
+        return not self._body_is_due
 
     def _complete(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         complete = [(name.lower(), value) for name, value in headers]
@@ -179,7 +210,9 @@ class _Exchange:
         )
 
 
-_READ = (b"origin", b"x-request-id")
+_READ = (b"origin", b"x-request-id", b"content-length", b"transfer-encoding")
+_DRAIN_BYTES = 131072
+_DRAIN_WITHIN = 1.0  # seconds
 
 
 def _with_head(allow: bytes) -> bytes:

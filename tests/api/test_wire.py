@@ -5,6 +5,7 @@ The same claims as elsewhere, where the server in front of the application has a
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -384,3 +385,22 @@ def test_origins_hold_over_the_wire(caller: Caller) -> None:
         header = f"Origin: {origin}\r\n".encode()
         (answer,) = exchange(caller.port, caller.get(b"/api/v1/nowhere", header))
         assert ("access-control-allow-origin" in answer.headers) is allowed
+
+
+def test_who_is_refused_before_the_body_has_come_can_ask_again(caller: Caller) -> None:
+    head = b"POST /api/v1/tasks HTTP/1.1\r\n" + HOST + JSON + b"Content-Length: 13\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", caller.port), timeout=8) as connection:
+        for _ in range(3):
+            connection.sendall(head)
+            time.sleep(0.02)  # for the server to see the head alone
+            connection.sendall(TASK)
+            answer = connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 401")
+            assert b"connection: close" not in answer
+
+
+def test_who_never_sends_the_rest_is_refused_and_left(caller: Caller) -> None:
+    head = b"POST /api/v1/tasks HTTP/1.1\r\n" + HOST + JSON + b"Content-Length: 13\r\n\r\n"
+    (answer,) = exchange(caller.port, head + b"{")
+    assert answer.status == 401
+    assert answer.headers["connection"] == "close"

@@ -19,7 +19,3 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         api.ready().register(ADA)
         assert api.stop() == 0
     return folder
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "long: takes minutes; `make test-long` runs it")

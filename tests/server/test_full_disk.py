@@ -51,6 +51,7 @@ def create_large_task(client: Client, title: str) -> Answer:
     return client.call("POST", "/api/v1/tasks", body)
 
 
+@pytest.mark.long  # not for its time: it needs root
 def test_a_full_disk_refuses_writes_serves_reads_and_heals_with_space(
     folder: Path, small_disk: Path, tmp_path: Path
 ) -> None:
