@@ -6,12 +6,12 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from taskcore import Misconfigured, Settings
+from taskcore.settings import environment
 
 # In seconds. Deployments wait longer than this before they kill: see the README.
 DRAIN = 25
@@ -23,22 +23,17 @@ _HEADER_TIMEOUT_MS = 10_000
 def serve(
     *,
     host: Annotated[str | None, Parameter(help="Address to listen on, else SERVER_HOST.")] = None,
-    port: Annotated[int | None, Parameter(help="Port to listen on, else SERVER_PORT.")] = None,
-    workers: Annotated[int | None, Parameter(help="Worker processes, else WORKERS.")] = None,
+    port: Annotated[str | None, Parameter(help="Port to listen on, else SERVER_PORT.")] = None,
+    workers: Annotated[str | None, Parameter(help="Worker processes, else WORKERS.")] = None,
 ) -> None:
     """Serve the API until SIGTERM or ctrl-C, which let the requests under way finish.
 
     Without DATABASE_URL a PostgreSQL runs in DATA_DIR for as long as it is used. A worker that
     dies is replaced.
     """
-    settings = Settings.load()
-    settings = replace(
-        settings,
-        server_host=host or settings.server_host,
-        server_port=port or settings.server_port,
-        workers=workers or settings.workers,
-    )
-    _serve(settings)
+    given = {"SERVER_HOST": host, "SERVER_PORT": port, "WORKERS": workers}
+    overriding = {name: value for name, value in given.items() if value is not None}
+    _serve(Settings.from_env(environment() | overriding))
 
 
 def _serve(settings: Settings) -> None:

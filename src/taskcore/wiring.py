@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from taskcore.adapters.argon2 import Argon2Hasher
 from taskcore.adapters.jwt import JwtTokens
-from taskcore.adapters.postgres import Connections, PostgresStore, current_revision, upgrade
+from taskcore.adapters.postgres import Connections, PostgresStore, current_revision, reach, upgrade
 from taskcore.adapters.system import (
     OpaqueRefreshTokens,
     SystemClock,
@@ -76,6 +76,7 @@ def prepared_database(settings: Settings) -> Iterator[None]:
     """
 
     async def check(url: str) -> None:
+        reach(url)  # the pool would not say why it cannot
         async with Connections(url) as connections:
             await _ensure_migrated(settings, url, PostgresStore(connections))
 

@@ -1,7 +1,7 @@
 """The store in PostgreSQL: SQLAlchemy Core builds the statements, psycopg runs them."""
 
 from taskcore.adapters.postgres.connections import Connections
-from taskcore.adapters.postgres.migrate import current_revision, upgrade
+from taskcore.adapters.postgres.migrate import current_revision, reach, upgrade
 from taskcore.adapters.postgres.store import PostgresStore
 
-__all__ = ["Connections", "PostgresStore", "current_revision", "upgrade"]
+__all__ = ["Connections", "PostgresStore", "current_revision", "reach", "upgrade"]

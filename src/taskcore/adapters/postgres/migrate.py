@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from taskcore.adapters.postgres.connections import conninfo
 from taskcore.adapters.postgres.errors import translated
+from taskcore.domain.errors import Invalid, Problem, Unavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -28,13 +29,17 @@ _LOCK = 0x7461736B636F7265  # "taskcore"
 def upgrade(url: str, revision: str = "head") -> None:
     """All or nothing: DDL is transactional. Who starts at the same moment waits, then does nothing.
 
-    Raises Unavailable.
+    Raises Unavailable, and Invalid for a revision that there is not.
     """
     from alembic import command
+    from alembic.util import CommandError
 
     with _connection(url) as connection, connection.begin():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        command.upgrade(_config(connection), revision)
+        try:
+            command.upgrade(_config(connection), revision)
+        except CommandError:
+            raise Invalid(Problem("revision", "is not one of ours", "unknown_revision")) from None
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -52,6 +57,15 @@ def current_revision(url: str) -> str | None:
 
     with _connection(url) as connection:
         return MigrationContext.configure(connection).get_current_revision()
+
+
+def reach(url: str) -> None:
+    """Raises Unavailable in libpq's own words. Those are for operators: they name host and user."""
+    try:
+        psycopg.connect(_conninfo(url)).close()
+    except psycopg.OperationalError as error:
+        words = str(error).partition("\n")[0]
+        raise Unavailable(f"The database cannot be reached: {words}") from None
 
 
 @contextmanager
