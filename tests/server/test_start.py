@@ -107,6 +107,6 @@ def test_a_database_that_does_not_answer_is_told(tmp_path: Path, database: Serve
     database.stop()
     with Api(tmp_path, DATABASE_URL=database.conninfo, SECRET_KEY=KEY) as api:
         assert api.exit_code() == 69
-        assert "does not answer" in api.log
+        assert "cannot be reached" in api.log
         assert "Traceback" not in api.log
         assert refused(api.port)
