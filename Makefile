@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+# A checkout keeps its data to itself, unless .env says where to.
+ifeq ($(shell grep -sE '^(export )?DATA_DIR=' .env),)
 export DATA_DIR ?= $(CURDIR)/.data
+endif
 
 .DEFAULT_GOAL := help
 
@@ -14,11 +17,10 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.runtime ## serve on http://127.0.0.1:8000 (data stays in .data)
-	@echo "Documentation: http://$${SERVER_HOST:-127.0.0.1}:$${SERVER_PORT:-8000}/api/v1/docs   (ctrl-C stops)"
 	@exec $(BIN)/taskcli serve
 
 test: $(VENV)/.dev ## run the tests (PostgreSQL comes along; nothing must run beforehand)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-long: $(VENV)/.dev ## the tests that wait for minutes, or need root
 	$(BIN)/pytest -m long
@@ -29,17 +31,17 @@ format: $(VENV)/.dev ## put the code into shape
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-format-check: $(VENV)/.dev
+format-check: $(VENV)/.dev ## is the code in shape?
 	$(BIN)/ruff format --check
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev ## ruff, every rule
 	$(BIN)/ruff check
 	@if grep -nE 'https?://' requirements*.txt; then echo "lock files must name no host"; exit 1; fi
 
-types: $(VENV)/.dev
+types: $(VENV)/.dev ## mypy --strict
 	$(BIN)/mypy
 
-architecture: $(VENV)/.dev
+architecture: $(VENV)/.dev ## who may import whom
 	$(BIN)/lint-imports
 
 fuzz: $(VENV)/.dev ## schemathesis, all checks, three seeds, against a server of its own
@@ -63,7 +65,7 @@ clean: ## remove what was made, but not the data
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.11 ..."; exit 1; }
-	@echo "Preparing $(VENV), once ..."
+	@echo "Preparing $(VENV), once: half a minute or more of downloads ..."
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements.txt pyproject.toml | $(VENV)/bin/python

@@ -129,7 +129,8 @@ async def _edited(
         expected_version=await _expected_version(core, actor, task_id, if_match),
         **named(data),
     )
-    log.info("task.changed", task_id=task.id, by=actor.user_id, fields=sorted(named(data)))
+    if named(data):
+        log.info("task.changed", task_id=task.id, by=actor.user_id, fields=sorted(named(data)))
     return _shown(task)
 
 

@@ -39,6 +39,7 @@ def doctor(*, as_json: Json = False) -> int:
         checks = [asdict(finding) for finding in findings]
         for check in checks:
             del check["code"]
+            check["advice"] = None if check["ok"] else check["advice"]
         show({"ok": all(finding.ok for finding in findings), "checks": checks}, as_json=True)
     else:
         write("".join(map(_line, findings)))

@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from taskcli.exits import Busy
+from taskcli.output import message
 from taskcore import Core, Settings, Unavailable, open_core
 
 Result = TypeVar("Result")
@@ -57,6 +58,8 @@ def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def _worked(settings: Settings, work: Callable[[Core], Awaitable[Result]]) -> Result:
+    if not settings.database_url and not (settings.data_dir / "postgres").exists():
+        message(f"making a new database in {settings.data_dir}")
     async with open_core(settings) as core:
         # Opening succeeds without a database, for servers that start before it.
         await core.store.check()

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from taskcli.output import message
 from taskcore import Misconfigured, Settings
 from taskcore.settings import environment
 
-# In seconds. Deployments wait longer than this before they kill: see the README.
+# In seconds. Deployments wait longer than this before they kill: docs/deployment.md.
 DRAIN = 25
 _RESPAWN = 3.0  # at SIGHUP: the old worker goes when the new one surely serves
 _HEADER_BYTES = 65536
@@ -68,6 +69,9 @@ def _serve(settings: Settings) -> None:
         )
         with prepared_database(settings):
             _spare_workers_our_handlers()
+            if _style(settings) == "console":
+                page = f"http://{settings.server_host}:{settings.server_port}/api/v1/docs"
+                message(f"documentation at {page} (ctrl-C stops)")
             server.serve()
 
 
@@ -116,6 +120,9 @@ def _spare_workers_our_handlers() -> None:
 
 def _logging(settings: Settings) -> dict[str, Any]:
     """The server's own lines in the shape of the application's."""
-    style = settings.log_format or ("console" if sys.stderr.isatty() else "json")
-    ours = {"()": "taskapi.logs.formatter", "style": style}
+    ours = {"()": "taskapi.logs.formatter", "style": _style(settings)}
     return {"formatters": {"generic": ours, "access": ours}}
+
+
+def _style(settings: Settings) -> str:
+    return settings.log_format or ("console" if sys.stderr.isatty() else "json")

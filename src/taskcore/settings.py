@@ -59,7 +59,6 @@ class Settings:
     server_host: str = "127.0.0.1"
     server_port: int = 8000
     workers: int = 1
-    rate_limits: bool = True
     log_level: str = "INFO"
     log_format: str | None = None
     """None: `console` on a terminal, else `json`."""
@@ -94,7 +93,6 @@ class Settings:
             server_host=read.text("SERVER_HOST", cls.server_host),
             server_port=read.integer("SERVER_PORT", 8000, 1, 65535),
             workers=read.integer("WORKERS", 1, 1, 64),
-            rate_limits=read.flag("RATE_LIMITS", default=True),
             log_level=read.choice(
                 "LOG_LEVEL",
                 "DEBUG" if debug else "INFO",
@@ -128,7 +126,6 @@ class Settings:
             "SERVER_HOST": self.server_host,
             "SERVER_PORT": self.server_port,
             "WORKERS": self.workers,
-            "RATE_LIMITS": "on" if self.rate_limits else "off",
             "LOG_LEVEL": self.log_level,
             "LOG_FORMAT": self.log_format or "console on a terminal, else json",
         }

@@ -8,7 +8,7 @@ import pytest
 
 from taskcore.domain.errors import NotFound, StaleWrite
 from taskcore.domain.rules import MAX_ID, MAX_SKIP
-from taskcore.domain.tasks import Task, TaskId
+from taskcore.domain.tasks import Task, TaskChanges, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import Store
 from tests.contracts.stored import LATER, NOW, add_task, add_tasks, add_user
@@ -55,6 +55,23 @@ async def test_the_longest_description_fits(store: Store) -> None:
         text = "\U0001f600" * 5000
         added = await db.tasks.add(Task.new(ada.id, NOW, title="x", description=text))
         assert (await db.tasks.get(added.id)).description == text
+
+
+# One for each that an edit may name: a new one must be added here, and be stored.
+CHANGED: TaskChanges = {"title": "Changed", "description": "Changed too"}
+
+
+async def test_every_change_is_stored(store: Store) -> None:
+    assert CHANGED.keys() == TaskChanges.__annotations__.keys()
+    task = await add_task(store, await add_user(store))
+    for name in CHANGED:
+        changes: TaskChanges = {name: CHANGED[name]}  # type: ignore[misc]
+        edited = task.edited(LATER, **changes)
+        assert edited != task
+        async with store.autocommit() as db:
+            assert await db.tasks.save(edited) == edited
+            task = await db.tasks.get(task.id)
+        assert task == edited
 
 
 async def test_ids_ascend(store: Store) -> None:

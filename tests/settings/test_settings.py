@@ -47,7 +47,6 @@ def test_nothing_need_be_set() -> None:
         server_host="127.0.0.1",
         server_port=8000,
         workers=1,
-        rate_limits=True,
         log_level="INFO",
         log_format=None,
     )
@@ -85,8 +84,6 @@ def test_nothing_need_be_set() -> None:
         ("SERVER_PORT", "65535", "server_port", 65535),
         ("DATA_DIR", "/srv/tasks", "data_dir", Path("/srv/tasks")),
         ("WORKERS", "4", "workers", 4),
-        ("RATE_LIMITS", "off", "rate_limits", False),
-        ("RATE_LIMITS", "ON", "rate_limits", True),
         ("LOG_LEVEL", "warning", "log_level", "WARNING"),
         ("LOG_FORMAT", "JSON", "log_format", "json"),
         ("LOG_FORMAT", "console", "log_format", "console"),
@@ -129,7 +126,6 @@ BAD = {
     ],
     "SERVER_PORT": ["0", "65536", "http", "-8000", "80 80"],
     "WORKERS": ["0", "65", "many"],
-    "RATE_LIMITS": ["sometimes"],
     "LOG_LEVEL": ["LOUD", "10"],
     "LOG_FORMAT": ["xml"],
 }
@@ -374,7 +370,7 @@ def test_every_variable_of_the_contract_can_be_shown() -> None:
     assert set(settings().shown()) == {
         *("DATABASE_URL", "SECRET_KEY", "ALGORITHM", "ACCESS_TOKEN_EXPIRE_MINUTES"),
         *("REFRESH_TOKEN_EXPIRE_DAYS", "APP_NAME", "APP_VERSION", "DEBUG", "CORS_ORIGINS"),
-        *("SERVER_HOST", "SERVER_PORT", "DATA_DIR", "WORKERS", "RATE_LIMITS", "LOG_LEVEL"),
+        *("SERVER_HOST", "SERVER_PORT", "DATA_DIR", "WORKERS", "LOG_LEVEL"),
         "LOG_FORMAT",
     }
     shown = settings(DATABASE_URL=URL, SECRET_KEY=KEY, ACCESS_TOKEN_EXPIRE_MINUTES="90").shown()

@@ -68,7 +68,8 @@ class MemoryStore:
     def __init__(self) -> None:
         self._tables = _Tables()
         self._lock = asyncio.Lock()
-        self._ids = count(1)  # as sequences do, it goes on even if a transaction is undone
+        # As sequences do, they go on even if a transaction is undone.
+        self._user_ids, self._task_ids = count(1), count(1)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["MemoryRepositories"]:
@@ -79,7 +80,7 @@ class MemoryStore:
             async def turn() -> AsyncIterator[_Tables]:
                 yield tables
 
-            yield MemoryRepositories(turn, self._ids)
+            yield MemoryRepositories(turn, self._user_ids, self._task_ids)
             self._tables = tables
 
     @asynccontextmanager
@@ -89,16 +90,16 @@ class MemoryStore:
             async with self._lock:
                 yield self._tables
 
-        yield MemoryRepositories(turn, self._ids)
+        yield MemoryRepositories(turn, self._user_ids, self._task_ids)
 
     async def check(self) -> None:
         """Memory is always there."""
 
 
 class MemoryRepositories:
-    def __init__(self, turn: _Turn, ids: Iterable[int]) -> None:
-        self.users = MemoryUsers(turn, ids)
-        self.tasks = MemoryTasks(turn, ids)
+    def __init__(self, turn: _Turn, user_ids: Iterable[int], task_ids: Iterable[int]) -> None:
+        self.users = MemoryUsers(turn, user_ids)
+        self.tasks = MemoryTasks(turn, task_ids)
         self.sessions = MemorySessions(turn)
 
 
@@ -162,13 +163,8 @@ class MemoryUsers:
 
     async def save(self, user: User) -> User:
         async with self._turn() as tables:
-            saved = replace(
-                _existing(tables.users.get(user.id)),
-                full_name=user.full_name,
-                role=user.role,
-                is_active=user.is_active,
-                updated_at=user.updated_at,
-            )
+            stored = _existing(tables.users.get(user.id))
+            saved = replace(user, password_hash=stored.password_hash)
             tables.users[user.id] = saved
             return saved
 

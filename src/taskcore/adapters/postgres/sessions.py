@@ -18,30 +18,15 @@ from sqlalchemy import (
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import refresh_tokens, sessions, users
-from taskcore.adapters.postgres.statements import Statement
+from taskcore.adapters.postgres.statements import Statement, columns_of
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import RefreshToken, Session, SessionId
 from taskcore.domain.users import Role, UserId
 
 _MOMENT = DateTime(timezone=True)
 
-# In the order of the fields of Session and of RefreshToken.
-_SESSION = (
-    sessions.c.id,
-    sessions.c.user_id,
-    sessions.c.created_at,
-    sessions.c.last_used_at,
-    sessions.c.expires_at,
-)
-_TOKEN = (
-    refresh_tokens.c.digest,
-    refresh_tokens.c.session_id,
-    refresh_tokens.c.nonce,
-    refresh_tokens.c.issued_at,
-    refresh_tokens.c.expires_at,
-    refresh_tokens.c.used_at,
-    refresh_tokens.c.superseded,
-)
+_SESSION = columns_of(sessions, Session)
+_TOKEN = columns_of(refresh_tokens, RefreshToken)
 
 _FIND_ACTOR = Statement(
     select(users.c.id, users.c.role)

@@ -1,15 +1,26 @@
 """Statements compiled once, at import, to PostgreSQL's own placeholders."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Select, bindparam, func, select, true
+from sqlalchemy import BigInteger, Column, Select, Table, bindparam, func, select, true
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
 
 # `$1` goes to the server as it is; psycopg would first have to translate any other style.
 _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+
+
+def columns_of(table: Table, entity: type) -> tuple[Column[Any], ...]:
+    """In the order of the entity's fields, so that a row is its arguments."""
+    return tuple(table.c[field.name] for field in fields(entity))
+
+
+def named_values(names: Iterable[str], entity: object) -> dict[str, Any]:
+    """Those fields of an entity, as a statement takes them."""
+    return {name: getattr(entity, name) for name in names}
 
 
 class Statement:

@@ -1,27 +1,20 @@
 """Tasks in PostgreSQL. Every method is one statement, hence one round trip."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import tasks
-from taskcore.adapters.postgres.statements import Statement, page_of
+from taskcore.adapters.postgres.statements import Statement, columns_of, named_values, page_of
 from taskcore.domain.errors import NotFound, StaleWrite
-from taskcore.domain.tasks import NewTask, Task, TaskId
+from taskcore.domain.tasks import NewTask, Task, TaskChanges, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import Page
 
-# In the order of Task's fields: a row is a Task's arguments.
-_COLUMNS = (
-    tasks.c.id,
-    tasks.c.title,
-    tasks.c.description,
-    tasks.c.owner_id,
-    tasks.c.version,
-    tasks.c.created_at,
-    tasks.c.updated_at,
-)
+_COLUMNS = columns_of(tasks, Task)
+_DRAFTED = [field.name for field in fields(NewTask)]
+_CHANGING = [*TaskChanges.__annotations__, "version", "updated_at"]
 _OWNED = tasks.c.owner_id == bindparam("owner_id")
 
 _GET = Statement(select(*_COLUMNS).where(tasks.c.id == bindparam("id")))
@@ -29,24 +22,13 @@ _PAGE_OF_OWNER = Statement(page_of(select(*_COLUMNS).where(_OWNED), tasks.c.id))
 _PAGE_OF_ALL = Statement(page_of(select(*_COLUMNS), tasks.c.id))
 _ADD = Statement(
     insert(tasks)
-    .values(
-        title=bindparam("title"),
-        description=bindparam("description"),
-        owner_id=bindparam("owner_id"),
-        created_at=bindparam("now"),
-        updated_at=bindparam("now"),
-    )
+    .values({name: bindparam(name) for name in _DRAFTED} | {"updated_at": bindparam("created_at")})
     .returning(*_COLUMNS)
 )
 _SAVE = Statement(
     update(tasks)
     .where(tasks.c.id == bindparam("task_id"), tasks.c.version == bindparam("previous"))
-    .values(
-        title=bindparam("title"),
-        description=bindparam("description"),
-        version=bindparam("version"),
-        updated_at=bindparam("updated_at"),
-    )
+    .values({name: bindparam(name) for name in _CHANGING})
     .returning(*_COLUMNS)
 )
 _REMOVE = Statement(
@@ -72,13 +54,7 @@ class PostgresTasks:
         return Page([Task(*row[1:]) for row in rows if row[1] is not None], rows[0][0])
 
     async def add(self, task: NewTask) -> Task:
-        row = await self._link.row(
-            _ADD,
-            title=task.title,
-            description=task.description,
-            owner_id=task.owner_id,
-            now=task.created_at,
-        )
+        row = await self._link.row(_ADD, **named_values(_DRAFTED, task))
         return Task(*row)  # type: ignore[misc]  # RETURNING of one INSERT is one row
 
     async def save(self, task: Task) -> Task:
@@ -86,10 +62,7 @@ class PostgresTasks:
             _SAVE,
             task_id=task.id,
             previous=task.version - 1,
-            title=task.title,
-            description=task.description,
-            version=task.version,
-            updated_at=task.updated_at,
+            **named_values(_CHANGING, task),
         )
         if row is None:
             raise StaleWrite

@@ -19,9 +19,9 @@ from sqlalchemy import (
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import users
-from taskcore.adapters.postgres.statements import Statement, page_of
+from taskcore.adapters.postgres.statements import Statement, named_values, page_of
 from taskcore.domain.errors import NotFound
-from taskcore.domain.users import NewUser, Role, User, UserId
+from taskcore.domain.users import NewUser, Role, User, UserChanges, UserId
 from taskcore.ports import Page
 
 # In the order of User's fields.
@@ -35,6 +35,8 @@ _COLUMNS = (
     users.c.updated_at,
     users.c.hashed_password,
 )
+
+_CHANGING = [*UserChanges.__annotations__, "updated_at"]
 
 
 def _wanted(column: Any, name: str, kind: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's expressions
@@ -79,12 +81,7 @@ _ADD = Statement(
 _SAVE = Statement(
     update(users)
     .where(users.c.id == bindparam("user_id"))
-    .values(
-        full_name=bindparam("full_name"),
-        role=bindparam("role"),
-        is_active=bindparam("is_active"),
-        updated_at=bindparam("updated_at"),
-    )
+    .values({name: bindparam(name) for name in _CHANGING})
     .returning(*_COLUMNS)
 )
 _REPLACE_PASSWORD_HASH = Statement(
@@ -141,14 +138,7 @@ class PostgresUsers:
 
     async def save(self, user: User) -> User:
         return _existing(
-            await self._link.row(
-                _SAVE,
-                user_id=user.id,
-                full_name=user.full_name,
-                role=user.role,
-                is_active=user.is_active,
-                updated_at=user.updated_at,
-            )
+            await self._link.row(_SAVE, user_id=user.id, **named_values(_CHANGING, user))
         )
 
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
