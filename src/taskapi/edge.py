@@ -207,6 +207,7 @@ class _Exchange:
             status=self.status,
             duration_ms=round((time.perf_counter() - self._started_at) * 1000, 2),
             user_id=scope["state"].get("user_id"),
+            client=scope["client"][0] if scope["client"] else None,
         )
 
 

@@ -102,7 +102,7 @@ class Users(Protocol):
     async def lock_admins(self) -> Sequence[UserId]:
         """The active administrators, held against every change until the transaction ends.
 
-        The order of locking is always the same, so two transactions cannot block each other.
+        One transaction at a time has them, so two cannot block each other.
         """
         ...
 
@@ -183,6 +183,10 @@ class Sessions(Protocol):
 
     async def end(self, session_id: SessionId) -> None:
         """Its tokens stop working at once. Nothing happens when it has ended already."""
+        ...
+
+    async def end_all(self, user_id: UserId) -> None:
+        """The same for every session of the user."""
         ...
 
 

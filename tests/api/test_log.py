@@ -41,6 +41,7 @@ async def test_every_request_has_one_line_with_its_route(ada: Person, events: li
             "route": route,
             "status": status,
             "user_id": user,
+            "client": "127.0.0.1",
             "request_id": answer.headers["x-request-id"],
         }
         assert "canary" not in repr(events)
@@ -71,6 +72,8 @@ async def test_what_happens_to_accounts_and_tasks_is_told_with_ids_alone(
     await ada.patch("/auth/me", {"full_name": "canary-other"})
     await root.patch(f"/users/{ada_id}", {"is_active": False})
     await root.patch(f"/users/{ada_id}", {"is_active": True})
+    again = (await anybody.post("/auth/login", _credentials())).json()  # all her sessions ended
+    ada = Person(root.http, again["access_token"])
     await ada.post("/auth/delete-account", {"password": SECRET["password"]})
     made = (await root.post("/users", SECRET)).json()["id"]
     await root.delete(f"/users/{made}")
@@ -88,12 +91,13 @@ async def test_what_happens_to_accounts_and_tasks_is_told_with_ids_alone(
         {"event": "account.changed", "user_id": ada_id, "fields": ["full_name"]},
         {"event": "account.changed", "user_id": ada_id, "by": root.id, "fields": ["is_active"]},
         {"event": "account.changed", "user_id": ada_id, "by": root.id, "fields": ["is_active"]},
+        {"event": "login.succeeded", "user_id": ada_id},
         {"event": "account.deleted", "user_id": ada_id},
         {"event": "account.created", "user_id": made, "role": "user", "by": root.id},
         {"event": "account.deleted", "user_id": made, "by": root.id},
     ]
     assert "canary" not in repr(events)
-    for token in (tokens["access_token"], tokens["refresh_token"], root.token):
+    for token in (tokens["access_token"], again["refresh_token"], root.token):
         assert str(token) not in repr(events)
 
 

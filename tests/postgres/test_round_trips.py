@@ -107,8 +107,8 @@ COSTS: dict[str, tuple[Work, int]] = {
     "refresh": (refresh, 2 + 8),
     "me": (lambda core, ada: core.accounts.me(ada.actor), 1),
     "change profile": (rename, 1 + 4),
-    "change": (change, 1 + 5),
-    "register and remove": (remove, 1 + 4),
+    "change": (change, 1 + 6),
+    "register and remove": (remove, 1 + 5),
     "find": (lambda core, ada: core.accounts.find(SYSTEM, ada.user.email), 1),
     "page of accounts": (lambda core, _: core.accounts.page(SYSTEM), 1),
 }

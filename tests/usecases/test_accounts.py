@@ -15,6 +15,7 @@ from taskcore import (
     Forbidden,
     Invalid,
     InvalidCredentials,
+    InvalidToken,
     LastAdmin,
     NotFound,
     Role,
@@ -328,3 +329,31 @@ async def test_nobody_slips_a_role_into_their_profile(core: Core) -> None:
     with pytest.raises(TypeError, match="role"):
         await core.accounts.change_profile(ada.actor, role=Role.ADMIN)  # type: ignore[call-arg]
     assert (await core.accounts.me(ada.actor)).role is Role.USER
+
+
+async def test_who_was_an_administrator_when_the_request_came_may_be_none_by_now(
+    core: Core,
+) -> None:
+    boss, rebel = await join(core, "boss", Role.ADMIN), await join(core, "rebel", Role.ADMIN)
+    await core.accounts.change(boss.actor, rebel.user.id, role=Role.USER)
+    # `rebel.actor` is what was read before: a request that is still under way has it.
+    with pytest.raises(Forbidden):
+        await core.accounts.change(rebel.actor, rebel.user.id, role=Role.ADMIN)
+    with pytest.raises(Forbidden):
+        await core.accounts.delete(rebel.actor, boss.user.id)
+    with pytest.raises(Forbidden):
+        await core.accounts.create(
+            rebel.actor, email=address("back"), password=PASSWORD, role=Role.ADMIN
+        )
+    assert (await fresh(core, rebel)).role is Role.USER
+    assert await core.accounts.find(SYSTEM, address("back")) is None
+
+
+async def test_deactivating_ends_every_session_for_good(core: Core) -> None:
+    ada = await join(core, "ada")
+    await core.accounts.change(SYSTEM, ada.user.id, is_active=False)
+    await core.accounts.change(SYSTEM, ada.user.id, is_active=True)
+    with pytest.raises(InvalidToken):
+        await core.sessions.authenticate(ada.grant.access_token)
+    with pytest.raises(InvalidToken):
+        await core.sessions.refresh(refresh_token=ada.grant.refresh_token)

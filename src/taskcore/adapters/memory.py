@@ -276,6 +276,10 @@ class MemorySessions:
         async with self._turn() as tables:
             _end(tables, [session_id])
 
+    async def end_all(self, user_id: UserId) -> None:
+        async with self._turn() as tables:
+            _end(tables, [s.id for s in tables.sessions.values() if s.user_id == user_id])
+
 
 def _end(tables: _Tables, session_ids: Sequence[SessionId]) -> None:
     for session_id in session_ids:

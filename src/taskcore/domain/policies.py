@@ -4,6 +4,7 @@ Two questions, in this order: may the actor know of the thing at all (else it do
 them), and may they do this to it (else it is forbidden).
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -63,9 +64,14 @@ def visible_tasks(actor: Actor, owner_id: UserId | None = None) -> UserId | None
     return own_id(actor)
 
 
-def authorize_accounts(actor: Actor) -> None:
-    """Everything about other people's accounts. Raises Forbidden."""
-    if not _administers(actor):
+def authorize_accounts(actor: Actor, admins: Container[UserId] | None = None) -> None:
+    """Everything about other people's accounts. Raises Forbidden.
+
+    `admins` are the active administrators at this moment, locked: what an actor was when their
+    request arrived must not outlive its end, or they could undo it.
+    """
+    gone = admins is not None and actor.user_id is not None and actor.user_id not in admins
+    if gone or not _administers(actor):
         raise Forbidden("Only administrators manage accounts")
 
 

@@ -7,7 +7,7 @@ from typing import Unpack
 from taskcore.domain.errors import InvalidCredentials, LastAdmin
 from taskcore.domain.policies import Actor, authorize_accounts, own_id
 from taskcore.domain.rules import Email, Refusals, check_slice, normalized_password, only
-from taskcore.domain.users import ProfileChanges, Role, User, UserChanges, UserId
+from taskcore.domain.users import NewUser, ProfileChanges, Role, User, UserChanges, UserId
 from taskcore.ports import Clock, Page, PasswordHasher, Store
 from taskcore.usecases.passwords import verified
 
@@ -20,7 +20,9 @@ class Accounts:
 
     async def register(self, *, email: str, password: str, full_name: str | None = None) -> User:
         """Anybody may; the role is always `user`. Raises Invalid, EmailTaken, Unavailable."""
-        return await self._add(email, password, full_name, Role.USER)
+        draft, password_hash = await self._drafted(email, password, full_name, Role.USER)
+        async with self.store.autocommit() as db:
+            return await db.users.add(draft, password_hash)
 
     async def me(self, actor: Actor) -> User:
         async with self.store.autocommit() as db:
@@ -40,7 +42,9 @@ class Accounts:
             user = await db.users.get(own_id(actor))
         if not await verified(self.hasher, password, user.password_hash):
             raise InvalidCredentials("The password is wrong")
-        await self._remove(user.id)
+        async with self.store.transaction() as tx:
+            _keep_an_admin(await tx.users.lock_admins(), without=user.id)
+            await tx.users.remove(user.id)
 
     # For administrators. Each raises Forbidden for everybody else.
 
@@ -55,7 +59,11 @@ class Accounts:
     ) -> User:
         """Raises Invalid, EmailTaken, Unavailable."""
         authorize_accounts(actor)
-        return await self._add(email, password, full_name, role)
+        draft, password_hash = await self._drafted(email, password, full_name, role)
+        async with self.store.transaction() as tx:
+            # Hashing takes its time: meanwhile somebody may have ended the actor's rights.
+            authorize_accounts(actor, await tx.users.lock_admins())
+            return await tx.users.add(draft, password_hash)
 
     async def get(self, actor: Actor, user_id: UserId) -> User:
         """Raises NotFound."""
@@ -89,37 +97,43 @@ class Accounts:
             )
 
     async def change(self, actor: Actor, user_id: UserId, **changes: Unpack[UserChanges]) -> User:
-        """Raises NotFound, Invalid, and LastAdmin when no active administrator would be left."""
+        """Deactivating ends the user's sessions.
+
+        Raises NotFound, Invalid, and LastAdmin when no active administrator would be left.
+        """
         authorize_accounts(actor)
         async with self.store.transaction() as tx:
             # The administrators are locked before the user: one order for everybody.
             admins = await tx.users.lock_admins()
+            authorize_accounts(actor, admins)
             user = await tx.users.lock(user_id)
             edited = user.edited(self.clock.now(), **changes)
             if not edited.is_active_admin:
                 _keep_an_admin(admins, without=user_id)
+            if not edited.is_active:
+                await tx.sessions.end_all(user_id)
             return user if edited is user else await tx.users.save(edited)
 
     async def delete(self, actor: Actor, user_id: UserId) -> None:
         """With all tasks and sessions. Raises NotFound and LastAdmin."""
         authorize_accounts(actor)
-        await self._remove(user_id)
+        async with self.store.transaction() as tx:
+            admins = await tx.users.lock_admins()
+            authorize_accounts(actor, admins)
+            _keep_an_admin(admins, without=user_id)
+            await tx.users.remove(user_id)
 
-    async def _add(self, email: str, password: str, full_name: str | None, role: Role) -> User:
+    async def _drafted(
+        self, email: str, password: str, full_name: str | None, role: Role
+    ) -> tuple[NewUser, str]:
+        """An account that keeps every rule, and the hash of its password. Raises Invalid."""
         refusals = Refusals()
         with refusals:
             draft = User.new(email, self.clock.now(), full_name=full_name, role=role)
         with refusals:
             normal = normalized_password(password)
         refusals.raise_all()
-        password_hash = await self.hasher.hash(normal)
-        async with self.store.autocommit() as db:
-            return await db.users.add(draft, password_hash)
-
-    async def _remove(self, user_id: UserId) -> None:
-        async with self.store.transaction() as tx:
-            _keep_an_admin(await tx.users.lock_admins(), without=user_id)
-            await tx.users.remove(user_id)
+        return draft, await self.hasher.hash(normal)
 
 
 def _keep_an_admin(admins: Sequence[UserId], *, without: UserId) -> None:

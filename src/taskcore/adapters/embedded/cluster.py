@@ -55,6 +55,7 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 log_line_prefix = '%m [%p] '
 log_checkpoints = off
+log_error_verbosity = terse             # the details hold what people typed
 lc_messages = 'C'
 """
 _ACCESS = """\

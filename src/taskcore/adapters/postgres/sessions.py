@@ -94,6 +94,7 @@ _USE = Statement(
 )
 _ADD_TOKEN = Statement(insert(refresh_tokens).values(session_id=bindparam("id"), **_NEW_TOKEN))
 _END = Statement(delete(sessions).where(sessions.c.id == bindparam("id")))
+_END_ALL = Statement(delete(sessions).where(sessions.c.user_id == bindparam("user_id")))
 
 
 @dataclass(slots=True)
@@ -138,3 +139,6 @@ class PostgresSessions:
 
     async def end(self, session_id: SessionId) -> None:
         await self._link.run(_END, id=session_id)
+
+    async def end_all(self, user_id: UserId) -> None:
+        await self._link.run(_END_ALL, user_id=user_id)

@@ -1,4 +1,4 @@
-"""Users in PostgreSQL. Every method is one statement, hence one round trip."""
+"""Users in PostgreSQL. A method is one statement, hence one round trip, unless it says so."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     delete,
+    func,
     insert,
     literal_column,
     or_,
@@ -48,6 +49,9 @@ def _wanted(column: Any, name: str, kind: Any) -> Any:  # noqa: ANN401 - SQLAlch
 _BY_ID = select(*_COLUMNS).where(users.c.id == bindparam("id"))
 _GET = Statement(_BY_ID)
 _LOCK = Statement(_BY_ID.with_for_update(key_share=True))
+# Who locks several rows must not meet another who does: a row may change while they wait for it,
+# and then the order of their locks is no longer the same. So they take this one first.
+_ONE_AT_A_TIME = Statement(select(func.pg_advisory_xact_lock(literal_column("2026112301"))))
 _LOCK_ADMINS = Statement(
     select(users.c.id)
     .where(users.c.role == literal_column("'admin'"), users.c.is_active)
@@ -107,6 +111,8 @@ class PostgresUsers:
         return _existing(await self._link.row(_LOCK, id=user_id))
 
     async def lock_admins(self) -> Sequence[UserId]:
+        """Two round trips: what changed while we waited is not in the first snapshot."""
+        await self._link.rows(_ONE_AT_A_TIME)
         return [UserId(row[0]) for row in await self._link.rows(_LOCK_ADMINS)]
 
     async def page(
