@@ -120,9 +120,18 @@ async def _expected_version(
     return next(iter(versions), NO_VERSION)
 
 
-async def _edited(
-    task_id: str, data: TaskPatch, core: Core, actor: Actor, if_match: str | None
+async def _edit(
+    task_id: FromPath[str],
+    data: JSONBody[TaskPatch],
+    core: FromDishka[Core],
+    actor: FromDishka[Actor],
+    if_match: IfMatch = None,
 ) -> Response[TaskView]:
+    """Edit a task.
+
+    What is not named stays as it is, with PUT as with PATCH. With `If-Match` it succeeds only on
+    the version that you have seen.
+    """
     task = await core.tasks.edit(
         actor,
         TaskId(identifier(task_id)),
@@ -134,42 +143,9 @@ async def _edited(
     return _shown(task)
 
 
-@put(
-    "/{task_id:str}",
-    operation_id="editTask",
-    opt={MAY_REFUSE: (NotFound, StaleWrite, Invalid), SENDS: ("ETag",)},
-)
-@inject
-async def edit_task(
-    task_id: FromPath[str],
-    data: JSONBody[TaskPatch],
-    core: FromDishka[Core],
-    actor: FromDishka[Actor],
-    if_match: IfMatch = None,
-) -> Response[TaskView]:
-    """Edit a task.
-
-    What is not named stays as it is. With `If-Match` it succeeds only on the version that you have
-    seen.
-    """
-    return await _edited(task_id, data, core, actor, if_match)
-
-
-@patch(
-    "/{task_id:str}",
-    operation_id="patchTask",
-    opt={MAY_REFUSE: (NotFound, StaleWrite, Invalid), SENDS: ("ETag",)},
-)
-@inject
-async def patch_task(
-    task_id: FromPath[str],
-    data: JSONBody[TaskPatch],
-    core: FromDishka[Core],
-    actor: FromDishka[Actor],
-    if_match: IfMatch = None,
-) -> Response[TaskView]:
-    """Edit a task, just as PUT does."""
-    return await _edited(task_id, data, core, actor, if_match)
+_EDITING = {MAY_REFUSE: (NotFound, StaleWrite, Invalid), SENDS: ("ETag",)}
+edit_task = put("/{task_id:str}", operation_id="editTask", opt=_EDITING)(inject(_edit))
+patch_task = patch("/{task_id:str}", operation_id="patchTask", opt=_EDITING)(inject(_edit))
 
 
 @delete("/{task_id:str}", operation_id="deleteTask", opt={MAY_REFUSE: (NotFound, StaleWrite)})
