@@ -18,10 +18,17 @@ from taskcore import Core
 from taskcore.adapters.argon2 import Argon2Hasher
 from taskcore.adapters.embedded import EmbeddedPostgres
 from taskcore.adapters.jwt import JwtTokens
+from taskcore.adapters.limits import Unlimited
 from taskcore.adapters.memory import MemoryStore
 from taskcore.adapters.postgres import Connections, PostgresStore, upgrade
-from taskcore.adapters.system import OpaqueRefreshTokens, ScryptHasher, SignedAccessTokens
-from taskcore.ports import AccessTokens, PasswordHasher, Store
+from taskcore.adapters.system import (
+    HmacPseudonyms,
+    OpaqueRefreshTokens,
+    ScryptHasher,
+    SignedAccessTokens,
+)
+from taskcore.core import Terms
+from taskcore.ports import AccessTokens, PasswordHasher, RateLimiter, Store
 
 STORES = ["memory", "postgresql"]
 KEY = bytes(range(64))
@@ -47,6 +54,9 @@ class ManualClock:
 
     def advance(self, **delta: float) -> None:
         self.moment += timedelta(**delta)
+
+    async def wait_until(self, moment: datetime) -> None:
+        self.moment = max(self.moment, moment)
 
 
 async def until(condition: Callable[[], object], *, seconds: float = 5) -> None:
@@ -94,9 +104,13 @@ def new_database(url: str) -> Iterator[str]:
 
 
 def emptied(url: str) -> None:
-    """Everything belongs to a user, and goes with them."""
+    """Everything belongs to a user and goes with them, but for the audit, which nobody empties."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DELETE FROM users")
+        connection.execute("DELETE FROM rate_limits")
+    with psycopg.connect(make_conninfo(url, user="postgres"), autocommit=True) as superuser:
+        superuser.execute("SET session_replication_role = replica")  # no trigger fires
+        superuser.execute("DELETE FROM audit_events")
 
 
 @pytest.fixture
@@ -146,11 +160,17 @@ def bound(
     clock: ManualClock,
     hasher: PasswordHasher,
     access_tokens: AccessTokens | None = None,
+    limiter: RateLimiter | None = None,
+    terms: Terms | None = None,
 ) -> Core:
+    """Without limits, unless it brings some."""
     return Core.bind(
         store=store,
         hasher=hasher,
         access_tokens=access_tokens or JwtTokens(KEY),
-        refresh_tokens=OpaqueRefreshTokens(KEY),
+        refresh_tokens=OpaqueRefreshTokens((KEY,)),
+        limiter=limiter or Unlimited(),
+        pseudonyms=HmacPseudonyms(KEY),
         clock=clock,
+        terms=terms or Terms(),
     )

@@ -1,13 +1,15 @@
 """Accounts over HTTP: one's own under /auth, everybody's under /users."""
 
+from typing import Any
+
 import structlog
 from dishka.integrations.litestar import FromDishka, inject
-from litestar import Router, delete, get, patch, post
+from litestar import Request, Router, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, UnsetType
 
-from taskapi.problems import MAY_REFUSE
-from taskapi.providers import administers, logged_in
+from taskapi.problems import LIMITED, MAY_REFUSE
+from taskapi.providers import administers, logged_in, origin_of
 from taskapi.wire import (
     FIRST,
     MOST,
@@ -43,8 +45,10 @@ from taskcore import (
     LastAdmin,
     NotFound,
     Role,
+    TooMany,
     UserId,
 )
+from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REGISTER
 
 log = structlog.get_logger("taskapi")
 
@@ -57,6 +61,11 @@ class Registration(Body):
 
 class ProfilePatch(Body):
     full_name: FullName | UnsetType | None = UNSET
+
+
+class PasswordChange(Body):
+    current_password: PasswordText
+    new_password: NewPassword
 
 
 class AccountDeletion(Body):
@@ -83,15 +92,24 @@ class UserPage(View):
     limit: Limit
 
 
-@post("/register", operation_id="register", opt={MAY_REFUSE: (EmailTaken, Invalid)})
+@post(
+    "/register",
+    operation_id="register",
+    opt={MAY_REFUSE: (EmailTaken, Invalid, TooMany), LIMITED: REGISTER},
+)
 @inject
-async def register(data: JSONBody[Registration], core: FromDishka[Core]) -> UserView:
+async def register(
+    data: JSONBody[Registration], core: FromDishka[Core], request: Request[Any, Any, Any]
+) -> UserView:
     """Register an account.
 
     Anybody may. The role is `user`; only an administrator makes administrators.
     """
     user = await core.accounts.register(
-        email=data.email, password=data.password, full_name=data.full_name
+        email=data.email,
+        password=data.password,
+        full_name=data.full_name,
+        origin=origin_of(request),
     )
     log.info("account.registered", user_id=user.id)
     return view(user, UserView)
@@ -119,11 +137,32 @@ async def change_profile(
 
 
 @post(
+    "/password",
+    operation_id="changePassword",
+    status_code=204,
+    guards=[logged_in],
+    opt={MAY_REFUSE: (InvalidCredentials, TooMany), LIMITED: CHANGE_PASSWORD},
+)
+@inject
+async def change_password(
+    data: JSONBody[PasswordChange], core: FromDishka[Core], actor: FromDishka[Actor]
+) -> None:
+    """Change one's own password.
+
+    Every other session ends.
+    """
+    await core.accounts.change_password(
+        actor, current_password=data.current_password, new_password=data.new_password
+    )
+    log.info("account.password_changed", user_id=actor.user_id)
+
+
+@post(
     "/delete-account",
     operation_id="deleteAccount",
     status_code=204,
     guards=[logged_in],
-    opt={MAY_REFUSE: (InvalidCredentials, LastAdmin)},
+    opt={MAY_REFUSE: (InvalidCredentials, LastAdmin, TooMany), LIMITED: DELETE_ACCOUNT},
 )
 @inject
 async def delete_account(
@@ -137,7 +176,7 @@ async def delete_account(
     log.info("account.deleted", user_id=actor.user_id)
 
 
-own_account = [register, me, change_profile, delete_account]
+own_account = [register, me, change_profile, change_password, delete_account]
 
 
 @get("/", operation_id="listUsers", opt={MAY_REFUSE: (Forbidden, Invalid)})
@@ -224,9 +263,30 @@ async def delete_user(
     log.info("account.deleted", user_id=int(user_id), by=actor.user_id)
 
 
+@delete(
+    "/{user_id:str}/sessions",
+    operation_id="endUserSessions",
+    opt={MAY_REFUSE: (Forbidden, NotFound)},
+)
+@inject
+async def end_user_sessions(
+    user_id: FromPath[str], core: FromDishka[Core], actor: FromDishka[Actor]
+) -> None:
+    """Log a user out everywhere."""
+    ended = await core.sessions.end_all_of(actor, UserId(identifier(user_id)))
+    log.info("session.revoked", user_id=int(user_id), by=actor.user_id, sessions=ended)
+
+
 users = Router(
     "/users",
-    route_handlers=[list_users, create_user, get_user, change_user, delete_user],
+    route_handlers=[
+        list_users,
+        create_user,
+        get_user,
+        change_user,
+        delete_user,
+        end_user_sessions,
+    ],
     guards=[logged_in, administers],
     tags=["Users"],
 )

@@ -13,6 +13,7 @@ from litestar import Litestar, Router
 
 from taskapi import logs
 from taskapi.accounts import own_account, users
+from taskapi.audit import audit, own_events
 from taskapi.bodies import JsonRequest
 from taskapi.docs import docs_handlers
 from taskapi.edge import Edge
@@ -46,15 +47,17 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
         finally:
             await di.close()
 
-    auth = Router("/auth", route_handlers=[*own_account, *own_sessions], tags=["Authentication"])
+    auth = Router(
+        "/auth", route_handlers=[*own_account, *own_sessions, own_events], tags=["Authentication"]
+    )
     v1 = Router(
         PREFIX,
         route_handlers=[
             auth,
             tasks,
             users,
-            document_handler,
-            *docs_handlers(settings.app_name),
+            audit,
+            *([document_handler, *docs_handlers(settings.app_name)] if settings.docs else []),
         ],
         guards=[well_formed],
     )
@@ -70,7 +73,7 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
     )
     app.state.document = document(app, settings)
     setup_dishka(di, app)
-    app.asgi_handler = Edge(app.asgi_handler, origins=settings.cors_origins, in_flight=IN_FLIGHT)
+    app.asgi_handler = Edge(app.asgi_handler, settings, in_flight=IN_FLIGHT)
     return app
 
 

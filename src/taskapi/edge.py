@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
 from uuid import uuid4
@@ -13,7 +13,8 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
 
 from taskapi.problems import HttpProblem, send_problem
-from taskcore import NotFound
+from taskapi.proxies import Proxies
+from taskcore import NotFound, Settings
 
 log = structlog.get_logger("taskapi")
 
@@ -26,7 +27,9 @@ _SECURITY = {
     b"cache-control": b"no-store",
 }
 _QUIET = ("/livez", "/readyz")
-_EXPOSED = b"ETag, Location, Retry-After, X-Request-Id"
+_EXPOSED = b"ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+# RFC 6797; sent where the client came over TLS, which ends at a proxy.
+_HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
     (
@@ -38,6 +41,7 @@ _PREFLIGHT = [
 MAX_HEADER_BYTES = 16384  # an access token takes 400
 # A method that nobody has: the router's answer to it names those that the resource does have.
 _PROBE = "PROBE"
+_PORT = re.compile(rb":[0-9]*\Z")
 
 
 class Edge:
@@ -47,9 +51,11 @@ class Edge:
     queue would only make everybody late.
     """
 
-    def __init__(self, app: ASGIApp, *, origins: Sequence[str], in_flight: int) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, *, in_flight: int) -> None:
         self._app = app
-        self._origins = frozenset(origin.encode() for origin in origins)
+        self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
+        self._proxies = Proxies(settings.trusted_proxies)
+        self._hosts = frozenset(host.encode() for host in settings.allowed_hosts)
         self._limit = in_flight
         self._serving = 0
 
@@ -60,14 +66,14 @@ class Edge:
             await self._app(scope, receive, send)
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        exchange = _Exchange(scope, receive, send, self._origins)
+        exchange = _Exchange(scope, receive, send, self._origins, self._proxies)
         receive = exchange.receive
         method = scope["method"]
         self._serving += 1
         try:
             if self._serving > self._limit and scope["path"] not in _QUIET:
                 await send_problem(scope, exchange.send, _OVERLOADED)
-            elif refusal := _refusal(scope):
+            elif refusal := self._refusal(scope):
                 await send_problem(scope, exchange.send, refusal)
             elif method == "OPTIONS":
                 await self._options(scope, receive, exchange)
@@ -83,6 +89,27 @@ class Edge:
         finally:
             self._serving -= 1
             exchange.log()
+
+    def _refusal(self, scope: HTTPScope) -> HttpProblem | None:
+        """What servers and the router overlook."""
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            return HttpProblem(
+                431, "headers_too_large", "The headers are larger than any that help"
+            )
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        # RFC 9112 section 3.2. Granian writes an empty one where there is none.
+        if scope["http_version"] == "1.1" and (len(hosts) != 1 or not hosts[0]):
+            return HttpProblem(400, "malformed_request", "Send one Host header")
+        if (
+            self._hosts
+            and scope["path"] not in _QUIET
+            and not self._hosts.issuperset(_PORT.sub(b"", host.lower()) for host in hosts)
+        ):
+            return HttpProblem(400, "unknown_host", "This service has another name")
+        # The router would pass over the empty segment, and take an id of `/` for the list.
+        if "//" in scope["path"]:
+            return HttpProblem(404, NotFound.code, NotFound.title)
+        return None
 
     async def _options(self, scope: HTTPScope, receive: Receive, exchange: "_Exchange") -> None:
         headers: list[tuple[bytes, bytes]] = []
@@ -108,20 +135,6 @@ class Edge:
         await exchange.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _refusal(scope: HTTPScope) -> HttpProblem | None:
-    """What servers and the router overlook."""
-    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-        return HttpProblem(431, "headers_too_large", "The headers are larger than any that help")
-    hosts = [value for name, value in scope["headers"] if name == b"host"]
-    # RFC 9112 section 3.2. Granian writes an empty one where there is none.
-    if scope["http_version"] == "1.1" and (len(hosts) != 1 or not hosts[0]):
-        return HttpProblem(400, "malformed_request", "Send one Host header")
-    # The router would pass over the empty segment, and take an id of `/` for the list.
-    if "//" in scope["path"]:
-        return HttpProblem(404, NotFound.code, NotFound.title)
-    return None
-
-
 _OVERLOADED = HttpProblem(
     503, "overloaded", "Too many requests at once; try again", {"Retry-After": "1"}
 )
@@ -132,7 +145,12 @@ class _Exchange:
     """One request and its answer on the way out."""
 
     def __init__(
-        self, scope: HTTPScope, receive: Receive, send: Send, origins: frozenset[bytes]
+        self,
+        scope: HTTPScope,
+        receive: Receive,
+        send: Send,
+        origins: frozenset[bytes],
+        proxies: Proxies,
     ) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._started_at = time.perf_counter()
@@ -144,9 +162,12 @@ class _Exchange:
         )
         origin = given.get(b"origin")
         self.allowed_origin = origin if origin in origins else None
+        peer = scope["client"][0] if scope["client"] else None
+        self._client, self._is_secure = proxies.client(peer, scope)
         asked_id = given.get(b"x-request-id", b"").decode("latin-1")
         self.request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else uuid4().hex
         scope["state"]["request_id"] = self.request_id
+        scope["state"]["client"] = self._client
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
 
@@ -192,6 +213,8 @@ class _Exchange:
         if self.allowed_origin:
             complete.append((b"access-control-allow-origin", self.allowed_origin))
             complete.append((b"access-control-expose-headers", _EXPOSED))
+        if self._is_secure:
+            complete.append(_HSTS)
         return [
             (name, _with_head(value) if name == b"allow" else value) for name, value in complete
         ]
@@ -207,7 +230,7 @@ class _Exchange:
             status=self.status,
             duration_ms=round((time.perf_counter() - self._started_at) * 1000, 2),
             user_id=scope["state"].get("user_id"),
-            client=scope["client"][0] if scope["client"] else None,
+            client=self._client,
         )
 
 

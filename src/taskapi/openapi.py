@@ -29,9 +29,21 @@ _HEADERS: Mapping[str, Json] = {
     "X-Request-Id": {"description": "Names this request in the log", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "RFC 6750", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}},
+    "RateLimit-Policy": {
+        "description": "The quota `q` in a window of `w` seconds",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "What is left of it, and after how many seconds there is more",
+        "schema": {"type": "string"},
+    },
 }
 _ALWAYS = ("X-Request-Id",)
-_OF_STATUS = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+_OF_STATUS = {
+    401: ("WWW-Authenticate",),
+    429: ("Retry-After", "RateLimit-Policy", "RateLimit"),
+    503: ("Retry-After",),
+}
 _BY_HTTP = {
     400: "The request cannot be read",
     413: "The body is too large",
@@ -107,6 +119,7 @@ _TAGS = [
     {"name": "Authentication", "description": "One's own account and sessions"},
     {"name": "Tasks", "description": "What people keep"},
     {"name": "Users", "description": "Everybody's accounts, for administrators"},
+    {"name": "Audit", "description": "What was done, for administrators"},
 ]
 
 
@@ -165,13 +178,15 @@ class _Operation:
             if given is None:
                 continue
             if given.param_type is ParamType.PATH:
-                described = "Anything but a whole number from 1 names nothing: 404"
+                schema = msgspec.json.schema(hint)
+                is_number = "format" not in schema
+                kind = "a whole number from 1" if is_number else "an id as we spell it"
                 yield {
                     "name": name,
                     "in": "path",
                     "required": True,
-                    "description": described,
-                    "schema": msgspec.json.schema(Id),
+                    "description": f"Anything but {kind} names nothing: 404",
+                    "schema": msgspec.json.schema(Id) if is_number else schema,
                 }
                 continue
             schema = _without_null(msgspec.json.schema(hint))

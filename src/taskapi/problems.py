@@ -33,6 +33,8 @@ log = structlog.get_logger("taskapi")
 MEDIA_TYPE = "application/problem+json"
 # The key under which a handler lists the refusals of the core that are its own.
 MAY_REFUSE = "may_refuse"
+# Under this, the limit that clients are told of. Others may be narrower for some.
+LIMITED = "limited"
 # The same for the headers of its success, beside those of every answer.
 SENDS = "sends"
 
@@ -143,6 +145,12 @@ def _core_refused(request: Asked, error: TaskcoreError) -> Response[ProblemView]
         headers["WWW-Authenticate"] = _challenge(error)
     if isinstance(error, (TooMany, Unavailable)):
         headers["Retry-After"] = str(max(1, ceil(error.retry_after)))
+    if isinstance(error, TooMany) and (limit := request.route_handler.opt.get(LIMITED)):
+        # The IETF's draft "RateLimit header fields for HTTP". The numbers are those of the limit
+        # that people meet first, whichever it was: which one holds them up is not for everybody.
+        name, seconds = limit.name, int(limit.period.total_seconds())
+        headers["RateLimit-Policy"] = f'"{name}";q={limit.quota};w={seconds}'
+        headers["RateLimit"] = f'"{name}";r=0;t={headers["Retry-After"]}'
     if isinstance(error, Invalid):
         errors = [_located(request, p.field, p.detail, p.code) for p in error.problems]
     detail = error.detail if errors is None else error.title

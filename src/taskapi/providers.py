@@ -12,8 +12,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from taskapi.problems import FieldProblem, HttpProblem
-from taskcore import Actor, Core, Invalid, InvalidToken, Unauthenticated
-from taskcore.domain.policies import authorize_accounts
+from taskcore import Actor, Core, Invalid, InvalidToken, Origin, Unauthenticated
 
 CoreOpener = Callable[[], AbstractAsyncContextManager[Core]]
 Connection = ASGIConnection[Any, Any, Any, Any]
@@ -31,7 +30,7 @@ class CoreProvider(Provider):
 
     @provide(scope=Scope.REQUEST)
     async def actor(self, request: Request, core: Core) -> Actor:  # type: ignore[type-arg]  # as dishka has it
-        actor = await core.sessions.authenticate(bearer_token(request))
+        actor = await core.sessions.authenticate(bearer_token(request), origin=origin_of(request))
         request.scope["state"]["user_id"] = actor.user_id
         return actor
 
@@ -48,6 +47,16 @@ def bearer_token(request: Connection) -> str:
     if not token or " " in token:
         raise InvalidToken
     return token
+
+
+def origin_of(request: Connection) -> Origin:
+    """Where a request comes from, for the limits and the audit."""
+    state = request.scope["state"]
+    return Origin.new(
+        ip=state["client"],
+        user_agent=request.headers.get("user-agent"),
+        request_id=state["request_id"],
+    )
 
 
 async def well_formed(connection: Connection, _: BaseRouteHandler) -> None:
@@ -68,4 +77,6 @@ async def logged_in(connection: Connection, _: BaseRouteHandler) -> None:
 
 async def administers(connection: Connection, _: BaseRouteHandler) -> None:
     """The core decides this anyway; here it is asked before the body is read."""
-    authorize_accounts(await connection.state.dishka_container.get(Actor))
+    container = connection.state.dishka_container
+    core, actor = await container.get(Core), await container.get(Actor)
+    await core.gate.administers(actor)

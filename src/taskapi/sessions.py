@@ -1,16 +1,39 @@
-"""Logging in over HTTP, and staying logged in."""
+"""Logging in over HTTP, staying logged in, and logging out."""
 
-from typing import Annotated
+from typing import Annotated, Any
+from uuid import UUID
 
 import structlog
 from dishka.integrations.litestar import FromDishka, inject
-from litestar import post
-from litestar.params import JSONBody
+from litestar import Request, delete, get, post
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
-from taskapi.problems import MAY_REFUSE
-from taskapi.wire import Body, PasswordText, UserView, View, view
-from taskcore import Core, Grant, InvalidCredentials, InvalidToken
+from taskapi.problems import LIMITED, MAY_REFUSE
+from taskapi.providers import logged_in, origin_of
+from taskapi.wire import (
+    Body,
+    Ip,
+    Moment,
+    PasswordText,
+    SessionUuid,
+    UserAgent,
+    UserView,
+    View,
+    session_identifier,
+    view,
+)
+from taskcore import (
+    Actor,
+    Core,
+    Grant,
+    InvalidCredentials,
+    InvalidToken,
+    NotFound,
+    Session,
+    TooMany,
+)
+from taskcore.domain.limits import LOGIN, REFRESH
 
 log = structlog.get_logger("taskapi")
 
@@ -39,15 +62,41 @@ class Tokens(View):
     user: UserView
 
 
-@post("/login", operation_id="logIn", status_code=200, opt={MAY_REFUSE: (InvalidCredentials,)})
+class SessionView(View):
+    """Where somebody is logged in."""
+
+    id: Annotated[UUID, Meta(examples=["0b0f6f0a-3c1c-4d0b-9a55-2f9f4c1f8a11"])]
+    created_at: Moment
+    last_used_at: Annotated[Moment, Meta(description="The last login or refresh")]
+    expires_at: Annotated[Moment, Meta(description="When it ends if it is not used")]
+    ip: Ip | None
+    user_agent: UserAgent | None
+    current: Annotated[bool, Meta(description="Whether it is the one that asks", examples=[True])]
+
+
+class SessionList(View):
+    items: list[SessionView]
+
+
+@post(
+    "/login",
+    operation_id="logIn",
+    status_code=200,
+    opt={MAY_REFUSE: (InvalidCredentials, TooMany), LIMITED: LOGIN},
+)
 @inject
-async def log_in(data: JSONBody[Credentials], core: FromDishka[Core]) -> Tokens:
+async def log_in(
+    data: JSONBody[Credentials], core: FromDishka[Core], request: Request[Any, Any, Any]
+) -> Tokens:
     """Log in.
 
-    An unknown address, a wrong password and a deactivated account get the same answer.
+    An unknown address, a wrong password and a deactivated account get the same answer. Failures
+    are limited for each account, each address and both together.
     """
     try:
-        grant = await core.sessions.log_in(email=data.email, password=data.password)
+        grant = await core.sessions.log_in(
+            email=data.email, password=data.password, origin=origin_of(request)
+        )
     except InvalidCredentials:
         log.warning("login.refused")
         raise
@@ -55,20 +104,74 @@ async def log_in(data: JSONBody[Credentials], core: FromDishka[Core]) -> Tokens:
     return _tokens(grant)
 
 
-@post("/refresh", operation_id="refresh", status_code=200, opt={MAY_REFUSE: (InvalidToken,)})
+@post(
+    "/refresh",
+    operation_id="refresh",
+    status_code=200,
+    opt={MAY_REFUSE: (InvalidToken, TooMany), LIMITED: REFRESH},
+)
 @inject
-async def refresh(data: JSONBody[Refresh], core: FromDishka[Core]) -> Tokens:
+async def refresh(
+    data: JSONBody[Refresh], core: FromDishka[Core], request: Request[Any, Any, Any]
+) -> Tokens:
     """Trade a refresh token for a new pair of tokens.
 
     It is used up by that. The same request sent again within seconds gets the same answer; a used
     token that turns up later ends the session, because somebody holds a copy.
     """
     try:
-        grant = await core.sessions.refresh(refresh_token=data.refresh_token)
+        grant = await core.sessions.refresh(
+            refresh_token=data.refresh_token, origin=origin_of(request)
+        )
     except InvalidToken:
         log.warning("refresh.refused")
         raise
     return _tokens(grant)
+
+
+@post("/logout", operation_id="logOut", status_code=204, guards=[logged_in])
+@inject
+async def log_out(core: FromDishka[Core], actor: FromDishka[Actor]) -> None:
+    """Log out.
+
+    This session's access and refresh tokens stop working at once.
+    """
+    await core.sessions.log_out(actor)
+    log.info("logout", user_id=actor.user_id)
+
+
+@post("/logout-all", operation_id="logOutEverywhere", status_code=204, guards=[logged_in])
+@inject
+async def log_out_everywhere(core: FromDishka[Core], actor: FromDishka[Actor]) -> None:
+    """Log out everywhere.
+
+    All one's sessions end, this one too.
+    """
+    ended = await core.sessions.log_out_everywhere(actor)
+    log.info("logout", user_id=actor.user_id, sessions=ended)
+
+
+@get("/sessions", operation_id="listSessions", guards=[logged_in])
+@inject
+async def list_sessions(core: FromDishka[Core], actor: FromDishka[Actor]) -> SessionList:
+    """List where one is logged in, the session used last first."""
+    sessions = await core.sessions.own(actor)
+    return SessionList([_shown(session, actor) for session in sessions])
+
+
+@delete(
+    "/sessions/{session_id:str}",
+    operation_id="endSession",
+    guards=[logged_in],
+    opt={MAY_REFUSE: (NotFound,)},
+)
+@inject
+async def end_session(
+    session_id: FromPath[SessionUuid], core: FromDishka[Core], actor: FromDishka[Actor]
+) -> None:
+    """End one of one's sessions."""
+    await core.sessions.end_own(actor, session_identifier(session_id))
+    log.info("session.revoked", user_id=actor.user_id)
 
 
 def _tokens(grant: Grant) -> Tokens:
@@ -81,4 +184,16 @@ def _tokens(grant: Grant) -> Tokens:
     )
 
 
-own_sessions = [log_in, refresh]
+def _shown(session: Session, actor: Actor) -> SessionView:
+    return SessionView(
+        id=session.id,
+        created_at=session.created_at,
+        last_used_at=session.last_used_at,
+        expires_at=session.expires_at,
+        ip=session.ip,
+        user_agent=session.user_agent,
+        current=session.id == actor.session_id,
+    )
+
+
+own_sessions = [log_in, refresh, log_out, log_out_everywhere, list_sessions, end_session]

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Self, TypeVar
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from taskcore import Invalid, NotFound, Problem, Role
+from taskcore import Invalid, NotFound, Problem, Role, SessionId
 from taskcore.domain.rules import (
     CONTROL,
     DESCRIPTION,
@@ -90,16 +91,16 @@ class _Limit(Whole):
     low, high = 1, MAX_LIMIT
 
 
-def _whole(kind: type[Whole], description: str) -> Meta:
+def whole(kind: type[Whole], description: str) -> Meta:
     bounds = {"type": "integer", "minimum": kind.low, "maximum": kind.high}
     return Meta(description=description, extra_json_schema=bounds)
 
 
-Skip = Annotated[_Skip, _whole(_Skip, "How many to leave out, newest first")]
-Limit = Annotated[_Limit, _whole(_Limit, "How many to return at most")]
+Skip = Annotated[_Skip, whole(_Skip, "How many to leave out, newest first")]
+Limit = Annotated[_Limit, whole(_Limit, "How many to return at most")]
 FIRST, MOST = _Skip(0), _Limit(MAX_LIMIT)
 ANYBODY = Whole(0)  # what no client can name; None would be what the query `owner_id=null` means
-OwnerId = Annotated[Whole, _whole(Whole, "Whose tasks; only administrators may name another owner")]
+OwnerId = Annotated[Whole, whole(Whole, "Whose tasks; only administrators may name another owner")]
 
 
 # Words in a query, for `chosen`. A `bool | None` would take the word `null` for None, hence for no
@@ -123,6 +124,35 @@ def chosen(field: str, word: str | None, choices: Mapping[str, Shape]) -> Shape 
     if (choice := choices.get(word.lower())) is None:
         raise Invalid(Problem(field, f"must be one of {', '.join(choices)}", "wrong_type"))
     return choice
+
+
+SessionUuid = Annotated[
+    str,
+    Meta(
+        extra_json_schema={
+            "format": "uuid",
+            "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        }
+    ),
+]
+Ip = Annotated[str, Meta(description="An IP address", examples=["192.0.2.7"])]
+UserAgent = Annotated[str, Meta(description="What the client calls itself", examples=["curl/8.5"])]
+
+
+_Aware = Annotated[datetime, Meta(tz=True)]
+
+
+def moment(field: str, text: str | None) -> datetime | None:
+    """Raises Invalid for what is not RFC 3339 with an offset."""
+    if text is None:
+        return None
+    try:
+        # In a query a plus stands for a space; few remember to write it as %2B.
+        spelled = text[:11] + text[11:].replace(" ", "+")
+        return msgspec.convert(spelled, _Aware)
+    except msgspec.ValidationError:
+        detail = "must be a moment such as 2026-01-31T09:30:00Z"
+        raise Invalid(Problem(field, detail, "wrong_type")) from None
 
 
 class Body(Struct, forbid_unknown_fields=True):
@@ -178,6 +208,16 @@ def identifier(text: str) -> int:
     if not _ID.fullmatch(text) or int(text) > MAX_ID:
         raise NotFound
     return int(text)
+
+
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def session_identifier(text: str) -> SessionId:
+    """The id of a session in a path, likewise: NotFound."""
+    if not _UUID.fullmatch(text):
+        raise NotFound
+    return SessionId(UUID(text))
 
 
 _ETAG = re.compile(r'(W/)?"([^"]*)"')

@@ -61,6 +61,8 @@ def _findings() -> Iterator[Finding]:
             yield Finding("settings", ok=False, detail=problem, advice=advice, code=CONFIGURATION)
         return
     yield Finding("settings", ok=True, detail="can be read")
+    for warning in loaded.warnings:
+        yield Finding("settings", ok=False, detail=warning, code=CONFIGURATION)
     yield _disk(loaded)
     yield _key(loaded)
     yield from _database(loaded)
@@ -135,6 +137,20 @@ def _database(settings: Settings) -> Iterator[Finding]:
         advice="run `taskcli db upgrade`",
     )
     yield _clock(settings)
+    if migrated:
+        yield _passwords(settings)
+
+
+def _passwords(settings: Settings) -> Finding:
+    """Never a problem: they go by themselves, with the next login of each."""
+    from taskcore import wiring  # noqa: PLC0415 - likewise
+
+    try:
+        count = run(wiring.count_old_hashes(settings))
+    except Unavailable as error:
+        return Finding("passwords", ok=False, detail=error.detail, advice="ask again")
+    kept = f"{count} are still kept by bcrypt, until their next login" if count else "all by argon2"
+    return Finding("passwords", ok=True, detail=kept)
 
 
 def _clock(settings: Settings) -> Finding:

@@ -29,6 +29,14 @@ COMMANDS = (
         "look after anybody's tasks, or act as one user with --as",
         "taskcli.tasks:app",
     ),
+    (
+        "People and tasks",
+        "sessions",
+        ("list", "revoke"),
+        "see where people are logged in, and log them out",
+        "taskcli.sessions:app",
+    ),
+    ("People and tasks", "audit", (), "who did what to whom, from where", "taskcli.audit:audit"),
     ("This machine", "config", ("show",), "every setting; never a secret", "taskcli.config:app"),
     (
         "This machine",
@@ -65,6 +73,8 @@ Examples:
   taskcli users list --role admin --json | jq -r '.items[].email'
   taskcli tasks create --as ada@example.org --title "Write the letter"
   taskcli users delete bob@example.org --yes
+  taskcli sessions revoke --user bob@example.org --yes
+  taskcli audit --event login.failed --since 2026-01-31
 """
 
 _SETTINGS = """\

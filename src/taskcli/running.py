@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+import os
+import pwd
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from types import FrameType
 from typing import Any, TypeVar
 
 from taskcli.exits import Busy
 from taskcli.output import message
-from taskcore import Core, Settings, Unavailable, open_core
+from taskcore import SYSTEM, Actor, Core, Origin, Settings, Unavailable, open_core
 
 Result = TypeVar("Result")
 
@@ -17,6 +20,15 @@ Result = TypeVar("Result")
 def with_core(work: Callable[[Core], Awaitable[Result]]) -> Result:
     """What `work` returns. Raises everything that the core does."""
     return run(_worked(settings(), work))
+
+
+def operator() -> Actor:
+    """The system, as the user of this machine that the audit names."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run as a number that has no name
+        name = str(os.getuid())
+    return replace(SYSTEM, origin=Origin.new(user_agent=f"cli:{name}"))
 
 
 def settings() -> Settings:

@@ -46,6 +46,8 @@ def _serve(settings: Settings) -> None:
 
     from taskcore.wiring import prepared_database  # noqa: PLC0415
 
+    for warning in settings.warnings:
+        message(warning)
     os.environ["WORKERS"] = str(settings.workers)  # the workers read their settings themselves
     with _claimed_address(settings.server_host, settings.server_port) as address:
         server = Granian(
@@ -67,7 +69,7 @@ def _serve(settings: Settings) -> None:
             log_level=LogLevels.info,
             log_dictconfig=_logging(settings),
         )
-        with prepared_database(settings):
+        with prepared_database(settings, serving=True):
             _spare_workers_our_handlers()
             if _style(settings) == "console":
                 page = f"http://{settings.server_host}:{settings.server_port}/api/v1/docs"

@@ -8,9 +8,9 @@ from taskcli.arguments import Json, Limit, Skip, Version, Whole, Yes
 from taskcli.exits import FAILURE, Usage
 from taskcli.output import Record, message, show, show_page
 from taskcli.prompts import confirmed, require_terminal_or
-from taskcli.running import with_core
+from taskcli.running import operator, with_core
 from taskcli.users import find_user
-from taskcore import SYSTEM, Actor, Core, Forbidden, NotFound, Page, Task, TaskId
+from taskcore import Actor, Core, Forbidden, NotFound, Page, Task, TaskId
 from taskcore.domain.tasks import TaskChanges
 
 app = App(
@@ -139,7 +139,7 @@ def delete(
         task = await _get(core, actor, task_id)
         version = expected_version
         if not yes:
-            owner = await core.accounts.get(SYSTEM, task.owner_id)
+            owner = await core.accounts.get(operator(), task.owner_id)
             if not await confirmed(f'Delete task {task.id}, "{task.title}", of {owner.email}?'):
                 return None
             version = task.version if version is None else version
@@ -154,11 +154,11 @@ def delete(
 async def _actor(core: Core, reference: str | None) -> Actor:
     """Raises NotFound, and Forbidden for a user who could not log in either."""
     if reference is None:
-        return SYSTEM
+        return operator()
     user = await find_user(core, reference)
     if not user.is_active:
         raise Forbidden(f"{user.email} is deactivated and may do nothing")
-    return Actor(user.id, user.role)
+    return Actor(user.id, user.role, origin=operator().origin)
 
 
 async def _get(core: Core, actor: Actor, task_id: int) -> Task:

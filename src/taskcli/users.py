@@ -10,8 +10,8 @@ from taskcli.arguments import Json, Limit, Skip, Yes
 from taskcli.exits import FAILURE
 from taskcli.output import Record, message, show, show_page
 from taskcli.prompts import confirmed, new_password, require_terminal_or
-from taskcli.running import with_core
-from taskcore import SYSTEM, Core, Invalid, NotFound, Page, Problem, Role, User, UserId
+from taskcli.running import operator, with_core
+from taskcore import Core, Invalid, NotFound, Page, Problem, Role, User, UserId
 
 app = App(
     name="users",
@@ -53,7 +53,7 @@ def create(
     password = new_password(from_stdin=password_stdin)
     user = with_core(
         lambda core: core.accounts.create(
-            SYSTEM, email=email, password=password, full_name=full_name, role=role
+            operator(), email=email, password=password, full_name=full_name, role=role
         )
     )
     show(_shape(user), as_json=as_json)
@@ -83,7 +83,7 @@ def list_(
 
     async def work(core: Core) -> Page[User]:
         return await core.accounts.page(
-            SYSTEM, skip=skip, limit=limit, email=email, role=role, is_active=is_active
+            operator(), skip=skip, limit=limit, email=email, role=role, is_active=is_active
         )
 
     page = with_core(work)
@@ -110,7 +110,7 @@ def set_role(
 
     async def work(core: Core) -> User:
         user = await find_user(core, reference)
-        return await core.accounts.change(SYSTEM, user.id, role=role)
+        return await core.accounts.change(operator(), user.id, role=role)
 
     show(_shape(with_core(work)), as_json=as_json)
 
@@ -135,11 +135,11 @@ def delete(reference: Reference, /, *, yes: Yes = False) -> int:
     async def work(core: Core) -> str | None:
         user = await find_user(core, reference)
         if not yes:
-            tasks = await core.tasks.page(SYSTEM, owner_id=user.id, limit=1)
+            tasks = await core.tasks.page(operator(), owner_id=user.id, limit=1)
             what = f"user {user.id}, {user.email} ({user.role.value})"
             if not await confirmed(f"Delete {what}, with {tasks.total} tasks and every session?"):
                 return None
-        await core.accounts.delete(SYSTEM, user.id)
+        await core.accounts.delete(operator(), user.id)
         return f"user {user.id}, {user.email}"
 
     deleted = with_core(work)
@@ -150,11 +150,11 @@ def delete(reference: Reference, /, *, yes: Yes = False) -> int:
 async def find_user(core: Core, reference: str) -> User:
     """By id or e-mail address. Raises NotFound, and Invalid for what is neither."""
     user = None
-    if _ID.fullmatch(reference):
+    if is_id(reference):
         with suppress(NotFound):
-            user = await core.accounts.get(SYSTEM, UserId(int(reference)))
+            user = await core.accounts.get(operator(), UserId(int(reference)))
     elif "@" in reference:
-        user = await core.accounts.find(SYSTEM, reference)
+        user = await core.accounts.find(operator(), reference)
     else:
         raise Invalid(Problem("user", f"{reference} is no id and no e-mail address", "reference"))
     if user is None:
@@ -162,10 +162,14 @@ async def find_user(core: Core, reference: str) -> User:
     return user
 
 
+def is_id(reference: str) -> bool:
+    return _ID.fullmatch(reference) is not None
+
+
 def _set_active(reference: str, *, active: bool, as_json: bool) -> None:
     async def work(core: Core) -> User:
         user = await find_user(core, reference)
-        return await core.accounts.change(SYSTEM, user.id, is_active=active)
+        return await core.accounts.change(operator(), user.id, is_active=active)
 
     show(_shape(with_core(work)), as_json=as_json)
 

@@ -15,6 +15,7 @@
 from contextlib import AbstractAsyncContextManager
 
 from taskcore.core import Core
+from taskcore.domain.audit import Event, EventName
 from taskcore.domain.errors import (
     Conflict,
     EmailTaken,
@@ -34,8 +35,9 @@ from taskcore.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
+from taskcore.domain.origins import Origin
 from taskcore.domain.policies import SYSTEM, Actor
-from taskcore.domain.sessions import SessionId
+from taskcore.domain.sessions import Session, SessionId
 from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import Role, User, UserId
 from taskcore.ports import Page
@@ -48,6 +50,8 @@ __all__ = [
     "Conflict",
     "Core",
     "EmailTaken",
+    "Event",
+    "EventName",
     "ExpiredToken",
     "Forbidden",
     "Grant",
@@ -58,9 +62,11 @@ __all__ = [
     "Misconfigured",
     "NotFound",
     "NotMigrated",
+    "Origin",
     "Page",
     "Problem",
     "Role",
+    "Session",
     "SessionId",
     "Settings",
     "StaleWrite",

@@ -3,12 +3,14 @@
 Everything here is structural: an adapter need not import this module.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
+from taskcore.domain.audit import Event, EventName, NewEvent
+from taskcore.domain.limits import Limit
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import RefreshToken, Session, SessionId
 from taskcore.domain.tasks import NewTask, Task, TaskId
@@ -30,6 +32,10 @@ class Clock(Protocol):
         """The present in UTC, time zone included."""
         ...
 
+    async def wait_until(self, moment: datetime) -> None:
+        """Returns at once when it has passed."""
+        ...
+
 
 class PasswordHasher(Protocol):
     """Slow on purpose. Never call it while a transaction is open."""
@@ -38,11 +44,15 @@ class PasswordHasher(Protocol):
         """Raises Unavailable when too many wait already; nothing was hashed then."""
         ...
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(
+        self, password: str, password_hash: str | None, *, as_typed: str | None = None
+    ) -> bool:
         """Whether the hash was made of the password.
 
         A hash of None takes as long as a wrong password, so that time does not tell which
-        accounts exist. A hash that no one can read is a wrong password. Raises Unavailable.
+        accounts exist. A hash that no one can read is a wrong password. Kinds of hashes that were
+        made before passwords were normalised are tried with what was typed too.
+        Raises Unavailable.
         """
         ...
 
@@ -79,11 +89,56 @@ class RefreshTokens(Protocol):
 
     def nonce(self) -> bytes: ...
 
-    def successor(self, token: str, nonce: bytes) -> str:
-        """Always the same for the same token and nonce; neither alone leads to it."""
+    def successors(self, token: str, nonce: bytes) -> Sequence[str]:
+        """Always the same for the same token and nonce; neither alone leads to them.
+
+        One for each key, the one of the present key first.
+        """
         ...
 
     def digest(self, token: str) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An attempt that a limit counts, of whatever the limit is kept for."""
+
+    limit: Limit
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """The limit that is used up. `retry_after` in seconds."""
+
+    claim: Claim
+    retry_after: float
+
+
+class RateLimiter(Protocol):
+    """Counts on its own, outside of any transaction: what is counted stays so.
+
+    Exact however many processes ask at once. No subject is written to a disk, only its digest.
+    Every call raises Unavailable when there is no answer in time.
+    """
+
+    async def acquire(self, *claims: Claim) -> Denial | None:
+        """Count an attempt against every limit, or against none.
+
+        They are asked in this order, and the first that is used up decides: what is narrow comes
+        first, so that whoever has used up a narrow limit cannot use up a wide one.
+        """
+        ...
+
+    async def give_back(self, shares: Mapping[Claim, timedelta]) -> None:
+        """Forget so much of what each has counted. One attempt counts for `Limit.step`."""
+        ...
+
+
+class Pseudonyms(Protocol):
+    def of(self, name: str) -> str:
+        """Always the same for the same name. Nobody without the key can tell or try out whose."""
+        ...
 
 
 class Users(Protocol):
@@ -130,6 +185,10 @@ class Users(Protocol):
         """Only if the old one still stands; False when it does not."""
         ...
 
+    async def count_hashes(self, prefix: str) -> int:
+        """How many password hashes begin so."""
+        ...
+
     async def remove(self, user_id: UserId) -> None:
         """With everything that is theirs: tasks and sessions. Raises NotFound."""
         ...
@@ -165,8 +224,23 @@ class Sessions(Protocol):
     async def open(self, session: Session, token: RefreshToken) -> None:
         """A new session and its first refresh token. Raises NotFound when the user is gone.
 
-        What has expired of the same user's sessions goes in the same step.
+        Of the same user's sessions those go in the same step that have expired, and those that
+        were not used for longest where there would be more than MAX_SESSIONS.
         """
+        ...
+
+    async def find_by_token(self, digest: bytes) -> SessionId | None:
+        """The session that this refresh token belongs to, now."""
+        ...
+
+    async def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
+        """Those that have not expired, the one used last first."""
+        ...
+
+    async def page(
+        self, *, user_id: UserId | None, skip: int, limit: int, now: datetime
+    ) -> Page[Session]:
+        """As `of_user`, of one user or of everybody (None)."""
         ...
 
     async def lock_by_token(self, digest: bytes) -> tuple[Session, RefreshToken] | None:
@@ -181,12 +255,30 @@ class Sessions(Protocol):
         """Store the session, mark `used`, supersede the tokens before it, add its successor."""
         ...
 
-    async def end(self, session_id: SessionId) -> None:
-        """Its tokens stop working at once. Nothing happens when it has ended already."""
+    async def end(self, session_id: SessionId, *, of: UserId | None = None) -> UserId | None:
+        """Its tokens stop working at once. Whose it was; None where there is none (`of` them)."""
         ...
 
-    async def end_all(self, user_id: UserId) -> None:
-        """The same for every session of the user."""
+    async def end_all(self, user_id: UserId | None, *, but: SessionId | None = None) -> int:
+        """The same for every session of the user, or of everybody (None). How many there were."""
+        ...
+
+
+class Audit(Protocol):
+    async def add(self, *events: NewEvent) -> None:
+        """They stay for good: no transaction changes or removes one."""
+        ...
+
+    async def page(
+        self,
+        *,
+        skip: int,
+        limit: int,
+        user_id: UserId | None = None,
+        event: EventName | None = None,
+        since: datetime | None = None,
+    ) -> Page[Event]:
+        """Newest first. Of a user: what they did, and what concerns them."""
         ...
 
 
@@ -197,6 +289,8 @@ class Repositories(Protocol):
     def tasks(self) -> Tasks: ...
     @property
     def sessions(self) -> Sessions: ...
+    @property
+    def audit(self) -> Audit: ...
 
 
 class Store(Protocol):

@@ -7,11 +7,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from taskcore.domain.errors import Misconfigured
+
+IPNetwork = IPv4Network | IPv6Network
 
 MIN_KEY_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as its hash
 _MIN_KEY_CHARACTERS = 8  # different ones; 64 hexadecimal digits of a random key have about 16
@@ -62,6 +65,17 @@ class Settings:
     log_level: str = "INFO"
     log_format: str | None = None
     """None: `console` on a terminal, else `json`."""
+    old_secret_keys: tuple[Secret, ...] = ()
+    """They verify what they have signed, and sign nothing any more."""
+    rate_limits: bool = True
+    trusted_proxies: tuple[IPNetwork, ...] = ()
+    """Only what these say of where a request comes from is believed."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names by which clients may ask for this service; none: any."""
+    docs: bool = True
+    login_failure_floor: timedelta = timedelta(0)
+    warnings: tuple[str, ...] = ()
+    """What does not stop the start, and should be mended all the same."""
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Self:
@@ -99,7 +113,18 @@ class Settings:
                 ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
             ),
             log_format=read.choice("LOG_FORMAT", "", ["console", "json"]) or None,
+            old_secret_keys=read.old_secret_keys(),
+            rate_limits=read.flag("RATE_LIMITS", default=True),
+            trusted_proxies=read.networks("TRUSTED_PROXIES"),
+            allowed_hosts=read.hosts("ALLOWED_HOSTS"),
+            docs=read.flag("DOCS_ENABLED", default=True),
+            login_failure_floor=timedelta(
+                milliseconds=read.integer("LOGIN_FAILURE_FLOOR_MS", 0, 0, 10_000)
+            ),
+            warnings=tuple(read.warnings),
         )
+        if debug and not _is_loopback(settings.server_host):
+            read.problem("DEBUG", "is for this machine alone; SERVER_HOST lets others in")
         if settings.database_url and not settings.secret_key:
             read.problem(
                 "SECRET_KEY",
@@ -128,6 +153,12 @@ class Settings:
             "WORKERS": self.workers,
             "LOG_LEVEL": self.log_level,
             "LOG_FORMAT": self.log_format or "console on a terminal, else json",
+            "SECRET_KEYS_OLD": f"({len(self.old_secret_keys)} set, not shown)",
+            "RATE_LIMITS": self.rate_limits,
+            "TRUSTED_PROXIES": list(map(str, self.trusted_proxies)),
+            "ALLOWED_HOSTS": list(self.allowed_hosts),
+            "DOCS_ENABLED": self.docs,
+            "LOGIN_FAILURE_FLOOR_MS": self.login_failure_floor // timedelta(milliseconds=1),
         }
 
 
@@ -175,6 +206,7 @@ class _Reader:
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
         self.problems: dict[str, str] = {}
+        self.warnings: list[str] = []
 
     def problem(self, name: str, sentence: str) -> None:
         self.problems.setdefault(name, f"{name} {sentence}")
@@ -215,6 +247,10 @@ class _Reader:
         elif file:
             try:
                 value = Path(file).read_text(encoding="utf-8").removesuffix("\n")
+                if Path(file).stat().st_mode & 0o077:
+                    self.warnings.append(
+                        f"{name}_FILE can be read by others; run `chmod 600` on it"
+                    )
             except (OSError, UnicodeDecodeError) as error:
                 self.problem(f"{name}_FILE", f"cannot be read: {type(error).__name__}")
             else:
@@ -236,24 +272,56 @@ class _Reader:
 
     def secret_key(self) -> Secret | None:
         secret = self.secret("SECRET_KEY")
-        if secret is None:
-            return None
-        key = secret.reveal()
-        if len(key.encode(errors="replace")) < MIN_KEY_BYTES:
-            self.problem("SECRET_KEY", f"must have at least {MIN_KEY_BYTES} bytes")
-        if _PLACEHOLDER.search(key.lower()):
-            self.problem("SECRET_KEY", "is a placeholder from a document; make a random one")
-        if len(set(key)) < _MIN_KEY_CHARACTERS:
-            self.problem("SECRET_KEY", "is too regular; make a random one")
+        if secret is not None:
+            self._check_key("SECRET_KEY", secret.reveal())
         return secret
 
-    def origins(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        text = self.text(name, json.dumps(default))
+    def old_secret_keys(self) -> tuple[Secret, ...]:
+        """A JSON list, or keys with commas between them: no key that we propose has one."""
+        secret = self.secret("SECRET_KEYS_OLD")
+        keys = self._listed("SECRET_KEYS_OLD", secret.reveal() if secret else "")
+        for key in keys:
+            self._check_key("SECRET_KEYS_OLD", key)
+        return tuple(map(Secret, keys))
+
+    def _check_key(self, name: str, key: str) -> None:
+        if len(key.encode(errors="replace")) < MIN_KEY_BYTES:
+            self.problem(name, f"must have at least {MIN_KEY_BYTES} bytes")
+        if _PLACEHOLDER.search(key.lower()):
+            self.problem(name, "is a placeholder from a document; make a random one")
+        if len(set(key)) < _MIN_KEY_CHARACTERS:
+            self.problem(name, "is too regular; make a random one")
+
+    def _listed(self, name: str, text: str) -> tuple[str, ...]:
+        """A JSON list or a comma list."""
         try:
-            given = json.loads(text) if text.startswith("[") else text.split(",")
-            origins = tuple(str(origin).strip() for origin in given if str(origin).strip())
+            given = json.loads(text) if text.lstrip().startswith("[") else text.split(",")
         except (ValueError, RecursionError):
-            origins = ("",)
+            self.problem(name, "must be a JSON list or a list with commas")
+            return ()
+        return tuple(str(item).strip() for item in given if str(item).strip())
+
+    def networks(self, name: str) -> tuple[IPNetwork, ...]:
+        found = []
+        for text in self._listed(name, self.text(name, "")):
+            try:
+                network = ip_network(text)
+            except ValueError:
+                network = None
+            if network is None or network.prefixlen == 0:  # everybody is no proxy
+                self.problem(name, "must list the addresses or networks (CIDR) of your proxies")
+            else:
+                found.append(network)
+        return tuple(found)
+
+    def hosts(self, name: str) -> tuple[str, ...]:
+        hosts = tuple(host.lower() for host in self._listed(name, self.text(name, "")))
+        if not all(re.fullmatch(r"[a-z0-9.\-]+|\[[0-9a-f:]+\]", host) for host in hosts):
+            self.problem(name, "must list host names, with no port and no wildcard")
+        return hosts
+
+    def origins(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        origins = self._listed(name, self.text(name, json.dumps(default)))
         if not all(map(_is_origin, origins)):
             self.problem(
                 name,
@@ -261,6 +329,13 @@ class _Reader:
                 " no path, no wildcard",
             )
         return origins
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_origin(origin: str) -> bool:

@@ -14,21 +14,35 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from taskcore.adapters.argon2 import Argon2Hasher
-from taskcore.adapters.jwt import JwtTokens
-from taskcore.adapters.postgres import Connections, PostgresStore, current_revision, reach, upgrade
+from taskcore.adapters.argon2 import BCRYPT, Argon2Hasher
+from taskcore.adapters.jwt import JwtTokens, key_id
+from taskcore.adapters.limits import Unlimited
+from taskcore.adapters.postgres import (
+    Connections,
+    PostgresLimiter,
+    PostgresStore,
+    current_revision,
+    reach,
+    upgrade,
+)
 from taskcore.adapters.system import (
+    HmacPseudonyms,
     OpaqueRefreshTokens,
     SystemClock,
     derived_key,
     generated_secret,
 )
-from taskcore.core import Core
+from taskcore.core import Core, Terms
+from taskcore.domain.audit import EventName, NewEvent
 from taskcore.domain.errors import Misconfigured, NotMigrated, Unavailable
+from taskcore.domain.policies import SYSTEM
+from taskcore.ports import RateLimiter
 from taskcore.settings import Settings
 
 if TYPE_CHECKING:
     from taskcore.adapters.embedded import EmbeddedPostgres
+
+SECRET_FILE = "secret.key"  # noqa: S105 - in the data folder
 
 
 @asynccontextmanager
@@ -43,33 +57,38 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
         database = _database(settings)
         await stack.enter_async_context(database)
         url = database.conninfo
-        store = PostgresStore(await stack.enter_async_context(Connections(url)))
+        connections = await stack.enter_async_context(Connections(url))
+        store = PostgresStore(connections)
         try:
             await _ensure_migrated(settings, url, store)
         except Unavailable:
             if not settings.database_url:  # our own has just been started: something is wrong
                 raise
-        secret = _secret(settings)
         hasher = await stack.enter_async_context(
             Argon2Hasher(threads=max(1, (os.cpu_count() or 1) // settings.workers))
         )
+        keys = _Keys(settings)
         yield Core.bind(
             store=store,
             hasher=hasher,
-            access_tokens=JwtTokens(
-                derived_key(secret, "access token"),
-                settings.algorithm,
-                settings.access_token_lifetime.total_seconds(),
-            ),
-            refresh_tokens=OpaqueRefreshTokens(derived_key(secret, "refresh token")),
+            access_tokens=keys.access_tokens(settings),
+            refresh_tokens=OpaqueRefreshTokens(keys.derived("refresh token")),
+            limiter=_limiter(settings, connections, keys),
+            pseudonyms=HmacPseudonyms(keys.derived("pseudonym")[0]),
             clock=SystemClock(),
-            idle=settings.refresh_token_lifetime,
+            terms=Terms(
+                idle=settings.refresh_token_lifetime,
+                failure_floor=settings.login_failure_floor,
+                app_name=settings.app_name,
+            ),
         )
 
 
 @contextmanager
-def prepared_database(settings: Settings) -> Iterator[None]:
+def prepared_database(settings: Settings, *, serving: bool = False) -> Iterator[None]:
     """For the process that starts workers: the database is up and migrated during the block.
+
+    `serving` puts it in the audit when the key that signs is another one than the last time.
 
     Not asynchronous, because workers are forked from that process, and an event loop must not be.
     Raises Misconfigured, and Unavailable when the database does not answer.
@@ -78,7 +97,10 @@ def prepared_database(settings: Settings) -> Iterator[None]:
     async def check(url: str) -> None:
         reach(url)  # the pool would not say why it cannot
         async with Connections(url) as connections:
-            await _ensure_migrated(settings, url, PostgresStore(connections))
+            store = PostgresStore(connections)
+            await _ensure_migrated(settings, url, store)
+            if serving:
+                await _record_key(settings, store)
 
     with _database(settings) as server:
         asyncio.run(check(server.conninfo))
@@ -107,6 +129,16 @@ async def clock_skew(settings: Settings) -> timedelta:
         store = PostgresStore(connections)
         await store.now()  # the first one waits for a connection
         return await store.now() - clock.now()
+
+
+async def count_old_hashes(settings: Settings) -> int:
+    """How many passwords are still kept by bcrypt. A login replaces its own. Raises Unavailable."""
+    async with (
+        _database(settings) as server,
+        Connections(server.conninfo) as connections,
+        PostgresStore(connections).autocommit() as db,
+    ):
+        return await db.users.count_hashes(BCRYPT)
 
 
 async def _ensure_migrated(settings: Settings, url: str, store: PostgresStore) -> None:
@@ -140,7 +172,40 @@ class _SomebodysDatabase(
     async def __aexit__(self, *_: object) -> None: ...
 
 
-def _secret(settings: Settings) -> bytes:
-    if settings.secret_key:
-        return settings.secret_key.reveal().encode()
-    return generated_secret(settings.data_dir / "secret.key")
+class _Keys:
+    """A key for each purpose out of the one secret, and out of each of those before it."""
+
+    def __init__(self, settings: Settings) -> None:
+        secret, old = settings.secret_key, settings.old_secret_keys
+        present = (
+            secret.reveal().encode()
+            if secret
+            else generated_secret(settings.data_dir / SECRET_FILE)
+        )
+        self._secrets = (present, *(key.reveal().encode() for key in old))
+
+    def derived(self, purpose: str) -> tuple[bytes, ...]:
+        """The present one first."""
+        return tuple(derived_key(secret, purpose) for secret in self._secrets)
+
+    def access_tokens(self, settings: Settings) -> JwtTokens:
+        return JwtTokens(
+            *self.derived("access token"),
+            algorithm=settings.algorithm,
+            lifetime=settings.access_token_lifetime.total_seconds(),
+        )
+
+
+def _limiter(settings: Settings, connections: Connections, keys: _Keys) -> RateLimiter:
+    if settings.rate_limits:
+        return PostgresLimiter(connections, keys.derived("rate limit")[0])
+    return Unlimited()
+
+
+async def _record_key(settings: Settings, store: PostgresStore) -> None:
+    signs = key_id(_Keys(settings).derived("access token")[0])
+    async with store.autocommit() as db:
+        last = await db.audit.page(skip=0, limit=1, event=EventName.KEY_ROTATED)
+        if not last.items or last.items[0].detail.get("key_id") != signs:
+            now = SystemClock().now()
+            await db.audit.add(NewEvent.by(SYSTEM, EventName.KEY_ROTATED, now, key_id=signs))

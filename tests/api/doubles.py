@@ -51,10 +51,12 @@ class HeldHasher:
     async def hash(self, password: str) -> str:
         return await CHEAP.hash(password)
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(
+        self, password: str, password_hash: str | None, *, as_typed: str | None = None
+    ) -> bool:
         self.holds.release()
         await self.go_on.wait()
-        return await CHEAP.verify(password, password_hash)
+        return await CHEAP.verify(password, password_hash, as_typed=as_typed)
 
     def needs_rehash(self, password_hash: str) -> bool:
         return CHEAP.needs_rehash(password_hash)

@@ -18,7 +18,7 @@ from litestar.types import Receive, Scope, Send
 import taskapi.app
 from taskapi.edge import Edge
 from taskcore import NotMigrated, Unavailable
-from tests.api.conftest import ORIGIN, app_over, opened
+from tests.api.conftest import ORIGIN, SETTINGS, app_over, opened
 from tests.api.doubles import FailingStore, HeldHasher, failing_core, held_core
 from tests.api.people import NOBODY, PASSWORD, V1, Person, join, refused
 from tests.conftest import ManualClock
@@ -33,6 +33,12 @@ EVERYTHING: list[tuple[str, str, Any]] = [
     ("GET", "/auth/me", None),
     ("PATCH", "/auth/me", {"full_name": "x"}),
     ("POST", "/auth/delete-account", {"password": PASSWORD}),
+    ("POST", "/auth/password", {"current_password": PASSWORD, "new_password": PASSWORD}),
+    ("GET", "/auth/sessions", None),
+    ("DELETE", "/auth/sessions/0b0f6f0a-3c1c-4d0b-9a55-2f9f4c1f8a11", None),
+    ("GET", "/auth/events", None),
+    ("POST", "/auth/logout", None),
+    ("POST", "/auth/logout-all", None),
     ("GET", "/tasks", None),
     ("POST", "/tasks", {"title": "x"}),
     ("GET", f"/tasks/{NOBODY}", None),
@@ -44,6 +50,8 @@ EVERYTHING: list[tuple[str, str, Any]] = [
     ("GET", f"/users/{NOBODY}", None),
     ("PATCH", f"/users/{NOBODY}", {}),
     ("DELETE", f"/users/{NOBODY}", None),
+    ("DELETE", f"/users/{NOBODY}/sessions", None),
+    ("GET", "/audit", None),
 ]
 
 
@@ -110,7 +118,7 @@ async def test_a_mistake_outside_the_framework_is_told_the_same_way(
     async def broken(scope: Scope, _: Receive, __: Send) -> None:
         raise RuntimeError(CANARY + scope["path"])
 
-    app.asgi_handler = Edge(broken, origins=(), in_flight=9)
+    app.asgi_handler = Edge(broken, SETTINGS, in_flight=9)
     async with opened(app) as http:
         for method in ("GET", "POST", "OPTIONS"):
             events.clear()
@@ -129,7 +137,7 @@ async def test_a_mistake_in_the_middle_of_an_answer_ends_the_connection(
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError(CANARY)
 
-    app.asgi_handler = Edge(broken, origins=(), in_flight=9)
+    app.asgi_handler = Edge(broken, SETTINGS, in_flight=9)
     async with opened(app) as http:
         with pytest.raises(RuntimeError, match=CANARY):
             await http.get("/x")

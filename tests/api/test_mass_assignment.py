@@ -37,6 +37,7 @@ WRITES = [
     ("POST", "/auth/login", {"email": "root@example.org", "password": PASSWORD}, set()),
     ("POST", "/auth/refresh", {"refresh_token": "tcr_x"}, set()),
     ("PATCH", "/auth/me", {}, {"full_name"}),
+    ("POST", "/auth/password", {"current_password": PASSWORD, "new_password": PASSWORD}, set()),
     ("POST", "/auth/delete-account", {"password": PASSWORD}, set()),
     ("POST", "/tasks", {"title": "x"}, {"description"}),
     ("PUT", "/tasks/{task}", {}, {"title", "description"}),

@@ -26,10 +26,18 @@ RESOURCES = {
     "/auth/refresh": "OPTIONS, POST",
     "/auth/me": "GET, HEAD, OPTIONS, PATCH",
     "/auth/delete-account": "OPTIONS, POST",
+    "/auth/password": "OPTIONS, POST",
+    "/auth/logout": "OPTIONS, POST",
+    "/auth/logout-all": "OPTIONS, POST",
+    "/auth/sessions": "GET, HEAD, OPTIONS",
+    "/auth/sessions/x": "DELETE, OPTIONS",
+    "/auth/events": "GET, HEAD, OPTIONS",
     "/tasks": "GET, HEAD, OPTIONS, POST",
     "/tasks/1": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
     "/users": "GET, HEAD, OPTIONS, POST",
     "/users/1": "DELETE, GET, HEAD, OPTIONS, PATCH",
+    "/users/1/sessions": "DELETE, OPTIONS",
+    "/audit": "GET, HEAD, OPTIONS",
     "/openapi.json": "GET, HEAD, OPTIONS",
     "/docs": "GET, HEAD, OPTIONS",
     "/redoc": "GET, HEAD, OPTIONS",
@@ -398,7 +406,7 @@ STRANGE = [
     "http://localhost:3000.evil.example",
     "file://",
 ]
-EXPOSED = {"etag", "location", "retry-after", "x-request-id"}
+EXPOSED = {"etag", "location", "retry-after", "x-request-id", "ratelimit", "ratelimit-policy"}
 
 
 async def test_only_listed_origins_may_read_an_answer(anybody: Person, ada: Person) -> None:

@@ -103,7 +103,7 @@ def checks(operator: Operator) -> tuple[int, dict[str, dict[str, object]]]:
 def test_the_doctor_is_content(operator: Operator) -> None:
     code, found = checks(operator)
     assert code == 0
-    assert list(found) == ["settings", "disk", "key", "database", "schema", "clock"]
+    assert list(found) == ["settings", "disk", "key", "database", "schema", "clock", "passwords"]
     assert all(line.startswith("ok ") for line in operator("doctor").out.splitlines())
 
 
@@ -162,6 +162,7 @@ class TestWithTheEmbeddedDatabase:
         monkeypatch.setattr(doctor, "is_migrated", lambda _: True)
         in_time = doctor.Finding("clock", ok=True, detail="")
         monkeypatch.setattr(doctor, "_clock", lambda _: in_time)
+        monkeypatch.setattr(doctor, "_passwords", lambda _: in_time)
 
     @pytest.fixture
     def key(self, tmp_path: Path) -> Path:

@@ -36,13 +36,13 @@ def test_one_line_is_the_password_without_its_ending(operator: Operator, ending:
     """Eight characters are the fewest: an ending that counted would be seen at seven."""
     too_short = operator(
         *("users", "create", "--email", "ada@example.org", "--password-stdin"),
-        stdin="1234567" + ending,
+        stdin="hjq1357" + ending,
     )
     assert too_short.code == 65
     assert "at least 8 characters" in too_short.err
     enough = operator(
         *("users", "create", "--email", "ada@example.org", "--password-stdin"),
-        stdin="12345678" + ending,
+        stdin="hjq13579" + ending,
     )
     assert enough.code == 0
 

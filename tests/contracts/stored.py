@@ -10,6 +10,7 @@ from taskcore.domain.users import Role, User
 from taskcore.ports import Repositories, Store
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+IDLE = timedelta(days=7)
 LATER = NOW + timedelta(hours=1)
 
 
@@ -29,12 +30,12 @@ async def add_tasks(store: Store, owner: User, *titles: str) -> list[Task]:
 
 
 def new_session(user: User, now: datetime = NOW) -> Session:
-    return Session.new(SessionId(uuid4()), user.id, now)
+    return Session.new(SessionId(uuid4()), user.id, now, IDLE)
 
 
 def new_token(session: Session, text: str, now: datetime = NOW) -> RefreshToken:
     digest = sha256(f"{session.id} {text}".encode()).digest()
-    return RefreshToken.new(session, digest, f"nonce {text}".encode(), now, timedelta(days=7))
+    return RefreshToken.new(session.used(now, IDLE), digest, f"nonce {text}".encode())
 
 
 async def open_session(db: Repositories, user: User, now: datetime = NOW) -> RefreshToken:

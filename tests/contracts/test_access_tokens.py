@@ -27,15 +27,15 @@ KEY = bytes(range(64))
 CLAIMS = AccessClaims(UserId(7), SessionId(UUID("01234567-89ab-cdef-0123-456789abcdef")))
 KINDS: dict[str, AccessTokens] = {
     "jwt": JwtTokens(KEY),
-    "jwt-384": JwtTokens(KEY, "HS384"),
-    "jwt-512": JwtTokens(KEY, "HS512"),
+    "jwt-384": JwtTokens(KEY, algorithm="HS384"),
+    "jwt-512": JwtTokens(KEY, algorithm="HS512"),
     "signed": SignedAccessTokens(KEY),
 }
 OTHER_KEY = bytes(64)
 OTHERS: dict[str, AccessTokens] = {
     "jwt": JwtTokens(OTHER_KEY),
-    "jwt-384": JwtTokens(OTHER_KEY, "HS384"),
-    "jwt-512": JwtTokens(OTHER_KEY, "HS512"),
+    "jwt-384": JwtTokens(OTHER_KEY, algorithm="HS384"),
+    "jwt-512": JwtTokens(OTHER_KEY, algorithm="HS512"),
     "signed": SignedAccessTokens(OTHER_KEY),
 }
 
@@ -80,7 +80,7 @@ def test_a_token_of_another_key_is_not_valid(kind: str) -> None:
 def test_a_token_of_another_kind_is_not_valid(kind: str) -> None:
     for other, tokens in KINDS.items():
         assert refused(KINDS[kind], tokens.issue(CLAIMS, NOW)) is (other != kind)
-    assert refused(KINDS[kind], OpaqueRefreshTokens(KEY).new())
+    assert refused(KINDS[kind], OpaqueRefreshTokens((KEY,)).new())
 
 
 def test_no_bit_of_a_token_can_be_changed(kind: str) -> None:
@@ -343,6 +343,6 @@ def test_doubled_claims_do_not_confuse() -> None:
 
 
 def test_the_key_does_not_show() -> None:
-    for tokens in (*KINDS.values(), OpaqueRefreshTokens(KEY)):
+    for tokens in (*KINDS.values(), OpaqueRefreshTokens((KEY,))):
         assert repr(KEY) not in repr(tokens)
         assert "key" not in repr(tokens)

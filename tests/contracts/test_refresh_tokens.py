@@ -5,13 +5,13 @@ import re
 
 from taskcore.adapters.system import OpaqueRefreshTokens, derived_key
 
-TOKENS = OpaqueRefreshTokens(bytes(64))
+TOKENS = OpaqueRefreshTokens((bytes(64),))
 SHAPE = re.compile(r"tcr_[A-Za-z0-9_-]{43}")
 
 
 def test_a_token_is_opaque_and_recognisable() -> None:
     assert SHAPE.fullmatch(TOKENS.new())
-    assert SHAPE.fullmatch(TOKENS.successor(TOKENS.new(), TOKENS.nonce()))
+    assert SHAPE.fullmatch(TOKENS.successors(TOKENS.new(), TOKENS.nonce())[0])
 
 
 def test_no_two_are_the_same() -> None:
@@ -21,16 +21,24 @@ def test_no_two_are_the_same() -> None:
 
 def test_a_successor_takes_the_token_and_the_nonce_and_the_key() -> None:
     token, nonce = TOKENS.new(), TOKENS.nonce()
-    successor = TOKENS.successor(token, nonce)
-    assert TOKENS.successor(token, nonce) == successor
+    successor = TOKENS.successors(token, nonce)[0]
+    assert TOKENS.successors(token, nonce)[0] == successor
     others = {
-        TOKENS.successor(TOKENS.new(), nonce),
-        TOKENS.successor(token, TOKENS.nonce()),
-        OpaqueRefreshTokens(b"k" * 64).successor(token, nonce),
-        TOKENS.successor(successor, nonce),
+        TOKENS.successors(TOKENS.new(), nonce)[0],
+        TOKENS.successors(token, TOKENS.nonce())[0],
+        OpaqueRefreshTokens((b"k" * 64,)).successors(token, nonce)[0],
+        TOKENS.successors(successor, nonce)[0],
     }
     assert len(others) == 4
     assert successor not in others
+
+
+def test_there_is_a_successor_for_each_key_and_the_present_one_comes_first() -> None:
+    keys = (b"new" * 20, b"old" * 20)
+    both = OpaqueRefreshTokens(keys).successors("tcr_x", b"nonce")
+    each = [OpaqueRefreshTokens((key,)).successors("tcr_x", b"nonce")[0] for key in keys]
+    assert list(both) == each
+    assert len(set(each)) == 2
 
 
 def test_only_the_digest_would_be_found_in_a_database() -> None:

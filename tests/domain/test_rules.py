@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskcore.domain.errors import Invalid
+from taskcore.domain.passwords import normalized_password
 from taskcore.domain.rules import (
     DESCRIPTION,
     EMAIL,
@@ -18,7 +19,6 @@ from taskcore.domain.rules import (
     TITLE,
     TextRule,
     check_slice,
-    normalized_password,
     refuse,
 )
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskcore.domain.origins import Origin
 from taskcore.domain.sessions import (
     RETRY_WINDOW,
     SESSION_LIFETIME,
@@ -20,7 +21,7 @@ from taskcore.domain.users import UserId
 NOW = datetime(2030, 1, 2, tzinfo=UTC)
 WEEK = timedelta(days=7)
 MOMENT = timedelta(microseconds=1)
-SESSION = Session.new(SessionId(UUID(int=1)), UserId(1), NOW)
+SESSION = Session.new(SessionId(UUID(int=1)), UserId(1), NOW, WEEK)
 
 
 def token(used_at: datetime | None = None, *, superseded: bool = False) -> RefreshToken:
@@ -76,15 +77,28 @@ def test_time_only_makes_it_worse(
     assert presented.use(at + passed) in worse[presented.use(at)]
 
 
-@given(moments.filter(lambda at: at >= NOW), st.timedeltas(timedelta(0), timedelta(days=30)))
-def test_no_token_outlives_its_session(at: datetime, idle: timedelta) -> None:
-    made = RefreshToken.new(SESSION, b"d", b"n", at, idle)
-    assert made.expires_at == min(at + idle, SESSION.expires_at)
-    assert (made.session_id, made.used_at, made.superseded) == (SESSION.id, None, False)
+@given(
+    st.lists(st.timedeltas(timedelta(0), timedelta(days=40)), max_size=5),
+    st.timedeltas(timedelta(minutes=1), timedelta(days=30)),
+)
+def test_a_session_ends_when_it_is_not_used_and_after_thirty_days_at_the_latest(
+    pauses: list[timedelta], idle: timedelta
+) -> None:
+    session = Session.new(SESSION.id, UserId(1), NOW, idle)
+    now = NOW
+    for pause in [timedelta(0), *pauses]:
+        now += pause
+        session = session.used(now, idle)
+        assert session.last_used_at == now
+        assert session.created_at == NOW
+        assert session.expires_at == min(now + idle, NOW + SESSION_LIFETIME)
+        token = RefreshToken.new(session, b"d", b"n")
+        assert token == RefreshToken(b"d", SESSION.id, b"n", now, session.expires_at)
 
 
-def test_a_session_has_an_end_that_use_does_not_move() -> None:
-    assert SESSION.expires_at - SESSION.created_at == SESSION_LIFETIME == timedelta(days=30)
-    used = SESSION.used(NOW + WEEK)
-    assert used.last_used_at == NOW + WEEK
-    assert (used.expires_at, used.created_at) == (SESSION.expires_at, SESSION.created_at)
+def test_a_session_remembers_where_it_was_used_last() -> None:
+    session = Session.new(SESSION.id, UserId(1), NOW, WEEK, Origin("192.0.2.1", "one"))
+    assert (session.ip, session.user_agent) == ("192.0.2.1", "one")
+    moved = session.used(NOW, WEEK, Origin("192.0.2.2", "two"))
+    assert (moved.ip, moved.user_agent) == ("192.0.2.2", "two")
+    assert moved.used(NOW, WEEK) == moved  # by somebody who does not tell from where

@@ -19,6 +19,11 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """
     del context, kwargs
     if str(case.path_parameters.get("user_id")) == OWN_ID and case.method in {"PATCH", "DELETE"}:
-        email = f"{secrets.token_hex(8)}@fuzz.example.org"
-        body = {"email": email, "password": secrets.token_urlsafe()}
-        case.path_parameters["user_id"] = httpx.post(REGISTER, json=body).json()["id"]
+        case.path_parameters["user_id"] = httpx.post(REGISTER, json=_somebody()).json()["id"]
+
+
+def _somebody() -> dict[str, str]:
+    return {
+        "email": f"{secrets.token_hex(8)}@fuzz.example.org",
+        "password": secrets.token_urlsafe(),
+    }

@@ -46,8 +46,8 @@ def test_the_wheel_holds_every_source_file_and_nothing_but_them(names: set[str])
 
 def test_the_wheel_brings_every_licence(names: set[str]) -> None:
     licences = {name.rpartition("/")[2] for name in names if ".dist-info/licenses/" in name}
-    assets = ROOT / "src/taskapi/docs/assets"
-    expected = {path.name for kind in ("LICENSE-*", "NOTICE-*") for path in assets.glob(kind)}
+    source = ROOT / "src"
+    expected = {path.name for kind in ("LICENSE-*", "NOTICE-*") for path in source.rglob(kind)}
     assert licences == {"LICENSE"} | expected
 
 

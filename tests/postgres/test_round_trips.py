@@ -4,13 +4,14 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from taskcore import SYSTEM, Core, Role
-from taskcore.adapters.postgres import Connections, PostgresStore
-from tests.conftest import ManualClock, bound, cheap_argon2, emptied
-from tests.usecases.people import PASSWORD, Person, address, join
+from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresStore
+from tests.conftest import KEY, ManualClock, bound, cheap_argon2, emptied
+from tests.usecases.people import PASSWORD, Person, address, join, log_in
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +43,8 @@ async def wire(database_url: str) -> AsyncIterator[Wire]:
 @pytest.fixture
 async def core(wire: Wire, clock: ManualClock) -> AsyncIterator[Core]:
     async with cheap_argon2() as hasher:
-        yield bound(PostgresStore(wire._connections), clock, hasher)
+        limiter = PostgresLimiter(wire._connections, KEY)
+        yield bound(PostgresStore(wire._connections), clock, hasher, limiter=limiter)
 
 
 Work = Callable[[Core, Person], Awaitable[Any]]
@@ -84,6 +86,20 @@ async def refresh(core: Core, ada: Person) -> None:
     await core.sessions.refresh(refresh_token=grant.refresh_token)
 
 
+async def change_password(core: Core, _: Person) -> None:
+    name = uuid4().hex  # of one account only so many are taken in a row
+    user = await core.accounts.register(email=address(name), password=PASSWORD)
+    person = await log_in(core, user)
+    await core.accounts.change_password(
+        person.actor, current_password=PASSWORD, new_password=PASSWORD
+    )
+
+
+async def log_out(core: Core, ada: Person) -> None:
+    grant = await core.sessions.log_in(email=ada.user.email, password=PASSWORD)
+    await core.sessions.log_out(await core.sessions.authenticate(grant.access_token))
+
+
 async def remove(core: Core, _: Person) -> None:
     user = await core.accounts.register(email=address("gone"), password=PASSWORD)
     await core.accounts.delete(SYSTEM, user.id)
@@ -102,13 +118,18 @@ COSTS: dict[str, tuple[Work, int]] = {
     "authenticate": (lambda core, ada: core.sessions.authenticate(ada.grant.access_token), 1),
     "log in": (
         lambda core, ada: core.sessions.log_in(email=ada.user.email, password=PASSWORD),
-        2,
+        8,
     ),
-    "refresh": (refresh, 2 + 8),
+    "refresh": (refresh, 8 + 10),
+    "change password": (change_password, 4 + 8 + 1 + 7),
+    "log out": (log_out, 8 + 1 + 4),
+    "sessions": (lambda core, ada: core.sessions.own(ada.actor), 1),
+    "page of sessions": (lambda core, _: core.sessions.page(SYSTEM), 1),
+    "page of events": (lambda core, _: core.audit.page(SYSTEM), 1),
     "me": (lambda core, ada: core.accounts.me(ada.actor), 1),
     "change profile": (rename, 1 + 4),
     "change": (change, 1 + 6),
-    "register and remove": (remove, 1 + 5),
+    "register and remove": (remove, 4 + 6),
     "find": (lambda core, ada: core.accounts.find(SYSTEM, ada.user.email), 1),
     "page of accounts": (lambda core, _: core.accounts.page(SYSTEM), 1),
 }

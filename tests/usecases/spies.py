@@ -8,7 +8,7 @@ from typing import Any
 from taskcore.domain.errors import Unavailable
 from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import UserId
-from taskcore.ports import Page, PasswordHasher, Repositories, Sessions, Store, Tasks, Users
+from taskcore.ports import Audit, Page, PasswordHasher, Repositories, Sessions, Store, Tasks, Users
 
 Step = Callable[[], Awaitable[Any]]
 
@@ -37,11 +37,13 @@ class WatchedHasher:
         await self.while_hashing()
         return await self.inner.hash(password)
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(
+        self, password: str, password_hash: str | None, *, as_typed: str | None = None
+    ) -> bool:
         self.verified.append(password_hash)
         self.longest = max(self.longest, len(password))
         await self.while_verifying()
-        return await self.inner.verify(password, password_hash)
+        return await self.inner.verify(password, password_hash, as_typed=as_typed)
 
     def needs_rehash(self, password_hash: str) -> bool:
         return self.inner.needs_rehash(password_hash)
@@ -76,6 +78,7 @@ class InterruptedRepositories:
     users: Users
     tasks: Tasks
     sessions: Sessions
+    audit: Audit
 
 
 @dataclass
@@ -92,7 +95,7 @@ class InterruptedStore:
     async def autocommit(self) -> AsyncIterator[Repositories]:
         async with self.inner.autocommit() as db:
             tasks = InterruptedTasks(db.tasks, self.before_writing)
-            yield InterruptedRepositories(db.users, tasks, db.sessions)
+            yield InterruptedRepositories(db.users, tasks, db.sessions, db.audit)
 
     async def check(self) -> None:
         await self.inner.check()

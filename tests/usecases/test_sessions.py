@@ -27,7 +27,7 @@ from taskcore.domain.users import User
 from taskcore.ports import AccessClaims, Store
 from tests.conftest import ManualClock, bound, cheap_argon2
 from tests.usecases.people import PASSWORD, Person, address, join
-from tests.usecases.spies import WatchedHasher
+from tests.usecases.spies import WatchedHasher, nothing
 
 pytestmark = pytest.mark.anyio
 
@@ -165,7 +165,7 @@ async def test_an_account_that_goes_while_its_password_is_checked_is_not_logged_
         await watched.sessions.log_in(email=address("ada"), password=PASSWORD)
 
 
-async def test_an_account_deactivated_while_its_password_is_checked_can_do_nothing(
+async def test_an_account_deactivated_while_its_password_is_checked_is_not_logged_in(
     watched: Core, hasher: WatchedHasher
 ) -> None:
     ada = await watched.accounts.register(email=address("ada"), password=PASSWORD)
@@ -174,10 +174,8 @@ async def test_an_account_deactivated_while_its_password_is_checked_can_do_nothi
         await watched.accounts.change(SYSTEM, ada.id, is_active=False)
 
     hasher.while_verifying = deactivate
-    grant = await watched.sessions.log_in(email=address("ada"), password=PASSWORD)
-    assert not await works(watched, grant)
-    with pytest.raises(InvalidToken):
-        await refresh(watched, grant.refresh_token)
+    with pytest.raises(InvalidCredentials):
+        await watched.sessions.log_in(email=address("ada"), password=PASSWORD)
 
 
 # Hashes of the past
@@ -232,12 +230,29 @@ async def test_a_rehash_does_not_overwrite_a_password_changed_meanwhile(
     user, old = await with_bcrypt(watched, store)
 
     async def change() -> None:
+        hasher.while_hashing = nothing
         async with store.autocommit() as db:
             assert await db.users.replace_password_hash(user.id, old, "a newer one")
 
     hasher.while_hashing = change
-    await watched.sessions.log_in(email=user.email, password=PASSWORD)
+    with pytest.raises(InvalidCredentials):
+        await watched.sessions.log_in(email=user.email, password=PASSWORD)
     assert await hash_of(store, user) == "a newer one"
+
+
+async def test_two_who_log_in_at_once_may_both_replace_a_hash_of_the_past(
+    watched: Core, store: Store, hasher: WatchedHasher
+) -> None:
+    user, _ = await with_bcrypt(watched, store)
+
+    async def come_first() -> None:
+        hasher.while_hashing = nothing
+        await watched.sessions.log_in(email=user.email, password=PASSWORD)
+
+    hasher.while_hashing = come_first
+    grant = await watched.sessions.log_in(email=user.email, password=PASSWORD)
+    assert await works(watched, grant)
+    assert (await hash_of(store, user)).startswith("$argon2id$")
 
 
 async def test_a_full_hasher_is_said_to_be_unavailable(

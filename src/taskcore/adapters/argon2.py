@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeVar
 
@@ -28,6 +28,7 @@ _ARGON2 = re.compile(
     r"\$argon2id\$v=19\$m=([0-9]{1,7}),t=([0-9]{1,3}),p=([0-9]{1,3})(?:\$[A-Za-z0-9+/]+){2}"
 )
 _BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
+BCRYPT = "$2"  # how such a hash begins, of whichever revision
 _BCRYPT_BYTES = 72  # bcrypt never looked at more
 
 
@@ -60,8 +61,12 @@ class Argon2Hasher:
     async def hash(self, password: str) -> str:
         return await self._run(lambda: self._argon2.hash(password))
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
-        return await self._run(lambda: self._verify(password, password_hash))
+    async def verify(
+        self, password: str, password_hash: str | None, *, as_typed: str | None = None
+    ) -> bool:
+        # In bcrypt's time nothing was normalised.
+        spellings = dict.fromkeys((as_typed or password, password))
+        return await self._run(lambda: self._verify(password, password_hash, spellings))
 
     def needs_rehash(self, password_hash: str) -> bool:
         return not _ARGON2.fullmatch(password_hash) or self._argon2.check_needs_rehash(
@@ -77,12 +82,9 @@ class Argon2Hasher:
     async def __aexit__(self, *_: object) -> None:
         self.close()
 
-    def _verify(self, password: str, password_hash: str | None) -> bool:
+    def _verify(self, password: str, password_hash: str | None, spellings: Iterable[str]) -> bool:
         if password_hash and _is_bounded_bcrypt(password_hash):
-            try:
-                return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], password_hash.encode())
-            except ValueError:
-                return False
+            return any(_matches_bcrypt(password_hash, spelling) for spelling in spellings)
         if password_hash is None or not _is_bounded_argon2(password_hash):
             self._matches(self._decoy, password)
             return False
@@ -110,6 +112,13 @@ class Argon2Hasher:
 
     def _one_less(self) -> None:
         self._waiting -= 1
+
+
+def _matches_bcrypt(password_hash: str, password: str) -> bool:
+    try:
+        return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], password_hash.encode())
+    except ValueError:
+        return False
 
 
 def _is_bounded_argon2(password_hash: str) -> bool:

@@ -1,9 +1,8 @@
-"""Access tokens as signed JWTs (RFC 9068 profile, one symmetric key)."""
+"""Access tokens as signed JWTs (RFC 9068 profile, symmetric keys)."""
 
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -28,13 +27,14 @@ _USER_ID = re.compile(r"[1-9][0-9]{0,18}")
 LEEWAY = 5  # seconds; machines that keep time by NTP differ by less
 
 
-@dataclass(frozen=True, slots=True)
 class JwtTokens:
-    """`key` signs and verifies; its id in the header is a digest, so it can be rotated."""
+    """The first key signs, all verify. A token names its key by a digest of that."""
 
-    key: bytes = field(repr=False)
-    algorithm: str = "HS256"
-    lifetime: float = 1800.0
+    def __init__(self, *keys: bytes, algorithm: str = "HS256", lifetime: float = 1800.0) -> None:
+        self.lifetime = lifetime
+        self._keys = {key_id(key): key for key in keys}
+        self._key_id, self._key = key_id(keys[0]), keys[0]
+        self._algorithm = algorithm
 
     def issue(self, claims: AccessClaims, now: datetime) -> str:
         issued_at = int(now.timestamp())
@@ -48,18 +48,23 @@ class JwtTokens:
             "nbf": issued_at,
             "exp": issued_at + int(self.lifetime),
         }
-        headers = {"typ": _TYPE, "kid": key_id(self.key)}
-        return jwt.encode(payload, self.key, self.algorithm, headers=headers)
+        headers = {"typ": _TYPE, "kid": self._key_id}
+        return jwt.encode(payload, self._key, self._algorithm, headers=headers)
 
     def read(self, token: str, now: datetime) -> AccessClaims:
         if len(token) > _MAX_CHARACTERS or not _FORMAT.fullmatch(token):
             raise InvalidToken
         try:
+            named = jwt.get_unverified_header(token).get("kid")
+            # What names no key of ours was signed by none. Looked up, never opened or fetched.
+            key = self._keys.get(named) if isinstance(named, str) else None
+            if key is None:
+                raise InvalidToken
             decoded = jwt.decode_complete(
                 token,
-                self.key,
+                key,
                 # A list: with any other container PyJWT fails on a header whose `alg` is no text.
-                algorithms=[self.algorithm],
+                algorithms=[self._algorithm],
                 audience=AUDIENCE,
                 issuer=ISSUER,
                 # Times are compared below, with the clock of this core.
@@ -74,7 +79,7 @@ class JwtTokens:
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise InvalidToken from None
         header, payload = decoded["header"], decoded["payload"]
-        if header.get("typ") != _TYPE or header.get("kid") != key_id(self.key):
+        if header.get("typ") != _TYPE:
             raise InvalidToken
         self._check_times(payload, now.astimezone(UTC).timestamp())
         return _claims(payload)

@@ -6,23 +6,26 @@ transaction runs at a time. What is stored is gone with the process.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from itertools import count
 from typing import TypeVar
 
+from taskcore.adapters.limits import MemoryLimiter
 from taskcore.adapters.system import (
+    HmacPseudonyms,
     OpaqueRefreshTokens,
     ScryptHasher,
     SignedAccessTokens,
     SystemClock,
 )
 from taskcore.core import Core
+from taskcore.domain.audit import Event, EventId, EventName, NewEvent
 from taskcore.domain.errors import EmailTaken, NotFound, StaleWrite
 from taskcore.domain.policies import Actor
-from taskcore.domain.sessions import RefreshToken, Session, SessionId
+from taskcore.domain.sessions import MAX_SESSIONS, RefreshToken, Session, SessionId
 from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import NewUser, Role, User, UserId
 from taskcore.ports import Clock, Page, PasswordHasher
@@ -32,12 +35,15 @@ Item = TypeVar("Item")
 
 def memory_core(*, clock: Clock | None = None, hasher: PasswordHasher | None = None) -> Core:
     """A whole core that forgets everything at the end of the process."""
+    clock = clock or SystemClock()
     return Core.bind(
         store=MemoryStore(),
         hasher=hasher or ScryptHasher(),
         access_tokens=SignedAccessTokens(secrets.token_bytes(32)),
-        refresh_tokens=OpaqueRefreshTokens(secrets.token_bytes(32)),
-        clock=clock or SystemClock(),
+        refresh_tokens=OpaqueRefreshTokens((secrets.token_bytes(32),)),
+        limiter=MemoryLimiter(clock),
+        pseudonyms=HmacPseudonyms(secrets.token_bytes(32)),
+        clock=clock,
     )
 
 
@@ -48,6 +54,7 @@ class _Tables:
     tasks: dict[TaskId, Task] = field(default_factory=dict)
     sessions: dict[SessionId, Session] = field(default_factory=dict)
     tokens: dict[bytes, RefreshToken] = field(default_factory=dict)
+    audit: tuple[Event, ...] = ()
 
     def copy(self) -> "_Tables":
         return _Tables(
@@ -56,6 +63,7 @@ class _Tables:
             self.tasks.copy(),
             self.sessions.copy(),
             self.tokens.copy(),
+            self.audit,
         )
 
 
@@ -64,12 +72,19 @@ class _Tables:
 _Turn = Callable[[], AbstractAsyncContextManager[_Tables]]
 
 
+@dataclass(slots=True)
+class _Ids:
+    users: Iterator[int] = field(default_factory=lambda: count(1))
+    tasks: Iterator[int] = field(default_factory=lambda: count(1))
+    events: Iterator[int] = field(default_factory=lambda: count(1))
+
+
 class MemoryStore:
     def __init__(self) -> None:
         self._tables = _Tables()
         self._lock = asyncio.Lock()
         # As sequences do, they go on even if a transaction is undone.
-        self._user_ids, self._task_ids = count(1), count(1)
+        self._ids = _Ids()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["MemoryRepositories"]:
@@ -80,7 +95,7 @@ class MemoryStore:
             async def turn() -> AsyncIterator[_Tables]:
                 yield tables
 
-            yield MemoryRepositories(turn, self._user_ids, self._task_ids)
+            yield MemoryRepositories(turn, self._ids)
             self._tables = tables
 
     @asynccontextmanager
@@ -90,23 +105,24 @@ class MemoryStore:
             async with self._lock:
                 yield self._tables
 
-        yield MemoryRepositories(turn, self._user_ids, self._task_ids)
+        yield MemoryRepositories(turn, self._ids)
 
     async def check(self) -> None:
         """Memory is always there."""
 
 
 class MemoryRepositories:
-    def __init__(self, turn: _Turn, user_ids: Iterable[int], task_ids: Iterable[int]) -> None:
-        self.users = MemoryUsers(turn, user_ids)
-        self.tasks = MemoryTasks(turn, task_ids)
+    def __init__(self, turn: _Turn, ids: _Ids) -> None:
+        self.users = MemoryUsers(turn, ids.users)
+        self.tasks = MemoryTasks(turn, ids.tasks)
         self.sessions = MemorySessions(turn)
+        self.audit = MemoryAudit(turn, ids.events)
 
 
 @dataclass(slots=True)
 class MemoryUsers:
     _turn: _Turn
-    _ids: Iterable[int]
+    _ids: Iterator[int]
 
     async def get(self, user_id: UserId) -> User:
         async with self._turn() as tables:
@@ -148,7 +164,7 @@ class MemoryUsers:
             if user.email.key in tables.emails:
                 raise EmailTaken
             added = User(
-                id=UserId(next(iter(self._ids))),
+                id=UserId(next(self._ids)),
                 email=user.email.address,
                 full_name=user.full_name,
                 role=user.role,
@@ -176,6 +192,10 @@ class MemoryUsers:
             tables.users[user_id] = replace(user, password_hash=new)
             return True
 
+    async def count_hashes(self, prefix: str) -> int:
+        async with self._turn() as tables:
+            return sum(user.password_hash.startswith(prefix) for user in tables.users.values())
+
     async def remove(self, user_id: UserId) -> None:
         async with self._turn() as tables:
             _existing(tables.users.pop(user_id, None))
@@ -190,7 +210,7 @@ class MemoryUsers:
 @dataclass(slots=True)
 class MemoryTasks:
     _turn: _Turn
-    _ids: Iterable[int]
+    _ids: Iterator[int]
 
     async def get(self, task_id: TaskId) -> Task:
         async with self._turn() as tables:
@@ -205,7 +225,7 @@ class MemoryTasks:
         async with self._turn() as tables:
             _existing(tables.users.get(task.owner_id))
             added = Task(
-                id=TaskId(next(iter(self._ids))),
+                id=TaskId(next(self._ids)),
                 title=task.title,
                 description=task.description,
                 owner_id=task.owner_id,
@@ -247,16 +267,28 @@ class MemorySessions:
     async def open(self, session: Session, token: RefreshToken) -> None:
         async with self._turn() as tables:
             _existing(tables.users.get(session.user_id))
-            _end(
-                tables,
-                [
-                    s.id
-                    for s in tables.sessions.values()
-                    if s.user_id == session.user_id and s.expires_at <= session.created_at
-                ],
-            )
+            living = _latest(tables, session.user_id, session.created_at)[: MAX_SESSIONS - 1]
+            kept = {other.id for other in living}
+            theirs = [s.id for s in tables.sessions.values() if s.user_id == session.user_id]
+            _end(tables, [session_id for session_id in theirs if session_id not in kept])
             tables.sessions[session.id] = session
             tables.tokens[token.digest] = token
+
+    async def find_by_token(self, digest: bytes) -> SessionId | None:
+        async with self._turn() as tables:
+            token = tables.tokens.get(digest)
+            return token.session_id if token else None
+
+    async def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
+        async with self._turn() as tables:
+            return _latest(tables, user_id, now)
+
+    async def page(
+        self, *, user_id: UserId | None, skip: int, limit: int, now: datetime
+    ) -> Page[Session]:
+        async with self._turn() as tables:
+            living = _latest(tables, user_id, now)
+        return Page(living[skip : skip + limit], len(living))
 
     async def lock_by_token(self, digest: bytes) -> tuple[Session, RefreshToken] | None:
         async with self._turn() as tables:
@@ -272,13 +304,67 @@ class MemorySessions:
             tables.tokens[used.digest] = replace(used, used_at=session.last_used_at)
             tables.tokens[successor.digest] = successor
 
-    async def end(self, session_id: SessionId) -> None:
+    async def end(self, session_id: SessionId, *, of: UserId | None = None) -> UserId | None:
         async with self._turn() as tables:
+            session = tables.sessions.get(session_id)
+            if session is None or of not in {None, session.user_id}:
+                return None
             _end(tables, [session_id])
+            return session.user_id
 
-    async def end_all(self, user_id: UserId) -> None:
+    async def end_all(self, user_id: UserId | None, *, but: SessionId | None = None) -> int:
         async with self._turn() as tables:
-            _end(tables, [s.id for s in tables.sessions.values() if s.user_id == user_id])
+            ended = [
+                session.id
+                for session in tables.sessions.values()
+                if user_id in {None, session.user_id} and session.id != but
+            ]
+            _end(tables, ended)
+            return len(ended)
+
+
+@dataclass(slots=True)
+class MemoryAudit:
+    _turn: _Turn
+    _ids: Iterator[int]
+
+    async def add(self, *events: NewEvent) -> None:
+        async with self._turn() as tables:
+            tables.audit += tuple(
+                Event(
+                    **{field.name: getattr(event, field.name) for field in fields(NewEvent)},
+                    id=EventId(next(self._ids)),
+                )
+                for event in events
+            )
+
+    async def page(
+        self,
+        *,
+        skip: int,
+        limit: int,
+        user_id: UserId | None = None,
+        event: EventName | None = None,
+        since: datetime | None = None,
+    ) -> Page[Event]:
+        async with self._turn() as tables:
+            chosen = [
+                found
+                for found in tables.audit
+                if user_id in {None, found.user_id, found.actor_id}
+                and event in {None, found.event}
+                and (since is None or found.at >= since)
+            ]
+        return _page(chosen, skip, limit)
+
+
+def _latest(tables: _Tables, user_id: UserId | None, now: datetime) -> list[Session]:
+    living = [
+        session
+        for session in tables.sessions.values()
+        if user_id in {None, session.user_id} and session.expires_at > now
+    ]
+    return sorted(living, key=lambda session: (session.last_used_at, session.id), reverse=True)
 
 
 def _end(tables: _Tables, session_ids: Sequence[SessionId]) -> None:

@@ -23,6 +23,9 @@ class SystemClock:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    async def wait_until(self, moment: datetime) -> None:
+        await asyncio.sleep((moment - self.now()).total_seconds())
+
 
 def derived_key(secret: bytes, purpose: str) -> bytes:
     """A key of 64 bytes for one purpose. Keys of different purposes tell nothing of each other.
@@ -36,7 +39,8 @@ def derived_key(secret: bytes, purpose: str) -> bytes:
 class OpaqueRefreshTokens:
     """`tcr_` and 256 bits. The prefix lets secret scanners recognise a leaked one."""
 
-    key: bytes = field(repr=False)
+    keys: tuple[bytes, ...] = field(repr=False)
+    """The present one first."""
 
     def new(self) -> str:
         return _spelled(secrets.token_bytes(32))
@@ -44,8 +48,9 @@ class OpaqueRefreshTokens:
     def nonce(self) -> bytes:
         return secrets.token_bytes(16)
 
-    def successor(self, token: str, nonce: bytes) -> str:
-        return _spelled(hmac.digest(self.key, token.encode() + b"\x00" + nonce, hashlib.sha256))
+    def successors(self, token: str, nonce: bytes) -> tuple[str, ...]:
+        said = token.encode() + b"\x00" + nonce
+        return tuple(_spelled(hmac.digest(key, said, hashlib.sha256)) for key in self.keys)
 
     def digest(self, token: str) -> bytes:
         # 256 random bits need no salt and no slow hash. What cannot be encoded was never issued.
@@ -54,6 +59,14 @@ class OpaqueRefreshTokens:
 
 def _spelled(secret: bytes) -> str:
     return "tcr_" + urlsafe_b64encode(secret).rstrip(b"=").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class HmacPseudonyms:
+    key: bytes = field(repr=False)
+
+    def of(self, name: str) -> str:
+        return hmac.digest(self.key, name.encode(errors="replace"), hashlib.sha256).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +112,13 @@ class ScryptHasher:
         key = await self._key(password, salt, self.n, self.r, self.p)
         return f"scrypt.{self.n}.{self.r}.{self.p}.{salt.hex()}.{key.hex()}"
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(
+        self,
+        password: str,
+        password_hash: str | None,
+        *,
+        as_typed: str | None = None,  # noqa: ARG002 - there are no hashes of the past
+    ) -> bool:
         match = _SCRYPT.fullmatch(password_hash or "")
         n, r, p = map(int, match.groups()[:3]) if match else (0, 0, 0)
         if match is None or n * r > _MAX_SCRYPT_BLOCKS or p > _MAX_SCRYPT_PASSES:

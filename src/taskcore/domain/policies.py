@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from taskcore.domain.errors import Forbidden, NotFound
+from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.sessions import SessionId
 from taskcore.domain.tasks import Task
 from taskcore.domain.users import Role, UserId
@@ -21,6 +22,7 @@ class Actor:
     user_id: UserId | None
     role: Role
     session_id: SessionId | None = None
+    origin: Origin = NOWHERE
 
 
 # The operator at the terminal: an administrator without an account, hence without own tasks.
@@ -65,7 +67,7 @@ def visible_tasks(actor: Actor, owner_id: UserId | None = None) -> UserId | None
 
 
 def authorize_accounts(actor: Actor, admins: Container[UserId] | None = None) -> None:
-    """Everything about other people's accounts. Raises Forbidden.
+    """Everything about other people's accounts, sessions and deeds. Raises Forbidden.
 
     `admins` are the active administrators at this moment, locked: what an actor was when their
     request arrived must not outlive its end, or they could undo it.

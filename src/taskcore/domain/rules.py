@@ -86,25 +86,6 @@ def only(changes: Mapping[str, object], shape: type) -> None:
         raise TypeError(f"cannot change {', '.join(sorted(unknown))}")
 
 
-def normalized_password(password: str, *, field: str = PASSWORD.field) -> str:
-    """The password as it is hashed: NFC, so that é typed as one or two code points is the same.
-
-    Not NFKC, not trimmed, not cut: apart from that it counts exactly as typed.
-    Raises Invalid.
-    """
-    # The length of what arrived is checked first: normalising a huge text costs time.
-    if len(password) > 4 * PASSWORD.max:
-        raise Invalid(Problem(field, f"takes at most {PASSWORD.max} characters", "too_long"))
-    normal = unicodedata.normalize("NFC", password)
-    if len(normal) < PASSWORD.min:
-        raise Invalid(Problem(field, f"needs at least {PASSWORD.min} characters", "too_short"))
-    if len(normal) > PASSWORD.max:
-        raise Invalid(Problem(field, f"takes at most {PASSWORD.max} characters", "too_long"))
-    if "\x00" in normal or any("\ud800" <= c <= "\udfff" for c in normal):
-        raise Invalid(Problem(field, "must be text without NUL characters", "control_character"))
-    return normal
-
-
 @dataclass(frozen=True, slots=True)
 class Email:
     """An address as its owner spells it (`address`) and as accounts are told apart (`key`).

@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import NewType, Self
 from uuid import UUID
 
+from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.users import UserId
 
 SessionId = NewType("SessionId", UUID)
@@ -19,22 +20,43 @@ SessionId = NewType("SessionId", UUID)
 SESSION_LIFETIME = timedelta(days=30)
 # How long a repeated use counts as a retry. Okta and Supabase allow 10 s by default.
 RETRY_WINDOW = timedelta(seconds=10)
+# Of one user. With the next login the one that was not used for longest ends.
+MAX_SESSIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
+    """`last_used_at`, `ip` and `user_agent` are those of the last login or refresh."""
+
     id: SessionId
     user_id: UserId
     created_at: datetime
     last_used_at: datetime
     expires_at: datetime
+    ip: str | None = None
+    user_agent: str | None = None
 
     @classmethod
-    def new(cls, session_id: SessionId, user_id: UserId, now: datetime) -> Self:
-        return cls(session_id, user_id, now, now, now + SESSION_LIFETIME)
+    def new(
+        cls,
+        session_id: SessionId,
+        user_id: UserId,
+        now: datetime,
+        idle: timedelta,
+        origin: Origin = NOWHERE,
+    ) -> Self:
+        expires_at = now + min(idle, SESSION_LIFETIME)
+        return cls(session_id, user_id, now, now, expires_at, origin.ip, origin.user_agent)
 
-    def used(self, now: datetime) -> Self:
-        return replace(self, last_used_at=now)
+    def used(self, now: datetime, idle: timedelta, origin: Origin = NOWHERE) -> Self:
+        """Good until it was idle for `idle`, and never beyond its lifetime."""
+        return replace(
+            self,
+            last_used_at=now,
+            expires_at=min(now + idle, self.created_at + SESSION_LIFETIME),
+            ip=origin.ip or self.ip,
+            user_agent=origin.user_agent or self.user_agent,
+        )
 
 
 class Use(Enum):
@@ -63,11 +85,9 @@ class RefreshToken:
     superseded: bool = False
 
     @classmethod
-    def new(
-        cls, session: Session, digest: bytes, nonce: bytes, now: datetime, idle: timedelta
-    ) -> Self:
-        """Good until the session was idle for `idle`, and never beyond the session's own end."""
-        return cls(digest, session.id, nonce, now, min(now + idle, session.expires_at))
+    def new(cls, session: Session, digest: bytes, nonce: bytes) -> Self:
+        """The one that goes out with the session's last use, and ends with it."""
+        return cls(digest, session.id, nonce, session.last_used_at, session.expires_at)
 
     def use(self, now: datetime) -> Use:
         if self.used_at is not None:

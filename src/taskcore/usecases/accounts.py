@@ -1,28 +1,46 @@
 """Having an account, and managing other people's."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
+from taskcore.domain.audit import EventName, NewEvent
 from taskcore.domain.errors import InvalidCredentials, LastAdmin
+from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REGISTER, Limit
+from taskcore.domain.origins import NOWHERE, Origin
+from taskcore.domain.passwords import new_password as checked_password
 from taskcore.domain.policies import Actor, authorize_accounts, own_id
-from taskcore.domain.rules import Email, Refusals, check_slice, normalized_password, only
+from taskcore.domain.rules import Email, Refusals, check_slice, only
 from taskcore.domain.users import NewUser, ProfileChanges, Role, User, UserChanges, UserId
-from taskcore.ports import Clock, Page, PasswordHasher, Store
+from taskcore.ports import Claim, Clock, Page, PasswordHasher, Store
+from taskcore.usecases.gate import Gate, per_network
 from taskcore.usecases.passwords import verified
+
+_SERVICE = "taskcore"
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
     store: Store
     hasher: PasswordHasher
+    gate: Gate
     clock: Clock
+    app_name: str
 
-    async def register(self, *, email: str, password: str, full_name: str | None = None) -> User:
-        """Anybody may; the role is always `user`. Raises Invalid, EmailTaken, Unavailable."""
+    async def register(
+        self, *, email: str, password: str, full_name: str | None = None, origin: Origin = NOWHERE
+    ) -> User:
+        """Anybody may; the role is always `user`.
+
+        Raises Invalid, EmailTaken, TooMany and Unavailable.
+        """
+        await self.gate.admit(origin, *per_network(origin, REGISTER))
         draft, password_hash = await self._drafted(email, password, full_name, Role.USER)
-        async with self.store.autocommit() as db:
-            return await db.users.add(draft, password_hash)
+        async with self.store.transaction() as tx:
+            user = await tx.users.add(draft, password_hash)
+            name, now = EventName.USER_REGISTERED, user.created_at
+            await tx.audit.add(NewEvent.of_anybody(origin, name, now, user_id=user.id))
+            return user
 
     async def me(self, actor: Actor) -> User:
         async with self.store.autocommit() as db:
@@ -36,15 +54,33 @@ class Accounts:
             edited = user.edited(self.clock.now(), **changes)
             return user if edited is user else await tx.users.save(edited)
 
+    async def change_password(
+        self, actor: Actor, *, current_password: str, new_password: str
+    ) -> None:
+        """All sessions end but the one that the actor acts in.
+
+        Raises Invalid, InvalidCredentials when the current password is wrong, TooMany and
+        Unavailable.
+        """
+        user = await self._proved(actor, current_password, CHANGE_PASSWORD)
+        known = (user.email, user.full_name, self.app_name, _SERVICE)
+        normal = checked_password(new_password, *known, field="new_password")
+        new_hash = await self.hasher.hash(normal)
+        async with self.store.transaction() as tx:
+            # Whoever came first has changed it: then the current one was another.
+            if not await tx.users.replace_password_hash(user.id, user.password_hash, new_hash):
+                raise _wrong_password()
+            ended = await tx.sessions.end_all(user.id, but=actor.session_id)
+            name, now = EventName.PASSWORD_CHANGED, self.clock.now()
+            await tx.audit.add(NewEvent.by(actor, name, now, sessions=ended))
+
     async def delete_own(self, actor: Actor, *, password: str) -> None:
-        """Raises InvalidCredentials when the password is wrong, and LastAdmin."""
-        async with self.store.autocommit() as db:
-            user = await db.users.get(own_id(actor))
-        if not await verified(self.hasher, password, user.password_hash):
-            raise InvalidCredentials("The password is wrong")
+        """Raises InvalidCredentials when the password is wrong, LastAdmin, TooMany, Unavailable."""
+        user = await self._proved(actor, password, DELETE_ACCOUNT)
         async with self.store.transaction() as tx:
             _keep_an_admin(await tx.users.lock_admins(), without=user.id)
             await tx.users.remove(user.id)
+            await tx.audit.add(NewEvent.by(actor, EventName.USER_DELETED, self.clock.now()))
 
     # For administrators. Each raises Forbidden for everybody else.
 
@@ -58,22 +94,28 @@ class Accounts:
         role: Role = Role.USER,
     ) -> User:
         """Raises Invalid, EmailTaken, Unavailable."""
-        authorize_accounts(actor)
+        await self.gate.administers(actor)
         draft, password_hash = await self._drafted(email, password, full_name, role)
         async with self.store.transaction() as tx:
             # Hashing takes its time: meanwhile somebody may have ended the actor's rights.
-            authorize_accounts(actor, await tx.users.lock_admins())
-            return await tx.users.add(draft, password_hash)
+            admins = await tx.users.lock_admins()
+            authorize_accounts(actor, admins)
+            user = await tx.users.add(draft, password_hash)
+            is_first = user.is_active_admin and not admins
+            name = EventName.ADMIN_BOOTSTRAP if is_first else EventName.USER_CREATED
+            now = user.created_at
+            await tx.audit.add(NewEvent.by(actor, name, now, user_id=user.id, role=role.value))
+            return user
 
     async def get(self, actor: Actor, user_id: UserId) -> User:
         """Raises NotFound."""
-        authorize_accounts(actor)
+        await self.gate.administers(actor)
         async with self.store.autocommit() as db:
             return await db.users.get(user_id)
 
     async def find(self, actor: Actor, email: str) -> User | None:
         """By address; raises Invalid where it is none."""
-        authorize_accounts(actor)
+        await self.gate.administers(actor)
         async with self.store.autocommit() as db:
             return await db.users.find_by_email(Email.parse(email).key)
 
@@ -88,7 +130,7 @@ class Accounts:
         is_active: bool | None = None,
     ) -> Page[User]:
         """Newest first. Raises Invalid."""
-        authorize_accounts(actor)
+        await self.gate.administers(actor)
         check_slice(skip, limit)
         key = None if email is None else Email.parse(email).key
         async with self.store.autocommit() as db:
@@ -101,27 +143,46 @@ class Accounts:
 
         Raises NotFound, Invalid, and LastAdmin when no active administrator would be left.
         """
-        authorize_accounts(actor)
+        await self.gate.administers(actor)
         async with self.store.transaction() as tx:
             # The administrators are locked before the user: one order for everybody.
             admins = await tx.users.lock_admins()
             authorize_accounts(actor, admins)
             user = await tx.users.lock(user_id)
-            edited = user.edited(self.clock.now(), **changes)
+            now = self.clock.now()
+            edited = user.edited(now, **changes)
             if not edited.is_active_admin:
                 _keep_an_admin(admins, without=user_id)
             if not edited.is_active:
                 await tx.sessions.end_all(user_id)
-            return user if edited is user else await tx.users.save(edited)
+            if edited is user:
+                return user
+            saved = await tx.users.save(edited)
+            await tx.audit.add(*_events(actor, user, saved))
+            return saved
 
     async def delete(self, actor: Actor, user_id: UserId) -> None:
         """With all tasks and sessions. Raises NotFound and LastAdmin."""
-        authorize_accounts(actor)
+        await self.gate.administers(actor)
         async with self.store.transaction() as tx:
             admins = await tx.users.lock_admins()
             authorize_accounts(actor, admins)
             _keep_an_admin(admins, without=user_id)
             await tx.users.remove(user_id)
+            name, now = EventName.USER_DELETED, self.clock.now()
+            await tx.audit.add(NewEvent.by(actor, name, now, user_id=user_id))
+
+    async def _proved(self, actor: Actor, password: str, limit: Limit) -> User:
+        """Whose account it is, where they know its password. Raises InvalidCredentials, TooMany."""
+        user_id = own_id(actor)
+        await self.gate.admit(actor.origin, Claim(limit, str(user_id)))
+        async with self.store.autocommit() as db:
+            user = await db.users.get(user_id)
+        if not await verified(self.hasher, password, user.password_hash):
+            name, now = EventName.REAUTH_FAILED, self.clock.now()
+            await self.gate.record(NewEvent.by(actor, name, now))
+            raise _wrong_password()
+        return user
 
     async def _drafted(
         self, email: str, password: str, full_name: str | None, role: Role
@@ -131,11 +192,26 @@ class Accounts:
         with refusals:
             draft = User.new(email, self.clock.now(), full_name=full_name, role=role)
         with refusals:
-            normal = normalized_password(password)
+            normal = checked_password(password, email, full_name, self.app_name, _SERVICE)
         refusals.raise_all()
         return draft, await self.hasher.hash(normal)
+
+
+def _events(actor: Actor, before: User, after: User) -> Iterator[NewEvent]:
+    """What a change means for what somebody may do. A new name means nothing."""
+    now, user_id = after.updated_at, after.id
+    if before.role is not after.role:
+        old, new = before.role.value, after.role.value
+        yield NewEvent.by(actor, EventName.ROLE_CHANGED, now, user_id=user_id, old=old, new=new)
+    if before.is_active != after.is_active:
+        name = EventName.USER_REACTIVATED if after.is_active else EventName.USER_DEACTIVATED
+        yield NewEvent.by(actor, name, now, user_id=user_id)
 
 
 def _keep_an_admin(admins: Sequence[UserId], *, without: UserId) -> None:
     if list(admins) == [without]:
         raise LastAdmin
+
+
+def _wrong_password() -> InvalidCredentials:
+    return InvalidCredentials("The password is wrong")

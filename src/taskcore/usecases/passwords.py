@@ -1,7 +1,7 @@
 """Proving that somebody knows a password."""
 
 from taskcore.domain.errors import Invalid
-from taskcore.domain.rules import normalized_password
+from taskcore.domain.passwords import normalized_password
 from taskcore.ports import PasswordHasher
 
 
@@ -13,5 +13,5 @@ async def verified(hasher: PasswordHasher, password: str, password_hash: str | N
     try:
         normal = normalized_password(password)
     except Invalid:
-        normal, password_hash = "", None
-    return await hasher.verify(normal, password_hash)
+        return await hasher.verify("", None)
+    return await hasher.verify(normal, password_hash, as_typed=password)

@@ -1,10 +1,12 @@
-"""Logging in, staying logged in, and being recognised."""
+"""Logging in, staying logged in, being recognised, and logging out."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
+from taskcore.domain.audit import EventName, NewEvent
 from taskcore.domain.errors import (
     ExpiredToken,
     Invalid,
@@ -13,18 +15,35 @@ from taskcore.domain.errors import (
     NotFound,
     Unavailable,
 )
-from taskcore.domain.policies import Actor
-from taskcore.domain.rules import Email, normalized_password
+from taskcore.domain.limits import (
+    LOGIN,
+    LOGIN_ACCOUNT,
+    LOGIN_EVERYBODY,
+    LOGIN_FAILURES,
+    LOGIN_IN_A_ROW,
+    LOGIN_NETWORK,
+    REFRESH,
+    REFRESH_SESSION,
+)
+from taskcore.domain.origins import NOWHERE, Origin
+from taskcore.domain.passwords import normalized_password
+from taskcore.domain.policies import Actor, own_id
+from taskcore.domain.rules import Email, check_slice
 from taskcore.domain.sessions import RefreshToken, Session, SessionId, Use
-from taskcore.domain.users import User
+from taskcore.domain.users import User, UserId
 from taskcore.ports import (
     AccessClaims,
     AccessTokens,
+    Claim,
     Clock,
+    Page,
     PasswordHasher,
+    Pseudonyms,
     RefreshTokens,
+    Repositories,
     Store,
 )
+from taskcore.usecases.gate import Gate, per_network
 from taskcore.usecases.passwords import verified
 
 
@@ -44,59 +63,64 @@ class Sessions:
     hasher: PasswordHasher
     access_tokens: AccessTokens
     refresh_tokens: RefreshTokens
+    gate: Gate
+    pseudonyms: Pseudonyms
     clock: Clock
     idle: timedelta
     """How long a session lives without a refresh."""
+    failure_floor: timedelta
+    """How long a failed login takes at least."""
 
-    async def log_in(self, *, email: str, password: str) -> Grant:
-        """Raises InvalidCredentials, and Unavailable.
+    async def log_in(self, *, email: str, password: str, origin: Origin = NOWHERE) -> Grant:
+        """Raises InvalidCredentials, TooMany and Unavailable.
 
         An unknown address, a wrong password and a deactivated account cannot be told apart,
-        neither by the answer nor by the time it takes.
+        neither by the answer nor by the time it takes. Attempts are counted before anything is
+        compared.
         """
-        user = await self._find(email)
-        await self._prove(user, password)
-        if user is None or not user.is_active:
-            raise InvalidCredentials
-        now = self.clock.now()
-        session = Session.new(SessionId(uuid4()), user.id, now)
-        token = self.refresh_tokens.new()
-        async with self.store.autocommit() as db:
-            try:
-                await db.sessions.open(session, self._kept(session, token))
-            except NotFound:  # the account went away while its password was checked
-                raise InvalidCredentials from None
-        return self._grant(session, token, user)
+        begun = self.clock.now()
+        key = _key(email)
+        account = self.pseudonyms.of(email if key is None else key)
+        claims = await self._admitted(account, key, origin)
+        user = await self._find(key)
+        try:
+            grant = await self._proved(user, password, origin)
+        except InvalidCredentials:
+            event = NewEvent.of_anybody(
+                origin,
+                EventName.LOGIN_FAILED,
+                self.clock.now(),
+                user_id=user.id if user else None,
+                account=account,  # people type their passwords into the wrong field
+            )
+            await self.gate.record(event)
+            await self.clock.wait_until(begun + self.failure_floor)
+            raise
+        except Unavailable:  # nobody has learnt anything from this attempt
+            await self.gate.take_back(*claims)
+            raise
+        await self.gate.succeeded(*claims)
+        return grant
 
-    async def refresh(self, *, refresh_token: str) -> Grant:
+    async def refresh(self, *, refresh_token: str, origin: Origin = NOWHERE) -> Grant:
         """A new pair of tokens for a refresh token, which is used up by that.
 
         Sent again within seconds, it brings the same successor; sent again later, it ends the
-        session. Raises InvalidToken and ExpiredToken.
+        session. Raises InvalidToken, ExpiredToken, TooMany and Unavailable.
         """
-        now = self.clock.now()
+        digest = self.refresh_tokens.digest(refresh_token)
+        async with self.store.autocommit() as db:
+            session_id = await db.sessions.find_by_token(digest)
+        of_session = [Claim(REFRESH_SESSION, str(session_id))] if session_id else []
+        await self.gate.admit(origin, *of_session, *per_network(origin, REFRESH))
         async with self.store.transaction() as tx:
-            found = await tx.sessions.lock_by_token(self.refresh_tokens.digest(refresh_token))
-            if found is None:
-                raise InvalidToken
-            session, presented = found
-            user = await tx.users.get(session.user_id)
-            use = presented.use(now)
-            if use is Use.REPLAY:
-                await tx.sessions.end(session.id)
-            elif not user.is_active:
-                raise InvalidToken
-            elif use is Use.EXPIRED:
-                raise ExpiredToken
-            successor = self.refresh_tokens.successor(refresh_token, presented.nonce)
-            if use is Use.FIRST:
-                session = session.used(now)
-                await tx.sessions.rotate(session, presented, self._kept(session, successor))
-        if use is Use.REPLAY:  # raised here, after the commit: the end of the session stands
-            raise InvalidToken
-        return self._grant(session, successor, user)
+            refreshed = await self._refreshed(tx, refresh_token, digest, origin)
+        # Raised here, after the commit: the end of the session stands, and so does the record.
+        if isinstance(refreshed, InvalidToken):
+            raise refreshed
+        return self._grant(*refreshed)
 
-    async def authenticate(self, access_token: str) -> Actor:
+    async def authenticate(self, access_token: str, *, origin: Origin = NOWHERE) -> Actor:
         """Whose token this is, and what they are at this moment.
 
         Raises InvalidToken and ExpiredToken, also when the session has ended or the account was
@@ -108,35 +132,177 @@ class Sessions:
             actor = await db.sessions.find_actor(claims.session_id, now)
         if actor is None or actor.user_id != claims.user_id:
             raise InvalidToken
-        return actor
+        return Actor(actor.user_id, actor.role, actor.session_id, origin)
 
-    async def _find(self, email: str) -> User | None:
-        try:
-            key = Email.parse(email).key
-        except Invalid:
-            return None
+    async def log_out(self, actor: Actor) -> None:
+        """End the session that the actor acts in. Raises InvalidToken where it is over already."""
+        if actor.session_id is None or not await self._end(actor, actor.session_id, actor.user_id):
+            raise InvalidToken
+
+    async def log_out_everywhere(self, actor: Actor) -> int:
+        """End all sessions of the actor, this one too. How many there were."""
+        return await self._end_all(actor, EventName.LOGOUT, own_id(actor))
+
+    async def own(self, actor: Actor) -> Sequence[Session]:
+        """The actor's sessions, the one used last first."""
         async with self.store.autocommit() as db:
-            return await db.users.find_by_email(key)
+            return await db.sessions.of_user(own_id(actor), self.clock.now())
 
-    async def _prove(self, user: User | None, password: str) -> None:
-        """One verification, whatever is wrong. A hash of the past is replaced on success."""
-        password_hash = None if user is None else user.password_hash
-        if not await verified(self.hasher, password, password_hash) or password_hash is None:
-            raise InvalidCredentials
-        if user and user.is_active and self.hasher.needs_rehash(password_hash):
-            normal = normalized_password(password)
-            with suppress(Unavailable):  # next time, then: the login itself has succeeded
-                new = await self.hasher.hash(normal)
-                async with self.store.autocommit() as db:
-                    await db.users.replace_password_hash(user.id, password_hash, new)
+    async def end_own(self, actor: Actor, session_id: SessionId) -> None:
+        """Raises NotFound, also for somebody else's."""
+        if not await self._end(actor, session_id, own_id(actor)):
+            raise NotFound
+
+    # For administrators. Each raises Forbidden for everybody else.
+
+    async def page(
+        self, actor: Actor, *, user_id: UserId | None = None, skip: int = 0, limit: int = 100
+    ) -> Page[Session]:
+        """Everybody's sessions, or one user's; the one used last first. Raises Invalid."""
+        await self.gate.administers(actor)
+        check_slice(skip, limit)
+        async with self.store.autocommit() as db:
+            return await db.sessions.page(
+                user_id=user_id, skip=skip, limit=limit, now=self.clock.now()
+            )
+
+    async def end(self, actor: Actor, session_id: SessionId) -> None:
+        """Anybody's. Raises NotFound."""
+        await self.gate.administers(actor)
+        if not await self._end(actor, session_id):
+            raise NotFound
+
+    async def end_all_of(self, actor: Actor, user_id: UserId) -> int:
+        """How many there were. Raises NotFound where there is no such user."""
+        await self.gate.administers(actor)
+        async with self.store.autocommit() as db:
+            await db.users.get(user_id)
+        return await self._end_all(actor, EventName.SESSION_REVOKED, user_id)
+
+    async def end_everybodys(self, actor: Actor) -> int:
+        """How many there were, the actor's own among them."""
+        await self.gate.administers(actor)
+        return await self._end_all(actor, EventName.SESSION_REVOKED, None)
+
+    # Logging in
+
+    async def _admitted(self, account: str, key: str | None, origin: Origin) -> list[Claim]:
+        """The attempt is counted. Raises TooMany.
+
+        An account that strangers have used up lets in its owner from where they are logged in
+        already: from there only a limit of that place's own counts.
+        """
+        here = f"{account} {origin.network}"
+        pair = Claim(LOGIN, here)
+        of_account = [Claim(LOGIN_ACCOUNT, account), Claim(LOGIN_IN_A_ROW, account)]
+        rest = [*per_network(origin, LOGIN_FAILURES, LOGIN_NETWORK), Claim(LOGIN_EVERYBODY, "")]
+        claims = [pair, *of_account, *rest]
+        denial = await self.gate.limiter.acquire(*claims)
+        if denial and denial.claim in of_account and await self._is_familiar(key, origin):
+            claims = [pair, Claim(LOGIN_IN_A_ROW, here), *rest]
+            denial = await self.gate.limiter.acquire(*claims)
+        if denial:
+            await self.gate.turn_away(origin, denial)
+        return claims
+
+    async def _is_familiar(self, key: str | None, origin: Origin) -> bool:
+        """Whether somebody is logged in to the account from there."""
+        user = await self._find(key)
+        # Asked for nobody's sessions too, so that it takes the same time.
+        user_id = UserId(0) if user is None else user.id
+        async with self.store.autocommit() as db:
+            sessions = await db.sessions.of_user(user_id, self.clock.now())
+        return any(Origin(session.ip).network == origin.network for session in sessions)
+
+    async def _find(self, key: str | None) -> User | None:
+        async with self.store.autocommit() as db:
+            return await db.users.find_by_email(key or "")
+
+    async def _proved(self, user: User | None, password: str, origin: Origin) -> Grant:
+        """A session, if the password is right. One verification, whatever is wrong."""
+        while True:
+            password_hash = None if user is None else user.password_hash
+            if not await verified(self.hasher, password, password_hash):
+                raise InvalidCredentials
+            if user is None or not user.is_active:
+                raise InvalidCredentials
+            new_hash = await self._rehashed(user, password)
+            async with self.store.transaction() as tx:
+                try:
+                    current = await tx.users.lock(user.id)
+                except NotFound:
+                    raise InvalidCredentials from None
+                # Checking took its time: what was proved must still be what is asked for.
+                if current.password_hash == user.password_hash and current.is_active:
+                    if new_hash:
+                        await tx.users.replace_password_hash(user.id, user.password_hash, new_hash)
+                    return await self._opened(tx, current, origin)
+            # Changed meanwhile, perhaps by another login that has replaced a hash of the past.
+            user = current
+
+    async def _opened(self, tx: Repositories, user: User, origin: Origin) -> Grant:
+        now = self.clock.now()
+        session = Session.new(SessionId(uuid4()), user.id, now, self.idle, origin)
+        token = self.refresh_tokens.new()
+        await tx.sessions.open(session, self._kept(session, token))
+        actor = Actor(user.id, user.role, session.id, origin)
+        await tx.audit.add(NewEvent.by(actor, EventName.LOGIN_SUCCEEDED, now))
+        return self._grant(session, token, user)
+
+    async def _rehashed(self, user: User, password: str) -> str | None:
+        """A hash as they are made today, where the account's is one of the past."""
+        if self.hasher.needs_rehash(user.password_hash):
+            with suppress(Unavailable):  # next time, then
+                return await self.hasher.hash(normalized_password(password))
+        return None
+
+    # Staying logged in
+
+    async def _refreshed(
+        self, tx: Repositories, presented: str, digest: bytes, origin: Origin
+    ) -> tuple[Session, str, User] | InvalidToken:
+        """What to answer. Whatever it is, what was changed and recorded is to be committed."""
+        now = self.clock.now()
+        found = await tx.sessions.lock_by_token(digest)
+        if found is None:
+            event = NewEvent.of_anybody(origin, EventName.REFRESH_FAILED, now, reason="unknown")
+            await tx.audit.add(event)
+            return InvalidToken()
+        session, token = found
+        user = await tx.users.get(session.user_id)
+        use = token.use(now)
+        objection = _objection(use, user)
+        successor = None if objection else await self._successor(tx, presented, token, use)
+        if successor is None:
+            name, error, reason = objection or _key_gone()
+            if use is Use.REPLAY:
+                await tx.sessions.end(session.id)
+            await tx.audit.add(
+                NewEvent.of_anybody(
+                    origin, name, now, user_id=user.id, session_id=session.id, reason=reason
+                )
+            )
+            return error
+        if use is Use.FIRST:
+            session = session.used(now, self.idle, origin)
+            await tx.sessions.rotate(session, token, self._kept(session, successor))
+        return session, successor, user
+
+    async def _successor(
+        self, tx: Repositories, presented: str, token: RefreshToken, use: Use
+    ) -> str | None:
+        """The next token; to a retry the one that was handed out, by whatever key it was made."""
+        successors = self.refresh_tokens.successors(presented, token.nonce)
+        if use is not Use.RETRY:
+            return successors[0]
+        for successor in successors:
+            if await tx.sessions.find_by_token(self.refresh_tokens.digest(successor)):
+                return successor
+        return None
 
     def _kept(self, session: Session, token: str) -> RefreshToken:
         return RefreshToken.new(
-            session,
-            self.refresh_tokens.digest(token),
-            self.refresh_tokens.nonce(),
-            session.last_used_at,
-            self.idle,
+            session, self.refresh_tokens.digest(token), self.refresh_tokens.nonce()
         )
 
     def _grant(self, session: Session, refresh_token: str, user: User) -> Grant:
@@ -147,3 +313,51 @@ class Sessions:
             expires_in=int(self.access_tokens.lifetime),
             user=user,
         )
+
+    # Ending sessions
+
+    async def _end(self, actor: Actor, session_id: SessionId, of: UserId | None = None) -> bool:
+        """Whether there was one."""
+        async with self.store.transaction() as tx:
+            user_id = await tx.sessions.end(session_id, of=of)
+            if user_id is None:
+                return False
+            own = session_id == actor.session_id
+            name = EventName.LOGOUT if own else EventName.SESSION_REVOKED
+            now = self.clock.now()
+            await tx.audit.add(
+                NewEvent.by(actor, name, now, user_id=user_id, session_id=session_id)
+            )
+        return True
+
+    async def _end_all(self, actor: Actor, name: EventName, user_id: UserId | None) -> int:
+        async with self.store.transaction() as tx:
+            ended = await tx.sessions.end_all(user_id)
+            now = self.clock.now()
+            await tx.audit.add(NewEvent.by(actor, name, now, user_id=user_id, sessions=ended))
+        return ended
+
+
+_Objection = tuple[EventName, InvalidToken, str]
+
+
+def _objection(use: Use, user: User) -> _Objection | None:
+    """What to record, what to answer, and why; None where nothing is against a refresh."""
+    if use is Use.REPLAY:
+        return EventName.REUSE_DETECTED, InvalidToken(), "used before"
+    if not user.is_active:
+        return EventName.REFRESH_FAILED, InvalidToken(), "inactive"
+    if use is Use.EXPIRED:
+        return EventName.REFRESH_FAILED, ExpiredToken(), "expired"
+    return None
+
+
+def _key_gone() -> _Objection:
+    return EventName.REFRESH_FAILED, InvalidToken(), "key gone"
+
+
+def _key(email: str) -> str | None:
+    try:
+        return Email.parse(email).key
+    except Invalid:
+        return None

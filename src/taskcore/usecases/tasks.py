@@ -4,13 +4,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar, Unpack
 
-from taskcore.domain.errors import InvalidToken, NotFound, StaleWrite
+from taskcore.domain.errors import Forbidden, InvalidToken, NotFound, StaleWrite
 from taskcore.domain.policies import Actor, Permission, authorize, own_id, visible_tasks
 from taskcore.domain.rules import check_slice
 from taskcore.domain.tasks import Task, TaskChanges, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import Clock, Page, Store
 from taskcore.ports import Tasks as TaskRepository
+from taskcore.usecases.gate import Gate
 
 Result = TypeVar("Result")
 
@@ -22,6 +23,7 @@ _ATTEMPTS = 5
 @dataclass(frozen=True, slots=True)
 class Tasks:
     store: Store
+    gate: Gate
     clock: Clock
 
     async def create(self, actor: Actor, *, title: str, description: str = "") -> Task:
@@ -45,7 +47,11 @@ class Tasks:
     ) -> Page[Task]:
         """Newest first. Raises Invalid, and Forbidden for another owner's tasks."""
         check_slice(skip, limit)
-        scope = visible_tasks(actor, owner_id)
+        try:
+            scope = visible_tasks(actor, owner_id)
+        except Forbidden:
+            await self.gate.deny(actor, "list another's tasks")
+            raise
         async with self.store.autocommit() as db:
             return await db.tasks.page(owner_id=scope, skip=skip, limit=limit)
 

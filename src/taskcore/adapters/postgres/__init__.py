@@ -1,7 +1,15 @@
 """The store in PostgreSQL: SQLAlchemy Core builds the statements, psycopg runs them."""
 
 from taskcore.adapters.postgres.connections import Connections
+from taskcore.adapters.postgres.limits import PostgresLimiter
 from taskcore.adapters.postgres.migrate import current_revision, reach, upgrade
 from taskcore.adapters.postgres.store import PostgresStore
 
-__all__ = ["Connections", "PostgresStore", "current_revision", "reach", "upgrade"]
+__all__ = [
+    "Connections",
+    "PostgresLimiter",
+    "PostgresStore",
+    "current_revision",
+    "reach",
+    "upgrade",
+]

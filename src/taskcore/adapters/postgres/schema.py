@@ -17,11 +17,12 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TITLE, TextRule
 
 # What this code needs the database to be at, at least. Revisions are numbered in order.
-REVISION = "0002"
+REVISION = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -98,6 +99,8 @@ sessions = Table(
     _moment("created_at"),
     _moment("last_used_at"),
     _moment("expires_at"),
+    Column("ip", Text),
+    Column("user_agent", Text),
     Index("sessions_user_id_idx", "user_id"),
 )
 
@@ -113,4 +116,35 @@ refresh_tokens = Table(
     Column("superseded", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("octet_length(digest) = 32", name="digest"),
     Index("refresh_tokens_session_id_idx", "session_id"),
+)
+
+# No foreign keys: what happened stays true of those who are gone. A trigger keeps every row as it
+# is; see the migration.
+audit_events = Table(
+    "audit_events",
+    metadata,
+    _id(),
+    Column("event", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("actor_id", BigInteger),
+    Column("user_id", BigInteger),
+    Column("session_id", Uuid),
+    Column("ip", Text),
+    Column("user_agent", Text),
+    Column("request_id", Text),
+    Column("detail", JSONB, nullable=False),
+    Index("audit_events_user_id_idx", "user_id", "id"),
+    Index("audit_events_actor_id_idx", "actor_id", "id"),
+    Index("audit_events_event_idx", "event", "id"),
+)
+
+# GCRA needs one moment for each limit and subject. Unlogged: no attempt waits for the disk, and
+# after a crash of the database everybody may try anew.
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("forgotten_at", DateTime(timezone=True), nullable=False),
+    prefixes=["UNLOGGED"],
 )

@@ -4,10 +4,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Select, Table, bindparam, func, select, true
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Select,
+    Table,
+    bindparam,
+    cast,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
+from sqlalchemy.types import TypeEngine
 
 # `$1` goes to the server as it is; psycopg would first have to translate any other style.
 _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -45,7 +58,7 @@ class Statement:
         return self.sql.decode()
 
 
-def page_of(items: Select[Any], newest: Column[Any]) -> Select[Any]:
+def page_of(items: Select[Any], *newest: Column[Any]) -> Select[Any]:
     """One statement for a page and its total: rows of the total and the item's columns.
 
     There is always a row; on an empty page its item is all NULL. Both are read from one
@@ -53,7 +66,8 @@ def page_of(items: Select[Any], newest: Column[Any]) -> Select[Any]:
     """
     total = select(func.count().label("total")).select_from(items.order_by(None).subquery())
     page = (
-        items.order_by(newest.desc())
+        items.order_by(None)
+        .order_by(*(column.desc() for column in newest))
         .limit(bindparam("limit", type_=BigInteger))
         .offset(bindparam("skip", type_=BigInteger))
         .subquery("page")
@@ -62,5 +76,11 @@ def page_of(items: Select[Any], newest: Column[Any]) -> Select[Any]:
     return (
         select(counted.c.total, *page.c)
         .select_from(counted.join(page, true(), isouter=True))
-        .order_by(page.c[newest.name].desc())
+        .order_by(*(page.c[column.name].desc() for column in newest))
     )
+
+
+def wanted(column: Column[Any], name: str, kind: type[TypeEngine[Any]]) -> ColumnElement[bool]:
+    """A filter that is off when its argument is NULL."""
+    given = cast(bindparam(name), kind)  # PostgreSQL cannot guess the type of a NULL
+    return or_(given.is_(None), column == given)

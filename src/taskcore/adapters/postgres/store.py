@@ -8,6 +8,7 @@ from typing import cast
 from psycopg.pq import TransactionStatus
 from sqlalchemy import column, func, select, table
 
+from taskcore.adapters.postgres.audit import PostgresAudit
 from taskcore.adapters.postgres.connections import Connections, Link
 from taskcore.adapters.postgres.schema import REVISION
 from taskcore.adapters.postgres.sessions import PostgresSessions
@@ -22,12 +23,13 @@ _NOW = Statement(select(func.clock_timestamp()))
 
 
 class PostgresRepositories:
-    __slots__ = ("sessions", "tasks", "users")
+    __slots__ = ("audit", "sessions", "tasks", "users")
 
     def __init__(self, link: Link) -> None:
         self.users = PostgresUsers(link)
         self.tasks = PostgresTasks(link)
         self.sessions = PostgresSessions(link)
+        self.audit = PostgresAudit(link)
 
 
 class PostgresStore:

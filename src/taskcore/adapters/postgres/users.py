@@ -8,19 +8,17 @@ from sqlalchemy import (
     Boolean,
     Text,
     bindparam,
-    cast,
     delete,
     func,
     insert,
     literal_column,
-    or_,
     select,
     update,
 )
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import users
-from taskcore.adapters.postgres.statements import Statement, named_values, page_of
+from taskcore.adapters.postgres.statements import Statement, named_values, page_of, wanted
 from taskcore.domain.errors import NotFound
 from taskcore.domain.users import NewUser, Role, User, UserChanges, UserId
 from taskcore.ports import Page
@@ -40,12 +38,6 @@ _COLUMNS = (
 _CHANGING = [*UserChanges.__annotations__, "updated_at"]
 
 
-def _wanted(column: Any, name: str, kind: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's expressions
-    """A filter that is off when its argument is NULL."""
-    given = cast(bindparam(name), kind)  # PostgreSQL cannot guess the type of a NULL
-    return or_(given.is_(None), column == given)
-
-
 _BY_ID = select(*_COLUMNS).where(users.c.id == bindparam("id"))
 _GET = Statement(_BY_ID)
 _LOCK = Statement(_BY_ID.with_for_update(key_share=True))
@@ -62,9 +54,9 @@ _FIND_BY_EMAIL = Statement(select(*_COLUMNS).where(users.c.email_key == bindpara
 _PAGE = Statement(
     page_of(
         select(*_COLUMNS).where(
-            _wanted(users.c.email_key, "email", Text),
-            _wanted(users.c.role, "role", Text),
-            _wanted(users.c.is_active, "is_active", Boolean),
+            wanted(users.c.email_key, "email", Text),
+            wanted(users.c.role, "role", Text),
+            wanted(users.c.is_active, "is_active", Boolean),
         ),
         users.c.id,
     )
@@ -92,6 +84,11 @@ _REPLACE_PASSWORD_HASH = Statement(
     update(users)
     .where(users.c.id == bindparam("user_id"), users.c.hashed_password == bindparam("old"))
     .values(hashed_password=bindparam("new"))
+)
+_COUNT_HASHES = Statement(
+    select(func.count())
+    .select_from(users)
+    .where(func.starts_with(users.c.hashed_password, bindparam("prefix")))
 )
 _REMOVE = Statement(delete(users).where(users.c.id == bindparam("id")))
 
@@ -149,6 +146,10 @@ class PostgresUsers:
 
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
         return bool(await self._link.run(_REPLACE_PASSWORD_HASH, user_id=user_id, old=old, new=new))
+
+    async def count_hashes(self, prefix: str) -> int:
+        ((count,),) = await self._link.rows(_COUNT_HASHES, prefix=prefix)
+        return int(count)
 
     async def remove(self, user_id: UserId) -> None:
         if not await self._link.run(_REMOVE, id=user_id):

@@ -1,0 +1,113 @@
+"""The audit over HTTP: everybody's deeds for administrators, and one's own."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from dishka.integrations.litestar import FromDishka, inject
+from litestar import Router, get
+from litestar.params import FromQuery
+from msgspec import Meta
+
+from taskapi.problems import MAY_REFUSE
+from taskapi.providers import administers, logged_in
+from taskapi.wire import (
+    ANYBODY,
+    FIRST,
+    MOST,
+    Id,
+    Ip,
+    Limit,
+    Moment,
+    Skip,
+    Total,
+    UserAgent,
+    View,
+    Whole,
+    chosen,
+    moment,
+    view,
+    whole,
+)
+from taskcore import Actor, Core, Event, EventName, Forbidden, Invalid, Page, UserId
+
+_EVENTS = {name.value: name for name in EventName}
+UserFilter = Annotated[Whole, whole(Whole, "What this user did, and what concerns them")]
+EventFilter = Annotated[
+    str, Meta(description="Of one kind", extra_json_schema={"enum": list(_EVENTS)})
+]
+Since = Annotated[
+    str,
+    Meta(
+        description="At this moment or later: RFC 3339, with its offset",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+
+
+class EventView(View):
+    """Who did what to whom, from where."""
+
+    id: Id
+    at: Moment
+    event: Annotated[EventName, Meta(examples=[EventName.ROLE_CHANGED.value])]
+    actor: Annotated[
+        str, Meta(extra_json_schema={"enum": ["user", "system", "anonymous"]}, examples=["user"])
+    ]
+    actor_id: Annotated[Id | None, Meta(description="Who did it")]
+    user_id: Annotated[Id | None, Meta(description="Whom it concerns")]
+    session_id: Annotated[UUID | None, Meta(examples=["0b0f6f0a-3c1c-4d0b-9a55-2f9f4c1f8a11"])]
+    ip: Ip | None
+    user_agent: UserAgent | None
+    request_id: Annotated[str | None, Meta(examples=["4d5f6c0e8b7a4f3e9d2c1b0a99887766"])]
+    detail: Annotated[dict[str, Any], Meta(examples=[{"old": "user", "new": "admin"}])]
+
+
+class EventPage(View):
+    items: list[EventView]
+    total: Total
+    skip: Skip
+    limit: Limit
+
+
+@get("/", operation_id="listEvents", opt={MAY_REFUSE: (Forbidden, Invalid)})
+@inject
+async def list_events(
+    core: FromDishka[Core],
+    actor: FromDishka[Actor],
+    skip: FromQuery[Skip] = FIRST,
+    limit: FromQuery[Limit] = MOST,
+    user: FromQuery[UserFilter] = ANYBODY,
+    event: FromQuery[EventFilter | None] = None,
+    since: FromQuery[Since | None] = None,
+) -> EventPage:
+    """List what was done, newest first."""
+    page = await core.audit.page(
+        actor,
+        skip=skip,
+        limit=limit,
+        user_id=None if user is ANYBODY else UserId(user),
+        event=chosen("event", event, _EVENTS),
+        since=moment("since", since),
+    )
+    return _shown(page, skip, limit)
+
+
+@get("/events", operation_id="listOwnEvents", guards=[logged_in], opt={MAY_REFUSE: (Invalid,)})
+@inject
+async def own_events(
+    core: FromDishka[Core],
+    actor: FromDishka[Actor],
+    skip: FromQuery[Skip] = FIRST,
+    limit: FromQuery[Limit] = MOST,
+) -> EventPage:
+    """List what was done with one's own account, newest first."""
+    return _shown(await core.audit.own(actor, skip=skip, limit=limit), skip, limit)
+
+
+def _shown(page: Page[Event], skip: Skip, limit: Limit) -> EventPage:
+    return EventPage([view(event, EventView) for event in page.items], page.total, skip, limit)
+
+
+audit = Router(
+    "/audit", route_handlers=[list_events], guards=[logged_in, administers], tags=["Audit"]
+)

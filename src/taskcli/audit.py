@@ -1,0 +1,72 @@
+"""`taskcli audit`: who did what to whom."""
+
+from datetime import UTC, datetime
+
+from taskcli.arguments import Json, Limit, Skip
+from taskcli.exits import Usage
+from taskcli.output import Record, show_page
+from taskcli.running import operator, with_core
+from taskcli.users import find_user, is_id
+from taskcore import Core, Event, EventName, Page, UserId
+
+_FIELDS = (
+    *("id", "at", "event", "actor", "actor_id", "user_id", "session_id"),
+    *("ip", "user_agent", "request_id", "detail"),
+)
+_COLUMNS = ("at", "event", "actor", "actor_id", "user_id", "ip", "detail")
+_BY_VALUE = {event.value: event for event in EventName}
+
+
+def audit(
+    *,
+    user: str | None = None,
+    event: str | None = None,
+    since: str | None = None,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """List what was done, newest first: logins, refusals, sessions, roles, accounts.
+
+    Parameters
+    ----------
+    user
+        What this user did and what concerns them, by e-mail or id.
+    event
+        Of one kind, `login.failed` for one.
+    since
+        At this moment or later: 2026-01-31, 2026-01-31T09:30 or 2026-01-31T09:30:00+01:00.
+        Without an offset it is in UTC.
+    """
+    if event is not None and event not in _BY_VALUE:
+        raise Usage(f"there is no event {event}; there are {', '.join(_BY_VALUE)}")
+    moment = None if since is None else _moment(since)
+
+    async def work(core: Core) -> Page[Event]:
+        user_id = None if user is None else await _id(core, user)
+        name = None if event is None else _BY_VALUE[event]
+        return await core.audit.page(
+            operator(), skip=skip, limit=limit, user_id=user_id, event=name, since=moment
+        )
+
+    page = with_core(work)
+    items = [_shape(found) for found in page.items]
+    show_page(items, _COLUMNS, total=page.total, skip=skip, limit=limit, as_json=as_json)
+
+
+async def _id(core: Core, reference: str) -> UserId:
+    """An id may be that of somebody who is gone: what they did is still there."""
+    return UserId(int(reference)) if is_id(reference) else (await find_user(core, reference)).id
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Usage(f"{text} is no moment such as 2026-01-31T09:30") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _shape(event: Event) -> Record:
+    shown = {name: getattr(event, name) for name in _FIELDS}
+    return shown | {"detail": dict(event.detail)}

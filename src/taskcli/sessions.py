@@ -1,0 +1,87 @@
+"""`taskcli sessions`: where people are logged in."""
+
+from typing import Annotated
+from uuid import UUID
+
+from cyclopts import App, Parameter
+
+from taskcli.arguments import Json, Limit, Skip, Yes
+from taskcli.exits import FAILURE, Usage
+from taskcli.output import Record, message, show_page
+from taskcli.prompts import confirmed, require_terminal_or
+from taskcli.running import operator, with_core
+from taskcli.users import find_user
+from taskcore import Core, NotFound, Page, Session, SessionId
+
+app = App(
+    name="sessions",
+    help="See where people are logged in, and end it.\n\n"
+    "Whoever's session ends is logged out at once, access tokens included.",
+)
+
+_FIELDS = ("id", "user_id", "created_at", "last_used_at", "expires_at", "ip", "user_agent")
+_COLUMNS = ("id", "user_id", "last_used_at", "ip", "user_agent")
+
+
+@app.command(name="list")
+def list_(
+    *,
+    user: Annotated[str | None, Parameter(help="Only this user's, by e-mail or id.")] = None,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """List sessions, the one used last first."""
+
+    async def work(core: Core) -> Page[Session]:
+        user_id = None if user is None else (await find_user(core, user)).id
+        return await core.sessions.page(operator(), user_id=user_id, skip=skip, limit=limit)
+
+    page = with_core(work)
+    items = [_shape(session) for session in page.items]
+    show_page(items, _COLUMNS, total=page.total, skip=skip, limit=limit, as_json=as_json)
+
+
+@app.command
+def revoke(
+    session_id: Annotated[UUID | None, Parameter(name="ID", help="One session.")] = None,
+    /,
+    *,
+    user: Annotated[str | None, Parameter(help="All of this user's, by e-mail or id.")] = None,
+    everybody: Annotated[
+        bool, Parameter(name="--all", negative="", show_default=False, help="Everybody's.")
+    ] = False,
+    yes: Yes = False,
+) -> int:
+    """End one session, all of a user's, or everybody's. Asks first."""
+    if (session_id is not None) + (user is not None) + everybody != 1:
+        raise Usage("name one session, or --user, or --all")
+    require_terminal_or(yes, "end sessions")
+
+    async def work(core: Core) -> int | None:
+        found = None if user is None else await find_user(core, user)
+        whose = found.email if found else "everybody"
+        what = f"session {session_id}" if session_id else f"all sessions of {whose}"
+        if not yes and not await confirmed(f"End {what}?"):
+            return None
+        if session_id is not None:
+            await _end(core, SessionId(session_id))
+            return 1
+        if found is not None:
+            return await core.sessions.end_all_of(operator(), found.id)
+        return await core.sessions.end_everybodys(operator())
+
+    ended = with_core(work)
+    message("nothing was ended" if ended is None else f"sessions ended: {ended}")
+    return FAILURE if ended is None else 0
+
+
+async def _end(core: Core, session_id: SessionId) -> None:
+    try:
+        await core.sessions.end(operator(), session_id)
+    except NotFound:
+        raise NotFound(f"there is no session {session_id}") from None
+
+
+def _shape(session: Session) -> Record:
+    return {name: getattr(session, name) for name in _FIELDS}

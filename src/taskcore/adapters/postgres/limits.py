@@ -1,0 +1,137 @@
+"""Limits that hold across processes and machines, by the clock of the database."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    Interval,
+    LargeBinary,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from taskcore.adapters.postgres.connections import Connections
+from taskcore.adapters.postgres.schema import rate_limits
+from taskcore.adapters.postgres.statements import Statement
+from taskcore.ports import Claim, Denial
+
+_SWEEP = 1000  # calls; what nobody remembers any more is removed now and then
+_SWEPT = 2000  # rows, so that it takes milliseconds
+_KEY, _FORGOTTEN_AT = rate_limits.c.key, rate_limits.c.forgotten_at
+# Not now(), which stands still while a statement waits for its turn.
+_NOW = func.clock_timestamp()
+
+
+@cache
+def _acquire(limits: int) -> Statement:
+    """Counts for each of so many limits until one is used up: one row, one statement, in order.
+
+    A row that the WHERE of an upsert turns away is not returned, and then the next limit finds
+    nothing to begin with. Whoever comes at the same moment waits for the row, so what is compared
+    is never stale. Answers how many have counted, and how long each has to wait.
+    """
+    counted: list[CTE] = []
+    waits = []
+    for number in range(limits):
+        key = bindparam(f"key{number}", type_=LargeBinary)
+        step = bindparam(f"step{number}", type_=Interval)
+        period = bindparam(f"period{number}", type_=Interval)
+        first = select(key, _NOW + step)
+        if counted:
+            first = first.where(exists(select(counted[-1].c.key)))
+        then = func.greatest(_FORGOTTEN_AT, _NOW) + step
+        upsert = insert(rate_limits).from_select([_KEY, _FORGOTTEN_AT], first)
+        upsert = upsert.on_conflict_do_update(
+            index_elements=[_KEY], set_={_FORGOTTEN_AT: then}, where=then <= _NOW + period
+        )
+        counted.append(upsert.returning(_KEY).cte(f"counted{number}"))
+        wait = select(func.extract("epoch", _FORGOTTEN_AT + step - period - _NOW))
+        waits.append(wait.where(key == _KEY).scalar_subquery())
+    passed = [select(func.count()).select_from(cte).scalar_subquery() for cte in counted]
+    return Statement(select(*passed, *waits))
+
+
+_SHARES = (
+    func.unnest(
+        bindparam("keys", type_=ARRAY(LargeBinary)), bindparam("shares", type_=ARRAY(Interval))
+    )
+    .table_valued("key", "share", with_ordinality="number")
+    .render_derived("given")
+)
+# Locked in the order in which they were counted, so that nobody blocks another.
+_HELD = (
+    select(_KEY, _SHARES.c.share)
+    .select_from(rate_limits.join(_SHARES, _SHARES.c.key == _KEY))
+    .order_by(_SHARES.c.number)
+    .with_for_update(of=rate_limits)
+    .cte("held")
+)
+_GIVE_BACK = Statement(
+    update(rate_limits)
+    .where(_HELD.c.key == _KEY)
+    .values({_FORGOTTEN_AT: _FORGOTTEN_AT - _HELD.c.share})
+)
+_FORGOTTEN = (
+    select(_KEY)
+    .where(_FORGOTTEN_AT < _NOW)
+    .limit(literal_column(str(_SWEPT)))
+    .with_for_update(skip_locked=True)
+)
+_FORGET = Statement(delete(rate_limits).where(_KEY.in_(_FORGOTTEN)))
+
+
+class PostgresLimiter:
+    """Each call is a transaction of its own and one round trip, a denial mostly two."""
+
+    def __init__(self, connections: Connections, key: bytes) -> None:
+        self._connections = connections
+        self._key = key
+        self._calls = 0
+
+    async def acquire(self, *claims: Claim) -> Denial | None:
+        if not claims:
+            return None
+        await self._sweep()
+        values: dict[str, Any] = {}
+        for number, claim in enumerate(claims):
+            values[f"key{number}"] = self._digest(claim)
+            values[f"step{number}"] = claim.limit.step
+            values[f"period{number}"] = claim.limit.period
+        async with self._connections.borrow() as link:
+            (row,) = await link.rows(_acquire(len(claims)), **values)
+        passed = sum(row[: len(claims)])
+        if passed == len(claims):
+            return None
+        # Those before it have counted an attempt that is not to be.
+        await self.give_back({claim: claim.limit.step for claim in claims[:passed]})
+        denied = claims[passed]
+        wait = row[len(claims) + passed]
+        return Denial(denied, float(denied.limit.step.total_seconds() if wait is None else wait))
+
+    async def give_back(self, shares: Mapping[Claim, timedelta]) -> None:
+        if shares:
+            async with self._connections.borrow() as link:
+                keys = [self._digest(claim) for claim in shares]
+                await link.run(_GIVE_BACK, keys=keys, shares=list(shares.values()))
+
+    async def _sweep(self) -> None:
+        self._calls += 1
+        if self._calls % _SWEEP == 0:
+            async with self._connections.borrow() as link:
+                await link.run(_FORGET)
+
+    def _digest(self, claim: Claim) -> bytes:
+        text = f"{claim.limit.name}\0{claim.subject}"
+        return hmac.digest(self._key, text.encode(errors="replace"), hashlib.sha256)

@@ -1,0 +1,60 @@
+"""What a password must be: long enough, and not among the first that anybody would guess."""
+
+import unicodedata
+from functools import cache
+from importlib import resources
+
+from taskcore.domain.errors import Invalid, Problem
+from taskcore.domain.rules import PASSWORD
+
+# Beyond this no text is worth normalising, which takes time per character.
+_LONGEST = 4 * PASSWORD.max
+
+
+def normalized_password(password: str, *, field: str = PASSWORD.field) -> str:
+    """The password as it is hashed: NFC, so that é typed as one or two code points is the same.
+
+    Not NFKC, not trimmed, not cut: apart from that it counts exactly as typed (NIST SP 800-63B
+    section 3.1.1.2). Raises Invalid.
+    """
+    if len(password) > _LONGEST:
+        raise _refused(field, f"takes at most {PASSWORD.max} characters", "too_long")
+    normal = unicodedata.normalize("NFC", password)
+    if len(normal) < PASSWORD.min:
+        raise _refused(field, f"needs at least {PASSWORD.min} characters", "too_short")
+    if len(normal) > PASSWORD.max:
+        raise _refused(field, f"takes at most {PASSWORD.max} characters", "too_long")
+    if "\x00" in normal or any("\ud800" <= c <= "\udfff" for c in normal):
+        raise _refused(field, "must be text without NUL characters", "control_character")
+    return normal
+
+
+def new_password(password: str, *known: str | None, field: str = PASSWORD.field) -> str:
+    """As `normalized_password`, and refused where it is easy to guess.
+
+    It is compared whole, never in parts: with the list of common ones, and with what everybody
+    `known` to the account would try (its address and name, the name of the service).
+    """
+    normal = normalized_password(password, field=field)
+    guess = normal.casefold()
+    if guess in _common():
+        raise _refused(field, "is among the most common passwords", "password_too_common")
+    if guess in {word for text in known if text for word in _spellings(text)}:
+        raise _refused(field, "is your own name or address", "password_too_personal")
+    return normal
+
+
+def _spellings(text: str) -> set[str]:
+    spelled = unicodedata.normalize("NFC", text).casefold()
+    return {spelled, spelled.partition("@")[0], "".join(spelled.split())}
+
+
+@cache
+def _common() -> frozenset[str]:
+    """11 611 passwords of at least eight characters, from zxcvbn's list; case folded."""
+    file = resources.files(__package__) / "common_passwords.txt"
+    return frozenset(file.read_text(encoding="utf-8").splitlines())
+
+
+def _refused(field: str, detail: str, code: str) -> Invalid:
+    return Invalid(Problem(field, detail, code))

@@ -1,0 +1,52 @@
+"""Reading what was done."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from taskcore.domain.audit import ActorKind, Event, EventName
+from taskcore.domain.policies import Actor, own_id
+from taskcore.domain.rules import check_slice
+from taskcore.domain.users import UserId
+from taskcore.ports import Page, Store
+from taskcore.usecases.gate import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    store: Store
+    gate: Gate
+
+    async def page(
+        self,
+        actor: Actor,
+        *,
+        skip: int = 0,
+        limit: int = 100,
+        user_id: UserId | None = None,
+        event: EventName | None = None,
+        since: datetime | None = None,
+    ) -> Page[Event]:
+        """Everybody's deeds, or what one user did and what was done to them; newest first.
+
+        For administrators: raises Forbidden for everybody else, and Invalid.
+        """
+        await self.gate.administers(actor)
+        check_slice(skip, limit)
+        async with self.store.autocommit() as db:
+            return await db.audit.page(
+                skip=skip, limit=limit, user_id=user_id, event=event, since=since
+            )
+
+    async def own(self, actor: Actor, *, skip: int = 0, limit: int = 100) -> Page[Event]:
+        """The same of oneself. Where others acted it does not tell from where. Raises Invalid."""
+        check_slice(skip, limit)
+        user_id = own_id(actor)
+        async with self.store.autocommit() as db:
+            page = await db.audit.page(skip=skip, limit=limit, user_id=user_id)
+        return Page([_seen_by(user_id, event) for event in page.items], page.total)
+
+
+def _seen_by(user_id: UserId, event: Event) -> Event:
+    if event.actor_id in {None, user_id} and event.actor is not ActorKind.SYSTEM:
+        return event
+    return replace(event, actor_id=None, session_id=None, ip=None, user_agent=None, request_id=None)
