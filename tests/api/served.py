@@ -15,14 +15,17 @@ from tests.conftest import new_database
 from tests.server.running import KEY, Api
 
 
+def as_url(conninfo: str) -> str:
+    parts = conninfo_to_dict(conninfo)
+    return f"postgresql://{parts['user']}@/{parts['dbname']}?host={parts['host']}"
+
+
 @contextmanager
 def serving(folder: Path, database_url: str, **env: str) -> Iterator[Api]:
     """On a database that nobody else empties meanwhile."""
     with new_database(database_url) as conninfo:
         upgrade(conninfo)
-        parts = conninfo_to_dict(conninfo)
-        url = f"postgresql://{parts['user']}@/{parts['dbname']}?host={parts['host']}"
-        with Api(folder, DATABASE_URL=url, SECRET_KEY=KEY, **env) as api:
+        with Api(folder, DATABASE_URL=as_url(conninfo), SECRET_KEY=KEY, **env) as api:
             yield api.ready()
 
 

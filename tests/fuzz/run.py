@@ -89,7 +89,7 @@ def _create(api: Api, email: str, role: str) -> int:
         [sys.executable, "-m", "taskcli", "users", "create", "--json",
          f"--email={email}", f"--role={role}", "--password-stdin"],
         cwd=api.data_dir.parent,
-        env=api._env,
+        env=api.env,
         input=f"{_OWN_PASSWORD}\n",
         capture_output=True,
         text=True,

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -59,16 +59,24 @@ class Client:
         self._connection = _Whole(port, timeout)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    def call(self, method: str, path: str, body: object = None) -> Answer:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """Raises OSError or HTTPException when no answer comes."""
         begun = time.monotonic()
-        headers = dict(self._headers)
+        sent = dict(self._headers)
         content = None
         if body is not None:
             content = json.dumps(body)
-            headers["Content-Type"] = "application/json"
+            sent["Content-Type"] = "application/json"
+        sent |= headers or {}
         try:
-            self._connection.request(method, path, content, headers)
+            self._connection.request(method, path, content, sent)
             response = self._connection.getresponse()
             given = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, given, response.read(), time.monotonic() - begun)
@@ -89,11 +97,11 @@ class Api:
     def __init__(self, folder: Path, *program: str | Path, **env: str) -> None:
         folder.mkdir(exist_ok=True)
         self.port = int(env.get("SERVER_PORT") or free_port())
-        self._folder = folder
+        self.folder = folder
         self._log = folder / f"server-{self.port}-{time.monotonic_ns()}.log"
         self._mark = f"STARTED_BY={os.getpid()}-{next(_NUMBERS)}"
         name, _, value = self._mark.partition("=")
-        self._env = {
+        self.env = {
             "PATH": os.environ["PATH"],
             name: value,
             "DATA_DIR": str(folder / "data"),
@@ -102,12 +110,12 @@ class Api:
             "RATE_LIMITS": "off",
             **env,
         }
-        self.data_dir = Path(self._env["DATA_DIR"])
+        self.data_dir = Path(self.env["DATA_DIR"])
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(  # noqa: S603 - ourselves
                 [*(program or TASKCLI), "serve"],
                 cwd=folder,
-                env=self._env,
+                env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -126,11 +134,17 @@ class Api:
         return Client(self.port, token=token, timeout=timeout)
 
     def call(
-        self, method: str, path: str, body: object = None, *, token: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """On a connection of its own."""
         with self.client(token=token) as client:
-            return client.call(method, path, body)
+            return client.call(method, path, body, headers=headers)
 
     def ready(self, *, within: float = 40) -> Self:
         assert eventually(lambda: self.is_ready() or self.ended(), within=within), self.log
@@ -248,12 +262,15 @@ def cwd(pid: int) -> Path | None:
     return None
 
 
-def taskcli(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+def taskcli(
+    folder: Path, *arguments: str, stdin: str = "", **env: str
+) -> subprocess.CompletedProcess[str]:
     """Another command, beside the server."""
     return subprocess.run(  # noqa: S603 - ourselves
         [*TASKCLI, *arguments],
         cwd=folder,
         env={"PATH": os.environ["PATH"], **env},
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,150 @@
+"""Several server processes on one database, behind a proxy whose part the tests play."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+
+from taskcore.adapters.postgres import upgrade
+from tests.api.served import as_url
+from tests.conftest import new_database
+from tests.server.running import KEY, Answer, Api, taskcli
+
+V1 = "/api/v1"
+PASSWORD = "canary: correct horse battery"
+WRONG = "canary: wrong horse battery"
+Found = TypeVar("Found")
+
+_ADDRESSES = count(1)
+
+
+def fresh_ip() -> str:
+    """One that nobody has asked from yet, so that no limit of another test is in the way."""
+    number = next(_ADDRESSES)
+    return f"198.18.{number // 256}.{number % 256}"
+
+
+@dataclass(frozen=True)
+class Account:
+    """Somebody registered and logged in, and where they are."""
+
+    email: str
+    id: int
+    access: str
+    refresh: str
+    ip: str
+
+
+@dataclass(frozen=True)
+class Site:
+    apis: tuple[Api, ...]
+    conninfo: str
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = None,
+        ip: str | None = None,
+        process: int = 0,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """`path` within the API, of one of the processes, from anywhere."""
+        sent = {"X-Forwarded-For": ip or fresh_ip(), **(headers or {})}
+        return self.apis[process].call(method, V1 + path, body, token=token, headers=sent)
+
+    def log_in(self, email: str, password: str = PASSWORD, **more: Any) -> Answer:
+        credentials = {"email": email, "password": password}
+        return self.ask("POST", "/auth/login", credentials, **more)
+
+    def refresh(self, token: str, **more: Any) -> Answer:
+        return self.ask("POST", "/auth/refresh", {"refresh_token": token}, **more)
+
+    def me(self, token: str, **more: Any) -> int:
+        """The status: whether the token is good."""
+        return self.ask("GET", "/auth/me", token=token, **more).status
+
+    def join(self, *, role: str = "user", password: str = PASSWORD) -> Account:
+        """A new account; an administrator is made at the terminal."""
+        email, ip = f"{uuid4().hex}@example.org", fresh_ip()
+        if role == "user":
+            body = {"email": email, "password": password}
+            made = self.ask("POST", "/auth/register", body, ip=ip)
+            assert made.status == 201, made
+        else:
+            self.taskcli(
+                *("users", "create", "--email", email, "--role", role, "--password-stdin"),
+                stdin=password + "\n",
+            )
+        answer = self.log_in(email, password, ip=ip)
+        assert answer.status == 200, answer
+        tokens = answer.json
+        return Account(
+            email, tokens["user"]["id"], tokens["access_token"], tokens["refresh_token"], ip
+        )
+
+    def taskcli(self, *arguments: str, stdin: str = "") -> str:
+        """What a command prints, beside the servers; it must succeed."""
+        api = self.apis[0]
+        done = taskcli(api.folder, *arguments, stdin=stdin, **api.env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """On a connection of its own: what it sees is committed."""
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            cursor = connection.execute(query.encode(), values)
+            return cursor.fetchall() if cursor.description else []
+
+    def events(self, user_id: int) -> list[str]:
+        """What the audit says of a user, oldest first."""
+        rows = self.sql(
+            "SELECT event FROM audit_events WHERE user_id = %s OR actor_id = %s ORDER BY id",
+            *(user_id, user_id),
+        )
+        return [row[0] for row in rows]
+
+    def dump(self) -> str:
+        """Every row of every table, as text; bytes in hexadecimal."""
+        tables = self.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            queries = [
+                sql.SQL("SELECT t::text FROM {} AS t").format(sql.Identifier(name))
+                for (name,) in tables
+            ]
+            found = [connection.execute(query).fetchall() for query in queries]
+        return "\n".join(row[0] for rows in found for row in rows)
+
+
+def at_once(work: Callable[[int], Found], times: int) -> list[Found]:
+    """In so many threads."""
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(work, range(times)))
+
+
+@contextmanager
+def site(folder: Path, database_url: str, *, processes: int = 2, **env: str) -> Iterator[Site]:
+    """With all limits on, on a database of its own."""
+    ours = {"RATE_LIMITS": "on", "TRUSTED_PROXIES": "127.0.0.1", "LOG_LEVEL": "DEBUG"}
+    with new_database(database_url) as conninfo, ExitStack() as stack:
+        upgrade(conninfo)
+        started: Sequence[Api] = [
+            stack.enter_context(
+                Api(
+                    folder / str(number),
+                    DATABASE_URL=as_url(conninfo),
+                    **({"SECRET_KEY": KEY} | ours | env),
+                )
+            )
+            for number in range(processes)
+        ]
+        yield Site(tuple(api.ready() for api in started), conninfo)
