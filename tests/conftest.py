@@ -29,6 +29,7 @@ from taskcore.adapters.system import (
 )
 from taskcore.core import Terms
 from taskcore.ports import AccessTokens, PasswordHasher, RateLimiter, Store
+from tests import canaries
 
 STORES = ["memory", "postgresql"]
 KEY = bytes(range(64))
@@ -66,6 +67,14 @@ async def until(condition: Callable[[], object], *, seconds: float = 5) -> None:
             await asyncio.sleep(0.001)
 
 
+@pytest.fixture(autouse=True)
+def nothing_secret_is_logged() -> Iterator[None]:
+    """At level DEBUG, by us or by a library; `canaries` says what counts."""
+    canaries.listen()
+    yield
+    assert canaries.leaks("\n".join(canaries.LISTENER.taken())) == []
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
@@ -84,6 +93,7 @@ def database_url() -> Iterator[str]:
             admin.execute("ALTER ROLE taskcore SET synchronous_commit = off")
         upgrade(server.conninfo)
         yield server.conninfo
+        emptied(server.conninfo)
 
 
 def _administering(url: str) -> str:
@@ -99,17 +109,20 @@ def new_database(url: str) -> Iterator[str]:
         connection.execute(f'CREATE DATABASE "{name}" STRATEGY wal_log')
         try:
             yield make_conninfo(admin, dbname=name)
+            told = canaries.dump(make_conninfo(admin, dbname=name))
+            assert canaries.leaks(told, of_database=True) == []
         finally:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def emptied(url: str) -> None:
-    """Everything belongs to a user and goes with them, but for the audit, which nobody empties."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DELETE FROM users")
-        connection.execute("DELETE FROM rate_limits")
+    """After a look at whether what is in there tells a secret."""
     with psycopg.connect(make_conninfo(url, user="postgres"), autocommit=True) as superuser:
-        superuser.execute("SET session_replication_role = replica")  # no trigger fires
+        assert canaries.leaks(canaries.dumped(superuser), of_database=True) == []
+        # Everything belongs to a user and goes with them, but for these two.
+        superuser.execute("DELETE FROM users")
+        superuser.execute("DELETE FROM rate_limits")
+        superuser.execute("SET session_replication_role = replica")  # the audit keeps its rows
         superuser.execute("DELETE FROM audit_events")
 
 

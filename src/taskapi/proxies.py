@@ -4,9 +4,12 @@ import re
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
+import structlog
 from litestar.types import HTTPScope
 
 from taskcore.domain.origins import address
+
+log = structlog.get_logger("taskapi")
 
 # `192.0.2.1:1234` and `[2001:db8::1]:1234`, as some proxies write it.
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
@@ -21,13 +24,15 @@ class Proxies:
 
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
         self._trusted = tuple(trusted)
+        self._mentioned = False
 
     def client(self, peer: str | None, scope: HTTPScope) -> tuple[str | None, bool]:
         """The address of whoever asks, and whether they came over TLS."""
         found = address(peer)
-        if not self._trusted or not self._trusts(found):
-            return found, scope["scheme"] == "https"
         hops = _values(scope, b"x-forwarded-for")
+        if not self._trusts(found):
+            self._mention(found, hops)
+            return found, scope["scheme"] == "https"
         for hop in reversed(hops):
             named = address(_without_port(hop))
             if named is None:  # not from a proxy of ours, so nothing before it is either
@@ -36,6 +41,12 @@ class Proxies:
             if not self._trusts(named):
                 break
         return found, _values(scope, b"x-forwarded-proto")[-1:] == ["https"]
+
+    def _mention(self, peer: str | None, hops: Sequence[str]) -> None:
+        """Once: a proxy that is not named here makes all its clients one, who share its limits."""
+        if hops and not self._mentioned:
+            self._mentioned = True
+            log.warning("proxy.not_trusted", peer=peer, advice="is it yours? then TRUSTED_PROXIES")
 
     def _trusts(self, text: str | None) -> bool:
         return text is not None and any(ip_address(text) in network for network in self._trusted)

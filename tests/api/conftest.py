@@ -15,6 +15,7 @@ from taskapi.app import create_app
 from taskcore import Core, Role, Settings
 from tests.api.people import Person, check_sound, join
 from tests.api.served import serving
+from tests.canaries import LISTENER
 from tests.server.running import Api
 
 ORIGIN = "https://app.example.org"
@@ -87,7 +88,9 @@ async def root(core: Core, http: httpx.AsyncClient) -> Person:
 def events() -> Iterator[list[Any]]:
     """What is logged meanwhile, with all that a request adds to its lines."""
     capture = LogCapture()
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, capture])
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, LISTENER.structured, capture]
+    )
     yield capture.entries
     structlog.reset_defaults()
 
@@ -99,7 +102,7 @@ def quiet() -> Iterator[None]:
     def drop(*_: object) -> Any:
         raise structlog.DropEvent
 
-    structlog.configure(processors=[drop])
+    structlog.configure(processors=[LISTENER.structured, drop])
     yield
     structlog.reset_defaults()
 

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import psycopg
-from psycopg import sql
 
 from taskcore.adapters.postgres import upgrade
 from tests.api.served import as_url
+from tests.canaries import dump
 from tests.conftest import new_database
 from tests.server.running import KEY, Answer, Api, taskcli
 
@@ -114,15 +114,8 @@ class Site:
         return [row[0] for row in rows]
 
     def dump(self) -> str:
-        """Every row of every table, as text; bytes in hexadecimal."""
-        tables = self.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        with psycopg.connect(self.conninfo, autocommit=True) as connection:
-            queries = [
-                sql.SQL("SELECT t::text FROM {} AS t").format(sql.Identifier(name))
-                for (name,) in tables
-            ]
-            found = [connection.execute(query).fetchall() for query in queries]
-        return "\n".join(row[0] for rows in found for row in rows)
+        """Every row of every table."""
+        return dump(self.conninfo)
 
 
 def at_once(work: Callable[[int], Found], times: int) -> list[Found]:

@@ -17,6 +17,8 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
+from tests import canaries
+
 ADA = "ada@example.org"
 PASSWORD = "correct horse battery"
 _NUMBERS = count()
@@ -98,7 +100,7 @@ class Api:
         folder.mkdir(exist_ok=True)
         self.port = int(env.get("SERVER_PORT") or free_port())
         self.folder = folder
-        self._log = folder / f"server-{self.port}-{time.monotonic_ns()}.log"
+        self.log_file = folder / f"server-{self.port}-{time.monotonic_ns()}.log"
         self._mark = f"STARTED_BY={os.getpid()}-{next(_NUMBERS)}"
         name, _, value = self._mark.partition("=")
         self.env = {
@@ -108,10 +110,11 @@ class Api:
             "SERVER_PORT": str(self.port),
             "LOG_FORMAT": "json",
             "RATE_LIMITS": "off",
+            "LOG_LEVEL": "DEBUG",
             **env,
         }
         self.data_dir = Path(self.env["DATA_DIR"])
-        with self._log.open("wb") as log:
+        with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(  # noqa: S603 - ourselves
                 [*(program or TASKCLI), "serve"],
                 cwd=folder,
@@ -124,7 +127,7 @@ class Api:
 
     @property
     def log(self) -> str:
-        return self._log.read_text(errors="replace")
+        return self.log_file.read_text(errors="replace")
 
     @property
     def workers(self) -> list[int]:
@@ -212,6 +215,9 @@ class Api:
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
         assert not left or error, f"processes were left behind: {self.log}"
+        log = self.log
+        assert canaries.leaks(log) == []
+        assert not any(key in log for key in canaries.generated_keys([self.data_dir]))
 
 
 def others(data_dir: Path) -> set[int]:

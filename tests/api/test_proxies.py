@@ -1,0 +1,86 @@
+"""Who asks, where proxies stand between."""
+
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from taskapi.proxies import Proxies
+
+OURS = Proxies([ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")])
+
+
+def asked(*headers: tuple[str, str], scheme: str = "http") -> Any:
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers]
+    return {"headers": raw, "scheme": scheme}
+
+
+def forwarded(*values: str) -> Any:
+    return asked(*(("X-Forwarded-For", value) for value in values))
+
+
+@pytest.mark.parametrize(
+    ("peer", "values", "client"),
+    [
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["192.0.2.1"], "192.0.2.1"),
+        ("10.0.0.1", ["6.6.6.6, 192.0.2.1"], "192.0.2.1"),
+        ("10.0.0.1", ["6.6.6.6", "192.0.2.1"], "192.0.2.1"),
+        ("10.0.0.1", ["192.0.2.1, 10.0.0.2, 10.0.0.3"], "192.0.2.1"),
+        ("10.0.0.1", ["10.0.0.2"], "10.0.0.2"),
+        ("10.0.0.1", ["192.0.2.1:80"], "192.0.2.1"),
+        ("10.0.0.1", ["[2001:db9::1]:80"], "2001:db9::1"),
+        ("10.0.0.1", ["[2001:db9::1]"], "2001:db9::1"),
+        ("10.0.0.1", ["2001:db9::1"], "2001:db9::1"),
+        ("10.0.0.1", ["::ffff:192.0.2.1"], "192.0.2.1"),
+        ("::ffff:10.0.0.1", ["192.0.2.1"], "192.0.2.1"),
+        ("2001:db8::5", ["192.0.2.1"], "192.0.2.1"),
+        ("10.0.0.1", ["192.0.2.1, unknown"], "10.0.0.1"),
+        ("10.0.0.1", ["192.0.2.1, unknown, 10.0.0.7"], "10.0.0.7"),
+        ("10.0.0.1", ["192.0.2.1,"], "10.0.0.1"),
+        ("10.0.0.1", ["\u0661.2.3.4", ""], "10.0.0.1"),
+        ("192.0.2.9", ["192.0.2.1"], "192.0.2.9"),
+        ("192.0.2.9", ["10.0.0.1"], "192.0.2.9"),
+        ("not an address", ["192.0.2.1"], None),
+        (None, ["192.0.2.1"], None),
+    ],
+)
+def test_the_last_stranger_that_a_trusted_proxy_names_is_the_client(
+    peer: str | None, values: list[str], client: str | None
+) -> None:
+    assert OURS.client(peer, forwarded(*values))[0] == client
+
+
+@pytest.mark.parametrize(
+    ("peer", "proto", "secure"),
+    [
+        ("10.0.0.1", ["https"], True),
+        ("10.0.0.1", ["http"], False),
+        ("10.0.0.1", [], False),
+        ("10.0.0.1", ["https, http"], False),
+        ("10.0.0.1", ["http", "https"], True),
+        ("192.0.2.9", ["https"], False),
+    ],
+)
+def test_of_tls_too_a_trusted_proxy_is_believed(
+    peer: str,
+    proto: list[str],
+    secure: bool,  # noqa: FBT001 - a row of a table
+) -> None:
+    assert OURS.client(peer, asked(*(("X-Forwarded-Proto", p) for p in proto)))[1] is secure
+
+
+def test_a_server_that_ends_tls_itself_is_believed() -> None:
+    assert OURS.client("192.0.2.9", asked(scheme="https"))[1] is True
+
+
+def test_a_proxy_that_nobody_has_named_is_mentioned_once() -> None:
+    capture = LogCapture()
+    structlog.configure(processors=[capture])
+    proxies = Proxies([])
+    for _ in range(3):
+        proxies.client("10.0.0.1", forwarded())
+        proxies.client("10.0.0.1", forwarded("192.0.2.1"))
+    assert [entry["event"] for entry in capture.entries] == ["proxy.not_trusted"]

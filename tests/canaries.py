@@ -1,0 +1,105 @@
+"""No password, token or key gets into a log or the database, whatever the suite does.
+
+The suite runs at LOG_LEVEL=DEBUG. What is logged in this process is looked through after each
+test, the log of a server when it ends, and a database before it is emptied.
+"""
+
+import base64
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import psycopg
+import structlog
+from psycopg import sql
+
+# Every password of the suite that opens something begins or ends with one of these.
+PASSWORDS = ("correct horse", "wrong horse")
+KEYS = (
+    "0123456789-abcdefghij-KLMNOPQRST-uvwxyz",
+    "a key for tests, of 0123456789 many letters",
+    bytes(range(64)).hex(),
+)
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    raw = secret.encode()
+    yield from (secret, quote(secret), quote_plus(secret), raw.hex())
+    for before in range(
+        3
+    ):  # wherever in a longer text it stands; its ends depend on the neighbours
+        whole = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
+        yield whole[4 if before else 0 : -2]
+
+
+_TEXTS = {spelling for secret in (*PASSWORDS, *KEYS) for spelling in _spellings(secret)}
+_KNOWN = re.compile("|".join(re.escape(text) for text in sorted(_TEXTS)))
+# Whatever is shaped as what we issue.
+_REFRESH_TOKEN = re.compile(r"tcr_[A-Za-z0-9_-]{43}")
+_ACCESS_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}")
+_HASH = re.compile(r"\$argon2id\$v=|\$2[aby]\$[0-9]{2}\$")
+
+
+def leaks(text: str, *, of_database: bool = False) -> list[str]:
+    """Where a secret stands, with what is before it. Hashes are for the database alone."""
+    patterns = [_KNOWN, _REFRESH_TOKEN, _ACCESS_TOKEN] + ([] if of_database else [_HASH])
+    return [
+        text[max(0, found.start() - 80) : found.end()]
+        for pattern in patterns
+        for found in pattern.finditer(text)
+    ]
+
+
+def dump(conninfo: str) -> str:
+    """Every row of every table, as text; bytes in hexadecimal."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        return dumped(connection)
+
+
+def dumped(connection: psycopg.Connection[Any]) -> str:
+    tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    rows: list[str] = []
+    for (name,) in tables.fetchall():
+        query = sql.SQL("SELECT t::text FROM {} AS t").format(sql.Identifier(name))
+        rows += (row[0] for row in connection.execute(query))
+    return "\n".join(rows)
+
+
+class Listener(logging.Handler):
+    """Keeps what is logged in this process, by the standard library and by structlog."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+    def structured(self, _: object, __: str, event: structlog.typing.EventDict) -> Any:
+        """A processor. An exception is written out as our logs do, so that its text counts."""
+        self.lines.append(repr(structlog.processors.format_exc_info(None, "", dict(event))))
+        return event
+
+    def taken(self) -> list[str]:
+        lines, self.lines = self.lines, []
+        return lines
+
+
+LISTENER = Listener()
+
+
+def listen() -> None:
+    root = logging.getLogger()
+    if LISTENER not in root.handlers:  # whoever configures logging anew has dropped it
+        root.addHandler(LISTENER)
+    root.setLevel(logging.DEBUG)
+
+
+def generated_keys(folders: Iterable[Path]) -> list[str]:
+    """Of those servers that have made one."""
+    files = (folder / "secret.key" for folder in folders)
+    return [file.read_text() for file in files if file.exists()]

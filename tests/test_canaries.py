@@ -1,0 +1,107 @@
+"""The alarm itself, and that it would sound: row LG-1 of docs/security.md."""
+
+import base64
+import logging
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+from uuid import uuid4
+
+import psycopg
+import pytest
+import structlog
+
+from taskcore import SessionId, UserId
+from taskcore.adapters.jwt import JwtTokens
+from taskcore.adapters.system import OpaqueRefreshTokens
+from taskcore.ports import AccessClaims
+from tests.api.served import serving
+from tests.canaries import KEYS, LISTENER, PASSWORDS, leaks
+from tests.conftest import KEY, ManualClock, cheap_argon2, emptied
+from tests.server.running import PASSWORD, Api, taskcli
+
+
+def test_a_secret_is_found_however_it_is_spelled() -> None:
+    """LG-1: as it is, in hexadecimal, in a URL, in base64, and in the middle of something."""
+    for secret in (*PASSWORDS, *KEYS):
+        raw = secret.encode()
+        longer = [before + raw + b" battery" for before in (b"", b"a", b"ab", b"abc")]
+        spelled = [secret, raw.hex(), quote(secret), quote_plus(secret)]
+        spelled += [base64.b64encode(text).decode() for text in longer]
+        for text in spelled:
+            assert leaks(f'{{"event": "x", "value": "{text}"}}'), text
+    assert leaks("nothing of the kind, horse or key") == []
+
+
+@pytest.mark.anyio
+async def test_what_we_issue_is_found_by_its_shape(clock: ManualClock) -> None:
+    """LG-1: tokens and hashes, whoever made them."""
+    refresh = OpaqueRefreshTokens((KEY,))
+    claims = AccessClaims(UserId(1), SessionId(uuid4()))
+    access = JwtTokens(KEY).issue(claims, clock.now())
+    for token in (refresh.new(), *refresh.successors("x", b"n"), access):
+        assert leaks(f"x {token} x")
+        assert leaks(f"x {token} x", of_database=True)
+    async with cheap_argon2() as hasher:
+        password_hash = await hasher.hash(PASSWORD)
+    assert leaks(f"x {password_hash} x")
+    assert leaks(f"x {password_hash} x", of_database=True) == []
+
+
+def test_what_is_logged_in_this_process_is_heard() -> None:
+    """LG-1: by the standard library at DEBUG, and by structlog with the text of an exception."""
+    logging.getLogger("some.library").debug("trying %s", PASSWORD)
+    structlog.configure(processors=[LISTENER.structured, _dropped])
+    structlog.get_logger().info("failed", exc_info=ValueError(PASSWORD))
+    structlog.reset_defaults()
+    heard = LISTENER.taken()
+    assert [bool(leaks(line)) for line in heard] == [True, True]
+
+
+def _dropped(*_: object) -> Any:
+    raise structlog.DropEvent
+
+
+def test_a_database_that_tells_a_secret_is_noticed(database_url: str) -> None:
+    """LG-1: a password typed as a name for one, wherever it was stored."""
+    emptied(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO users (email, email_key, hashed_password, full_name)"
+            " VALUES ('a@b.org', 'a@b.org', 'none', %s)",
+            [PASSWORD],
+        )
+        with pytest.raises(AssertionError):
+            emptied(database_url)
+        connection.execute("DELETE FROM users")
+
+
+def test_a_server_whose_log_tells_a_secret_is_noticed(tmp_path: Path) -> None:
+    """LG-1: seen when it ends."""
+    api = Api(tmp_path / "server", WORKERS="none")  # it ends at once: 78
+    api.exit_code()
+    with api.log_file.open("a") as log:
+        log.write(f"password={PASSWORD}")
+    with pytest.raises(AssertionError), api:
+        pass
+
+
+def test_the_command_line_tells_no_secret_at_debug(database_url: str, tmp_path: Path) -> None:
+    """LG-1, SC-2: neither on stdout nor on stderr, nor where it fails."""
+    with serving(tmp_path / "server", database_url) as api:
+        said = []
+        for arguments, stdin in [
+            (("users", "create", "--email", "ada@example.org", "--password-stdin"), PASSWORD),
+            (("users", "create", "--email", "ada@example.org", "--password-stdin"), PASSWORD),
+            (("users", "create", "--email", "x", "--password-stdin"), PASSWORD),
+            (("users", "show", "ada@example.org", "--json"), ""),
+            (("sessions", "list"), ""),
+            (("audit", "--json"), ""),
+            (("config", "show"), ""),
+            (("doctor",), ""),
+        ]:
+            done = taskcli(tmp_path, *arguments, stdin=stdin, **api.env)
+            assert done.returncode in {0, 65}, done.stderr
+            said.append(done.stdout + done.stderr)
+    assert leaks("\n".join(said)) == []
+    assert "user.created" in said[5]
