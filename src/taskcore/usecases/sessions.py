@@ -82,8 +82,9 @@ class Sessions:
         key = _key(email)
         account = self.pseudonyms.of(email if key is None else key)
         claims = await self._admitted(account, key, origin)
-        user = await self._find(key)
+        user = None
         try:
+            user = await self._find(key)
             grant = await self._proved(user, password, origin)
         except InvalidCredentials:
             event = NewEvent.of_anybody(
