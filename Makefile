@@ -51,6 +51,9 @@ test-browser: $(VENV)/.dev ## the documentation pages in a headless Chromium
 	$(PIP) install --require-hashes --no-deps -r requirements-browser.txt
 	$(BIN)/python tests/browser/run.py
 
+claims: $(VENV)/.dev ## write the table of security claims anew, from the tests
+	$(BIN)/python -m tests.security.claims
+
 build: $(VENV)/.dev ## wheel and sdist into dist/
 	$(BIN)/python -m build --no-isolation
 
@@ -78,4 +81,4 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help run test test-long check format format-check lint types architecture fuzz test-browser build lock clean
+.PHONY: help run test test-long check format format-check lint types architecture fuzz test-browser claims build lock clean

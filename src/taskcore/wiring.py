@@ -204,8 +204,9 @@ def _limiter(settings: Settings, connections: Connections, keys: _Keys) -> RateL
 
 async def _record_key(settings: Settings, store: PostgresStore) -> None:
     signs = key_id(_Keys(settings).derived("access token")[0])
-    async with store.autocommit() as db:
-        last = await db.audit.page(skip=0, limit=1, event=EventName.KEY_ROTATED)
+    async with store.transaction() as tx:
+        await tx.users.lock_admins()  # one at a time: several machines may start at once
+        last = await tx.audit.page(skip=0, limit=1, event=EventName.KEY_ROTATED)
         if not last.items or last.items[0].detail.get("key_id") != signs:
             now = SystemClock().now()
-            await db.audit.add(NewEvent.by(SYSTEM, EventName.KEY_ROTATED, now, key_id=signs))
+            await tx.audit.add(NewEvent.by(SYSTEM, EventName.KEY_ROTATED, now, key_id=signs))

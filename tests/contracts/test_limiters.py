@@ -162,7 +162,7 @@ async def test_a_subject_is_any_text(limiting: Limiting, subject: str) -> None:
 async def test_what_nobody_remembers_is_dropped_in_time(
     limiting: Limiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RL-12."""
+    """RL-12: in memory and in the database, a few rows at a time."""
     for module in (taskcore.adapters.limits, taskcore.adapters.postgres.limits):
         monkeypatch.setattr(module, "_SWEEP", 30)
     for number in range(20):
@@ -175,7 +175,7 @@ async def test_what_nobody_remembers_is_dropped_in_time(
 
 
 async def test_what_is_stored_does_not_tell_whom_it_is_about(database_url: str) -> None:
-    """RL-12, RL-4."""
+    """RL-4, RL-12: keys are digests of one size, and of another key they are others."""
     emptied(database_url)
     async with Connections(database_url) as connections:
         for key in (b"k" * 32, b"o" * 32):

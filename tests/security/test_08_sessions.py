@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 
 from tests.security.site import PASSWORD, V1, Account, Site, at_once, fresh_ip
@@ -194,8 +195,10 @@ def test_administrators_and_operators_end_sessions(site: Site, root: Account) ->
     assert site.ask("DELETE", f"/users/{2**62}/sessions", token=root.access).status == 404
     assert site.ask("DELETE", f"/users/{bob.id}/sessions", token=bob.access).status == 403
 
-    listed = site.taskcli("sessions", "list", "--user", bob.email)
-    assert bob.ip in listed
+    listed = site.taskcli("sessions", "list", "--user", bob.email, "--json")
+    (session,) = json.loads(listed)["items"]
+    assert (session["ip"], session["user_id"]) == (bob.ip, bob.id)
+    assert bob.ip in site.taskcli("sessions", "list", "--user", bob.email)
     site.taskcli("sessions", "revoke", "--user", bob.email, "--yes")
     assert site.me(bob.access, process=1) == 401
     assert site.me(root.access) == 200

@@ -175,7 +175,7 @@ class Accounts:
     async def _proved(self, actor: Actor, password: str, limit: Limit) -> User:
         """Whose account it is, where they know its password. Raises InvalidCredentials, TooMany."""
         user_id = own_id(actor)
-        await self.gate.admit(actor.origin, Claim(limit, str(user_id)))
+        await self.gate.admit(actor, Claim(limit, str(user_id)))
         async with self.store.autocommit() as db:
             user = await db.users.get(user_id)
         if not await verified(self.hasher, password, user.password_hash):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from taskcore.domain.audit import EventName, NewEvent
@@ -19,18 +19,23 @@ class Gate:
     limiter: RateLimiter
     clock: Clock
 
-    async def admit(self, origin: Origin, *claims: Claim) -> None:
+    async def admit(self, who: Origin | Actor, *claims: Claim) -> None:
         """Count the attempt. Raises TooMany, and Unavailable."""
         if denial := await self.limiter.acquire(*claims):
-            await self.turn_away(origin, denial)
+            await self.turn_away(who, denial)
 
-    async def turn_away(self, origin: Origin, denial: Denial) -> None:
+    async def turn_away(self, who: Origin | Actor, denial: Denial, **detail: str) -> None:
         """Raises TooMany. One event in a while is enough to tell that somebody keeps trying."""
         claim, now = denial.claim, self.clock.now()
         noted = Claim(TRIPPED, f"{claim.limit.name} {claim.subject}")
         if await self.limiter.acquire(noted) is None:
             name = EventName.RATELIMIT_TRIPPED
-            await self.record(NewEvent.of_anybody(origin, name, now, limit=claim.limit.name))
+            event = (
+                NewEvent.by(who, name, now)
+                if isinstance(who, Actor)
+                else NewEvent.of_anybody(who, name, now)
+            )
+            await self.record(replace(event, detail={"limit": claim.limit.name, **detail}))
         raise TooMany(retry_after=denial.retry_after)
 
     async def succeeded(self, *claims: Claim) -> None:

@@ -203,7 +203,7 @@ class Sessions:
             claims = [pair, Claim(LOGIN_IN_A_ROW, here), *rest]
             denial = await self.gate.limiter.acquire(*claims)
         if denial:
-            await self.gate.turn_away(origin, denial)
+            await self.gate.turn_away(origin, denial, account=account)
         return claims
 
     async def _is_familiar(self, key: str | None, origin: Origin) -> bool:

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg_pool import AsyncConnectionPool
 
-from taskcore.adapters.postgres.errors import breaks_connection, translated
+from taskcore.adapters.postgres.errors import Unexplained, breaks_connection, translated
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.errors import Misconfigured, Unavailable
 from taskcore.domain.rules import MAX_ID
@@ -95,11 +95,10 @@ class Link:
         cursor = AsyncRawCursor(self.connection)
         try:
             return await cursor.execute(statement.sql, statement.arguments(values), binary=True)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again, as what it means
             # Here, not only where the connection is given back: a use case may have an answer.
-            if (meaning := await _meaning(self.connection, error)) is error:
-                raise
-            raise meaning from error
+            meaning, cause = await _meaning(self.connection, error)
+            raise meaning from cause
 
 
 class Connections:
@@ -141,10 +140,10 @@ class Connections:
         watchdog = asyncio.get_running_loop().call_later(self._deadline, _cut, connection)
         try:
             yield Link(connection)
-        except Exception as error:  # of BEGIN or COMMIT, or one that has its meaning already
-            if (meaning := await _meaning(connection, error)) is error:
-                raise
-            raise meaning from error
+        # Of BEGIN or COMMIT, or one that has its meaning already.
+        except Exception as error:  # noqa: BLE001 - raised again, as what it means
+            meaning, cause = await _meaning(connection, error)
+            raise meaning from cause
         finally:
             watchdog.cancel()
             await self._pool.putconn(connection)
@@ -173,11 +172,17 @@ class Connections:
             await self._pool.putconn(connection)
 
 
-async def _meaning(connection: AsyncConnection[Any], error: Exception) -> Exception:
-    """What the error is to the core; a connection that is of no more use is closed."""
+async def _meaning(
+    connection: AsyncConnection[Any], error: Exception
+) -> tuple[Exception, BaseException | None]:
+    """What the error is to the core, and its cause; a connection of no more use is closed."""
     if breaks_connection(error):
         await connection.close()
-    return translated(error)
+    meaning = translated(error)
+    if meaning is error:
+        return error, error.__cause__
+    # Tracebacks show causes, and those the values of the statement.
+    return meaning, None if isinstance(meaning, Unexplained) else error
 
 
 def _hung_up(connection: AsyncConnection[Any]) -> bool:

@@ -50,12 +50,24 @@ _REFUSED_VALUE = ("22", "23")
 _GONE = "The database does not answer; try again"
 
 
+class Unexplained(Exception):
+    """An error of the database that means nothing to the core: a mistake of ours.
+
+    It names the kind and the place. What the server says besides may hold the row.
+    """
+
+    def __init__(self, error: psycopg.Error) -> None:
+        place = (error.diag.table_name, error.diag.constraint_name)
+        named = "".join(f", {name}" for name in place if name)
+        super().__init__(f"{type(error).__name__}, SQLSTATE {error.sqlstate}{named}")
+
+
 def translated(error: Exception) -> Exception:
-    """The core's error for a driver's; the very same where it is a mistake of ours."""
+    """The core's error for a driver's; any other one as it is."""
     if isinstance(error, (PoolTimeout, PoolClosed)):
         return Unavailable(_GONE)
     if isinstance(error, psycopg.Error):
-        return _meaning(error) or error
+        return _meaning(error) or Unexplained(error)
     if isinstance(error, UnicodeEncodeError):  # half a surrogate pair, which is no text
         return _unstorable()
     return error

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from taskcore.adapters.postgres.connections import conninfo
-from taskcore.adapters.postgres.errors import translated
+from taskcore.adapters.postgres.errors import Unexplained, translated
 from taskcore.domain.errors import Invalid, Problem, Unavailable
 
 if TYPE_CHECKING:
@@ -78,8 +78,9 @@ def _connection(url: str) -> Iterator[Connection]:
             yield connection
     except DBAPIError as error:
         original = error.orig if isinstance(error.orig, Exception) else error
-        if (meaning := translated(original)) is original:
-            raise
+        meaning = translated(original)
+        if meaning is original or isinstance(meaning, Unexplained):
+            raise  # operators migrate, and need every word
         raise meaning from error
 
 

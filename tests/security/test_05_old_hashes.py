@@ -1,0 +1,256 @@
+"""Hashes of the past, and how they go: rows RH of docs/security.md."""
+
+import asyncio
+import json
+import threading
+from pathlib import Path
+
+import argon2
+import bcrypt
+import pytest
+
+from taskcore import Core, InvalidCredentials
+from taskcore.adapters import argon2 as adapter
+from taskcore.adapters.argon2 import Argon2Hasher
+from taskcore.ports import Store
+from tests.conftest import ManualClock, bound, cheap_argon2, until
+from tests.security.site import PASSWORD, WRONG, Account, Site, at_once
+from tests.usecases.people import PASSWORD as THEIRS
+from tests.usecases.people import Person, address, join
+from tests.usecases.spies import WatchedHasher, nothing
+
+NEW = PASSWORD + ", too"
+OF_TODAY = f"$argon2id$v=19$m={adapter.MEMORY_KIB},t={adapter.PASSES},p={adapter.LANES}$"
+
+
+def of_bcrypt(password: str | bytes, *, cost: int = 4, revision: str = "$2b$") -> str:
+    """As the programs before this one made them, which had no more than 72 bytes looked at."""
+    raw = password.encode() if isinstance(password, str) else password
+    return revision + bcrypt.hashpw(raw[:72], bcrypt.gensalt(cost)).decode()[4:]
+
+
+def put(site: Site, who: Account, password_hash: str) -> str:
+    update = "UPDATE users SET hashed_password = %s WHERE id = %s"
+    site.sql(update, password_hash, who.id)
+    return password_hash
+
+
+def kept(site: Site, who: Account) -> str:
+    ((found,),) = site.sql("SELECT hashed_password FROM users WHERE id = %s", who.id)
+    return str(found)
+
+
+OLD = {
+    "bcrypt of the seed": lambda: of_bcrypt(PASSWORD, cost=12),
+    "fewer passes": lambda: argon2.PasswordHasher(1, adapter.MEMORY_KIB, 1).hash(PASSWORD),
+    "less memory": lambda: argon2.PasswordHasher(adapter.PASSES, 8192, 1).hash(PASSWORD),
+    "more of all": lambda: argon2.PasswordHasher(3, 65536, 4).hash(PASSWORD),
+}
+
+
+@pytest.mark.parametrize("what", OLD)
+def test_a_login_brings_a_hash_up_to_date(site: Site, what: str) -> None:
+    """RH-1: a right password replaces a hash of another kind or cost, and only that one does."""
+    ada, gone = site.join(), site.join()
+    old = put(site, ada, OLD[what]())
+    assert site.log_in(ada.email, WRONG).status == 401
+    put(site, gone, old)
+    site.sql("UPDATE users SET is_active = false WHERE id = %s", gone.id)
+    assert site.log_in(gone.email).status == 401
+    assert kept(site, ada) == kept(site, gone) == old
+    assert site.log_in(ada.email).status == 200
+    new = kept(site, ada)
+    assert new.startswith(OF_TODAY)
+    assert site.log_in(ada.email, WRONG, process=1).status == 401
+    assert site.log_in(ada.email, process=1).status == 200
+    assert kept(site, ada) == new
+    assert site.me(ada.access) == 200  # nobody is logged out by it
+
+
+def test_many_who_log_in_at_once_all_get_in(site: Site) -> None:
+    """RH-2: whoever finds that another login has replaced the hash is not turned away."""
+    ada = site.join()
+    put(site, ada, of_bcrypt(PASSWORD))
+    answers = at_once(lambda n: site.log_in(ada.email, process=n % 2), 8)
+    assert [answer.status for answer in answers] == [200] * 8
+    assert kept(site, ada).startswith(OF_TODAY)
+    assert site.log_in(ada.email).status == 200
+
+
+def test_a_changed_password_stays_changed_whoever_logs_in_meanwhile(site: Site) -> None:
+    """RH-2: over two processes: what is true at the end is what the change was answered."""
+    for _ in range(5):
+        ada = site.join()
+        put(site, ada, of_bcrypt(PASSWORD))
+        body = {"current_password": PASSWORD, "new_password": NEW}
+
+        def compete(number: int, ada: Account = ada, body: object = body) -> int:
+            if number == 1:
+                return site.ask("POST", "/auth/password", body, token=ada.access).status
+            return site.log_in(ada.email, process=number % 2).status
+
+        statuses = at_once(compete, 5)
+        is_changed = statuses[1] == 204
+        assert is_changed or statuses[1] == 401
+        assert site.log_in(ada.email, NEW).status == (200 if is_changed else 401)
+        assert site.log_in(ada.email, PASSWORD).status == (401 if is_changed else 200)
+        assert kept(site, ada).startswith(OF_TODAY)
+
+
+@pytest.fixture
+def inner() -> Argon2Hasher:
+    return cheap_argon2(threads=1, queue=1)
+
+
+@pytest.fixture
+def hasher(inner: Argon2Hasher) -> WatchedHasher:
+    return WatchedHasher(inner)
+
+
+@pytest.fixture
+def watched(store: Store, clock: ManualClock, hasher: WatchedHasher) -> Core:
+    return bound(store, clock, hasher)
+
+
+async def with_bcrypt(core: Core, store: Store) -> tuple[Person, str]:
+    ada, old = await join(core, "ada"), of_bcrypt(THEIRS)
+    async with store.autocommit() as db:
+        assert await db.users.replace_password_hash(ada.user.id, ada.user.password_hash, old)
+    return ada, old
+
+
+async def log_in(core: Core, password: str) -> None:
+    await core.sessions.log_in(email=address("ada"), password=password)
+
+
+@pytest.mark.anyio
+async def test_a_password_that_is_changed_while_it_is_hashed_anew_wins(
+    watched: Core, store: Store, hasher: WatchedHasher
+) -> None:
+    """RH-2: between proof and write comes the owner's change: the old password opens nothing."""
+    ada, _ = await with_bcrypt(watched, store)
+
+    async def change() -> None:
+        hasher.while_hashing = nothing
+        await watched.accounts.change_password(ada.actor, current_password=THEIRS, new_password=NEW)
+
+    hasher.while_hashing = change
+    with pytest.raises(InvalidCredentials):
+        await log_in(watched, THEIRS)
+    await log_in(watched, NEW)
+    # The session that made the change, and the one after it; none of the login in between.
+    assert len(await watched.sessions.own(ada.actor)) == 2
+
+
+@pytest.mark.anyio
+async def test_a_crowd_before_the_hasher_keeps_nobody_out_who_has_been_proved(
+    watched: Core, store: Store, hasher: WatchedHasher, inner: Argon2Hasher
+) -> None:
+    """RH-2: where the new hash finds no place, the login succeeds and the old hash stays."""
+    ada, old = await with_bcrypt(watched, store)
+    go = threading.Event()
+    crowd: list[asyncio.Task[bool]] = []
+
+    async def fill() -> None:
+        hasher.while_hashing = nothing
+        crowd.extend(asyncio.create_task(inner._run(go.wait)) for _ in range(2))
+        await until(lambda: inner._waiting == 2)
+
+    hasher.while_hashing = fill
+    try:
+        await log_in(watched, THEIRS)
+    finally:
+        go.set()
+    async with store.autocommit() as db:
+        assert (await db.users.get(ada.user.id)).password_hash == old
+    await asyncio.gather(*crowd)
+    await log_in(watched, THEIRS)
+    async with store.autocommit() as db:
+        assert (await db.users.get(ada.user.id)).password_hash.startswith("$argon2id$")
+
+
+@pytest.mark.parametrize("revision", ["$2a$", "$2b$", "$2y$"])
+def test_every_revision_of_bcrypt_is_understood(site: Site, ada: Account, revision: str) -> None:
+    """RH-3: by login, and where a password is asked for again."""
+    put(site, ada, of_bcrypt(PASSWORD, revision=revision))
+    body = {"current_password": WRONG, "new_password": NEW}
+    assert site.ask("POST", "/auth/password", body, token=ada.access).status == 401
+    body["current_password"] = PASSWORD
+    assert site.ask("POST", "/auth/password", body, token=ada.access).status == 204
+    assert kept(site, ada).startswith(OF_TODAY)
+    put(site, ada, of_bcrypt(PASSWORD, revision=revision))
+    assert site.log_in(ada.email, WRONG).status == 401
+    assert site.log_in(ada.email).status == 200
+
+
+LONG = {
+    "letters": PASSWORD + " " + PASSWORD + " " + PASSWORD,
+    "a character across the end": "\u00e9" * 35 + "a\u20ac" + PASSWORD,
+    "signs of four bytes": "\U0001f600" * 256,
+}
+
+
+@pytest.mark.parametrize("what", LONG)
+def test_bcrypt_knew_72_bytes_and_from_now_on_all_count(site: Site, what: str) -> None:
+    """RH-3: longer passwords are no error; the first that fits is the password, whole."""
+    right = LONG[what]
+    assert len(right.encode()) > 80
+    ada, bob = site.join(), site.join()
+    for who in (ada, bob):
+        put(site, who, of_bcrypt(right))
+    assert site.log_in(ada.email, "x" + right[1:]).status == 401
+    assert site.log_in(ada.email, right).status == 200
+    assert site.log_in(ada.email, right[:-1] + "x", process=1).status == 401
+    assert site.log_in(ada.email, right, process=1).status == 200
+    # Once more bcrypt cannot tell what comes after 72 bytes; the hash of today can.
+    assert site.log_in(bob.email, right[:-1] + "x").status == 200
+    assert site.log_in(bob.email, right).status == 401
+    assert site.log_in(bob.email, right[:-1] + "x").status == 200
+
+
+def test_passwords_of_a_time_without_normal_forms_still_fit(site: Site) -> None:
+    """RH-4: bcrypt of the bytes as typed, or of their NFC; after that either form will do."""
+    composed, decomposed = f"{PASSWORD} caf\u00e9", f"{PASSWORD} cafe\u0301"
+    for hashed, typed, other in (
+        (decomposed, decomposed, composed),
+        (composed, decomposed, composed),
+        (composed, composed, decomposed),
+    ):
+        ada = site.join()
+        old = put(site, ada, of_bcrypt(hashed))
+        assert site.log_in(ada.email, f"{PASSWORD} cafe").status == 401
+        assert kept(site, ada) == old
+        assert site.log_in(ada.email, typed).status == 200
+        assert kept(site, ada).startswith(OF_TODAY)
+        assert site.log_in(ada.email, other).status == 200
+    # What differed in its bytes was another password then, and nobody can tell now.
+    eve = site.join()
+    put(site, eve, of_bcrypt(decomposed))
+    assert site.log_in(eve.email, composed).status == 401
+
+
+def test_bcrypt_makes_no_hash_any_more_and_those_left_are_counted(site: Site) -> None:
+    """RH-5: `taskcli doctor` tells how many are left, one less after each login."""
+    source = Path(adapter.__file__).parents[2]
+    code = {path: path.read_text() for path in source.rglob("*.py")}
+    assert len(code) > 40
+    making = ("hashpw", "gensalt", "kdf", "passlib")
+    assert not [path for path, text in code.items() if any(word in text for word in making)]
+
+    ada, bob = site.join(), site.join()
+    for who in (ada, bob):
+        put(site, who, of_bcrypt(PASSWORD))
+    before = left(site)
+    assert site.log_in(ada.email, WRONG).status == 401
+    assert site.log_in(bob.email).status == 200
+    after = left(site)
+    assert int(after.split()[0]) == int(before.split()[0]) - 1
+    assert "bcrypt" in after
+    site.sql("DELETE FROM users WHERE hashed_password LIKE '$2%%'")
+    assert left(site) == "all by argon2"
+
+
+def left(site: Site) -> str:
+    checks = json.loads(site.taskcli("doctor", "--json"))["checks"]
+    (detail,) = (check["detail"] for check in checks if check["name"] == "passwords")
+    return str(detail)

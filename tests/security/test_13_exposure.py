@@ -1,0 +1,298 @@
+"""What answers tell and how browsers take them: rows HD of docs/security.md."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from tests.api.served import Reply, exchange
+from tests.security.site import PASSWORD, V1, WRONG, Account, Site, fresh_ip, site
+from tests.server.running import KEY, Answer, Api
+
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "vary": "Origin",
+}
+HSTS = "max-age=31536000; includeSubDomains"
+OVER_TLS = {"X-Forwarded-Proto": "https"}
+NAME = "api.example.org"
+
+
+@pytest.fixture(scope="module")
+def closed(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server that trusts no proxy, has one name and no documentation, and is being debugged."""
+    settings = {"TRUSTED_PROXIES": "", "ALLOWED_HOSTS": f"{NAME}, [::1], 127.0.0.1"}
+    settings |= {"DOCS_ENABLED": "off", "DEBUG": "on"}
+    folder = tmp_path_factory.mktemp("closed")
+    with site(folder, database_url, processes=1, **settings) as found:
+        yield found
+
+
+def damaged(site: Site) -> None:
+    """Two titles that the database cannot bear: a mistake of ours, and a table that is not there.
+
+    They are looked up as the name of a type and of a table.
+    """
+    site.sql(
+        "ALTER TABLE tasks ADD CONSTRAINT faults CHECK (CASE title"
+        " WHEN 'fault' THEN title::regtype IS NULL WHEN 'away' THEN title::regclass IS NULL"
+        " ELSE true END)"
+    )
+
+
+@pytest.fixture
+def _faults(site: Site) -> Iterator[None]:
+    damaged(site)
+    yield
+    site.sql("ALTER TABLE tasks DROP CONSTRAINT faults")
+
+
+def sound(answer: Answer | Reply, **others: str) -> None:
+    for name, value in (HEADERS | others).items():
+        assert answer.headers.get(name) == value, (name, answer)
+    assert "x-request-id" in answer.headers
+    assert not {"set-cookie", "x-powered-by"} & answer.headers.keys()
+
+
+def test_every_operation_answers_with_the_headers_when_it_succeeds(
+    site: Site, root: Account
+) -> None:
+    """HD-1, BR-6, CS-1: all that is documented, each once; over TLS with HSTS."""
+    done = set()
+    email, new = f"{uuid4().hex}@example.org", f"{PASSWORD} 2"
+    ids = {"{user_id}": site.join().id}
+
+    def succeed(
+        method: str, path: str, body: Any = None, status: int = 200, token: str = root.access
+    ) -> Any:
+        real = re.sub(r"\{\w+\}", lambda found: str(ids[found[0]]), path)
+        answer = site.ask(method, real, body, token=token, headers=OVER_TLS)
+        assert answer.status == status, (method, path, answer)
+        sound(answer, **{"strict-transport-security": HSTS})
+        done.add((method, path))
+        return json.loads(answer.body or b"{}")
+
+    credentials = {"email": email, "password": PASSWORD}
+    succeed("POST", "/auth/register", credentials, 201)
+    first, second = (succeed("POST", "/auth/login", credentials) for _ in range(2))
+    succeed("POST", "/auth/refresh", {"refresh_token": first["refresh_token"]})
+    own = second["access_token"]
+    sessions = succeed("GET", "/auth/sessions", token=own)["items"]
+    (ids["{session_id}"],) = (session["id"] for session in sessions if not session["current"])
+    succeed("DELETE", "/auth/sessions/{session_id}", None, 204, own)
+    succeed("PATCH", "/auth/me", {"full_name": "x"}, token=own)
+    for path in ("/auth/me", "/auth/events", "/tasks", "/users", "/audit", "/users/{user_id}"):
+        succeed("GET", path)
+    ids["{task_id}"] = succeed("POST", "/tasks", {"title": "x"}, 201)["id"]
+    for method in ("GET", "PUT", "PATCH"):
+        succeed(method, "/tasks/{task_id}", None if method == "GET" else {"title": "y"})
+    draft = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD}
+    succeed("POST", "/users", draft, 201)
+    succeed("PATCH", "/users/{user_id}", {"full_name": "x"})
+    for path in ("/tasks/{task_id}", "/users/{user_id}/sessions", "/users/{user_id}"):
+        succeed("DELETE", path, None, 204)
+    change = {"current_password": PASSWORD, "new_password": new}
+    succeed("POST", "/auth/password", change, 204, own)
+    for path in ("/auth/logout", "/auth/logout-all", "/auth/delete-account"):
+        token = site.log_in(email, new).json["access_token"]
+        succeed("POST", path, {"password": new}, 204, token)
+    paths = site.ask("GET", "/openapi.json").json["paths"].items()
+    assert done == {(m.upper(), path.removeprefix(V1)) for path, ms in paths for m in ms}
+
+
+@pytest.mark.usefixtures("_faults")
+def test_every_kind_of_refusal_answers_with_the_headers(site: Site, ada: Account) -> None:
+    """HD-1: from 400 to 503, and what has no body, and what lies outside of the API."""
+
+    def ask(method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        return site.ask(method, path, body, token=ada.access, headers=OVER_TLS | headers)
+
+    task = ask("POST", "/tasks", {"title": "x"}).json["id"]
+    taken = {"email": ada.email, "password": PASSWORD}
+    answers = [
+        *(ask("GET", "/users"), ask("GET", "/nowhere"), ask("HEAD", "/tasks")),
+        *(ask("PUT", "/tasks"), ask("OPTIONS", "/tasks"), ask("POST", "/auth/register", taken)),
+        ask("GET", f"/tasks/{task}", **{"If-None-Match": "*"}),
+        ask("PUT", f"/tasks/{task}", {}, **{"If-Match": '"9"'}),
+        ask("POST", "/tasks", {}, **{"Content-Type": "text/plain"}),
+        ask("GET", "/tasks", **{"X-Filling": "x" * 20_000}),
+        *(ask("POST", "/tasks", {"title": title}) for title in ("", "x" * 70_000, "fault", "away")),
+        *(site.log_in(ada.email, WRONG, ip=ada.ip, headers=OVER_TLS) for _ in range(6)),
+    ]
+    outside = ("/livez", "/readyz", "/", "/metrics")
+    answers += [site.apis[0].call("GET", path, headers=OVER_TLS) for path in outside]
+    for answer in answers:
+        sound(answer, **{"strict-transport-security": HSTS})
+    assert {answer.status for answer in answers} == {
+        *(200, 204, 304, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429, 431, 500, 503),
+    }
+    twice = "Authorization: x\r\nAuthorization: x\r\nConnection: close\r\n\r\n"
+    raw = f"GET {V1}/tasks HTTP/1.1\r\nHost: x\r\n{twice}".encode()
+    (reply,) = exchange(site.apis[0].port, raw)
+    assert reply.status == 400
+    sound(reply)
+
+
+def test_browsers_are_bound_to_tls_only_where_a_proxy_of_ours_says_so(
+    site: Site, closed: Site
+) -> None:
+    """HD-1: the last word of X-Forwarded-Proto counts, and that of strangers does not."""
+
+    def is_bound(site: Site, proto: str | None) -> bool:
+        headers = {} if proto is None else {"X-Forwarded-Proto": proto}
+        return "strict-transport-security" in site.ask("GET", "/tasks", headers=headers).headers
+
+    for proto, bound in (
+        *((None, False), ("", False), ("http", False), ("https, http", False), ("httpsx", False)),
+        *(("https", True), ("http, https", True), ("http,https", True)),
+    ):
+        assert is_bound(site, proto) is bound, proto
+        assert not is_bound(closed, proto), proto
+
+
+def test_the_documentation_has_a_policy_of_its_own(site: Site) -> None:
+    """HD-2: scripts of ours alone, none inline, nothing from elsewhere, and in nobody's frame."""
+    revalidated = {"cache-control": "no-cache"}  # it is public, and the same for everybody
+    for page in ("/docs", "/redoc"):
+        answer = site.ask("GET", page)
+        policy = answer.headers["content-security-policy"]
+        sound(answer, **revalidated, **{"content-security-policy": policy})
+        rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+        assert rules["default-src"] == rules["frame-ancestors"] == rules["base-uri"] == "'none'"
+        assert (rules["script-src"], "//" in policy) == ("'self'", False)
+        assert answer.body.count(b"<script ") == answer.body.count(b"<script src=") > 0
+    sound(site.ask("GET", "/openapi.json"), **revalidated)
+
+
+def test_documentation_that_is_off_is_not_there(site: Site, closed: Site) -> None:
+    """HD-2: neither the pages nor the document nor what they load; all else is."""
+    page = site.ask("GET", "/docs").body.decode()
+    (script,) = re.findall(r'"(docs/assets/swagger-ui-bundle[^"]*)"', page)
+    assert site.ask("GET", f"/{script}").status == 200
+    for path in ("/docs", "/docs/", "/redoc", "/openapi.json", f"/{script}", "/schema"):
+        answer = closed.ask("GET", path)
+        assert (answer.status, answer.json["code"]) == (404, "not_found"), path
+    assert closed.ask("GET", "/tasks").status == 401
+
+
+def test_a_mistake_of_ours_shows_nothing_of_us_not_even_to_debuggers(closed: Site) -> None:
+    """HD-2: no traceback, path, statement or version; the log has all that, by the id."""
+    damaged(closed)
+    answer = closed.ask("POST", "/tasks", {"title": "fault"}, token=closed.join().access)
+    assert (answer.status, answer.json) == (
+        500,
+        {
+            "type": "urn:taskcore:problem:internal_error",
+            "title": "Internal Server Error",
+            "status": 500,
+            "detail": "Something went wrong on our side; the request id helps to find out what",
+            "code": "internal_error",
+            "request_id": answer.headers["x-request-id"],
+        },
+    )
+    lines = map(json.loads, closed.apis[0].log.splitlines())
+    (logged,) = (line for line in lines if line["event"] == "request.failed")
+    assert logged["request_id"] == answer.headers["x-request-id"]
+    assert "UndefinedObject" in str(logged)
+
+
+def test_nobody_debugs_where_others_get_in(site: Site, tmp_path: Path) -> None:
+    """HD-2: DEBUG and an address for everybody exclude each other."""
+    settings = {"DATABASE_URL": site.apis[0].env["DATABASE_URL"], "SECRET_KEY": KEY}
+    with Api(tmp_path, **settings, DEBUG="on", SERVER_HOST="0.0.0.0") as api:  # noqa: S104 - that
+        assert api.exit_code(within=20) == 78
+        assert "DEBUG " in api.log
+
+
+def test_an_unknown_method_is_refused_and_no_version_is_told(site: Site, ada: Account) -> None:
+    """HD-3: TRACE sends nothing back; whatever is refused says what is allowed."""
+    secret = {"X-Canary": "canary-trace"}
+    for path, allow in (("/tasks", "GET, HEAD, OPTIONS, POST"), ("/auth/login", "OPTIONS, POST")):
+        for method in ("TRACE", "TRACK", "CONNECT", "PROPFIND", "BREW", "get"):
+            answer = site.ask(method, path, token=ada.access, headers=secret)
+            assert (answer.status, answer.headers["allow"]) == (405, allow), method
+            assert b"canary" not in answer.body
+    for path in ("/tasks", "/nowhere", "/docs"):
+        headers = site.ask("GET", path, token=ada.access).headers
+        assert not re.search("[0-9]", headers.get("server", ""))
+        assert not {"x-powered-by", "via"} & headers.keys()
+
+
+def test_health_is_told_in_a_word_and_life_needs_no_database(closed: Site) -> None:
+    """HD-4: readyz answers 503 without the database, and says nothing of where it is."""
+    api, names = closed.apis[0], conninfo_to_dict(closed.conninfo)
+    alive = (200, {"status": "ok"})
+
+    def told(path: str) -> tuple[int, Any]:
+        answer = api.call("GET", path)
+        return answer.status, answer.json
+
+    def allow(connections: str) -> None:
+        admin = make_conninfo(closed.conninfo, dbname="postgres")
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format(
+                    sql.Identifier(str(names["dbname"])), sql.SQL(connections)
+                )
+            )
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
+                (names["dbname"],),
+            )
+
+    assert told("/livez") == told("/readyz") == alive
+    allow("false")
+    try:
+        status, problem = told("/readyz")
+        assert (status, problem["code"]) == (503, "unavailable")
+        for name in ("dbname", "host", "user"):
+            assert str(names[name]) not in json.dumps(problem)
+        assert told("/livez") == alive
+    finally:
+        allow("true")
+    api.ready()
+    assert told("/readyz") == alive
+
+
+def test_a_server_answers_to_its_own_name_alone(closed: Site) -> None:
+    """HD-5: another Host is refused before anything else; what a proxy adds makes none."""
+    for host in (NAME, NAME.upper(), f"{NAME}:8443", "[::1]", "[::1]:8000"):
+        assert closed.ask("GET", "/tasks", headers={"Host": host}).status == 401, host
+    for host in (
+        *("evil.example", f"{NAME}.evil.example", f"evil.{NAME}", f"{NAME}@evil.example", "[::2]"),
+        *(
+            f"{NAME}.",
+            f"{NAME}:80:80",
+            f"{NAME}/",
+            f"x{NAME}",
+            "127.0.0.2",
+            f"evil.example, {NAME}",
+        ),
+    ):
+        for method, path in (("GET", "/tasks"), ("POST", "/auth/login"), ("OPTIONS", "/tasks")):
+            headers = {"Host": host, "X-Forwarded-Host": NAME, "Forwarded": f"host={NAME}"}
+            answer = closed.ask(method, path, headers=headers)
+            assert (answer.status, answer.json["code"]) == (400, "unknown_host"), host
+            assert b"evil" not in answer.body
+    for path in ("/livez", "/readyz"):  # who asks these knows an address, not a name
+        assert closed.apis[0].call("GET", path).status == 200
+
+
+def test_no_address_is_made_of_what_a_client_calls_the_server(site: Site, ada: Account) -> None:
+    """HD-5: where names are not limited, Location is a path all the same, and no text has it."""
+    evil = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Port": "81"}
+    made = site.ask("POST", "/tasks", {"title": "x"}, token=ada.access, headers=evil)
+    assert (made.status, made.headers["location"]) == (201, f"{V1}/tasks/{made.json['id']}")
+    for path in ("/docs/", "/docs", "/openapi.json", "/tasks", "/nowhere"):
+        answer = site.ask("GET", path, token=ada.access, headers=evil, ip=fresh_ip())
+        assert "evil" not in f"{answer.headers}{answer.body!r}", path

@@ -1,0 +1,367 @@
+"""Secrets, settings, the command line, and the database's role: rows SC of docs/security.md."""
+
+import ast
+import gzip
+import json
+import os
+import pwd
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from taskcli.main import commands
+from taskcore import Misconfigured, Settings, UserId, open_core
+from taskcore.adapters.jwt import JwtTokens
+from taskcore.adapters.postgres import PostgresLimiter, upgrade
+from taskcore.adapters.system import OpaqueRefreshTokens, SystemClock
+from taskcore.domain.sessions import SessionId
+from taskcore.ports import AccessClaims
+from tests.api.served import as_url, exchange
+from tests.cli.test_help import leaves
+from tests.postgres.servers import server
+from tests.security.site import PASSWORD, V1, WRONG, Account, Site, fresh_ip
+from tests.server.running import KEY, Api, command, taskcli
+
+ROOT = Path(__file__).parents[2]
+
+
+# Settings
+
+
+def refused(folder: Path, *arguments: str, **env: str) -> str:
+    """What a command says that does not start because of the settings."""
+    done = taskcli(folder, *arguments, **env)
+    assert (done.returncode, done.stdout) == (78, "")
+    return done.stderr
+
+
+def test_a_secret_may_come_by_a_file_that_is_ones_own(
+    site: Site, ada: Account, tmp_path: Path
+) -> None:
+    """SC-1: without its line end; a file that others can read too is a warning, and a finding."""
+    key, url = tmp_path / "key", tmp_path / "url"
+    key.write_text(f"{KEY}\n")
+    url.write_text(f"{as_url(site.conninfo)}\n")
+    key.chmod(0o640)
+    url.chmod(0o600)
+    files = {"SECRET_KEY_FILE": str(key), "DATABASE_URL_FILE": str(url)}
+    with Api(tmp_path, **files) as api:
+        # It is the same database and the same key, to the byte.
+        assert api.ready().call("GET", f"{V1}/auth/me", token=ada.access).status == 200
+        assert "SECRET_KEY_FILE can be read by others" in api.log
+        assert "DATABASE_URL_FILE can" not in api.log
+        doctor = taskcli(tmp_path, "doctor", **api.env)
+        assert doctor.returncode == 0  # containers mount their secrets so
+        assert "settings   SECRET_KEY_FILE can be read by others" in doctor.stdout
+        key.chmod(0o600)
+        assert "read by others" not in taskcli(tmp_path, "doctor", **api.env).stdout
+
+
+def test_a_secret_file_that_cannot_be_meant_stops_the_start(tmp_path: Path) -> None:
+    """SC-1: one that is empty, one that is not there, and one beside the variable."""
+    empty, full = tmp_path / "empty", tmp_path / "full"
+    empty.write_text("\n")
+    full.write_text(KEY)
+    for name in ("SECRET_KEY", "DATABASE_URL"):
+        for file, value in ((empty, ""), (tmp_path / "none", ""), (full, f"postgresql://{KEY}")):
+            said = refused(tmp_path, "serve", **{f"{name}_FILE": str(file), name: value})
+            assert f"{name}_FILE" in said
+            assert KEY not in said
+    assert "both set" in refused(tmp_path, "serve", SECRET_KEY=KEY, SECRET_KEY_FILE=str(full))
+
+
+def test_no_value_of_a_secret_is_ever_printed(tmp_path: Path) -> None:
+    """SC-2: not by `config show`, not by what refuses to start, not where a database is away."""
+    password = WRONG.replace(" ", "%20").replace(":", "%3A")
+    url = f"postgresql://me:{password}@127.0.0.1:1/tasks"
+    good = {"DATABASE_URL": url, "SECRET_KEY": KEY, "SECRET_KEYS_OLD": KEY[::-1]}
+    bad = {"DATABASE_URL": f"mysql://me:{password}@h/d", "SECRET_KEY": WRONG}
+    unreadable = {"DATABASE_URL": f"{url} {password}", "SECRET_KEY": KEY}
+    said = ""
+    for arguments, env, code in (
+        (("config", "show"), good, 0),
+        (("config", "show", "--json"), good, 0),
+        (("serve",), good, 69),
+        (("doctor",), good, 1),
+        (("serve",), bad, 78),
+        (("users", "list"), unreadable, 78),
+    ):
+        done = taskcli(tmp_path, *arguments, LOG_LEVEL="DEBUG", **env)
+        assert done.returncode == code, done.stderr
+        said += done.stdout + done.stderr
+    assert "(set, not shown)" in said
+    said += f"{Settings.from_env(good)!r} {Settings.from_env(good)}"
+    for secret in (WRONG, password, KEY, KEY[::-1], "wrong horse"):
+        assert secret not in said
+
+
+PLACEHOLDER = "your-super-secret-key-change-in-production"
+REGULAR = "abcdefg" * 8
+UNSAFE = [
+    *({"SECRET_KEY": key} for key in (PLACEHOLDER, WRONG, REGULAR)),
+    *({"SECRET_KEYS_OLD": f"{KEY},{key}"} for key in (PLACEHOLDER, WRONG, REGULAR)),
+    *({"CORS_ORIGINS": value} for value in ("*", '["*"]', "https://*.example.org")),
+    *({"TRUSTED_PROXIES": value} for value in ("*", "0.0.0.0/0", "10.0.0.1,::/0")),
+    *({"DEBUG": "on", "SERVER_HOST": host} for host in ("0.0.0.0", "::", "a.example.org")),  # noqa: S104 - refused
+]
+
+
+@pytest.mark.parametrize("unsafe", UNSAFE, ids=str)
+def test_each_unsafe_setting_is_refused(unsafe: dict[str, str]) -> None:
+    """SC-3: by its name; there is no setting that would allow it."""
+    with pytest.raises(Misconfigured) as refusal:
+        Settings.from_env({"SECRET_KEY": KEY} | unsafe)
+    (problem,) = refusal.value.problems
+    assert problem.startswith(next(iter(unsafe)))
+    assert not any(value in problem for value in unsafe.values() if len(value) > 3)
+
+
+def test_all_that_is_unsafe_is_named_when_a_server_starts(tmp_path: Path) -> None:
+    """SC-3: at once, with exit code 78 and without a value; on this machine alone DEBUG may be."""
+    everything = {name: value for unsafe in UNSAFE for name, value in unsafe.items()}
+    said = refused(tmp_path, "serve", **everything)
+    for name in ("SECRET_KEY ", "SECRET_KEYS_OLD ", "CORS_ORIGINS ", "TRUSTED_PROXIES ", "DEBUG "):
+        assert name in said
+    assert not any(value in said for value in everything.values() if len(value) > 3)
+    assert Settings.from_env({"DEBUG": "on", "SERVER_HOST": "localhost"}).debug
+
+
+@pytest.mark.anyio
+async def test_limits_are_those_that_all_processes_share(site: Site, tmp_path: Path) -> None:
+    """SC-3: by default; one that each process has for itself is none that can be chosen."""
+    env = {"DATABASE_URL": as_url(site.conninfo), "SECRET_KEY": KEY, "DATA_DIR": str(tmp_path)}
+    async with open_core(Settings.from_env(env)) as core:
+        assert isinstance(core.gate.limiter, PostgresLimiter)
+
+
+# Secrets in what we hand out, and in the code
+
+SECRETS = [
+    re.compile(pattern.encode())
+    for pattern in (
+        r"tcr_[A-Za-z0-9_-]{43}",
+        r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,}",
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/]{20}",
+        r"\b(?:AKIA[0-9A-Z]{16}|gh[opsu]_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{60})",
+    )
+]
+
+
+def tracked() -> Iterator[Path]:
+    """The files of this checkout; of an unpacked distribution all that came with it."""
+    done = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "-z"],  # noqa: S607 - of whoever runs this
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        yield from (ROOT / name for name in done.stdout.decode().split("\0") if name)
+    else:
+        folders = ("src", "migrations", "tests", "docs", "deploy", "tools")
+        yield from (path for folder in folders for path in (ROOT / folder).rglob("*.*"))
+
+
+def test_no_file_of_the_repository_holds_a_secret() -> None:
+    """SC-4: nothing that is shaped like a token of ours or a private key, packed files too."""
+    claims = AccessClaims(UserId(1), SessionId(uuid4()))
+    access = JwtTokens(KEY.encode()).issue(claims, SystemClock().now())
+    pem = "-----BEGIN {}PRIVATE KEY-----\n" + "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"
+    for secret in (access, OpaqueRefreshTokens(()).new(), pem.format(""), pem.format("RSA ")):
+        assert any(pattern.search(secret.encode()) for pattern in SECRETS), secret
+    files = [path for path in tracked() if path.is_file()]
+    assert len(files) > 200
+    for path in files:
+        assert not re.search(r"\.(env|pem|key|p12|pyc)$|^id_|\.data/", path.name), path
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        assert not any(pattern.search(content) for pattern in SECRETS), path
+
+
+_SECRET = re.compile("digest|signature|secret|hash|password|token|pseudonym")
+COMPARED = {
+    # Typed twice by the same person.
+    "getpass.getpass('The same again: ') != password",
+    # Two states of one row: nobody who sends a request has chosen either.
+    "user.password_hash != old",
+    "current.password_hash == user.password_hash",
+    "users.c.hashed_password == bindparam('old')",
+    # Looked up by the database, by the digest of what was sent: its timing tells of that alone.
+    "refresh_tokens.c.digest == bindparam('digest')",
+    "refresh_tokens.c.digest != bindparam('used', type_=LargeBinary)",
+}
+
+
+def last_name(node: ast.expr) -> str:
+    """`digest` of `row.digest`, `_signature` of `self._signature(said).encode()`."""
+    while isinstance(node, ast.Call):
+        spelled = isinstance(node.func, ast.Attribute) and node.func.attr in {"encode", "hex"}
+        node = node.func.value if spelled and isinstance(node.func, ast.Attribute) else node.func
+    return ast.unparse(node).rpartition(".")[2]
+
+
+def test_no_secret_is_compared_character_by_character() -> None:
+    """SC-5: `==` meets none that anybody has sent; digests made here go to compare_digest."""
+    compared, safely = set(), 0
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
+                names = map(last_name, (node.left, *node.comparators))
+                compared |= {ast.unparse(node)} if any(map(_SECRET.search, names)) else set()
+            elif isinstance(node, ast.Attribute) and node.attr == "compare_digest":
+                safely += 1
+    assert compared == COMPARED
+    assert safely == 2
+
+
+def test_a_secret_that_is_no_ascii_is_only_wrong(site: Site, ada: Account) -> None:
+    """SC-5: what compare_digest cannot take as text is refused like all else."""
+    for text in ("\u00e9" * 43, "tcr_" + "\u00e9" * 43, ada.refresh + "\u00e9", "\U0001f600"):
+        assert site.refresh(text).status == 401
+        assert site.log_in(ada.email, text).status == 401
+        head = f"GET {V1}/auth/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        sent = f"{head}Authorization: Bearer {text}\r\n\r\n".encode()
+        (reply,) = exchange(site.apis[0].port, sent)
+        assert reply.status == 401
+
+
+# The command line
+
+
+def test_no_command_takes_a_secret_as_an_argument() -> None:
+    """SC-6: everybody on the machine can read those; a password comes by prompt or stdin."""
+    app, named = commands(), set()
+    for path in leaves(app):
+        found = app
+        for name in path:
+            found = found[name]
+        for argument in found.assemble_argument_collection():
+            named |= {name for name in argument.names if re.search("pass|secret|token|key", name)}
+    assert named == {"--password-stdin"}
+
+
+def test_operators_are_bound_by_the_same_rules_and_are_named(site: Site) -> None:
+    """SC-6: the command line refuses what HTTP refuses, and the audit says who typed it."""
+    api, email = site.apis[0], f"{os.urandom(8).hex()}@example.org"
+    body = {"email": email, "password": "short"}
+    answer = site.ask("POST", "/auth/register", body, ip=fresh_ip())
+    words = ("users", "create", "--email", email, "--password-stdin")
+    done = taskcli(api.folder, *words, stdin="short\n", **api.env)
+    assert (answer.status, done.returncode) == (422, 65)
+    assert answer.json["errors"][0]["detail"] in done.stderr
+    account = site.join(role="admin")
+    query = "SELECT actor, user_agent FROM audit_events WHERE user_id = %s ORDER BY id LIMIT 1"
+    name = pwd.getpwuid(os.getuid()).pw_name
+    assert site.sql(query, account.id) == [("system", f"cli:{name}")]
+
+
+def test_a_server_shows_no_secret_to_the_machine(site: Site, tmp_path: Path) -> None:
+    """SC-6: not among its arguments; and what it keeps is its owner's alone."""
+    for api in site.apis:
+        for pid in (api.process.pid, *api.workers):
+            assert "serve" in command(pid)
+            assert KEY not in command(pid)
+    with Api(tmp_path) as api:  # with a database and a key of its own
+        api.ready()
+        kept = [api.data_dir, *api.data_dir.glob("*"), api.data_dir / "secret.key"]
+        assert len(kept) > 2
+        assert [path for path in kept if path.stat().st_mode & 0o077] == []
+
+
+# The database's role
+
+GRANTS = """
+GRANT USAGE ON SCHEMA public TO taskcore_app;
+GRANT SELECT, INSERT, UPDATE, DELETE
+    ON users, tasks, sessions, refresh_tokens, rate_limits TO taskcore_app;
+GRANT SELECT, INSERT ON audit_events TO taskcore_app;
+GRANT SELECT ON alembic_version TO taskcore_app;
+"""
+DENIED = (
+    "DROP TABLE tasks",
+    "ALTER TABLE users ADD COLUMN x int",
+    "CREATE TABLE x (y int)",
+    "UPDATE audit_events SET ip = NULL",
+    "DELETE FROM audit_events",
+    "TRUNCATE audit_events",
+    "ALTER TABLE audit_events DISABLE TRIGGER ALL",
+    "DROP FUNCTION audit_events_stay()",
+    "SET session_replication_role = replica",
+    "UPDATE alembic_version SET version_num = '0001'",
+    "COPY users TO PROGRAM 'cat'",
+    "CREATE ROLE x",
+    "SET ROLE taskcore_owner",
+)
+
+
+def test_a_server_needs_no_rights_over_its_database(tmp_path: Path) -> None:
+    """SC-7, AU-3: everything works for a role that owns nothing and can only add to the audit."""
+    with server() as postgres:
+        as_role = postgres.conninfo.replace("postgres@/postgres", "{}@/taskcore").format
+        with psycopg.connect(postgres.conninfo, autocommit=True) as superuser:
+            superuser.execute("CREATE ROLE taskcore_owner LOGIN")
+            superuser.execute("CREATE ROLE taskcore_app LOGIN")
+            superuser.execute("CREATE DATABASE taskcore OWNER taskcore_owner")
+        upgrade(as_role("taskcore_owner"))
+        with psycopg.connect(as_role("taskcore_owner"), autocommit=True) as owner:
+            owner.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+            owner.execute(GRANTS)
+        url = as_role("taskcore_app")
+        env = {"DATABASE_URL": url, "SECRET_KEY": KEY, "TRUSTED_PROXIES": "127.0.0.1"}
+        with Api(tmp_path, **env, RATE_LIMITS="on") as api:
+            lived(Site((api.ready(),), url))
+        with psycopg.connect(url, autocommit=True) as connection:
+            for statement in DENIED:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement)
+        with psycopg.connect(as_role("taskcore_owner")) as owner:
+            assert owner.execute("SELECT count(*) > 9 FROM audit_events").fetchone() == (True,)
+
+
+def lived(site: Site) -> None:
+    """All that there is to do, once."""
+    root, ada = site.join(role="admin"), site.join()
+    task = site.ask("POST", "/tasks", {"title": "x"}, token=ada.access).json["id"]
+    session = site.ask("GET", "/auth/sessions", token=ada.access).json["items"][0]["id"]
+    password = {"current_password": PASSWORD, "new_password": WRONG}
+    there = f"/users/{ada.id}"
+    for method, path, body, who in (
+        ("GET", f"/tasks/{task}", None, ada),
+        ("PATCH", f"/tasks/{task}", {"title": "y"}, ada),
+        ("GET", "/tasks", None, ada),
+        ("PATCH", "/auth/me", {"full_name": "Ada"}, ada),
+        ("POST", "/auth/password", password, ada),
+        ("GET", "/auth/events", None, ada),
+        ("DELETE", f"/tasks/{task}", None, ada),
+        ("POST", "/auth/refresh", {"refresh_token": ada.refresh}, ada),
+        ("POST", "/auth/refresh", {"refresh_token": ada.refresh}, ada),
+        ("DELETE", f"/auth/sessions/{session}", None, ada),
+        ("GET", there, None, root),
+        ("PATCH", there, {"role": "admin", "is_active": False}, root),
+        ("DELETE", f"{there}/sessions", None, root),
+        ("GET", f"/audit?user={ada.id}", None, root),
+        ("DELETE", there, None, root),
+        ("POST", "/auth/logout-all", None, root),
+    ):
+        answer = site.ask(method, path, body, token=who.access)
+        assert answer.status in {200, 204}, (path, answer)
+    ip = fresh_ip()
+    statuses = {site.log_in(root.email, WRONG, ip=ip).status for _ in range(6)}
+    assert statuses == {401, 429}
+    assert json.loads(site.taskcli("users", "list", "--json"))["total"] == 1
+
+
+def test_the_role_of_the_embedded_database_is_no_superuser(database_url: str) -> None:
+    """SC-7: it owns its tables, and cannot reach beyond the database."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        rights = "SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication FROM pg_roles"
+        own = connection.execute(f"{rights} WHERE rolname = current_user")
+        assert own.fetchone() == (False,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("COPY users TO PROGRAM 'cat'")
