@@ -134,6 +134,8 @@ def _cell(value: object) -> str:
             return visible(str(value.value))
         case list() | tuple():
             return ", ".join(map(_cell, value))
+        case dict():
+            return ", ".join(f"{visible(str(name))}={_cell(value[name])}" for name in value) or "-"
         case _:
             return visible(str(value))
 

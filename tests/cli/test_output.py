@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -75,3 +76,18 @@ def test_programs_see_ascii_and_whole_moments(capsys: pytest.CaptureFixture[str]
     }
     show({"when": MOMENT.astimezone(UTC).replace(microsecond=0)}, as_json=True)
     assert json.loads(capsys.readouterr().out) == {"when": "2030-01-02T01:04:05Z"}
+
+
+def test_what_is_named_within_a_field_is_shown_by_its_names(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    session = UUID("01234567-89ab-cdef-0123-456789abcdef")
+    record = {"detail": {"old": "user", "new\x1b": 1}, "none": {}, "session": session}
+    show(record, as_json=False)
+    assert capsys.readouterr().out.split("\n")[:3] == [
+        "detail   old=user, new\\x1b=1",
+        "none     -",
+        f"session  {session}",
+    ]
+    show(record, as_json=True)
+    assert json.loads(capsys.readouterr().out)["session"] == str(session)
