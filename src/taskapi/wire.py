@@ -158,9 +158,15 @@ def moment(field: str, text: str | None) -> datetime | None:
 class Body(Struct, forbid_unknown_fields=True):
     """What clients send: what it does not name is an error, not a wish to be ignored."""
 
+    def __repr__(self) -> str:  # passwords and tokens are among it
+        return f"{type(self).__name__}(…)"
+
 
 class View(Struct):
     """What clients get: a list of what may be shown, so nothing else can slip out."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
 
 
 class UserView(View):

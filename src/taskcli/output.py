@@ -7,7 +7,6 @@ import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from enum import Enum
 from typing import TextIO
 from uuid import UUID
 
@@ -130,8 +129,6 @@ def _cell(value: object) -> str:
             return "yes" if value else "no"
         case datetime():
             return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
-        case Enum():
-            return visible(str(value.value))
         case list() | tuple():
             return ", ".join(map(_cell, value))
         case dict():

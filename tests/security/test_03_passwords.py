@@ -10,6 +10,9 @@ from uuid import uuid4
 import pytest
 from cyclopts import App
 
+from taskapi.accounts import AccountDeletion, PasswordChange, Registration, UserDraft
+from taskapi.sessions import Credentials, Refresh, Tokens
+from taskapi.wire import UserView, view
 from taskcli.main import commands
 from taskcore import SYSTEM, Actor, Core, Invalid, InvalidCredentials, InvalidToken, Settings
 from taskcore.domain import passwords
@@ -87,7 +90,7 @@ def test_a_password_as_long_as_a_book_is_refused(site: Site, ada: Account) -> No
 async def test_what_can_be_no_password_is_looked_at_no_further(
     store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PW-3, PW-11: too long is not even normalised; that and half a character reach no hasher."""
+    """MAIL-4, PW-3, PW-11: too long is not normalised; that and half a character are not hashed."""
     hasher = WatchedHasher(cheap_argon2())
     core = bound(store, clock, hasher)
     ada = await join(core, "ada")
@@ -112,6 +115,11 @@ async def test_what_can_be_no_password_is_looked_at_no_further(
         ):
             with pytest.raises(refusal):
                 await refused
+    # Names and addresses are what a password is compared with, and may be as long.
+    book = DECOMPOSED * 16_000
+    for mail, name in ((book, "Bob"), (address("bob"), book)):
+        with pytest.raises(Invalid):
+            await accounts.register(email=mail, password=NEW, full_name=name)
     assert max(seen) <= 1024
     assert hasher.longest <= 256
     assert hasher.hashed == 1
@@ -184,6 +192,10 @@ def test_what_belongs_to_the_account_is_refused_and_why(site: Site) -> None:
     ada = site.join()
     for guess in (ada.email, ada.email.partition("@")[0], "taskcore"):
         assert code(change(site, ada, PASSWORD, guess)) == "password_too_personal", guess
+    label, shown = f"{name}@xn--mnchen-3ya.de", f"{name}@m\u00fcnchen.de"
+    for guess in (label, shown, f"{name}@m\uff55\u0308nchen.de"):  # one domain, however spelled
+        assert code(register(site, guess, email=shown)) == "password_too_personal", guess
+        assert code(register(site, guess, email=label)) == "password_too_personal", guess
     for number, part in enumerate((f"{name}!", f"{person} the First", "taskcore 2")):
         answer = register(site, part, email=f"{number}{email}", full_name=person)
         assert answer.status == 201, part
@@ -293,14 +305,26 @@ def _asking(app: App, *path: str) -> set[tuple[str, ...]]:
 
 @pytest.mark.anyio
 async def test_what_holds_a_secret_does_not_show_it(core: Core) -> None:
-    """PW-10: settings, the core with its keys, accounts, and refusals of a password."""
+    """PW-10: settings, the core with its keys, accounts, bodies, answers, and refusals."""
     ada = await join(core, "ada")
     url = f"postgresql://ada:{WRONG}@db/x".replace(" ", "")
     settings = Settings.from_env({"DATABASE_URL": url, "SECRET_KEY": PASSWORD * 2})
     with pytest.raises(Invalid) as refusal:
         await core.accounts.register(email=address("bob"), password=PASSWORD * 20)
-    shown = "".join(f"{it!r} {it}" for it in (core, ada.user, settings, refusal.value))
-    for secret in (PASSWORD, WRONG.replace(" ", ""), ada.user.password_hash, repr(KEY)[2:-1]):
+    tokens = (ada.grant.access_token, ada.grant.refresh_token)
+    said = (
+        Registration(email="a@b.org", password=PASSWORD),
+        Credentials(email="a@b.org", password=PASSWORD),
+        PasswordChange(current_password=PASSWORD, new_password=PASSWORD),
+        AccountDeletion(password=PASSWORD),
+        UserDraft(email="a@b.org", password=PASSWORD),
+        Refresh(refresh_token=tokens[1]),
+        Tokens(*tokens, "bearer", 1800, view(ada.user, UserView)),
+        ada.grant,
+    )
+    shown = "".join(f"{it!r} {it}" for it in (core, ada.user, settings, refusal.value, *said))
+    secrets = (PASSWORD, WRONG.replace(" ", ""), ada.user.password_hash, repr(KEY)[2:-1], *tokens)
+    for secret in secrets:
         assert secret not in shown
 
 

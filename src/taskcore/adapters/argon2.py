@@ -1,6 +1,7 @@
 """Password hashes: argon2id for all that are made, bcrypt understood where old ones remain."""
 
 import asyncio
+import logging
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from taskcore.domain.errors import Unavailable
 
 Result = TypeVar("Result")
+_log = logging.getLogger(__name__)
 
 # OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane. About 28 ms on a 2024 core.
 MEMORY_KIB = 19456
@@ -64,6 +66,8 @@ class Argon2Hasher:
     async def verify(
         self, password: str, password_hash: str | None, *, as_typed: str | None = None
     ) -> bool:
+        if password_hash is not None and not _is_readable(password_hash):
+            _log.warning("a stored password hash is damaged, or asks for more than any of ours")
         # In bcrypt's time nothing was normalised.
         spellings = dict.fromkeys((as_typed or password, password))
         return await self._run(lambda: self._verify(password, password_hash, spellings))
@@ -132,3 +136,7 @@ def _is_bounded_argon2(password_hash: str) -> bool:
 def _is_bounded_bcrypt(password_hash: str) -> bool:
     match = _BCRYPT.fullmatch(password_hash)
     return match is not None and int(match[1]) <= _MAX_BCRYPT_COST
+
+
+def _is_readable(password_hash: str) -> bool:
+    return _is_bounded_argon2(password_hash) or _is_bounded_bcrypt(password_hash)

@@ -5,7 +5,7 @@ from functools import cache
 from importlib import resources
 
 from taskcore.domain.errors import Invalid, Problem
-from taskcore.domain.rules import PASSWORD
+from taskcore.domain.rules import PASSWORD, Email
 
 # Beyond this no text is worth normalising, which takes time per character.
 _LONGEST = 4 * PASSWORD.max
@@ -32,21 +32,33 @@ def normalized_password(password: str, *, field: str = PASSWORD.field) -> str:
 def new_password(password: str, *known: str | None, field: str = PASSWORD.field) -> str:
     """As `normalized_password`, and refused where it is easy to guess.
 
-    It is compared whole, never in parts: with the list of common ones, and with what everybody
-    `known` to the account would try (its address and name, the name of the service).
+    It is compared whole, never in parts: with the list of common ones, and with what is `known`
+    of the account and everybody would try (its address and name, the name of the service).
     """
     normal = normalized_password(password, field=field)
     guess = normal.casefold()
     if guess in _common():
         raise _refused(field, "is among the most common passwords", "password_too_common")
-    if guess in {word for text in known if text for word in _spellings(text)}:
+    taken = {word for text in known if text for word in _spellings(text)}
+    if guess in taken or _address(normal) in taken:
         raise _refused(field, "is your own name or address", "password_too_personal")
     return normal
 
 
 def _spellings(text: str) -> set[str]:
+    if len(text) > PASSWORD.max:  # no password, and perhaps no name either: not worth a look
+        return set()
     spelled = unicodedata.normalize("NFC", text).casefold()
-    return {spelled, spelled.partition("@")[0], "".join(spelled.split())}
+    words = {spelled, spelled.partition("@")[0], "".join(spelled.split()), _address(text)}
+    return words - {""}
+
+
+def _address(text: str) -> str:
+    """However its domain is spelled; nothing where it is none."""
+    try:
+        return Email.parse(text).key
+    except Invalid:
+        return ""
 
 
 @cache

@@ -62,21 +62,26 @@ class Accounts:
         Raises Invalid, InvalidCredentials when the current password is wrong, TooMany and
         Unavailable.
         """
-        user = await self._proved(actor, current_password, CHANGE_PASSWORD)
-        known = (user.email, user.full_name, self.app_name, _SERVICE)
-        normal = checked_password(new_password, *known, field="new_password")
-        new_hash = await self.hasher.hash(normal)
-        async with self.store.transaction() as tx:
-            # Whoever came first has changed it: then the current one was another.
-            if not await tx.users.replace_password_hash(user.id, user.password_hash, new_hash):
-                raise _wrong_password()
-            ended = await tx.sessions.end_all(user.id, but=actor.session_id)
-            name, now = EventName.PASSWORD_CHANGED, self.clock.now()
-            await tx.audit.add(NewEvent.by(actor, name, now, sessions=ended))
+        await self._admit(actor, CHANGE_PASSWORD)
+        while True:
+            user = await self._proved(actor, current_password)
+            known = (user.email, user.full_name, self.app_name, _SERVICE)
+            normal = checked_password(new_password, *known, field="new_password")
+            new_hash = await self.hasher.hash(normal)
+            async with self.store.transaction() as tx:
+                # Replaced meanwhile, by a change or only by a login that hashed it anew: then it
+                # has to be proved again.
+                if not await tx.users.replace_password_hash(user.id, user.password_hash, new_hash):
+                    continue
+                ended = await tx.sessions.end_all(user.id, but=actor.session_id)
+                name, now = EventName.PASSWORD_CHANGED, self.clock.now()
+                await tx.audit.add(NewEvent.by(actor, name, now, sessions=ended))
+                return
 
     async def delete_own(self, actor: Actor, *, password: str) -> None:
         """Raises InvalidCredentials when the password is wrong, LastAdmin, TooMany, Unavailable."""
-        user = await self._proved(actor, password, DELETE_ACCOUNT)
+        await self._admit(actor, DELETE_ACCOUNT)
+        user = await self._proved(actor, password)
         async with self.store.transaction() as tx:
             _keep_an_admin(await tx.users.lock_admins(), without=user.id)
             await tx.users.remove(user.id)
@@ -172,16 +177,18 @@ class Accounts:
             name, now = EventName.USER_DELETED, self.clock.now()
             await tx.audit.add(NewEvent.by(actor, name, now, user_id=user_id))
 
-    async def _proved(self, actor: Actor, password: str, limit: Limit) -> User:
-        """Whose account it is, where they know its password. Raises InvalidCredentials, TooMany."""
-        user_id = own_id(actor)
-        await self.gate.admit(actor, Claim(limit, str(user_id)))
+    async def _admit(self, actor: Actor, limit: Limit) -> None:
+        """Raises TooMany."""
+        await self.gate.admit(actor, Claim(limit, str(own_id(actor))))
+
+    async def _proved(self, actor: Actor, password: str) -> User:
+        """Whose account it is, where they know its password. Raises InvalidCredentials."""
         async with self.store.autocommit() as db:
-            user = await db.users.get(user_id)
+            user = await db.users.get(own_id(actor))
         if not await verified(self.hasher, password, user.password_hash):
             name, now = EventName.REAUTH_FAILED, self.clock.now()
             await self.gate.record(NewEvent.by(actor, name, now))
-            raise _wrong_password()
+            raise InvalidCredentials("The password is wrong")
         return user
 
     async def _drafted(
@@ -211,7 +218,3 @@ def _events(actor: Actor, before: User, after: User) -> Iterator[NewEvent]:
 def _keep_an_admin(admins: Sequence[UserId], *, without: UserId) -> None:
     if list(admins) == [without]:
         raise LastAdmin
-
-
-def _wrong_password() -> InvalidCredentials:
-    return InvalidCredentials("The password is wrong")
