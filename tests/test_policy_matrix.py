@@ -36,6 +36,7 @@ PASSWORD = "correct horse"
 ROLES = ("anonymous", "user", "admin", "system")
 WHOSE = ("own", "another's", "missing")
 Row = tuple[str, str, str]
+CHANGE = {"current_password": PASSWORD, "new_password": f"{PASSWORD} battery"}
 
 # To a list, `whose` is the owner whose tasks are asked for. The system has nothing of its own.
 TASKS: dict[tuple[str, str], Row] = {
@@ -59,6 +60,10 @@ TASKS: dict[tuple[str, str], Row] = {
 ACCOUNTS: dict[tuple[str, str], Row] = {
     ("anonymous", "show"): (STRANGER, STRANGER, STRANGER),
     ("anonymous", "change"): (STRANGER, STRANGER, STRANGER),
+    ("anonymous", "log out"): (STRANGER, STRANGER, STRANGER),
+    ("user", "log out"): (FORBIDDEN, FORBIDDEN, FORBIDDEN),
+    ("admin", "log out"): (DONE, DONE, HIDDEN),
+    ("system", "log out"): ("", DONE, HIDDEN),
     ("anonymous", "remove"): (STRANGER, STRANGER, STRANGER),
     ("user", "show"): (FORBIDDEN, FORBIDDEN, FORBIDDEN),
     ("user", "change"): (FORBIDDEN, FORBIDDEN, FORBIDDEN),
@@ -88,6 +93,26 @@ AT_LARGE: dict[tuple[str, str], str] = {
     ("user", "delete oneself"): DONE,
     ("admin", "delete oneself"): DONE,
     ("system", "delete oneself"): FORBIDDEN,
+    ("anonymous", "see own sessions"): STRANGER,
+    ("user", "see own sessions"): DONE,
+    ("admin", "see own sessions"): DONE,
+    ("system", "see own sessions"): FORBIDDEN,
+    ("anonymous", "see own events"): STRANGER,
+    ("user", "see own events"): DONE,
+    ("admin", "see own events"): DONE,
+    ("system", "see own events"): FORBIDDEN,
+    ("anonymous", "change the password"): STRANGER,
+    ("user", "change the password"): DONE,
+    ("admin", "change the password"): DONE,
+    ("system", "change the password"): FORBIDDEN,
+    ("anonymous", "log out everywhere"): STRANGER,
+    ("user", "log out everywhere"): DONE,
+    ("admin", "log out everywhere"): DONE,
+    ("system", "log out everywhere"): FORBIDDEN,
+    ("anonymous", "read the audit"): STRANGER,
+    ("user", "read the audit"): FORBIDDEN,
+    ("admin", "read the audit"): DONE,
+    ("system", "read the audit"): DONE,
     ("anonymous", "list accounts"): STRANGER,
     ("user", "list accounts"): FORBIDDEN,
     ("admin", "list accounts"): DONE,
@@ -189,6 +214,13 @@ USE_CASES: dict[str, UseCase] = {
     "delete oneself": lambda core, there, _, __: core.accounts.delete_own(
         there.actor, password=PASSWORD
     ),
+    "see own sessions": lambda core, there, _, __: core.sessions.own(there.actor),
+    "see own events": lambda core, there, _, __: core.audit.own(there.actor),
+    "change the password": lambda core, there, _, __: core.accounts.change_password(
+        there.actor, **CHANGE
+    ),
+    "log out everywhere": lambda core, there, _, __: core.sessions.log_out_everywhere(there.actor),
+    "read the audit": lambda core, there, _, __: core.audit.page(there.actor),
     "list accounts": lambda core, there, _, __: core.accounts.page(there.actor),
     "create an account": lambda core, there, _, __: core.accounts.create(
         there.actor, email=f"new-{there.email}", password=PASSWORD
@@ -199,6 +231,7 @@ USE_CASES: dict[str, UseCase] = {
     "list": lambda core, there, user, _: core.tasks.page(there.actor, owner_id=user),
     "show": lambda core, there, user, _: core.accounts.get(there.actor, user),
     "change": lambda core, there, user, _: core.accounts.change(there.actor, user, role=Role.USER),
+    "log out": lambda core, there, user, _: core.sessions.end_all_of(there.actor, user),
     "remove": lambda core, there, user, _: core.accounts.delete(there.actor, user),
 }
 
@@ -215,6 +248,11 @@ OVER_HTTP = {
     "see oneself": ("GET", "/auth/me", None),
     "rename oneself": ("PATCH", "/auth/me", {"full_name": "x"}),
     "delete oneself": ("POST", "/auth/delete-account", {"password": PASSWORD}),
+    "see own sessions": ("GET", "/auth/sessions", None),
+    "see own events": ("GET", "/auth/events", None),
+    "change the password": ("POST", "/auth/password", CHANGE),
+    "log out everywhere": ("POST", "/auth/logout-all", None),
+    "read the audit": ("GET", "/audit", None),
     "list accounts": ("GET", "/users", None),
     "create an account": ("POST", "/users", {"email": "new-{email}", "password": PASSWORD}),
     "view": ("GET", "/tasks/{task}", None),
@@ -223,6 +261,7 @@ OVER_HTTP = {
     "list": ("GET", "/tasks?owner_id={user}", None),
     "show": ("GET", "/users/{user}", None),
     "change": ("PATCH", "/users/{user}", {"role": "user"}),
+    "log out": ("DELETE", "/users/{user}/sessions", None),
     "remove": ("DELETE", "/users/{user}", None),
 }
 
@@ -257,6 +296,7 @@ async def test_http_agrees(core: Core, http: httpx.AsyncClient) -> None:
 
 ON_THE_COMMAND_LINE = {
     "create a task": ["tasks", "create", "--title", "x"],
+    "read the audit": ["audit"],
     "list accounts": ["users", "list"],
     "create an account": ["users", "create", "--email", "new-{email}", "--password-stdin"],
     "view": ["tasks", "show", "{task}"],
@@ -265,6 +305,7 @@ ON_THE_COMMAND_LINE = {
     "list": ["tasks", "list", "--owner", "{user}"],
     "show": ["users", "show", "{user}"],
     "change": ["users", "set-role", "{user}", "user"],
+    "log out": ["sessions", "revoke", "--user", "{user}", "--yes"],
     "remove": ["users", "delete", "{user}", "--yes"],
 }
 """An operator has no self, and manages accounts as nobody but the system."""
@@ -316,7 +357,7 @@ def test_the_command_line_agrees(database_url: str, clock: ManualClock, terminal
 
     emptied(database_url)
     worlds = asyncio.run(prepared())
-    assert len(worlds) == 39
+    assert len(worlds) == 42
     for case, there in zip(commands(), worlds, strict=True):
         names = {"task": 0, "user": 0, "email": there.email}
         if case.whose:

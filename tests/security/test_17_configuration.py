@@ -25,7 +25,7 @@ from tests.api.served import as_url, exchange
 from tests.cli.test_help import leaves
 from tests.postgres.servers import server
 from tests.security.site import PASSWORD, V1, WRONG, Account, Site, fresh_ip
-from tests.server.running import KEY, Api, command, taskcli
+from tests.server.running import KEY, Api, command, free_port, taskcli
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,7 +91,8 @@ def test_no_value_of_a_secret_is_ever_printed(tmp_path: Path) -> None:
         (("serve",), bad, 78),
         (("users", "list"), unreadable, 78),
     ):
-        done = taskcli(tmp_path, *arguments, LOG_LEVEL="DEBUG", **env)
+        own = {"LOG_LEVEL": "DEBUG", "SERVER_PORT": str(free_port())}
+        done = taskcli(tmp_path, *arguments, **own, **env)
         assert done.returncode == code, done.stderr
         said += done.stdout + done.stderr
     assert "(set, not shown)" in said

@@ -1,0 +1,152 @@
+"""The contract of `ports.Audit`, on every store."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from taskcore.adapters.postgres import upgrade
+from taskcore.domain.audit import ActorKind, Event, EventName, NewEvent
+from taskcore.domain.origins import Origin
+from taskcore.domain.policies import SYSTEM, Actor
+from taskcore.domain.sessions import SessionId
+from taskcore.domain.users import Role, UserId
+from taskcore.ports import Store
+from tests.conftest import emptied, new_database
+from tests.contracts.stored import LATER, NOW, add_user
+
+pytestmark = pytest.mark.anyio
+
+ADA, BOB = UserId(7), UserId(8)  # nobody need be there: what happened outlives whom it concerns
+ORIGIN = Origin("192.0.2.1", "curl/8", "request-1")
+SESSION = SessionId(uuid4())
+ACTOR = Actor(ADA, Role.ADMIN, SESSION, ORIGIN)
+
+
+async def added(store: Store, *events: NewEvent) -> list[Event]:
+    """As they are stored, the first one first."""
+    async with store.autocommit() as db:
+        await db.audit.add(*events)
+        page = await db.audit.page(skip=0, limit=len(events))
+    return list(page.items)[::-1]
+
+
+async def test_an_event_is_kept_as_it_was_told(store: Store) -> None:
+    told = [
+        NewEvent.by(ACTOR, EventName.ROLE_CHANGED, NOW, user_id=BOB, old="user", new="admin"),
+        NewEvent.by(SYSTEM, EventName.USER_DELETED, LATER, user_id=BOB),
+        NewEvent.of_anybody(ORIGIN, EventName.LOGIN_FAILED, NOW, account="x" * 64),
+        NewEvent.of_anybody(Origin(), EventName.REFRESH_FAILED, NOW, sessions=3, note="é\u202e"),
+    ]
+    stored = await added(store, *told)
+    for event, kept in zip(told, stored, strict=True):
+        assert kept == Event(
+            **{name: getattr(event, name) for name in NewEvent.__dataclass_fields__}, id=kept.id
+        )
+    assert [event.id for event in stored] == sorted(event.id for event in stored)
+
+
+async def test_an_event_says_who_did_it_and_whom_it_concerns() -> None:
+    own = NewEvent.by(ACTOR, EventName.LOGOUT, NOW)
+    assert (own.actor, own.actor_id, own.user_id, own.session_id) == ("user", ADA, ADA, SESSION)
+    others = NewEvent.by(ACTOR, EventName.SESSION_REVOKED, NOW, user_id=BOB)
+    assert (others.actor_id, others.user_id) == (ADA, BOB)
+    operators = NewEvent.by(SYSTEM, EventName.USER_CREATED, NOW, user_id=BOB)
+    assert (operators.actor, operators.actor_id, operators.user_id) == ("system", None, BOB)
+    strangers = NewEvent.of_anybody(ORIGIN, EventName.LOGIN_FAILED, NOW, user_id=BOB)
+    assert (strangers.actor, strangers.actor_id, strangers.user_id) == ("anonymous", None, BOB)
+    assert (strangers.ip, strangers.user_agent, strangers.request_id) == (
+        ORIGIN.ip,
+        ORIGIN.user_agent,
+        ORIGIN.request_id,
+    )
+    assert {kind.value for kind in ActorKind} == {"user", "system", "anonymous"}
+
+
+async def test_a_page_is_newest_first_and_filtered_by_all_that_is_named(store: Store) -> None:
+    hours = [NOW + timedelta(hours=n) for n in range(6)]
+    stored = await added(
+        store,
+        NewEvent.by(ACTOR, EventName.LOGOUT, hours[0]),
+        NewEvent.by(ACTOR, EventName.USER_DEACTIVATED, hours[1], user_id=BOB),
+        NewEvent.of_anybody(ORIGIN, EventName.LOGIN_FAILED, hours[2], user_id=BOB),
+        NewEvent.of_anybody(ORIGIN, EventName.LOGIN_FAILED, hours[3]),
+        NewEvent.by(SYSTEM, EventName.USER_REACTIVATED, hours[4], user_id=BOB),
+        NewEvent.by(SYSTEM, EventName.KEY_ROTATED, hours[5]),
+    )
+
+    async def page(skip: int = 0, limit: int = 10, **filters: object) -> tuple[list[int], int]:
+        async with store.autocommit() as db:
+            found = await db.audit.page(skip=skip, limit=limit, **filters)  # type: ignore[arg-type]  # a table below
+        return [stored.index(event) for event in found.items], found.total
+
+    assert await page() == ([5, 4, 3, 2, 1, 0], 6)
+    assert await page(1, 2) == ([4, 3], 6)
+    assert await page(9, 2) == ([], 6)
+    assert await page(user_id=ADA) == ([1, 0], 2)  # what she did, and what concerns her
+    assert await page(user_id=BOB) == ([4, 2, 1], 3)
+    assert await page(user_id=UserId(99)) == ([], 0)
+    assert await page(event=EventName.LOGIN_FAILED) == ([3, 2], 2)
+    assert await page(since=hours[3]) == ([5, 4, 3], 3)
+    assert await page(since=hours[5] + timedelta(microseconds=1)) == ([], 0)
+    failed = EventName.LOGIN_FAILED
+    assert await page(user_id=BOB, event=failed) == ([2], 1)
+    assert await page(user_id=BOB, event=failed, since=hours[3]) == ([], 0)
+
+
+async def test_an_event_is_there_if_what_it_tells_of_is(store: Store) -> None:
+    class Undone(Exception):
+        pass
+
+    event = NewEvent.by(ACTOR, EventName.USER_DELETED, NOW, user_id=BOB)
+
+    async def add_and_undo() -> None:
+        async with store.transaction() as tx:
+            await tx.audit.add(event)
+            raise Undone
+
+    with pytest.raises(Undone):
+        await add_and_undo()
+    async with store.transaction() as tx:
+        assert (await tx.audit.page(skip=0, limit=9)).total == 0
+        await tx.audit.add(event, replace(event, user_id=ADA))
+        await tx.audit.add()
+    async with store.autocommit() as db:
+        assert (await db.audit.page(skip=0, limit=9)).total == 2
+
+
+async def test_events_stay_when_users_go(store: Store) -> None:
+    ada = await add_user(store)
+    async with store.autocommit() as db:
+        await db.audit.add(NewEvent.by(SYSTEM, EventName.USER_CREATED, NOW, user_id=ada.id))
+        await db.users.remove(ada.id)
+        assert (await db.audit.page(skip=0, limit=9, user_id=ada.id)).total == 1
+
+
+async def test_in_postgresql_no_statement_changes_or_removes_one(database_url: str) -> None:
+    emptied(database_url)
+    with new_database(database_url) as url:
+        upgrade(url)
+        with psycopg.connect(url, autocommit=True) as owner:
+            owner.execute(
+                "INSERT INTO audit_events (event, at, actor, detail) VALUES ('x', now(), 'x', '{}')"
+            )
+            for statement in (
+                b"UPDATE audit_events SET event = 'y'",
+                b"DELETE FROM audit_events",
+                b"TRUNCATE audit_events",
+                b"DELETE FROM audit_events WHERE false",
+            ):
+                with pytest.raises(psycopg.errors.RestrictViolation):
+                    owner.execute(statement)
+            assert owner.execute("SELECT event FROM audit_events").fetchall() == [("x",)]
+            # How docs/security.md prunes it.
+            with owner.transaction():
+                owner.execute("ALTER TABLE audit_events DISABLE TRIGGER USER")
+                owner.execute("DELETE FROM audit_events WHERE at < now()")
+                owner.execute("ALTER TABLE audit_events ENABLE TRIGGER USER")
+            assert owner.execute("SELECT event FROM audit_events").fetchall() == []
+            with pytest.raises(psycopg.errors.RestrictViolation):
+                owner.execute("DELETE FROM audit_events")
