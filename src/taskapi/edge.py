@@ -106,8 +106,9 @@ class Edge:
             and not self._hosts.issuperset(_PORT.sub(b"", host.lower()) for host in hosts)
         ):
             return HttpProblem(400, "unknown_host", "This service has another name")
-        # The router would pass over the empty segment, and take an id of `/` for the list.
-        if "//" in scope["path"]:
+        # The router would pass over the empty segment, and take an id of `/` for the list. And it
+        # takes an encoded slash for a plain one, which the rules of a proxy do not.
+        if "//" in scope["path"] or b"%2f" in (scope["raw_path"] or b"").lower():
             return HttpProblem(404, NotFound.code, NotFound.title)
         return None
 

@@ -16,7 +16,8 @@ def configure(level: str, style: str | None) -> None:
     structlog.configure(
         processors=[*_FIRST, *_rendered(style)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # One write for a line and its end: the lines of several workers must not mix.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

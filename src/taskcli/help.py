@@ -18,7 +18,7 @@ COMMANDS = (
     (
         "People and tasks",
         "users",
-        ("create", "list", "show", "set-role", "activate", "deactivate", "delete"),
+        ("create", "list", "show", "set-role", "activate", "deactivate", "unlock", "delete"),
         "manage accounts; the first administrator is made here",
         "taskcli.users:app",
     ),

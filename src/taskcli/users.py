@@ -128,6 +128,17 @@ def deactivate(reference: Reference, /, *, as_json: Json = False) -> None:
 
 
 @app.command
+def unlock(reference: Reference, /) -> None:
+    """Forget failed logins by strangers, where they keep a user out."""
+
+    async def work(core: Core) -> User:
+        user = await find_user(core, reference)
+        return await core.sessions.unlock(operator(), user.id)
+
+    message(f"unlocked user {with_core(work).id}")
+
+
+@app.command
 def delete(reference: Reference, /, *, yes: Yes = False) -> int:
     """Delete an account with all its tasks and sessions. Asks first."""
     require_terminal_or(yes, "delete a user")

@@ -20,7 +20,10 @@ MIN_KEY_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as 
 _MIN_KEY_CHARACTERS = 8  # different ones; 64 hexadecimal digits of a random key have about 16
 # Keys that documents and templates print. Whoever reads them could forge every token.
 _PLACEHOLDER = re.compile(
-    r"your-|change.?(this|me|it)|change.*production|^secret|example|placeholder"
+    r"your[-_]|change.?(this|me|it)|change.*production|^(super.?)?secret|example|placeholder"
+    r"|replace.?(this|me|with)|insecure|256-bits-long|512-bits-long"
+    # The tutorial of FastAPI.
+    r"|^09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7$"
 )
 
 

@@ -80,7 +80,7 @@ async def test_a_method_that_a_resource_lacks_is_refused(anybody: Person, root: 
 
 NOWHERE = [
     *("", "/", "/nowhere", "/tasks/1/2", "/auth", "/TASKS", "//tasks", "/tasks//", "/tasks//1"),
-    *("/%2e%2e/users", "/tasks/%2F", "/users/%2f/"),
+    *("/%2e%2e/users", "/tasks/%2F", "/users/%2f/", "/tasks/1%2F", "%2ftasks", "/users%2F1"),
 ]
 
 

@@ -90,7 +90,7 @@ def leaves(app: App, *path: str) -> Iterator[tuple[str, ...]]:
 def test_every_command_explains_itself_and_its_options(operator: Operator) -> None:
     app = commands()
     found = list(leaves(app))
-    assert len(found) == 23
+    assert len(found) == 24
     for path in found:
         explained = operator(*path, "--help")
         assert explained.code == 0

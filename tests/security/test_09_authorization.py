@@ -353,6 +353,7 @@ def test_every_change_of_rights_says_who_did_what_to_whom(
     found = [(e["event"], e["actor_id"], e["user_id"], e["detail"]) for e in reversed(items)]
     assert found[2:] == [
         ("role.changed", root.id, ada.id, {"old": "user", "new": "admin"}),
+        ("profile.changed", root.id, ada.id, {}),
         ("role.changed", root.id, ada.id, {"old": "admin", "new": "user"}),
         ("user.deactivated", root.id, ada.id, {}),
         ("user.reactivated", root.id, ada.id, {}),

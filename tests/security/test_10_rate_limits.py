@@ -132,6 +132,24 @@ def test_a_subscriber_of_ipv6_has_one_budget(site: Site) -> None:
     assert site.log_in(stranger(), WRONG, ip="2001:db8:ffff:ffff::1").status == 401
 
 
+@pytest.mark.anyio
+async def test_a_customer_of_ipv6_has_ten_times_the_budget_of_a_place(
+    clock: ManualClock, hasher: WatchedHasher
+) -> None:
+    """RL-4: a /48 has 65 536 networks to try from."""
+    core = bound(MemoryStore(), clock, hasher, limiter=MemoryLimiter(clock))
+
+    async def outcome(ip: str) -> type[BaseException]:
+        with pytest.raises((InvalidCredentials, TooMany)) as refusal:
+            await core.sessions.log_in(email=stranger(), password=WRONG, origin=Origin(ip))
+        return refusal.type
+
+    outcomes = Counter([await outcome(f"2001:db8:1:{n:x}::1") for n in range(120)])
+    assert outcomes == {InvalidCredentials: 100, TooMany: 20}
+    assert await outcome("2001:db8:2:1::1") is InvalidCredentials
+    assert await outcome("192.0.2.1") is InvalidCredentials
+
+
 def seen_ip(site: Site, forwarded: Mapping[str, str]) -> str:
     """What the audit says of where a login came from."""
     email = stranger()
@@ -197,6 +215,43 @@ def test_strangers_who_use_up_an_account_do_not_shut_out_where_its_owner_is(
     assert site.log_in(ada.email, WRONG, ip=ada.ip).status == 401
     assert site.log_in(ada.email, PASSWORD, ip=ada.ip, process=1).status == 200
     assert site.log_in(ada.email, WRONG).status == 429  # and strangers get no new guesses by that
+
+
+@pytest.mark.anyio
+async def test_what_all_strangers_have_used_up_keeps_nobody_out_where_they_are(
+    clock: ManualClock,
+) -> None:
+    """RL-6: neither does the limit on everybody together."""
+    async with cheap_argon2() as hasher:
+        core = bound(MemoryStore(), clock, hasher, limiter=MemoryLimiter(clock))
+        user = await core.accounts.register(email="ada@example.org", password=PASSWORD)
+
+        async def log_in(email: str, password: str, ip: str) -> type[BaseException] | None:
+            try:
+                await core.sessions.log_in(email=email, password=password, origin=Origin(ip))
+            except (InvalidCredentials, TooMany) as refusal:
+                return type(refusal)
+            return None
+
+        home = fresh_ip()
+        assert await log_in(user.email, PASSWORD, home) is None
+        outcomes = Counter([await log_in(stranger(), WRONG, fresh_ip()) for _ in range(1010)])
+        assert outcomes == {InvalidCredentials: 1000, TooMany: 10}
+        assert await log_in(user.email, PASSWORD, fresh_ip()) is TooMany
+        assert await log_in(user.email, PASSWORD, home) is None
+
+
+def test_an_operator_lets_an_owner_in_again(site: Site, root: Account) -> None:
+    """RL-6: what strangers have used up of an account is forgotten by `taskcli users unlock`."""
+    ada = site.join()
+    assert site.ask("POST", "/auth/logout-all", token=ada.access).status == 204
+    for _ in range(4):
+        attacker = fresh_ip()
+        assert [site.log_in(ada.email, WRONG, ip=attacker).status for _ in range(5)] == [401] * 5
+    assert site.log_in(ada.email).status == 429
+    site.taskcli("users", "unlock", ada.email)
+    assert site.log_in(ada.email).status == 200
+    assert site.log_in(root.email).status == 200
 
 
 @pytest.mark.anyio
@@ -381,3 +436,26 @@ def test_who_holds_a_token_may_not_guess_the_password_with_it(site: Site, ada: A
         told = {a.headers["ratelimit-policy"].partition(";")[2] for a in answers if a.status == 429}
         assert told == {f"q={quota};w=60"}
     assert site.me(ada.access) == 200
+
+
+@pytest.mark.anyio
+async def test_a_stolen_session_guesses_no_faster_than_a_login(clock: ManualClock) -> None:
+    """RL-4: both ways to give the password again have one budget, twenty an hour."""
+    async with cheap_argon2() as hasher:
+        core = bound(MemoryStore(), clock, hasher, limiter=MemoryLimiter(clock))
+        await core.accounts.register(email="ada@example.org", password=PASSWORD)
+        grant = await core.sessions.log_in(email="ada@example.org", password=PASSWORD)
+        actor = await core.sessions.authenticate(grant.access_token)
+        outcomes: Counter[object] = Counter()
+        for number in range(60):
+            clock.advance(seconds=12)
+            attempt = (
+                core.accounts.delete_own(actor, password=WRONG)
+                if number % 2
+                else core.accounts.change_password(
+                    actor, current_password=WRONG, new_password=PASSWORD
+                )
+            )
+            (outcome,) = await asyncio.gather(attempt, return_exceptions=True)
+            outcomes[type(outcome)] += 1
+        assert outcomes[InvalidCredentials] == 20 + 60 * 12 // 180 - 1

@@ -78,7 +78,7 @@ def test_every_event_is_shown_here() -> None:
 
 
 def test_what_administrators_do_to_accounts_is_recorded(site: Site, root: Account) -> None:
-    """AU-1: created, role changed, deactivated, reactivated, logged out, deleted."""
+    """AU-1: created, role or name changed, deactivated, reactivated, logged out, deleted."""
     by, me, session = root.access, root.id, session_of(site, root)
     body = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD}
     rows = done(site, "POST /users", body, by, 201)
@@ -90,7 +90,8 @@ def test_what_administrators_do_to_accounts_is_recorded(site: Site, root: Accoun
 
     role = {"old": "user", "new": "admin"}
     assert change(role="admin") == [("role.changed", "user", me, ada, session, role)]
-    assert change(role="admin", full_name="Ada") == []
+    assert change(role="admin") == []
+    assert change(full_name="Ada") == [("profile.changed", "user", me, ada, session, {})]
     assert change(is_active=False) == [("user.deactivated", "user", me, ada, session, {})]
     assert change(is_active=True) == [("user.reactivated", "user", me, ada, session, {})]
     site.log_in(body["email"])
@@ -98,6 +99,23 @@ def test_what_administrators_do_to_accounts_is_recorded(site: Site, root: Accoun
     assert rows == [("session.revoked", "user", me, ada, session, {"sessions": 1})]
     rows = done(site, f"DELETE /users/{ada}", None, by)
     assert rows == [("user.deleted", "user", me, ada, session, {})]
+
+
+def test_what_is_done_to_somebody_elses_task_is_recorded(
+    site: Site, root: Account, ada: Account
+) -> None:
+    """AU-1: changed and deleted; nothing where nothing changes, and nothing of one's own."""
+    me, session = root.id, session_of(site, root)
+    task = site.ask("POST", "/tasks", {"title": "x"}, token=ada.access).json["id"]
+    detail, body, there = {"task_id": task}, {"title": "y"}, f"/tasks/{task}"
+    rows = done(site, f"PUT {there}", body, root.access, 200)
+    assert rows == [("task.changed", "user", me, ada.id, session, detail)]
+    assert done(site, f"PATCH {there}", body, root.access, 200) == []
+    assert done(site, f"PATCH {there}", {"title": "z"}, ada.access, 200) == []
+    rows = done(site, f"DELETE {there}", None, root.access)
+    assert rows == [("task.deleted", "user", me, ada.id, session, detail)]
+    own = site.ask("POST", "/tasks", {"title": "x"}, token=root.access).json["id"]
+    assert done(site, f"DELETE /tasks/{own}", None, root.access) == []
 
 
 def test_registrations_and_logins_are_recorded(site: Site) -> None:
@@ -130,6 +148,15 @@ def test_what_is_typed_for_an_address_is_not_kept(site: Site) -> None:
         for kind in (hashlib.sha256, hashlib.sha1, hashlib.md5):
             assert kind(name.encode()).hexdigest() not in everything
         assert typed not in everything
+
+
+def test_tokens_that_anybody_can_make_up_are_recorded_once_in_five_minutes(site: Site) -> None:
+    """AU-1: of each place, whatever is sent from there."""
+    ip = fresh_ip()
+    at_once(lambda n: site.refresh(f"tcr_{n}", ip=ip, process=n % 2), 20)
+    rows = site.sql(f"{ROWS} WHERE ip = %s", ip)
+    reason = {"reason": "unknown"}
+    assert [row[:6] for row in rows] == [("refresh.failed", "anonymous", None, None, None, reason)]
 
 
 def test_refreshes_that_fail_are_recorded(site: Site, ada: Account, bob: Account) -> None:
@@ -229,6 +256,7 @@ def test_what_operators_do_is_recorded(other: Site) -> None:
     one, two = other.join(role="admin").id, other.join(role="admin").id
     other.taskcli("users", "set-role", str(two), "user")
     other.taskcli("sessions", "revoke", "--user", str(two), "--yes")
+    other.taskcli("users", "unlock", str(two))
     rows = other.sql(f"{ROWS} WHERE actor = 'system' AND user_id IS NOT NULL ORDER BY id")
     name = pwd.getpwuid(os.getuid()).pw_name
     assert {row[6:] for row in rows} == {(None, f"cli:{name}", None)}
@@ -238,6 +266,7 @@ def test_what_operators_do_is_recorded(other: Site) -> None:
         ("user.created", "system", None, two, None, made),
         ("role.changed", "system", None, two, None, role),
         ("session.revoked", "system", None, two, None, {"sessions": 1}),
+        ("user.unlocked", "system", None, two, None, {}),
     ]
 
 

@@ -102,9 +102,17 @@ def test_no_value_of_a_secret_is_ever_printed(tmp_path: Path) -> None:
 
 
 PLACEHOLDER = "your-super-secret-key-change-in-production"
+PRINTED = (  # by tutorials and templates
+    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+    "a-string-secret-at-least-256-bits-long",
+    "your_jwt_secret_key_your_jwt_secret_key",
+    "replace-me-with-32-bytes-or-more-xx",
+    "django-insecure-4f8h3k2l9s7d6f5g4h3j2k1l",
+    "supersecretkeysupersecretkeysupersecret",
+)
 REGULAR = "abcdefg" * 8
 UNSAFE = [
-    *({"SECRET_KEY": key} for key in (PLACEHOLDER, WRONG, REGULAR)),
+    *({"SECRET_KEY": key} for key in (PLACEHOLDER, WRONG, REGULAR, *PRINTED)),
     *({"SECRET_KEYS_OLD": f"{KEY},{key}"} for key in (PLACEHOLDER, WRONG, REGULAR)),
     *({"CORS_ORIGINS": value} for value in ("*", '["*"]', "https://*.example.org")),
     *({"TRUSTED_PROXIES": value} for value in ("*", "0.0.0.0/0", "10.0.0.1,::/0")),

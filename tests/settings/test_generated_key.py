@@ -1,8 +1,10 @@
 """The key that is made where nobody gives one."""
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,3 +57,31 @@ def test_a_place_where_no_key_can_be_kept_is_refused(tmp_path: Path) -> None:
     for place in (tmp_path / "file" / "secret.key", tmp_path):
         with pytest.raises(Misconfigured):
             generated_secret(place)
+
+
+def test_a_key_belongs_to_whoever_owns_the_folder(tmp_path: Path) -> None:
+    """Root may be the one who makes it, for a service that runs as somebody else."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    owner = 12345 if os.geteuid() == 0 else os.geteuid()
+    if os.geteuid() == 0:
+        os.chown(folder, owner, owner)
+    key = generated_secret(folder / "secret.key")
+    assert (folder / "secret.key").stat().st_uid == owner
+    assert generated_secret(folder / "secret.key") == key
+
+
+def test_a_key_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where others may write into the folder they may have put theirs there."""
+    file = tmp_path / "secret.key"
+    generated_secret(file)
+    status = os.stat_result(file.stat())
+    other = os.stat_result((*status[:4], status.st_uid + 1, *status[5:]))
+    real = Path.stat
+
+    def stat(path: Path, **more: Any) -> os.stat_result:
+        return other if path == file else real(path, **more)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    with pytest.raises(Misconfigured, match="belongs to somebody else"):
+        generated_secret(file)

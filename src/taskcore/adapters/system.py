@@ -155,8 +155,11 @@ def generated_secret(file: Path) -> bytes:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not file.exists():
             _create(file, secrets.token_hex(32))
-        if file.stat().st_mode & 0o077:
+        status, folder = file.stat(), file.parent.stat()
+        if status.st_mode & 0o077:
             raise Misconfigured([f"{file} can be read by others; run `chmod 600 {file}`"])
+        if status.st_uid not in {os.geteuid(), folder.st_uid}:
+            raise Misconfigured([f"{file} belongs to somebody else, who may have put it there"])
         secret = file.read_bytes().strip()
     except OSError as error:
         raise Misconfigured([f"{file} cannot be used: {error.strerror}"]) from None
@@ -177,6 +180,9 @@ def _create(file: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+            if os.geteuid() == 0:  # for a service that owns the folder: it must be able to read it
+                folder = file.parent.stat()
+                os.fchown(stream.fileno(), folder.st_uid, folder.st_gid)
         with suppress(FileExistsError):
             os.link(draft, file)
     finally:

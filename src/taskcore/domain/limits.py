@@ -5,7 +5,7 @@ its owner proves to be there; those on a network are not, or an attacker could l
 of their own between guesses.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum, auto
 
@@ -36,6 +36,11 @@ class Limit:
         return self.period / self.quota
 
     @property
+    def wide(self) -> "Limit":
+        """For ten times as many: what holds for a place holds for a site so."""
+        return replace(self, name=f"{self.name}.site", quota=10 * self.quota)
+
+    @property
     def given_back(self) -> timedelta:
         """How much a success forgets at once."""
         shares = {Success.GIVES_BACK: self.step, Success.CLEARS: self.period}
@@ -59,6 +64,9 @@ REFRESH = Limit("refresh", 60, _MINUTE)
 REFRESH_SESSION = Limit("refresh.session", 60, _MINUTE)
 CHANGE_PASSWORD = Limit("password", 5, _MINUTE)
 DELETE_ACCOUNT = Limit("delete_account", 10, _MINUTE)
+# Of both together: whoever has stolen a session guesses no faster with it than without.
+REAUTH = Limit("reauth", 20, _HOUR, Success.CLEARS)
 # What is put on record of refusals, or whoever is refused could fill the disk.
 TRIPPED = Limit("audit.tripped", 1, 5 * _MINUTE)
+UNKNOWN = Limit("audit.unknown", 1, 5 * _MINUTE)
 DENIED = Limit("audit.denied", 10, _MINUTE)

@@ -10,6 +10,7 @@ _MAX_USER_AGENT = 255
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # A subscriber of IPv6 has at least so many bits to choose addresses from (RFC 6177).
 _SUBSCRIBER_BITS = 64
+_SITE_BITS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,19 @@ class Origin:
     @property
     def network(self) -> str | None:
         """What counts as one place: an address, and with IPv6 the /64 that it lies in."""
-        if self.ip is None or ":" not in self.ip:
-            return self.ip
-        return str(ip_network((self.ip, _SUBSCRIBER_BITS), strict=False))
+        return _network(self.ip, _SUBSCRIBER_BITS) or self.ip
+
+    @property
+    def site(self) -> str | None:
+        """The /48 that one customer of IPv6 may have, with 65 536 places in it. IPv4 has none."""
+        return _network(self.ip, _SITE_BITS)
 
 
 NOWHERE = Origin()
+
+
+def _network(ip: str | None, bits: int) -> str | None:
+    return str(ip_network((ip, bits), strict=False)) if ip and ":" in ip else None
 
 
 def address(text: str | None) -> str | None:

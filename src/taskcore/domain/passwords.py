@@ -41,7 +41,11 @@ def new_password(password: str, *known: str | None, field: str = PASSWORD.field)
         raise _refused(field, "is among the most common passwords", "password_too_common")
     taken = {word for text in known if text for word in _spellings(text)}
     if guess in taken or _address(normal) in taken:
-        raise _refused(field, "is your own name or address", "password_too_personal")
+        raise _refused(
+            field,
+            "is your own name or address, or the name of this service",
+            "password_too_personal",
+        )
     return normal
 
 

@@ -6,7 +6,7 @@ from typing import Unpack
 
 from taskcore.domain.audit import EventName, NewEvent
 from taskcore.domain.errors import InvalidCredentials, LastAdmin
-from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REGISTER, Limit
+from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REAUTH, REGISTER, Limit
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.passwords import new_password as checked_password
 from taskcore.domain.policies import Actor, authorize_accounts, own_id
@@ -179,7 +179,8 @@ class Accounts:
 
     async def _admit(self, actor: Actor, limit: Limit) -> None:
         """Raises TooMany."""
-        await self.gate.admit(actor, Claim(limit, str(own_id(actor))))
+        user_id = str(own_id(actor))
+        await self.gate.admit(actor, Claim(limit, user_id), Claim(REAUTH, user_id))
 
     async def _proved(self, actor: Actor, password: str) -> User:
         """Whose account it is, where they know its password. Raises InvalidCredentials."""
@@ -189,6 +190,7 @@ class Accounts:
             name, now = EventName.REAUTH_FAILED, self.clock.now()
             await self.gate.record(NewEvent.by(actor, name, now))
             raise InvalidCredentials("The password is wrong")
+        await self.gate.succeeded(Claim(REAUTH, str(user.id)))
         return user
 
     async def _drafted(
@@ -205,7 +207,7 @@ class Accounts:
 
 
 def _events(actor: Actor, before: User, after: User) -> Iterator[NewEvent]:
-    """What a change means for what somebody may do. A new name means nothing."""
+    """What an administrator did to an account. Names themselves are nobody's business here."""
     now, user_id = after.updated_at, after.id
     if before.role is not after.role:
         old, new = before.role.value, after.role.value
@@ -213,6 +215,8 @@ def _events(actor: Actor, before: User, after: User) -> Iterator[NewEvent]:
     if before.is_active != after.is_active:
         name = EventName.USER_REACTIVATED if after.is_active else EventName.USER_DEACTIVATED
         yield NewEvent.by(actor, name, now, user_id=user_id)
+    if before.full_name != after.full_name:
+        yield NewEvent.by(actor, EventName.PROFILE_CHANGED, now, user_id=user_id)
 
 
 def _keep_an_admin(admins: Sequence[UserId], *, without: UserId) -> None:

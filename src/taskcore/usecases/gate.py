@@ -27,8 +27,7 @@ class Gate:
     async def turn_away(self, who: Origin | Actor, denial: Denial, **detail: str) -> None:
         """Raises TooMany. One event in a while is enough to tell that somebody keeps trying."""
         claim, now = denial.claim, self.clock.now()
-        noted = Claim(TRIPPED, f"{claim.limit.name} {claim.subject}")
-        if await self.limiter.acquire(noted) is None:
+        if await self.is_news(TRIPPED, f"{claim.limit.name} {claim.subject}"):
             name = EventName.RATELIMIT_TRIPPED
             event = (
                 NewEvent.by(who, name, now)
@@ -61,9 +60,13 @@ class Gate:
 
     async def deny(self, actor: Actor, action: str) -> None:
         """Put it on record that the actor's role does not allow it."""
-        if await self.limiter.acquire(Claim(DENIED, str(actor.user_id))) is None:
+        if await self.is_news(DENIED, str(actor.user_id)):
             now = self.clock.now()
             await self.record(NewEvent.by(actor, EventName.AUTHZ_DENIED, now, action=action))
+
+    async def is_news(self, limit: Limit, subject: str) -> bool:
+        """Whether it may be put on record once more, or would only fill the disk."""
+        return await self.limiter.acquire(Claim(limit, subject)) is None
 
     async def record(self, *events: NewEvent) -> None:
         """On its own, so that it stays when the use case ends in a refusal. Raises Unavailable."""
@@ -73,5 +76,6 @@ class Gate:
 
 def per_network(origin: Origin, *limits: Limit) -> tuple[Claim, ...]:
     """Nothing where it is not known: a library that limits by network passes its origins on."""
-    network = origin.network
-    return tuple(Claim(limit, network) for limit in limits) if network else ()
+    claims = [Claim(limit, origin.network) for limit in limits if origin.network]
+    claims += [Claim(limit.wide, origin.site) for limit in limits if origin.site]
+    return tuple(claims)

@@ -24,6 +24,7 @@ from taskcore.domain.limits import (
     LOGIN_NETWORK,
     REFRESH,
     REFRESH_SESSION,
+    UNKNOWN,
 )
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.passwords import normalized_password
@@ -114,6 +115,12 @@ class Sessions:
             session_id = await db.sessions.find_by_token(digest)
         of_session = [Claim(REFRESH_SESSION, str(session_id))] if session_id else []
         await self.gate.admit(origin, *of_session, *per_network(origin, REFRESH))
+        if session_id is None:
+            # Anybody can make these up: one in a while is enough to tell that somebody does.
+            if await self.gate.is_news(UNKNOWN, origin.site or origin.network or ""):
+                now, name = self.clock.now(), EventName.REFRESH_FAILED
+                await self.gate.record(NewEvent.of_anybody(origin, name, now, reason="unknown"))
+            raise InvalidToken
         async with self.store.transaction() as tx:
             refreshed = await self._refreshed(tx, refresh_token, digest, origin)
         # Raised here, after the commit: the end of the session stands, and so does the record.
@@ -180,6 +187,16 @@ class Sessions:
             await db.users.get(user_id)
         return await self._end_all(actor, EventName.SESSION_REVOKED, user_id)
 
+    async def unlock(self, actor: Actor, user_id: UserId) -> User:
+        """Forget the failures of strangers that keep the owner out. Raises NotFound."""
+        await self.gate.administers(actor)
+        async with self.store.transaction() as tx:
+            user = await tx.users.get(user_id)
+            now = self.clock.now()
+            await tx.audit.add(NewEvent.by(actor, EventName.USER_UNLOCKED, now, user_id=user_id))
+        await self.gate.succeeded(*_of_account(self.pseudonyms.of(Email.parse(user.email).key)))
+        return user
+
     async def end_everybodys(self, actor: Actor) -> int:
         """How many there were, the actor's own among them."""
         await self.gate.administers(actor)
@@ -190,17 +207,18 @@ class Sessions:
     async def _admitted(self, account: str, key: str | None, origin: Origin) -> list[Claim]:
         """The attempt is counted. Raises TooMany.
 
-        An account that strangers have used up lets in its owner from where they are logged in
-        already: from there only a limit of that place's own counts.
+        What strangers have used up, of the account's limits or of everybody's, keeps nobody out
+        from where they are logged in already: from there only limits of that place's own count.
         """
         here = f"{account} {origin.network}"
         pair = Claim(LOGIN, here)
-        of_account = [Claim(LOGIN_ACCOUNT, account), Claim(LOGIN_IN_A_ROW, account)]
-        rest = [*per_network(origin, LOGIN_FAILURES, LOGIN_NETWORK), Claim(LOGIN_EVERYBODY, "")]
-        claims = [pair, *of_account, *rest]
+        of_account = _of_account(account)
+        of_place, everybodys = per_network(origin, *_OF_PLACE), Claim(LOGIN_EVERYBODY, "")
+        claims = [pair, *of_account, *of_place, everybodys]
         denial = await self.gate.limiter.acquire(*claims)
-        if denial and denial.claim in of_account and await self._is_familiar(key, origin):
-            claims = [pair, Claim(LOGIN_IN_A_ROW, here), *rest]
+        used_up_by_strangers = denial and denial.claim in {*of_account, everybodys}
+        if used_up_by_strangers and await self._is_familiar(key, origin):
+            claims = [pair, Claim(LOGIN_IN_A_ROW, here), *of_place]
             denial = await self.gate.limiter.acquire(*claims)
         if denial:
             await self.gate.turn_away(origin, denial, account=account)
@@ -266,8 +284,6 @@ class Sessions:
         now = self.clock.now()
         found = await tx.sessions.lock_by_token(digest)
         if found is None:
-            event = NewEvent.of_anybody(origin, EventName.REFRESH_FAILED, now, reason="unknown")
-            await tx.audit.add(event)
             return InvalidToken()
         session, token = found
         user = await tx.users.get(session.user_id)
@@ -337,6 +353,13 @@ class Sessions:
             now = self.clock.now()
             await tx.audit.add(NewEvent.by(actor, name, now, user_id=user_id, sessions=ended))
         return ended
+
+
+_OF_PLACE = (LOGIN_FAILURES, LOGIN_NETWORK)
+
+
+def _of_account(account: str) -> list[Claim]:
+    return [Claim(LOGIN_ACCOUNT, account), Claim(LOGIN_IN_A_ROW, account)]
 
 
 _Objection = tuple[EventName, InvalidToken, str]
