@@ -225,3 +225,25 @@ except RuntimeError as error:
         assert "log_in" in run.stderr
         assert "***" in run.stderr
         assert CANARY not in run.stdout + run.stderr
+
+
+_WRITES = """
+import io, sys, structlog
+from taskapi import logs
+class Writes(io.StringIO):
+    def write(self, text):
+        sys.stdout.write(repr(text) + "\\n")
+        return len(text)
+sys.stderr = Writes()
+logs.configure("INFO", sys.argv[1])
+structlog.get_logger().info("request")
+"""
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_line_is_one_write_so_that_workers_do_not_mix_theirs(style: str) -> None:
+    done = subprocess.run(  # noqa: S603 - ours
+        [sys.executable, "-c", _WRITES, style], capture_output=True, text=True, check=True
+    )
+    (write,) = done.stdout.splitlines()
+    assert write.endswith("\\n'")

@@ -1,7 +1,5 @@
 """What the log says of requests, and what it must never say."""
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -130,25 +128,3 @@ async def test_refused_credentials_are_told_without_them(
     assert refusals[:3] == ["login.refused", "login.refused", "refresh.refused"]
     assert "canary" not in repr(events)
     assert PASSWORD not in repr(events)
-
-
-_WRITES = """
-import io, sys, structlog
-from taskapi import logs
-class Writes(io.StringIO):
-    def write(self, text):
-        sys.stdout.write(repr(text) + "\\n")
-        return len(text)
-sys.stderr = Writes()
-logs.configure("INFO", sys.argv[1])
-structlog.get_logger().info("request")
-"""
-
-
-@pytest.mark.parametrize("style", ["json", "console"])
-def test_a_line_is_one_write_so_that_workers_do_not_mix_theirs(style: str) -> None:
-    done = subprocess.run(  # noqa: S603 - ours
-        [sys.executable, "-c", _WRITES, style], capture_output=True, text=True, check=True
-    )
-    (write,) = done.stdout.splitlines()
-    assert write.endswith("\\n'")
