@@ -180,7 +180,7 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status = int(message["status"])
             headers = self._complete(message["headers"])
             if self._body_is_due and not await self._drained():
                 headers.append((b"connection", b"close"))

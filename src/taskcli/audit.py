@@ -7,13 +7,13 @@ from taskcli.exits import Usage
 from taskcli.output import Record, show_page
 from taskcli.running import operator, with_core
 from taskcli.users import find_user, is_id
-from taskcore import Core, Event, EventName, Page, UserId
+from taskcore import ActorKind, Core, Event, EventName, Page, UserId
 
 _FIELDS = (
     *("id", "at", "event", "actor", "actor_id", "user_id", "session_id"),
     *("ip", "user_agent", "request_id", "detail"),
 )
-_COLUMNS = ("at", "event", "actor", "actor_id", "user_id", "ip", "detail")
+_COLUMNS = ("at", "event", "by", "user_id", "ip", "detail")
 _BY_VALUE = {event.value: event for event in EventName}
 
 
@@ -50,7 +50,7 @@ def audit(
         )
 
     page = with_core(work)
-    items = [_shape(found) for found in page.items]
+    items = [_shape(found) if as_json else _line(found) for found in page.items]
     show_page(items, _COLUMNS, total=page.total, skip=skip, limit=limit, as_json=as_json)
 
 
@@ -65,6 +65,12 @@ def _moment(text: str) -> datetime:
     except ValueError:
         raise Usage(f"{text} is no moment such as 2026-01-31T09:30") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _line(event: Event) -> Record:
+    """Operators are called by their name on the machine, users by their id."""
+    by = event.actor_id or (event.user_agent if event.actor is ActorKind.SYSTEM else event.actor)
+    return {**_shape(event), "by": by}
 
 
 def _shape(event: Event) -> Record:

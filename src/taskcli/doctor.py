@@ -149,8 +149,8 @@ def _passwords(settings: Settings) -> Finding:
         count = run(wiring.count_old_hashes(settings))
     except Unavailable as error:
         return Finding("passwords", ok=False, detail=error.detail, advice="ask again")
-    kept = f"{count} are still kept by bcrypt, until their next login" if count else "all by argon2"
-    return Finding("passwords", ok=True, detail=kept)
+    some = f"{count} still by bcrypt, until the next login of each"
+    return Finding("passwords", ok=True, detail=some if count else "all by argon2")
 
 
 def _clock(settings: Settings) -> Finding:
@@ -163,6 +163,6 @@ def _clock(settings: Settings) -> Finding:
     return Finding(
         "clock",
         ok=abs(skew) <= _SKEW,
-        detail=f"the database's is {skew:+.1f} s from this machine's",
+        detail=f"the database's is {round(skew, 1) + 0.0:+.1f} s from this machine's",
         advice="keep both in time, by NTP for one: tokens and sessions end by these clocks",
     )

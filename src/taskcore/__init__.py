@@ -15,7 +15,7 @@
 from contextlib import AbstractAsyncContextManager
 
 from taskcore.core import Core
-from taskcore.domain.audit import Event, EventName
+from taskcore.domain.audit import ActorKind, Event, EventName
 from taskcore.domain.errors import (
     Conflict,
     EmailTaken,
@@ -29,6 +29,7 @@ from taskcore.domain.errors import (
     NotFound,
     NotMigrated,
     Problem,
+    RightsMissing,
     StaleWrite,
     TaskcoreError,
     TooMany,
@@ -47,6 +48,7 @@ from taskcore.usecases.sessions import Grant
 __all__ = [
     "SYSTEM",
     "Actor",
+    "ActorKind",
     "Conflict",
     "Core",
     "EmailTaken",
@@ -65,6 +67,7 @@ __all__ = [
     "Origin",
     "Page",
     "Problem",
+    "RightsMissing",
     "Role",
     "Session",
     "SessionId",

@@ -10,7 +10,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -207,6 +207,8 @@ async def _record_key(settings: Settings, store: PostgresStore) -> None:
     async with store.transaction() as tx:
         await tx.users.lock_admins()  # one at a time: several machines may start at once
         last = await tx.audit.page(skip=0, limit=1, event=EventName.KEY_ROTATED)
-        if not last.items or last.items[0].detail.get("key_id") != signs:
-            now = SystemClock().now()
-            await tx.audit.add(NewEvent.by(SYSTEM, EventName.KEY_ROTATED, now, key_id=signs))
+        before = last.items[0].detail["key_id"] if last.items else "none"
+        if before != signs:
+            detail = {"key_id": signs, "before": before}
+            event = NewEvent.by(SYSTEM, EventName.KEY_ROTATED, SystemClock().now())
+            await tx.audit.add(replace(event, detail=detail))

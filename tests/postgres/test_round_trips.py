@@ -107,7 +107,7 @@ async def remove(core: Core, _: Person) -> None:
 
 # Beside each what it says it costs; some of it is spent on finding something to work on.
 COSTS: dict[str, tuple[Work, int]] = {
-    "check": (lambda core, _: core.store.check(), 1),
+    "check": (lambda core, _: core.store.check(), 2),
     "create": (lambda core, ada: core.tasks.create(ada.actor, title="x"), 1),
     "page": (lambda core, ada: core.tasks.page(ada.actor), 1),
     "page of all": (lambda core, _: core.tasks.page(SYSTEM), 1),

@@ -271,7 +271,8 @@ def test_what_the_database_refuses_has_an_answer_of_ours(site: Site, world: Worl
         ("22001 22003 22021 22P02 22P05 2201X 23502 23514", 422, "invalid"),
         ("23503 23505", 409, "conflict"),
         ("40001 40P01 55P03 57014 53100 53200", 503, "unavailable"),
-        ("P0001 42601 42501 XX000", 500, "internal_error"),
+        ("42501", 503, "rights_missing"),
+        ("P0001 42601 XX000", 500, "internal_error"),
     ):
         for state in states.split():
             body = {"title": "canary: fault", "description": state}

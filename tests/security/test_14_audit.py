@@ -8,6 +8,7 @@ import pwd
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -286,7 +287,8 @@ def test_another_key_is_recorded_when_a_server_starts_with_it(other: Site, tmp_p
     assert names[0] == names[1]
     rows = other.sql(f"{ROWS} WHERE event = 'config.key_rotated' ORDER BY id")
     assert [row[:6] for row in rows] == [
-        ("config.key_rotated", "system", None, None, None, {"key_id": name}) for name in names[1:]
+        ("config.key_rotated", "system", None, None, None, {"key_id": name, "before": before})
+        for before, name in pairwise(["none", *names[1:]])
     ]
 
 

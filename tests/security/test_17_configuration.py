@@ -325,6 +325,13 @@ def test_a_server_needs_no_rights_over_its_database(tmp_path: Path) -> None:
         env = {"DATABASE_URL": url, "SECRET_KEY": KEY, "TRUSTED_PROXIES": "127.0.0.1"}
         with Api(tmp_path, **env, RATE_LIMITS="on") as api:
             lived(Site((api.ready(),), url))
+        with psycopg.connect(as_role("taskcore_owner"), autocommit=True) as owner:
+            owner.execute("REVOKE INSERT ON audit_events FROM taskcore_app")
+            for arguments in (("doctor",), ("serve",), ("users", "list")):
+                told = taskcli(tmp_path, *arguments, **env)
+                assert told.returncode == 78, arguments
+                assert "docs/security.md has the grants" in told.stdout + told.stderr
+            owner.execute(GRANTS)
         with psycopg.connect(url, autocommit=True) as connection:
             for statement in DENIED:
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -66,7 +66,8 @@ class HmacPseudonyms:
     key: bytes = field(repr=False)
 
     def of(self, name: str) -> str:
-        return hmac.digest(self.key, name.encode(errors="replace"), hashlib.sha256).hex()
+        # 128 bits: too many to meet by chance, few enough to read.
+        return hmac.digest(self.key, name.encode(errors="replace"), hashlib.sha256)[:16].hex()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@
     ├── TooMany              over a limit; says when to try again
     ├── Unavailable          something the core needs does not answer; says when to try again
     │   └── NotMigrated          the database lacks what this version needs
+    │       └── RightsMissing    it does not let us do what this version needs
     └── Misconfigured        the settings or the machine do not allow a start
 
 Driving adapters translate this tree once: to problem details over HTTP, to exit codes on the
@@ -128,6 +129,11 @@ class Unavailable(TaskcoreError):
 class NotMigrated(Unavailable):
     code = "not_migrated"
     title = "The database is not migrated; run `taskcli db upgrade`"
+
+
+class RightsMissing(NotMigrated):
+    code = "rights_missing"
+    title = "The database role lacks rights; docs/security.md has the grants"
 
 
 class Misconfigured(TaskcoreError):

@@ -16,6 +16,7 @@ from taskcore.domain.errors import (
     NotFound,
     NotMigrated,
     Problem,
+    RightsMissing,
     TaskcoreError,
     Unavailable,
 )
@@ -38,6 +39,7 @@ _TRANSIENT = {
 _BY_STATE: dict[str, Callable[[], TaskcoreError]] = {
     "23503": Conflict,  # something needs what is not there
     "23505": Conflict,  # something else has the same key
+    "42501": RightsMissing,
     "42703": NotMigrated,  # no such column
     "42P01": NotMigrated,  # no such table
 }

@@ -24,6 +24,17 @@ from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TITLE, TextRule
 # What this code needs the database to be at, at least. Revisions are numbered in order.
 REVISION = "0003"
 
+# What a role must be allowed that serves and owns nothing.
+_ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
+RIGHTS = {
+    "users": _ALL,
+    "tasks": _ALL,
+    "sessions": _ALL,
+    "refresh_tokens": _ALL,
+    "rate_limits": _ALL,
+    "audit_events": ("SELECT", "INSERT"),
+}
+
 metadata = MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",

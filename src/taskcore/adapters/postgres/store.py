@@ -6,18 +6,29 @@ from datetime import datetime
 from typing import cast
 
 from psycopg.pq import TransactionStatus
-from sqlalchemy import column, func, select, table
+from sqlalchemy import and_, column, func, literal_column, select, table
 
 from taskcore.adapters.postgres.audit import PostgresAudit
 from taskcore.adapters.postgres.connections import Connections, Link
-from taskcore.adapters.postgres.schema import REVISION
+from taskcore.adapters.postgres.schema import REVISION, RIGHTS
 from taskcore.adapters.postgres.sessions import PostgresSessions
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.adapters.postgres.tasks import PostgresTasks
 from taskcore.adapters.postgres.users import PostgresUsers
-from taskcore.domain.errors import NotMigrated
+from taskcore.domain.errors import NotMigrated, RightsMissing
 
 _REVISION = Statement(select(column("version_num")).select_from(table("alembic_version")))
+_RIGHTS = Statement(
+    select(
+        and_(
+            *(
+                func.has_table_privilege(literal_column(f"'{name}'"), literal_column(f"'{right}'"))
+                for name, rights in RIGHTS.items()
+                for right in rights
+            )
+        )
+    )
+)
 
 _NOW = Statement(select(func.clock_timestamp()))
 
@@ -60,6 +71,8 @@ class PostgresStore:
     async def check(self) -> None:
         async with self._connections.borrow() as link:
             row = await link.row(_REVISION)
-        # A newer schema serves older code: migrations come before the code that needs them.
-        if row is None or row[0] < REVISION:
-            raise NotMigrated
+            # A newer schema serves older code: migrations come before the code that needs them.
+            if row is None or row[0] < REVISION:
+                raise NotMigrated
+            if not all(await link.row(_RIGHTS) or ()):
+                raise RightsMissing
