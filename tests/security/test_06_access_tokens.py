@@ -39,6 +39,11 @@ def segment(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
+def spelled(whole: Mapping[str, Any]) -> bytes:
+    """As our own tokens are: nothing else in a header would be read at all."""
+    return json.dumps(whole, separators=(",", ":"), sort_keys=True).encode()
+
+
 def signed(header: bytes, payload: bytes, key: bytes = SIGNS, algorithm: str = "HS256") -> str:
     """By hand: PyJWT would not make the worst of them."""
     said = f"{segment(header)}.{segment(payload)}"
@@ -55,7 +60,7 @@ def forged(
 
     def changed(whole: Mapping[str, Any], changes: Mapping[str, Any] | None) -> bytes:
         kept = {**whole, **(changes or {})}
-        return json.dumps({n: v for n, v in kept.items() if v is not MISSING}).encode()
+        return spelled({name: value for name, value in kept.items() if value is not MISSING})
 
     return signed(changed(header_of(token), header), changed(claims_of(token), payload), **how)
 
@@ -227,7 +232,7 @@ def test_keys_that_a_token_brings_along_are_not_fetched_or_used(site: Site, ada:
             {"jwk": {"kty": "oct", "k": segment(own), "kid": header_of(ada.access)["kid"]}},
         ):
             assert said_to(site, forged(ada.access, header, key=own)) == REFUSED
-            assert said_to(site, forged(ada.access, header)) == (200, None)
+            assert said_to(site, forged(ada.access, header)) == REFUSED
         with pytest.raises(BlockingIOError):
             listener.accept()
     for critical in (["exp"], ["b64"], ["x"], [], "exp", None):
@@ -247,7 +252,7 @@ def test_a_token_has_one_spelling_and_a_largest_size(site: Site, ada: Account) -
     for depth in (10, 200, 1000):
         for opened, closed in ((b"[", b"]"), (b'{"a":', b"}")):
             deep = opened * depth + b"1" + closed * depth
-            whole = json.dumps(header_of(ada.access)).encode()
+            whole = spelled(header_of(ada.access))
             assert said_to(site, signed(deep, b"{}")) == REFUSED
             assert said_to(site, signed(whole, deep)) == REFUSED
     line = f"GET {V1}/auth/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer "
