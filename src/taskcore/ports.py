@@ -25,6 +25,8 @@ class Page(Generic[Item]):
 
     items: Sequence[Item]
     total: int
+    has_more: bool = False
+    """Whether more follow, in lists that can be read on from their last item."""
 
 
 class Clock(Protocol):
@@ -199,8 +201,14 @@ class Tasks(Protocol):
         """Raises NotFound."""
         ...
 
-    async def page(self, *, owner_id: UserId | None, skip: int, limit: int) -> Page[Task]:
-        """Newest first; of one owner, or of everybody (None)."""
+    async def page(
+        self, *, owner_id: UserId | None, skip: int, limit: int, before: TaskId | None = None
+    ) -> Page[Task]:
+        """Newest first; of one owner, or of everybody (None).
+
+        With `before` only those that are older than that one, which need not exist any more. What
+        comes or goes meanwhile moves nothing, and the last page costs no more than the first.
+        """
         ...
 
     async def add(self, task: NewTask) -> Task:

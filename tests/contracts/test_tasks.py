@@ -173,3 +173,64 @@ async def test_of_many_who_write_the_same_version_one_wins(store: Store) -> None
     assert sum(isinstance(result, StaleWrite) for result in results) == 7
     async with store.autocommit() as db:
         assert await db.tasks.get(task.id) == winner
+
+
+async def test_a_list_is_read_on_from_its_last_task(store: Store) -> None:
+    ada, bob = await add_user(store, "ada"), await add_user(store, "bob")
+    everything: list[Task] = []
+    for title in "abcdef":
+        everything.insert(0, await add_task(store, ada, f"{title} of ada"))
+        everything.insert(0, await add_task(store, bob, f"{title} of bob"))
+    async with store.autocommit() as db:
+        for owner_id in (None, ada.id):
+            wanted = [task for task in everything if owner_id in {None, task.owner_id}]
+            for limit in (1, 4, 6, 100):
+                read: list[Task] = []
+                before = None
+                while True:
+                    page = await db.tasks.page(
+                        owner_id=owner_id, skip=0, limit=limit, before=before
+                    )
+                    assert page.total == len(wanted)
+                    read += page.items
+                    assert page.has_more == (len(read) < len(wanted))
+                    if not page.has_more:
+                        break
+                    before = read[-1].id
+                assert read == wanted
+
+
+async def test_what_comes_and_goes_shifts_nothing_for_who_reads_on(store: Store) -> None:
+    ada = await add_user(store)
+    f, e, d, c, b, a = reversed(await add_tasks(store, ada, *"abcdef"))
+    async with store.autocommit() as db:
+        first = await db.tasks.page(owner_id=ada.id, skip=0, limit=2)
+        assert list(first.items) == [f, e]
+        await add_task(store, ada, "g")
+        await db.tasks.remove(f)
+        await db.tasks.remove(e)  # the very one from which is read on
+        await db.tasks.remove(c)
+        then = await db.tasks.page(owner_id=ada.id, skip=0, limit=2, before=e.id)
+        assert list(then.items) == [d, b]
+        last = await db.tasks.page(owner_id=ada.id, skip=0, limit=2, before=b.id)
+        assert (list(last.items), last.total, last.has_more) == ([a], 4, False)
+        beyond = await db.tasks.page(owner_id=ada.id, skip=0, limit=2, before=a.id)
+        assert (list(beyond.items), beyond.total, beyond.has_more) == ([], 4, False)
+
+
+@pytest.mark.parametrize("before", [-1, 0, 1, MAX_ID, MAX_ID + 1, 10**30])
+async def test_a_list_is_read_on_from_wherever_one_says(store: Store, before: int) -> None:
+    ada = await add_user(store)
+    tasks = await add_tasks(store, ada, "a", "b")
+    async with store.autocommit() as db:
+        page = await db.tasks.page(owner_id=ada.id, skip=0, limit=9, before=TaskId(before))
+    assert list(page.items) == [task for task in reversed(tasks) if task.id < before]
+
+
+async def test_whoever_reads_on_may_skip_too(store: Store) -> None:
+    ada = await add_user(store)
+    tasks = await add_tasks(store, ada, *"abcdef")
+    async with store.autocommit() as db:
+        page = await db.tasks.page(owner_id=ada.id, skip=1, limit=2, before=tasks[5].id)
+    assert list(page.items) == [tasks[3], tasks[2]]
+    assert page.has_more

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from taskcore.adapters.postgres import sessions, store, tasks, upgrade, users
 from taskcore.adapters.postgres.statements import Statement
+from taskcore.domain.rules import MAX_ID
 from tests.conftest import new_database
 
 STATEMENTS = {
@@ -61,8 +63,9 @@ def test_no_statement_has_a_notion_of_lower_case_of_its_own(name: str) -> None:
 
 
 def test_a_page_says_its_order_itself_and_does_not_leave_it_to_the_plan() -> None:
-    for statement in (tasks._PAGE_OF_OWNER, tasks._PAGE_OF_ALL, users._PAGE):
-        assert repr(statement).endswith("ORDER BY page.id DESC")
+    for statement in (tasks._PAGE_OF_OWNER, tasks._PAGE_OF_ALL):
+        assert repr(statement).endswith("ORDER BY asked.number, page.id DESC")
+    assert repr(users._PAGE).endswith("ORDER BY page.id DESC")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,10 @@ def full(database_url: str) -> Iterator[psycopg.Connection[Any]]:
             connection.execute(
                 "INSERT INTO refresh_tokens (digest, session_id, nonce)"
                 " SELECT sha256(id::text::bytea), id, '' FROM sessions"
+            )
+            connection.execute(
+                "INSERT INTO task_counts (owner_id, slot, count)"
+                " SELECT n, 0, 1 FROM generate_series(1000, 9000) n"
             )
             connection.execute("VACUUM ANALYZE")
             yield connection
@@ -122,9 +129,17 @@ def plan(
 def test_the_list_of_an_owner_is_read_off_the_index_in_its_order(
     full: psycopg.Connection[Any], skip: int, *, generic: bool
 ) -> None:
-    found = plan(full, tasks._PAGE_OF_OWNER, generic=generic, owner_id=7, skip=skip, limit=20)
+    found = plan(
+        full,
+        tasks._PAGE_OF_OWNER,
+        generic=generic,
+        owner_id=[7],
+        upto=[MAX_ID],
+        skip=[skip],
+        limit=[20],
+    )
     indexes = {node.get("Index Name") for node in found if "Scan" in node["Node Type"]}
-    assert indexes - {None} == {"tasks_owner_id_id_idx"}
+    assert indexes - {None} == {"tasks_owner_id_id_idx", "task_counts_pkey"}
     (page,) = [node for node in found if node["Node Type"] == "Limit"]
     assert page["Actual Rows"] == 20
     # It stops when the page is full, and nothing is sorted but at most the page itself.
@@ -139,7 +154,7 @@ def test_the_list_of_an_owner_is_read_off_the_index_in_its_order(
 def test_the_list_of_everybody_is_read_off_the_index_in_its_order(
     full: psycopg.Connection[Any], *, generic: bool
 ) -> None:
-    found = plan(full, tasks._PAGE_OF_ALL, generic=generic, skip=0, limit=20)
+    found = plan(full, tasks._PAGE_OF_ALL, generic=generic, upto=[MAX_ID], skip=[0], limit=[20])
     (page,) = [node for node in found if node["Node Type"] == "Limit"]
     assert {node["Node Type"] for node in nodes(page)} <= {"Limit", "Index Scan", "Subquery Scan"}
 
@@ -150,14 +165,15 @@ def test_who_acts_and_whose_token_it_is_are_looked_up_by_key(
     row = full.execute("SELECT id, sha256(id::text::bytea) FROM sessions LIMIT 1").fetchone()
     assert row
     for statement, values in (
-        (sessions._FIND_ACTOR, {"id": row[0], "now": "2026-01-01"}),
+        (sessions._FIND_ACTOR, {"id": [row[0]], "now": [datetime(2026, 1, 1, tzinfo=UTC)]}),
         (sessions._LOCK_BY_TOKEN, {"digest": row[1]}),
         (sessions._GET_TOKEN, {"digest": row[1]}),
         (sessions._USE, {"session": row[0], "used": row[1], "now": "2026-01-01"}),
         (sessions._END, {"id": row[0]}),
         (users._FIND_BY_EMAIL, {"key": "7@x.org"}),
         (users._LOCK_ADMINS, {}),
-        (tasks._GET, {"id": 7}),
+        (tasks._GET, {"id": [7]}),
+        (tasks._REMOVE, {"task_id": [7], "previous": [1]}),
     ):
         found = plan(full, statement, generic=True, **values)
         scanned = {node.get("Relation Name") for node in found if node["Node Type"] == "Seq Scan"}

@@ -57,8 +57,10 @@ class InterruptedTasks:
     async def get(self, task_id: TaskId) -> Task:
         return await self.inner.get(task_id)
 
-    async def page(self, *, owner_id: UserId | None, skip: int, limit: int) -> Page[Task]:
-        return await self.inner.page(owner_id=owner_id, skip=skip, limit=limit)
+    async def page(
+        self, *, owner_id: UserId | None, skip: int, limit: int, before: TaskId | None = None
+    ) -> Page[Task]:
+        return await self.inner.page(owner_id=owner_id, skip=skip, limit=limit, before=before)
 
     async def add(self, task: NewTask) -> Task:
         await self.before_writing()

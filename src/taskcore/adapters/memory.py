@@ -216,10 +216,14 @@ class MemoryTasks:
         async with self._turn() as tables:
             return _existing(tables.tasks.get(task_id))
 
-    async def page(self, *, owner_id: UserId | None, skip: int, limit: int) -> Page[Task]:
+    async def page(
+        self, *, owner_id: UserId | None, skip: int, limit: int, before: TaskId | None = None
+    ) -> Page[Task]:
         async with self._turn() as tables:
             chosen = [t for t in tables.tasks.values() if owner_id in {None, t.owner_id}]
-        return _page(chosen, skip, limit)
+        older = [task for task in chosen if before is None or task.id < before]
+        page = _page(older, skip, limit)
+        return replace(page, total=len(chosen), has_more=skip + limit < len(older))
 
     async def add(self, task: NewTask) -> Task:
         async with self._turn() as tables:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Self
 
@@ -47,6 +48,7 @@ def _network(ip: str | None, bits: int) -> str | None:
     return str(ip_network((ip, bits), strict=False)) if ip and ":" in ip else None
 
 
+@lru_cache(maxsize=4096)
 def address(text: str | None) -> str | None:
     """An IP address as it is written here, `::ffff:192.0.2.1` as IPv4; None for anything else."""
     try:

@@ -48,9 +48,19 @@ class Tasks:
         return task
 
     async def page(
-        self, actor: Actor, *, owner_id: UserId | None = None, skip: int = 0, limit: int = 100
+        self,
+        actor: Actor,
+        *,
+        owner_id: UserId | None = None,
+        skip: int = 0,
+        limit: int = 100,
+        before: TaskId | None = None,
     ) -> Page[Task]:
-        """Newest first. Raises Invalid, and Forbidden for another owner's tasks."""
+        """Newest first. Raises Invalid, and Forbidden for another owner's tasks.
+
+        To read on, name the last task that you have seen as `before`: what was made or deleted
+        meanwhile shifts nothing. `skip` does shift, and reads what it leaves out.
+        """
         check_slice(skip, limit)
         try:
             scope = visible_tasks(actor, owner_id)
@@ -58,7 +68,7 @@ class Tasks:
             await self.gate.deny(actor, "list another's tasks")
             raise
         async with self.store.autocommit() as db:
-            return await db.tasks.page(owner_id=scope, skip=skip, limit=limit)
+            return await db.tasks.page(owner_id=scope, skip=skip, limit=limit, before=before)
 
     async def edit(
         self,

@@ -4,20 +4,22 @@ import asyncio
 import os
 import select
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg_pool import AsyncConnectionPool
 
 from taskcore.adapters.postgres.errors import Unexplained, breaks_connection, translated
-from taskcore.adapters.postgres.statements import Statement
+from taskcore.adapters.postgres.gathered import Gathering, Row, Rows, Values
+from taskcore.adapters.postgres.statements import Gathered, Statement
 from taskcore.domain.errors import Misconfigured, Unavailable
 from taskcore.domain.rules import MAX_ID
 
@@ -69,32 +71,60 @@ class _Int8Dumper(Int8BinaryDumper):
         return super().dump(obj if -_BEYOND_INT8 <= obj < _BEYOND_INT8 else -_BEYOND_INT8)
 
 
-class Link:
-    """One borrowed connection: runs statements, one round trip each."""
+class Link(Protocol):
+    """Runs statements, one round trip each."""
+
+    async def rows(self, statement: Statement, **values: object) -> Rows: ...
+
+    async def row(self, statement: Statement, **values: object) -> Row | None: ...
+
+    async def run(self, statement: Statement, **values: object) -> int:
+        """How many rows it changed."""
+        ...
+
+    async def answer(self, statement: Gathered, **values: object) -> Rows:
+        """The rows that answer this one question."""
+        ...
+
+    async def answer_alone(self, statement: Gathered, **values: object) -> Rows:
+        """The same, for a question that takes its time."""
+        ...
+
+
+class Borrowed(Link):
+    """One connection, for as long as it is borrowed."""
 
     __slots__ = ("connection",)
 
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self.connection = connection
 
-    async def rows(self, statement: Statement, **values: object) -> list[tuple[Any, ...]]:
-        cursor = await self._execute(statement, values)
+    async def rows(self, statement: Statement, **values: object) -> Rows:
+        cursor = await self._execute(statement, statement.arguments(values))
         return await cursor.fetchall()
 
-    async def row(self, statement: Statement, **values: object) -> tuple[Any, ...] | None:
-        cursor = await self._execute(statement, values)
+    async def row(self, statement: Statement, **values: object) -> Row | None:
+        cursor = await self._execute(statement, statement.arguments(values))
         return await cursor.fetchone()
 
     async def run(self, statement: Statement, **values: object) -> int:
-        """How many rows it changed."""
-        return (await self._execute(statement, values)).rowcount
+        return (await self._execute(statement, statement.arguments(values))).rowcount
 
-    async def _execute(
-        self, statement: Statement, values: dict[str, object]
-    ) -> AsyncRawCursor[Any]:
+    async def answer(self, statement: Gathered, **values: object) -> Rows:
+        (rows,) = await self.answers(statement, [values])
+        return rows
+
+    answer_alone = answer
+
+    async def answers(self, statement: Gathered, questions: Sequence[Values]) -> list[Rows]:
+        """The rows that answer each."""
+        cursor = await self._execute(statement, statement.together(questions))
+        return statement.apart(await cursor.fetchall(), len(questions))
+
+    async def _execute(self, statement: Statement, arguments: list[Any]) -> AsyncRawCursor[Any]:
         cursor = AsyncRawCursor(self.connection)
         try:
-            return await cursor.execute(statement.sql, statement.arguments(values), binary=True)
+            return await cursor.execute(statement.sql, arguments, binary=True)
         except Exception as error:  # noqa: BLE001 - raised again, as what it means
             # Here, not only where the connection is given back: a use case may have an answer.
             meaning, cause = await _meaning(self.connection, error)
@@ -132,36 +162,55 @@ class Connections:
         await self._pool.close(timeout=1)
 
     @asynccontextmanager
-    async def borrow(self) -> AsyncIterator[Link]:
+    async def borrow(self) -> AsyncIterator[Borrowed]:
         """Raises Unavailable, and every driver's error as the core's."""
-        connection = await self._get()
-        # Cutting the socket makes whatever waits on it fail at once. Cancelling would not: psycopg
-        # first asks the frozen server for 10 s to cancel the query.
-        watchdog = asyncio.get_running_loop().call_later(self._deadline, _cut, connection)
-        try:
-            yield Link(connection)
-        # Of BEGIN or COMMIT, or one that has its meaning already.
-        except Exception as error:  # noqa: BLE001 - raised again, as what it means
-            meaning, cause = await _meaning(connection, error)
-            raise meaning from cause
-        finally:
-            watchdog.cancel()
-            await self._pool.putconn(connection)
+        async with self._lent() as connection:
+            try:
+                yield Borrowed(connection)
+            # Of BEGIN or COMMIT, or one that has its meaning already.
+            except Exception as error:  # noqa: BLE001 - raised again, as what it means
+                meaning, cause = await _meaning(connection, error)
+                raise meaning from cause
+            finally:
+                # It has answered, whatever it said. Having got a connection proves nothing: a
+                # server that is frozen has given it before.
+                self._away &= connection.closed
 
-    async def _get(self) -> AsyncConnection[Any]:
-        probe = self._away
-        if probe and self._probing:
+    def refuse_while_away(self) -> None:
+        """Raises Unavailable while it is away and somebody is trying already."""
+        if self._away and self._probing:
             raise Unavailable("The database does not answer; try again")
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[AsyncConnection[Any]]:
+        self.refuse_while_away()
+        probe = self._away
         self._probing |= probe
         try:
-            connection = await self._live()
+            connection = await self._connected()
+            # Cutting the socket makes whatever waits on it fail at once. Cancelling would not:
+            # psycopg first asks the frozen server for 10 s to cancel the query.
+            watchdog = asyncio.get_running_loop().call_later(self._deadline, self._cut, connection)
+            try:
+                yield connection
+            finally:
+                watchdog.cancel()
+                await self._pool.putconn(connection)
+        finally:
+            self._probing &= not probe
+
+    async def _connected(self) -> AsyncConnection[Any]:
+        try:
+            return await self._live()
         except Exception as error:
             self._away = True
             raise translated(error) from error
-        finally:
-            self._probing &= not probe
-        self._away = False
-        return connection
+
+    def _cut(self, connection: AsyncConnection[Any]) -> None:
+        self._away = True
+        if not connection.closed:
+            with socket.socket(fileno=os.dup(connection.fileno())) as twin:
+                twin.shutdown(socket.SHUT_RDWR)
 
     async def _live(self) -> AsyncConnection[Any]:
         while True:
@@ -170,6 +219,41 @@ class Connections:
                 return connection
             await connection.close()
             await self._pool.putconn(connection)
+
+
+class Autocommit(Link):
+    """Whichever connection is free, for each statement anew."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._gatherings: dict[Gathered, Gathering] = {}
+
+    async def rows(self, statement: Statement, **values: object) -> Rows:
+        async with self._connections.borrow() as link:
+            return await link.rows(statement, **values)
+
+    async def row(self, statement: Statement, **values: object) -> Row | None:
+        async with self._connections.borrow() as link:
+            return await link.row(statement, **values)
+
+    async def run(self, statement: Statement, **values: object) -> int:
+        async with self._connections.borrow() as link:
+            return await link.run(statement, **values)
+
+    async def answer(self, statement: Gathered, **values: object) -> Rows:
+        self._connections.refuse_while_away()
+        gathering = self._gatherings.get(statement)
+        if gathering is None:
+            gathering = self._gatherings[statement] = Gathering(statement, self._answers)
+        return await gathering.answer(values)
+
+    async def answer_alone(self, statement: Gathered, **values: object) -> Rows:
+        async with self._connections.borrow() as link:
+            return await link.answer(statement, **values)
+
+    async def _answers(self, statement: Gathered, questions: Sequence[Values]) -> list[Rows]:
+        async with self._connections.borrow() as link:
+            return await link.answers(statement, questions)
 
 
 async def _meaning(
@@ -195,15 +279,10 @@ def _hung_up(connection: AsyncConnection[Any]) -> bool:
     return bool(poll.poll(0))
 
 
-def _cut(connection: AsyncConnection[Any]) -> None:
-    if not connection.closed:
-        with socket.socket(fileno=os.dup(connection.fileno())) as twin:
-            twin.shutdown(socket.SHUT_RDWR)
-
-
 def _adapters() -> AdaptersMap:
     adapters = AdaptersMap(psycopg.adapters)
     # psycopg picks the smallest type that holds a number, which would prepare each statement anew
     # for small, middling and large ones.
     adapters.register_dumper(int, _Int8Dumper)
+    adapters.register_dumper(list, ListBinaryDumper)  # whose items are dumped so too
     return adapters

@@ -49,6 +49,9 @@ _BROKEN = ("08", "57P", "53300", "25006", "25P03", "25P04")
 _CORRUPT = ("XX001", "XX002")
 _REFUSED_VALUE = ("22", "23")
 
+# Of one row among those of a statement.
+_CONTENDED = ("40001", "40P01", "55P03")
+
 _GONE = "The database does not answer; try again"
 
 
@@ -88,6 +91,17 @@ def _meaning(error: psycopg.Error) -> TaskcoreError | None:
     if breaks_connection(error) and state not in _CORRUPT:
         return Unavailable(_GONE)
     return None
+
+
+def is_of_one(error: Exception) -> bool:
+    """Whether another question of the same statement may have brought this about.
+
+    Nothing was changed then, and each can be asked again by itself. Not when the database is away
+    or overloaded: that it is for all, and asking more would not help.
+    """
+    if isinstance(error, Unavailable):
+        return getattr(error.__cause__, "sqlstate", None) in _CONTENDED
+    return True
 
 
 def _unstorable() -> Invalid:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -22,13 +23,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TITLE, TextRule
 
 # What this code needs the database to be at, at least. Revisions are numbered in order.
-REVISION = "0003"
+REVISION = "0004"
 
 # What a role must be allowed that serves and owns nothing.
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 RIGHTS = {
     "users": _ALL,
     "tasks": _ALL,
+    "task_counts": ("SELECT",),
     "sessions": _ALL,
     "refresh_tokens": _ALL,
     "rate_limits": _ALL,
@@ -101,6 +103,18 @@ tasks = Table(
     # Serves one owner's list in its order, newest first.
     Index("tasks_owner_id_id_idx", "owner_id", "id"),
 )
+
+# How many tasks there are, in rows to be summed up; triggers keep them, see the migration. An
+# owner who may be gone already is no foreign key, and 0 stands for everybody.
+task_counts = Table(
+    "task_counts",
+    metadata,
+    Column("owner_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("slot", SmallInteger, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
+    postgresql_with={"fillfactor": "50"},
+)
+EVERYBODY = 0
 
 sessions = Table(
     "sessions",

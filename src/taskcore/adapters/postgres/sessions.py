@@ -11,6 +11,7 @@ from sqlalchemy import (
     DateTime,
     LargeBinary,
     Select,
+    Uuid,
     bindparam,
     delete,
     func,
@@ -21,7 +22,14 @@ from sqlalchemy import (
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import refresh_tokens, sessions, users
-from taskcore.adapters.postgres.statements import Statement, columns_of, named_values, page_of
+from taskcore.adapters.postgres.statements import (
+    Gathered,
+    Statement,
+    asked,
+    columns_of,
+    named_values,
+    page_of,
+)
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import MAX_SESSIONS, RefreshToken, Session, SessionId
 from taskcore.domain.users import Role, UserId
@@ -38,14 +46,11 @@ def _in_order(*which: ColumnElement[bool]) -> Select[tuple[Any]]:
     return select(sessions.c.id).where(*which).order_by(sessions.c.id).with_for_update()
 
 
-_FIND_ACTOR = Statement(
-    select(users.c.id, users.c.role)
-    .select_from(sessions.join(users))
-    .where(
-        sessions.c.id == bindparam("id"),
-        sessions.c.expires_at > bindparam("now"),
-        users.c.is_active,
-    )
+_ASKED = asked(id=Uuid(), now=_MOMENT)
+_FIND_ACTOR = Gathered(
+    select(_ASKED.c.number, users.c.id, users.c.role)
+    .select_from(_ASKED.join(sessions, sessions.c.id == _ASKED.c.id).join(users))
+    .where(sessions.c.expires_at > _ASKED.c.now, users.c.is_active)
 )
 _OPEN_SESSION = (
     insert(sessions)
@@ -141,8 +146,9 @@ class PostgresSessions:
     _link: Link
 
     async def find_actor(self, session_id: SessionId, now: datetime) -> Actor | None:
-        row = await self._link.row(_FIND_ACTOR, id=session_id, now=now)
-        return None if row is None else Actor(UserId(row[0]), Role(row[1]), session_id)
+        for user_id, role in await self._link.answer(_FIND_ACTOR, id=session_id, now=now):
+            return Actor(UserId(user_id), Role(role), session_id)
+        return None
 
     async def open(self, session: Session, token: RefreshToken) -> None:
         await self._link.run(

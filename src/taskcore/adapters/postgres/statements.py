@@ -1,17 +1,20 @@
 """Statements compiled once, at import, to PostgreSQL's own placeholders."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Column,
     ColumnElement,
     Select,
     Table,
+    TableValuedAlias,
     bindparam,
     cast,
+    column,
     func,
     or_,
     select,
@@ -58,6 +61,41 @@ class Statement:
         return self.sql.decode()
 
 
+def asked(**kinds: TypeEngine[Any]) -> TableValuedAlias:
+    """The questions that are asked together: a row for each, with its arguments and its number."""
+    arrays = [bindparam(name, type_=ARRAY(kind)) for name, kind in kinds.items()]
+    columns = [column(name, kind) for name, kind in kinds.items()]
+    return (
+        func.unnest(*arrays)
+        .table_valued(*columns, with_ordinality="number")
+        .render_derived(name="asked")
+    )
+
+
+class Gathered(Statement):
+    """Answers many questions at once: rows of the number of a question, and what answers it.
+
+    Built on `asked`, whose arguments are those of a question.
+    """
+
+    __slots__ = ("at_once",)
+
+    def __init__(self, clause: ClauseElement, *, at_once: int = 1) -> None:
+        """How many such statements may be under way at once: more for those that wait for locks."""
+        super().__init__(clause)
+        self.at_once = at_once
+
+    def together(self, questions: Sequence[Mapping[str, Any]]) -> list[Any]:
+        return [[question[name] for question in questions] for name in self._names]
+
+    def apart(self, rows: Iterable[tuple[Any, ...]], count: int) -> list[list[tuple[Any, ...]]]:
+        """For each of so many questions the rows that answer it, without the number."""
+        answers: list[list[tuple[Any, ...]]] = [[] for _ in range(count)]
+        for row in rows:
+            answers[row[0] - 1].append(row[1:])
+        return answers
+
+
 def page_of(items: Select[Any], *newest: Column[Any]) -> Select[Any]:
     """One statement for a page and its total: rows of the total and the item's columns.
 
@@ -67,7 +105,7 @@ def page_of(items: Select[Any], *newest: Column[Any]) -> Select[Any]:
     total = select(func.count().label("total")).select_from(items.order_by(None).subquery())
     page = (
         items.order_by(None)
-        .order_by(*(column.desc() for column in newest))
+        .order_by(*(each.desc() for each in newest))
         .limit(bindparam("limit", type_=BigInteger))
         .offset(bindparam("skip", type_=BigInteger))
         .subquery("page")
@@ -76,11 +114,11 @@ def page_of(items: Select[Any], *newest: Column[Any]) -> Select[Any]:
     return (
         select(counted.c.total, *page.c)
         .select_from(counted.join(page, true(), isouter=True))
-        .order_by(*(page.c[column.name].desc() for column in newest))
+        .order_by(*(page.c[each.name].desc() for each in newest))
     )
 
 
-def wanted(column: Column[Any], name: str, kind: type[TypeEngine[Any]]) -> ColumnElement[bool]:
+def wanted(of: Column[Any], name: str, kind: type[TypeEngine[Any]]) -> ColumnElement[bool]:
     """A filter that is off when its argument is NULL."""
     given = cast(bindparam(name), kind)  # PostgreSQL cannot guess the type of a NULL
-    return or_(given.is_(None), column == given)
+    return or_(given.is_(None), of == given)

@@ -1,7 +1,7 @@
 """PostgresStore: transactions and single statements over the pool."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 from typing import cast
 
@@ -9,7 +9,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import and_, column, func, literal_column, select, table
 
 from taskcore.adapters.postgres.audit import PostgresAudit
-from taskcore.adapters.postgres.connections import Connections, Link
+from taskcore.adapters.postgres.connections import Autocommit, Connections, Link
 from taskcore.adapters.postgres.schema import REVISION, RIGHTS
 from taskcore.adapters.postgres.sessions import PostgresSessions
 from taskcore.adapters.postgres.statements import Statement
@@ -48,6 +48,7 @@ class PostgresStore:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self._autocommit = nullcontext(PostgresRepositories(Autocommit(connections)))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresRepositories]:
@@ -57,10 +58,8 @@ class PostgresStore:
                 # COMMIT would be answered with a silent rollback.
                 raise RuntimeError("a transaction goes on after a refusal, which has undone it")
 
-    @asynccontextmanager
-    async def autocommit(self) -> AsyncIterator[PostgresRepositories]:
-        async with self._connections.borrow() as link:
-            yield PostgresRepositories(link)
+    def autocommit(self) -> AbstractAsyncContextManager[PostgresRepositories]:
+        return self._autocommit
 
     async def now(self) -> datetime:
         """By the clock of the database's machine."""
