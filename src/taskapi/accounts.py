@@ -1,15 +1,12 @@
 """Accounts over HTTP: one's own under /auth, everybody's under /users."""
 
-from typing import Any
-
 import structlog
-from dishka.integrations.litestar import FromDishka, inject
-from litestar import Request, Router, delete, get, patch, post
+from litestar import Router, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, UnsetType
 
 from taskapi.problems import LIMITED, MAY_REFUSE
-from taskapi.providers import administers, logged_in, origin_of
+from taskapi.providers import ActorRequest, ApiRequest, administers, logged_in, origin_of
 from taskapi.wire import (
     FIRST,
     MOST,
@@ -36,8 +33,6 @@ from taskapi.wire import (
     view,
 )
 from taskcore import (
-    Actor,
-    Core,
     EmailTaken,
     Forbidden,
     Invalid,
@@ -97,15 +92,12 @@ class UserPage(View):
     operation_id="register",
     opt={MAY_REFUSE: (EmailTaken, Invalid, TooMany), LIMITED: REGISTER},
 )
-@inject
-async def register(
-    data: JSONBody[Registration], core: FromDishka[Core], request: Request[Any, Any, Any]
-) -> UserView:
+async def register(request: ApiRequest, data: JSONBody[Registration]) -> UserView:
     """Register an account.
 
     Anybody may. The role is `user`; only an administrator makes administrators.
     """
-    user = await core.accounts.register(
+    user = await request.core.accounts.register(
         email=data.email,
         password=data.password,
         full_name=data.full_name,
@@ -115,23 +107,19 @@ async def register(
     return view(user, UserView)
 
 
-@get("/me", operation_id="me", guards=[logged_in])
-@inject
-async def me(core: FromDishka[Core], actor: FromDishka[Actor]) -> UserView:
+@get("/me", operation_id="me", before_request=logged_in)
+async def me(request: ActorRequest) -> UserView:
     """Show who is logged in."""
-    return view(await core.accounts.me(actor), UserView)
+    return view(await request.core.accounts.me(request.actor), UserView)
 
 
-@patch("/me", operation_id="changeProfile", guards=[logged_in], opt={MAY_REFUSE: (Invalid,)})
-@inject
-async def change_profile(
-    data: JSONBody[ProfilePatch], core: FromDishka[Core], actor: FromDishka[Actor]
-) -> UserView:
+@patch("/me", operation_id="changeProfile", before_request=logged_in, opt={MAY_REFUSE: (Invalid,)})
+async def change_profile(request: ActorRequest, data: JSONBody[ProfilePatch]) -> UserView:
     """Change one's own profile.
 
     What is not named stays as it is; `null` removes the name.
     """
-    user = await core.accounts.change_profile(actor, **named(data))
+    user = await request.core.accounts.change_profile(request.actor, **named(data))
     log.info("account.changed", user_id=user.id, fields=sorted(named(data)))
     return view(user, UserView)
 
@@ -140,50 +128,42 @@ async def change_profile(
     "/password",
     operation_id="changePassword",
     status_code=204,
-    guards=[logged_in],
+    before_request=logged_in,
     opt={MAY_REFUSE: (InvalidCredentials, TooMany), LIMITED: CHANGE_PASSWORD},
 )
-@inject
-async def change_password(
-    data: JSONBody[PasswordChange], core: FromDishka[Core], actor: FromDishka[Actor]
-) -> None:
+async def change_password(request: ActorRequest, data: JSONBody[PasswordChange]) -> None:
     """Change one's own password.
 
     Every other session ends.
     """
-    await core.accounts.change_password(
-        actor, current_password=data.current_password, new_password=data.new_password
+    await request.core.accounts.change_password(
+        request.actor, current_password=data.current_password, new_password=data.new_password
     )
-    log.info("account.password_changed", user_id=actor.user_id)
+    log.info("account.password_changed", user_id=request.actor.user_id)
 
 
 @post(
     "/delete-account",
     operation_id="deleteAccount",
     status_code=204,
-    guards=[logged_in],
+    before_request=logged_in,
     opt={MAY_REFUSE: (InvalidCredentials, LastAdmin, TooMany), LIMITED: DELETE_ACCOUNT},
 )
-@inject
-async def delete_account(
-    data: JSONBody[AccountDeletion], core: FromDishka[Core], actor: FromDishka[Actor]
-) -> None:
+async def delete_account(request: ActorRequest, data: JSONBody[AccountDeletion]) -> None:
     """Delete one's own account, with all its tasks.
 
     The password proves that it is the owner who asks. There is no way back.
     """
-    await core.accounts.delete_own(actor, password=data.password)
-    log.info("account.deleted", user_id=actor.user_id)
+    await request.core.accounts.delete_own(request.actor, password=data.password)
+    log.info("account.deleted", user_id=request.actor.user_id)
 
 
 own_account = [register, me, change_profile, change_password, delete_account]
 
 
 @get("/", operation_id="listUsers", opt={MAY_REFUSE: (Forbidden, Invalid)})
-@inject
 async def list_users(
-    core: FromDishka[Core],
-    actor: FromDishka[Actor],
+    request: ActorRequest,
     skip: FromQuery[Skip] = FIRST,
     limit: FromQuery[Limit] = MOST,
     email: FromQuery[Address | None] = None,
@@ -191,8 +171,8 @@ async def list_users(
     is_active: FromQuery[Active] = None,
 ) -> UserPage:
     """List accounts, newest first."""
-    page = await core.accounts.page(
-        actor,
+    page = await request.core.accounts.page(
+        request.actor,
         skip=skip,
         limit=limit,
         email=email,
@@ -203,29 +183,25 @@ async def list_users(
 
 
 @post("/", operation_id="createUser", opt={MAY_REFUSE: (Forbidden, EmailTaken, Invalid)})
-@inject
-async def create_user(
-    data: JSONBody[UserDraft], core: FromDishka[Core], actor: FromDishka[Actor]
-) -> UserView:
+async def create_user(request: ActorRequest, data: JSONBody[UserDraft]) -> UserView:
     """Create an account for somebody."""
-    user = await core.accounts.create(
-        actor,
+    user = await request.core.accounts.create(
+        request.actor,
         email=data.email,
         password=data.password,
         full_name=data.full_name,
         role=data.role,
     )
-    log.info("account.created", user_id=user.id, role=user.role, by=actor.user_id)
+    log.info("account.created", user_id=user.id, role=user.role, by=request.actor.user_id)
     return view(user, UserView)
 
 
 @get("/{user_id:str}", operation_id="getUser", opt={MAY_REFUSE: (Forbidden, NotFound)})
-@inject
-async def get_user(
-    user_id: FromPath[str], core: FromDishka[Core], actor: FromDishka[Actor]
-) -> UserView:
+async def get_user(request: ActorRequest, user_id: FromPath[str]) -> UserView:
     """Show an account."""
-    return view(await core.accounts.get(actor, UserId(identifier(user_id))), UserView)
+    return view(
+        await request.core.accounts.get(request.actor, UserId(identifier(user_id))), UserView
+    )
 
 
 @patch(
@@ -233,19 +209,21 @@ async def get_user(
     operation_id="changeUser",
     opt={MAY_REFUSE: (Forbidden, NotFound, LastAdmin, Invalid)},
 )
-@inject
 async def change_user(
     user_id: FromPath[str],
     data: JSONBody[UserPatch],
-    core: FromDishka[Core],
-    actor: FromDishka[Actor],
+    request: ActorRequest,
 ) -> UserView:
     """Change an account: its name, its role, whether it may log in.
 
     What is not named stays as it is. It takes effect with the next request of whom it concerns.
     """
-    user = await core.accounts.change(actor, UserId(identifier(user_id)), **named(data))
-    log.info("account.changed", user_id=user.id, by=actor.user_id, fields=sorted(named(data)))
+    user = await request.core.accounts.change(
+        request.actor, UserId(identifier(user_id)), **named(data)
+    )
+    log.info(
+        "account.changed", user_id=user.id, by=request.actor.user_id, fields=sorted(named(data))
+    )
     return view(user, UserView)
 
 
@@ -254,13 +232,10 @@ async def change_user(
     operation_id="deleteUser",
     opt={MAY_REFUSE: (Forbidden, NotFound, LastAdmin)},
 )
-@inject
-async def delete_user(
-    user_id: FromPath[str], core: FromDishka[Core], actor: FromDishka[Actor]
-) -> None:
+async def delete_user(request: ActorRequest, user_id: FromPath[str]) -> None:
     """Delete an account, with all its tasks."""
-    await core.accounts.delete(actor, UserId(identifier(user_id)))
-    log.info("account.deleted", user_id=int(user_id), by=actor.user_id)
+    await request.core.accounts.delete(request.actor, UserId(identifier(user_id)))
+    log.info("account.deleted", user_id=int(user_id), by=request.actor.user_id)
 
 
 @delete(
@@ -268,13 +243,10 @@ async def delete_user(
     operation_id="endUserSessions",
     opt={MAY_REFUSE: (Forbidden, NotFound)},
 )
-@inject
-async def end_user_sessions(
-    user_id: FromPath[str], core: FromDishka[Core], actor: FromDishka[Actor]
-) -> None:
+async def end_user_sessions(request: ActorRequest, user_id: FromPath[str]) -> None:
     """Log a user out everywhere."""
-    ended = await core.sessions.end_all_of(actor, UserId(identifier(user_id)))
-    log.info("session.revoked", user_id=int(user_id), by=actor.user_id, sessions=ended)
+    ended = await request.core.sessions.end_all_of(request.actor, UserId(identifier(user_id)))
+    log.info("session.revoked", user_id=int(user_id), by=request.actor.user_id, sessions=ended)
 
 
 users = Router(
@@ -287,6 +259,6 @@ users = Router(
         delete_user,
         end_user_sessions,
     ],
-    guards=[logged_in, administers],
+    before_request=administers,
     tags=["Users"],
 )

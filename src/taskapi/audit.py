@@ -3,13 +3,12 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from dishka.integrations.litestar import FromDishka, inject
 from litestar import Router, get
 from litestar.params import FromQuery
 from msgspec import Meta
 
 from taskapi.problems import MAY_REFUSE
-from taskapi.providers import administers, logged_in
+from taskapi.providers import ActorRequest, administers, logged_in
 from taskapi.wire import (
     ANYBODY,
     FIRST,
@@ -28,7 +27,7 @@ from taskapi.wire import (
     view,
     whole,
 )
-from taskcore import Actor, Core, Event, EventName, Forbidden, Invalid, Page, UserId
+from taskcore import Event, EventName, Forbidden, Invalid, Page, UserId
 
 _EVENTS = {name.value: name for name in EventName}
 UserFilter = Annotated[Whole, whole(Whole, "What this user did, and what concerns them")]
@@ -70,10 +69,8 @@ class EventPage(View):
 
 
 @get("/", operation_id="listEvents", opt={MAY_REFUSE: (Forbidden, Invalid)})
-@inject
 async def list_events(
-    core: FromDishka[Core],
-    actor: FromDishka[Actor],
+    request: ActorRequest,
     skip: FromQuery[Skip] = FIRST,
     limit: FromQuery[Limit] = MOST,
     user: FromQuery[UserFilter] = ANYBODY,
@@ -81,8 +78,8 @@ async def list_events(
     since: FromQuery[Since | None] = None,
 ) -> EventPage:
     """List what was done, newest first."""
-    page = await core.audit.page(
-        actor,
+    page = await request.core.audit.page(
+        request.actor,
         skip=skip,
         limit=limit,
         user_id=None if user is ANYBODY else UserId(user),
@@ -92,22 +89,20 @@ async def list_events(
     return _shown(page, skip, limit)
 
 
-@get("/events", operation_id="listOwnEvents", guards=[logged_in], opt={MAY_REFUSE: (Invalid,)})
-@inject
+@get(
+    "/events", operation_id="listOwnEvents", before_request=logged_in, opt={MAY_REFUSE: (Invalid,)}
+)
 async def own_events(
-    core: FromDishka[Core],
-    actor: FromDishka[Actor],
+    request: ActorRequest,
     skip: FromQuery[Skip] = FIRST,
     limit: FromQuery[Limit] = MOST,
 ) -> EventPage:
     """List what was done with one's own account, newest first."""
-    return _shown(await core.audit.own(actor, skip=skip, limit=limit), skip, limit)
+    return _shown(await request.core.audit.own(request.actor, skip=skip, limit=limit), skip, limit)
 
 
 def _shown(page: Page[Event], skip: Skip, limit: Limit) -> EventPage:
     return EventPage([view(event, EventView) for event in page.items], page.total, skip, limit)
 
 
-audit = Router(
-    "/audit", route_handlers=[list_events], guards=[logged_in, administers], tags=["Audit"]
-)
+audit = Router("/audit", route_handlers=[list_events], before_request=administers, tags=["Audit"])

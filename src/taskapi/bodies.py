@@ -19,7 +19,14 @@ ARRIVES_WITHIN = 5.0  # seconds; at 13 KB/s the largest body does
 class JsonRequest(Request[Any, Any, Any]):
     """The request of every handler that takes `data`."""
 
+    _arrived: bytes | None = None
+
     async def body(self) -> bytes:
+        if self._arrived is None:
+            self._arrived = await self._read()
+        return self._arrived
+
+    async def _read(self) -> bytes:
         try:
             # Or clients that never finish would take every place there is.
             async with asyncio.timeout(ARRIVES_WITHIN):

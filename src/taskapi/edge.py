@@ -2,19 +2,20 @@
 
 import asyncio
 import re
+import secrets
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
-from uuid import uuid4
+from urllib.parse import unquote
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
 
-from taskapi.problems import HttpProblem, send_problem
+from taskapi.problems import FieldProblem, HttpProblem, send_problem
 from taskapi.proxies import Proxies
-from taskcore import NotFound, Settings
+from taskcore import Actor, Invalid, NotFound, Settings
 
 log = structlog.get_logger("taskapi")
 
@@ -27,7 +28,7 @@ _SECURITY = {
     b"cache-control": b"no-store",
 }
 _QUIET = ("/livez", "/readyz")
-_EXPOSED = b"ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+_EXPOSED = b"ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 # RFC 6797; sent where the client came over TLS, which ends at a proxy.
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _PREFLIGHT = [
@@ -92,10 +93,6 @@ class Edge:
 
     def _refusal(self, scope: HTTPScope) -> HttpProblem | None:
         """What servers and the router overlook."""
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-            return HttpProblem(
-                431, "headers_too_large", "The headers are larger than any that help"
-            )
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         # RFC 9112 section 3.2. Granian writes an empty one where there is none.
         if scope["http_version"] == "1.1" and (len(hosts) != 1 or not hosts[0]):
@@ -110,7 +107,7 @@ class Edge:
         # takes an encoded slash for a plain one, which the rules of a proxy do not.
         if "//" in scope["path"] or b"%2f" in (scope["raw_path"] or b"").lower():
             return HttpProblem(404, NotFound.code, NotFound.title)
-        return None
+        return _unwelcome(scope)
 
     async def _options(self, scope: HTTPScope, receive: Receive, exchange: "_Exchange") -> None:
         headers: list[tuple[bytes, bytes]] = []
@@ -134,6 +131,28 @@ class Edge:
             {"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": headers}
         )
         await exchange.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _unwelcome(scope: HTTPScope) -> HttpProblem | None:
+    """What no operation takes."""
+    size, credentials = 0, 0
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+        credentials += name == b"authorization"
+    if size > MAX_HEADER_BYTES:
+        return HttpProblem(431, "headers_too_large", "The headers are larger than any that help")
+    if b"%00" in scope["query_string"]:
+        return _holding_nul(scope["query_string"])
+    if credentials > 1:
+        return HttpProblem(400, "several_credentials", "Send one Authorization header")
+    return None
+
+
+def _holding_nul(query: bytes) -> HttpProblem:
+    (parameter, *_) = (each for each in query.split(b"&") if b"%00" in each)
+    name = unquote(parameter.partition(b"=")[0].decode("latin-1"))
+    found = FieldProblem("must not hold NUL", "control_character", parameter=name)
+    return HttpProblem(422, Invalid.code, Invalid.title, errors=[found])
 
 
 _OVERLOADED = HttpProblem(
@@ -166,9 +185,8 @@ class _Exchange:
         peer = scope["client"][0] if scope["client"] else None
         self._client, self._is_secure = proxies.client(peer, scope)
         asked_id = given.get(b"x-request-id", b"").decode("latin-1")
-        self.request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else uuid4().hex
-        scope["state"]["request_id"] = self.request_id
-        scope["state"]["client"] = self._client
+        self.request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else secrets.token_hex(16)
+        scope["state"] |= {"request_id": self.request_id, "client": self._client, "given": given}
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
 
@@ -224,18 +242,22 @@ class _Exchange:
         scope = self._scope
         if scope["path"] in _QUIET:
             return
+        actor: Actor | None = scope["state"].get("actor")
         log.info(
             "request",
             method=self._method,
             route=scope.get("path_template") or "unmatched",
             status=self.status,
             duration_ms=round((time.perf_counter() - self._started_at) * 1000, 2),
-            user_id=scope["state"].get("user_id"),
+            user_id=actor.user_id if actor else None,
             client=self._client,
         )
 
 
-_READ = (b"origin", b"x-request-id", b"content-length", b"transfer-encoding")
+_READ = {
+    *(b"origin", b"x-request-id", b"content-length", b"transfer-encoding"),
+    *(b"authorization", b"user-agent"),
+}
 _DRAIN_BYTES = 131072
 _DRAIN_WITHIN = 1.0  # seconds
 

@@ -1,10 +1,9 @@
 """Whether this process lives, and whether it is ready to serve."""
 
-from dishka.integrations.litestar import FromDishka, inject
 from litestar import get
 
+from taskapi.providers import ApiRequest
 from taskapi.wire import View
-from taskcore import Core
 
 
 class Health(View):
@@ -18,8 +17,7 @@ async def livez() -> Health:
 
 
 @get("/readyz", include_in_schema=False)
-@inject
-async def readyz(core: FromDishka[Core]) -> Health:
+async def readyz(request: ApiRequest) -> Health:
     """The database answers and is migrated; else 503."""
-    await core.store.check()
+    await request.core.store.check()
     return Health("ok")

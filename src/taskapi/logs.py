@@ -2,6 +2,9 @@
 
 import logging
 import sys
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -10,14 +13,19 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 _SECRET = ("password", "token", "secret", "authorization", "cookie")
 
 
+@lru_cache(maxsize=256)  # the names are written in the code, and they are few
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in _SECRET)
+
+
 def configure(level: str, style: str | None) -> None:
     """`style` is `console` or `json`; None takes the one that fits where stderr goes."""
     style = style or ("console" if sys.stderr.isatty() else "json")
     structlog.configure(
-        processors=[*_FIRST, *_rendered(style)],
+        processors=[*_FIRST, *_rendered(style), _as_bytes],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         # One write for a line and its end: the lines of several workers must not mix.
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -52,6 +60,10 @@ def _rendered(style: str) -> list[Processor]:
     ]
 
 
+def _as_bytes(_: WrappedLogger, __: str, line: Any) -> bytes:  # noqa: ANN401 - rendered text
+    return cast(str, line).encode(errors="backslashreplace")
+
+
 def _encoded(event: EventDict, **_: object) -> str:
     return msgspec.json.encode(event, enc_hook=str).decode()
 
@@ -59,14 +71,17 @@ def _encoded(event: EventDict, **_: object) -> str:
 def _without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Nobody should log one; this is for the day when somebody does."""
     for name in event:
-        if any(word in name.lower() for word in _SECRET):
+        if _is_secret(name):
             event[name] = "***"
     return event
 
 
-_FIRST: list[Processor] = [
-    structlog.contextvars.merge_contextvars,
-    structlog.processors.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-    _without_secrets,
-]
+def _told(_: WrappedLogger, level: str, event: EventDict) -> EventDict:
+    """With what structlog's own processors would add one after the other, at twice the cost."""
+    level = "error" if level == "exception" else level
+    moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    whose = structlog.contextvars.get_contextvars()
+    return {**event, **whose, "level": level, "timestamp": moment}
+
+
+_FIRST: list[Processor] = [_told, _without_secrets]

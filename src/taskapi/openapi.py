@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from taskapi.docs.files import matches
 from taskapi.problems import MAY_REFUSE, MEDIA_TYPE, SENDS, ProblemView, status_of
-from taskapi.providers import logged_in
+from taskapi.providers import administers, logged_in
 from taskapi.wire import Id, Whole
 from taskcore import Invalid, Settings, TaskcoreError, Unauthenticated, Unavailable
 
@@ -26,6 +26,10 @@ Json = dict[str, Any]
 _HEADERS: Mapping[str, Json] = {
     "ETag": {"description": "The version of the task", "schema": {"type": "string"}},
     "Location": {"description": "Where the task is", "schema": {"type": "string"}},
+    "Link": {
+        "description": 'The next page, as `<…>; rel="next"`; not sent with the last one',
+        "schema": {"type": "string"},
+    },
     "X-Request-Id": {"description": "Names this request in the log", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "RFC 6750", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}},
@@ -140,9 +144,7 @@ class _Operation:
         self._body = _shown(self._hints.get("data"))
         self._answers = _shown(self._hints["return"])
         self._refusals: tuple[type[TaskcoreError], ...] = handler.opt.get(MAY_REFUSE, ())
-        self._is_protected = any(
-            getattr(guard, "func", guard) is logged_in for guard in _guards(handler)
-        )
+        self._is_protected = handler.resolve_before_request() in {logged_in, administers}
 
     @property
     def shapes(self) -> list[type[Struct]]:
@@ -260,11 +262,6 @@ def _references(headers: tuple[str, ...]) -> Json:
 
 def _reference(shape: type[Struct]) -> Json:
     return {"$ref": f"#/components/schemas/{shape.__name__}"}
-
-
-def _guards(handler: HTTPRouteHandler) -> Iterator[Any]:
-    for layer in handler.ownership_layers:
-        yield from layer.guards or ()
 
 
 def _shown(answer: Any) -> type[Struct] | None:  # noqa: ANN401 - a type expression

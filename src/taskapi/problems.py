@@ -121,7 +121,14 @@ def problem(
 
 async def send_problem(scope: Scope, send: Send, refusal: HttpProblem) -> None:
     """For what is refused before the framework sees it."""
-    response = problem(scope, refusal.status, refusal.code, refusal.detail, headers=refusal.headers)
+    response = problem(
+        scope,
+        refusal.status,
+        refusal.code,
+        refusal.detail,
+        headers=refusal.headers,
+        errors=refusal.errors,
+    )
     body = msgspec.json.encode(response.content)
     headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body))} | response.headers
     await send(

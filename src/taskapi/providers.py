@@ -1,47 +1,62 @@
 """What handlers ask for: the Core of this process, and the Actor of this request."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any
-from urllib.parse import unquote
+from typing import Any, cast
 
 from dishka import AsyncContainer, Provider, Scope, make_async_container, provide
-from dishka.integrations.litestar import LitestarProvider
 from litestar import Request
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
 
-from taskapi.problems import FieldProblem, HttpProblem
-from taskcore import Actor, Core, Invalid, InvalidToken, Origin, Unauthenticated
+from taskapi.bodies import JsonRequest
+from taskcore import Actor, Core, InvalidToken, Origin, Unauthenticated
 
+AnyRequest = Request[Any, Any, Any]  # as Litestar has it; ours are all ActorRequests
 CoreOpener = Callable[[], AbstractAsyncContextManager[Core]]
-Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 class CoreProvider(Provider):
+    """The graph holds what lives as long as the process. Requests do not pass through it."""
+
+    scope = Scope.APP
+
     def __init__(self, opener: CoreOpener) -> None:
         super().__init__()
         self._opener = opener
 
-    @provide(scope=Scope.APP)
+    @provide
     async def core(self) -> AsyncIterator[Core]:
         async with self._opener() as core:
             yield core
 
-    @provide(scope=Scope.REQUEST)
-    async def actor(self, request: Request, core: Core) -> Actor:  # type: ignore[type-arg]  # as dishka has it
-        actor = await core.sessions.authenticate(bearer_token(request), origin=origin_of(request))
-        request.scope["state"]["user_id"] = actor.user_id
-        return actor
-
 
 def container(opener: CoreOpener) -> AsyncContainer:
-    return make_async_container(CoreProvider(opener), LitestarProvider())
+    return make_async_container(CoreProvider(opener))
 
 
-def bearer_token(request: Connection) -> str:
+class ApiRequest(JsonRequest):
+    """A request, as far as it is anybody's."""
+
+    @property
+    def core(self) -> Core:
+        return cast(Core, self.scope["litestar_app"].state.core)
+
+    def given(self, header: bytes) -> str:
+        """A header of those that the edge reads anyway, or nothing."""
+        given: Mapping[bytes, bytes] = self.scope["state"]["given"]
+        return given.get(header, b"").decode("latin-1")
+
+
+class ActorRequest(ApiRequest):
+    """A request of somebody who is logged in: for handlers that `logged_in` guards."""
+
+    @property
+    def actor(self) -> Actor:
+        return cast(Actor, self.scope["state"]["actor"])
+
+
+def bearer_token(request: ApiRequest) -> str:
     """RFC 6750 section 2.1, the only way in: never a query parameter, never a cookie."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = request.given(b"authorization").partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated
     if not token or " " in token:
@@ -49,34 +64,31 @@ def bearer_token(request: Connection) -> str:
     return token
 
 
-def origin_of(request: Connection) -> Origin:
+def origin_of(request: ApiRequest) -> Origin:
     """Where a request comes from, for the limits and the audit."""
     state = request.scope["state"]
     return Origin.new(
         ip=state["client"],
-        user_agent=request.headers.get("user-agent"),
+        user_agent=request.given(b"user-agent"),
         request_id=state["request_id"],
     )
 
 
-async def well_formed(connection: Connection, _: BaseRouteHandler) -> None:
-    """What no operation takes: NUL, and contradictory credentials."""
-    for parameter in connection.scope["query_string"].split(b"&"):
-        if b"%00" in parameter:
-            name = unquote(parameter.partition(b"=")[0].decode("latin-1"))
-            found = FieldProblem("must not hold NUL", "control_character", parameter=name)
-            raise HttpProblem(422, Invalid.code, Invalid.title, errors=[found])
-    if len(connection.headers.getall("authorization", [])) > 1:
-        raise HttpProblem(400, "several_credentials", "Send one Authorization header")
+# What stands before a handler: the `before_request` of its route, or of its router. It comes
+# before the body is read, so that strangers learn nothing about that. (A guard of Litestar's would
+# do as well, but is given a copy of the handler each time, which costs more than the check.)
 
 
-async def logged_in(connection: Connection, _: BaseRouteHandler) -> None:
-    """A guard, because guards come before the body is read: strangers learn nothing about it."""
-    await connection.state.dishka_container.get(Actor)
+async def logged_in(request: AnyRequest) -> None:
+    """Raises Unauthenticated."""
+    request = cast(ActorRequest, request)
+    request.scope["state"]["actor"] = await request.core.sessions.authenticate(
+        bearer_token(request), origin=origin_of(request)
+    )
 
 
-async def administers(connection: Connection, _: BaseRouteHandler) -> None:
-    """The core decides this anyway; here it is asked before the body is read."""
-    container = connection.state.dishka_container
-    core, actor = await container.get(Core), await container.get(Actor)
-    await core.gate.administers(actor)
+async def administers(request: AnyRequest) -> None:
+    """The core decides this anyway. Raises Unauthenticated and Forbidden."""
+    request = cast(ActorRequest, request)
+    await logged_in(request)
+    await request.core.gate.administers(request.actor)

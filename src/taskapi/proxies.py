@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 import structlog
@@ -25,6 +26,8 @@ class Proxies:
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
         self._trusted = tuple(trusted)
         self._mentioned = False
+        # The same few come over and over.
+        self._trusts = lru_cache(maxsize=4096)(self._is_ours)
 
     def client(self, peer: str | None, scope: HTTPScope) -> tuple[str | None, bool]:
         """The address of whoever asks, and whether they came over TLS."""
@@ -48,7 +51,7 @@ class Proxies:
             self._mentioned = True
             log.warning("proxy.not_trusted", peer=peer, advice="is it yours? then TRUSTED_PROXIES")
 
-    def _trusts(self, text: str | None) -> bool:
+    def _is_ours(self, text: str | None) -> bool:
         return text is not None and any(ip_address(text) in network for network in self._trusted)
 
 

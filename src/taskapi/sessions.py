@@ -1,16 +1,15 @@
 """Logging in over HTTP, staying logged in, and logging out."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import structlog
-from dishka.integrations.litestar import FromDishka, inject
-from litestar import Request, delete, get, post
+from litestar import delete, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from taskapi.problems import LIMITED, MAY_REFUSE
-from taskapi.providers import logged_in, origin_of
+from taskapi.providers import ActorRequest, ApiRequest, logged_in, origin_of
 from taskapi.wire import (
     Body,
     Ip,
@@ -25,7 +24,6 @@ from taskapi.wire import (
 )
 from taskcore import (
     Actor,
-    Core,
     Grant,
     InvalidCredentials,
     InvalidToken,
@@ -84,17 +82,14 @@ class SessionList(View):
     status_code=200,
     opt={MAY_REFUSE: (InvalidCredentials, TooMany), LIMITED: LOGIN},
 )
-@inject
-async def log_in(
-    data: JSONBody[Credentials], core: FromDishka[Core], request: Request[Any, Any, Any]
-) -> Tokens:
+async def log_in(request: ApiRequest, data: JSONBody[Credentials]) -> Tokens:
     """Log in.
 
     An unknown address, a wrong password and a deactivated account get the same answer. Failures
     are limited for each account, each address and both together.
     """
     try:
-        grant = await core.sessions.log_in(
+        grant = await request.core.sessions.log_in(
             email=data.email, password=data.password, origin=origin_of(request)
         )
     except InvalidCredentials:
@@ -110,17 +105,14 @@ async def log_in(
     status_code=200,
     opt={MAY_REFUSE: (InvalidToken, TooMany), LIMITED: REFRESH},
 )
-@inject
-async def refresh(
-    data: JSONBody[Refresh], core: FromDishka[Core], request: Request[Any, Any, Any]
-) -> Tokens:
+async def refresh(request: ApiRequest, data: JSONBody[Refresh]) -> Tokens:
     """Trade a refresh token for a new pair of tokens.
 
     It is used up by that. The same request sent again within seconds gets the same answer; a used
     token that turns up later ends the session, because somebody holds a copy.
     """
     try:
-        grant = await core.sessions.refresh(
+        grant = await request.core.sessions.refresh(
             refresh_token=data.refresh_token, origin=origin_of(request)
         )
     except InvalidToken:
@@ -129,49 +121,43 @@ async def refresh(
     return _tokens(grant)
 
 
-@post("/logout", operation_id="logOut", status_code=204, guards=[logged_in])
-@inject
-async def log_out(core: FromDishka[Core], actor: FromDishka[Actor]) -> None:
+@post("/logout", operation_id="logOut", status_code=204, before_request=logged_in)
+async def log_out(request: ActorRequest) -> None:
     """Log out.
 
     This session's access and refresh tokens stop working at once.
     """
-    await core.sessions.log_out(actor)
-    log.info("logout", user_id=actor.user_id)
+    await request.core.sessions.log_out(request.actor)
+    log.info("logout", user_id=request.actor.user_id)
 
 
-@post("/logout-all", operation_id="logOutEverywhere", status_code=204, guards=[logged_in])
-@inject
-async def log_out_everywhere(core: FromDishka[Core], actor: FromDishka[Actor]) -> None:
+@post("/logout-all", operation_id="logOutEverywhere", status_code=204, before_request=logged_in)
+async def log_out_everywhere(request: ActorRequest) -> None:
     """Log out everywhere.
 
     All one's sessions end, this one too.
     """
-    ended = await core.sessions.log_out_everywhere(actor)
-    log.info("logout", user_id=actor.user_id, sessions=ended)
+    ended = await request.core.sessions.log_out_everywhere(request.actor)
+    log.info("logout", user_id=request.actor.user_id, sessions=ended)
 
 
-@get("/sessions", operation_id="listSessions", guards=[logged_in])
-@inject
-async def list_sessions(core: FromDishka[Core], actor: FromDishka[Actor]) -> SessionList:
+@get("/sessions", operation_id="listSessions", before_request=logged_in)
+async def list_sessions(request: ActorRequest) -> SessionList:
     """List where one is logged in, the session used last first."""
-    sessions = await core.sessions.own(actor)
-    return SessionList([_shown(session, actor) for session in sessions])
+    sessions = await request.core.sessions.own(request.actor)
+    return SessionList([_shown(session, request.actor) for session in sessions])
 
 
 @delete(
     "/sessions/{session_id:str}",
     operation_id="endSession",
-    guards=[logged_in],
+    before_request=logged_in,
     opt={MAY_REFUSE: (NotFound,)},
 )
-@inject
-async def end_session(
-    session_id: FromPath[SessionUuid], core: FromDishka[Core], actor: FromDishka[Actor]
-) -> None:
+async def end_session(request: ActorRequest, session_id: FromPath[SessionUuid]) -> None:
     """End one of one's sessions."""
-    await core.sessions.end_own(actor, session_identifier(session_id))
-    log.info("session.revoked", user_id=actor.user_id)
+    await request.core.sessions.end_own(request.actor, session_identifier(session_id))
+    log.info("session.revoked", user_id=request.actor.user_id)
 
 
 def _tokens(grant: Grant) -> Tokens:

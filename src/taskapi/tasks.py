@@ -1,21 +1,25 @@
 """Tasks over HTTP."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from contextlib import suppress
 from typing import Annotated
 
+import msgspec
 import structlog
-from dishka.integrations.litestar import FromDishka, inject
-from litestar import Response, Router, delete, get, patch, post, put
+from litestar import Router, delete, get, patch, post, put
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 from msgspec import UNSET, UnsetType
 
+from taskapi.answers import Answer
 from taskapi.problems import MAY_REFUSE, SENDS
-from taskapi.providers import logged_in
+from taskapi.providers import ActorRequest, logged_in
 from taskapi.wire import (
     ANYBODY,
     FIRST,
     MOST,
     NO_VERSION,
     Body,
+    Cursor,
     Description,
     Limit,
     OwnerId,
@@ -31,9 +35,11 @@ from taskapi.wire import (
     seen_versions,
     view,
 )
-from taskcore import Actor, Core, Forbidden, Invalid, NotFound, StaleWrite, Task, TaskId, UserId
+from taskcore import Forbidden, Invalid, NotFound, Problem, StaleWrite, Task, TaskId, UserId
 
 log = structlog.get_logger("taskapi")
+
+_PATH = "/api/v1/tasks"
 
 
 class TaskDraft(Body):
@@ -51,6 +57,7 @@ class TaskPage(View):
     total: Total
     skip: Skip
     limit: Limit
+    next_cursor: Cursor | None
 
 
 IfMatch = Annotated[
@@ -63,112 +70,135 @@ IfNoneMatch = Annotated[
 ]
 
 
-@get("/", operation_id="listTasks", opt={MAY_REFUSE: (Forbidden, Invalid)})
-@inject
+@get("/", operation_id="listTasks", opt={MAY_REFUSE: (Forbidden, Invalid), SENDS: ("Link",)})
 async def list_tasks(
-    core: FromDishka[Core],
-    actor: FromDishka[Actor],
+    request: ActorRequest,
     skip: FromQuery[Skip] = FIRST,
     limit: FromQuery[Limit] = MOST,
     owner_id: FromQuery[OwnerId] = ANYBODY,
-) -> TaskPage:
+    cursor: FromQuery[Cursor] = "",
+) -> Answer[TaskPage]:
     """List tasks, newest first.
 
-    One's own; administrators see everybody's, or one owner's.
+    One's own; administrators see everybody's, or one owner's. To read on, send `next_cursor` as
+    `cursor`, or follow the `Link` header: what is created or deleted meanwhile shifts nothing, and
+    the last page takes no longer than the first. `skip` does shift, and reads what it leaves out.
     """
     owner = None if owner_id is ANYBODY else UserId(owner_id)
-    page = await core.tasks.page(actor, owner_id=owner, skip=skip, limit=limit)
-    return TaskPage([view(task, TaskView) for task in page.items], page.total, skip, limit)
+    page = await request.core.tasks.page(
+        request.actor, owner_id=owner, skip=skip, limit=limit, before=_before(cursor)
+    )
+    next_cursor = _cursor(page.items[-1].id) if page.has_more else None
+    items = msgspec.convert(page.items, list[TaskView], from_attributes=True)
+    shown = TaskPage(items, page.total, skip, limit, next_cursor)
+    if next_cursor is None:
+        return Answer(shown)
+    of_owner = f"&owner_id={owner}" if owner else ""
+    following = f"{_PATH}?limit={limit}&cursor={next_cursor}{of_owner}"
+    return Answer(shown, headers={"Link": f'<{following}>; rel="next"'})
+
+
+def _cursor(last: TaskId) -> str:
+    """Where a page ends. Clients hand it back as it is; what is in it is our own business."""
+    return urlsafe_b64encode(f"before {last}".encode()).rstrip(b"=").decode()
+
+
+def _before(cursor: str) -> TaskId | None:
+    """Raises Invalid for what is none of our cursors."""
+    if not cursor:
+        return None
+    with suppress(ValueError, NotFound):
+        said = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        before = TaskId(identifier(said.removeprefix("before ")))
+        if _cursor(before) == cursor:
+            return before
+    raise Invalid(Problem("cursor", "is the next_cursor of a page, or nothing", "wrong_type"))
 
 
 @post("/", operation_id="createTask", opt={MAY_REFUSE: (Invalid,), SENDS: ("ETag", "Location")})
-@inject
-async def create_task(
-    data: JSONBody[TaskDraft], core: FromDishka[Core], actor: FromDishka[Actor]
-) -> Response[TaskView]:
+async def create_task(request: ActorRequest, data: JSONBody[TaskDraft]) -> Answer[TaskView]:
     """Create a task."""
-    task = await core.tasks.create(actor, title=data.title, description=data.description)
-    log.info("task.created", task_id=task.id, by=actor.user_id)
-    return _shown(task, 201, {"Location": f"/api/v1/tasks/{task.id}"})
+    task = await request.core.tasks.create(
+        request.actor, title=data.title, description=data.description
+    )
+    log.info("task.created", task_id=task.id, by=request.actor.user_id)
+    return _shown(task, 201, {"Location": f"{_PATH}/{task.id}"})
 
 
 @get("/{task_id:str}", operation_id="getTask", opt={MAY_REFUSE: (NotFound,), SENDS: ("ETag",)})
-@inject
 async def get_task(
+    request: ActorRequest,
     task_id: FromPath[str],
-    core: FromDishka[Core],
-    actor: FromDishka[Actor],
     if_none_match: IfNoneMatch = None,
-) -> Response[TaskView] | Response[None]:
+) -> Answer[TaskView] | Answer[None]:
     """Show a task."""
-    task = await core.tasks.get(actor, TaskId(identifier(task_id)))
+    task = await request.core.tasks.get(request.actor, TaskId(identifier(task_id)))
     if matches(if_none_match, task.version):
-        return Response(None, status_code=304, headers={"ETag": etag(task.version)})
+        return Answer(None, status_code=304, headers={"ETag": etag(task.version)})
     return _shown(task)
 
 
 async def _expected_version(
-    core: Core, actor: Actor, task_id: str, if_match: str | None
+    request: ActorRequest, task_id: str, if_match: str | None
 ) -> int | None:
     """The one version that a write is for; None for any."""
     versions = seen_versions(if_match)
     if versions is None:
         return None
     if len(versions) > 1:  # then the one that stands, if it is among them
-        task = await core.tasks.get(actor, TaskId(identifier(task_id)))
+        task = await request.core.tasks.get(request.actor, TaskId(identifier(task_id)))
         versions &= {task.version}
     return next(iter(versions), NO_VERSION)
 
 
 async def _edit(
+    request: ActorRequest,
     task_id: FromPath[str],
     data: JSONBody[TaskPatch],
-    core: FromDishka[Core],
-    actor: FromDishka[Actor],
     if_match: IfMatch = None,
-) -> Response[TaskView]:
+) -> Answer[TaskView]:
     """Edit a task.
 
     What is not named stays as it is, with PUT as with PATCH. With `If-Match` it succeeds only on
     the version that you have seen.
     """
-    task = await core.tasks.edit(
-        actor,
+    task = await request.core.tasks.edit(
+        request.actor,
         TaskId(identifier(task_id)),
-        expected_version=await _expected_version(core, actor, task_id, if_match),
+        expected_version=await _expected_version(request, task_id, if_match),
         **named(data),
     )
     if named(data):
-        log.info("task.changed", task_id=task.id, by=actor.user_id, fields=sorted(named(data)))
+        log.info(
+            "task.changed", task_id=task.id, by=request.actor.user_id, fields=sorted(named(data))
+        )
     return _shown(task)
 
 
 _EDITING = {MAY_REFUSE: (NotFound, StaleWrite, Invalid), SENDS: ("ETag",)}
-edit_task = put("/{task_id:str}", operation_id="editTask", opt=_EDITING)(inject(_edit))
-patch_task = patch("/{task_id:str}", operation_id="patchTask", opt=_EDITING)(inject(_edit))
+edit_task = put("/{task_id:str}", operation_id="editTask", opt=_EDITING)(_edit)
+patch_task = patch("/{task_id:str}", operation_id="patchTask", opt=_EDITING)(_edit)
 
 
 @delete("/{task_id:str}", operation_id="deleteTask", opt={MAY_REFUSE: (NotFound, StaleWrite)})
-@inject
 async def delete_task(
+    request: ActorRequest,
     task_id: FromPath[str],
-    core: FromDishka[Core],
-    actor: FromDishka[Actor],
     if_match: IfMatch = None,
 ) -> None:
     """Delete a task."""
-    await core.tasks.delete(
-        actor,
+    await request.core.tasks.delete(
+        request.actor,
         TaskId(identifier(task_id)),
-        expected_version=await _expected_version(core, actor, task_id, if_match),
+        expected_version=await _expected_version(request, task_id, if_match),
     )
-    log.info("task.deleted", task_id=int(task_id), by=actor.user_id)
+    log.info("task.deleted", task_id=int(task_id), by=request.actor.user_id)
 
 
 def _shown(
     task: Task, status: int = 200, headers: dict[str, str] | None = None
-) -> Response[TaskView]:
-    return Response(
+) -> Answer[TaskView]:
+    return Answer(
         view(task, TaskView),
         status_code=status,
         headers={"ETag": etag(task.version)} | (headers or {}),
@@ -178,6 +208,6 @@ def _shown(
 tasks = Router(
     "/tasks",
     route_handlers=[list_tasks, create_task, get_task, edit_task, patch_task, delete_task],
-    guards=[logged_in],
+    before_request=logged_in,
     tags=["Tasks"],
 )

@@ -99,6 +99,13 @@ def whole(kind: type[Whole], description: str) -> Meta:
 Skip = Annotated[_Skip, whole(_Skip, "How many to leave out, newest first")]
 Limit = Annotated[_Limit, whole(_Limit, "How many to return at most")]
 FIRST, MOST = _Skip(0), _Limit(MAX_LIMIT)
+Cursor = Annotated[
+    str,
+    Meta(
+        description="Where to read on: the `next_cursor` of the page before",
+        examples=["YmVmb3JlIDE"],
+    ),
+]
 ANYBODY = Whole(0)  # what no client can name; None would be what the query `owner_id=null` means
 OwnerId = Annotated[Whole, whole(Whole, "Whose tasks; only administrators may name another owner")]
 

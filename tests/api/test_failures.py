@@ -230,11 +230,13 @@ except RuntimeError as error:
 _WRITES = """
 import io, sys, structlog
 from taskapi import logs
-class Writes(io.StringIO):
+class Writes(io.RawIOBase):
+    def writable(self):
+        return True
     def write(self, text):
-        sys.stdout.write(repr(text) + "\\n")
+        sys.stdout.write(repr(bytes(text).decode()) + "\\n")
         return len(text)
-sys.stderr = Writes()
+sys.stderr = io.TextIOWrapper(io.BufferedWriter(Writes()))
 logs.configure("INFO", sys.argv[1])
 structlog.get_logger().info("request")
 """

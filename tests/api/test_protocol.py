@@ -406,7 +406,15 @@ STRANGE = [
     "http://localhost:3000.evil.example",
     "file://",
 ]
-EXPOSED = {"etag", "location", "retry-after", "x-request-id", "ratelimit", "ratelimit-policy"}
+EXPOSED = {
+    "etag",
+    "link",
+    "location",
+    "retry-after",
+    "x-request-id",
+    "ratelimit",
+    "ratelimit-policy",
+}
 
 
 async def test_only_listed_origins_may_read_an_answer(anybody: Person, ada: Person) -> None:

@@ -1,6 +1,8 @@
 """Keeping tasks over HTTP."""
 
 import json
+import re
+from base64 import urlsafe_b64encode
 
 import pytest
 
@@ -154,11 +156,14 @@ async def test_a_list_is_an_envelope_newest_first(ada: Person) -> None:
     made = [await ada.task(str(number)) for number in range(3)]
     answer = await ada.get("/tasks")
     assert answer.status_code == 200
-    assert answer.json() == {"items": made[::-1], "total": 3, "skip": 0, "limit": 100}
+    envelope = {"total": 3, "skip": 0, "limit": 100, "next_cursor": None}
+    assert answer.json() == {"items": made[::-1]} | envelope
+    assert "link" not in answer.headers
 
 
 async def test_an_empty_list_is_an_envelope_too(ada: Person) -> None:
-    assert (await ada.get("/tasks")).json() == {"items": [], "total": 0, "skip": 0, "limit": 100}
+    envelope = {"total": 0, "skip": 0, "limit": 100, "next_cursor": None}
+    assert (await ada.get("/tasks")).json() == {"items": []} | envelope
 
 
 async def test_a_list_comes_in_pages_that_know_the_total(ada: Person) -> None:
@@ -174,7 +179,86 @@ async def test_a_list_comes_in_pages_that_know_the_total(ada: Person) -> None:
     ]:
         page = (await ada.get(f"/tasks?skip={skip}&limit={limit}")).json()
         assert [task["title"] for task in page.pop("items")] == titles
+        assert (page.pop("next_cursor") is None) is ("0" in titles or not titles)
         assert page == {"total": 5, "skip": skip, "limit": limit}
+
+
+async def read_on(person: Person, path: str) -> list[str]:
+    """The titles of all pages, by cursor; by the header it would have been the same."""
+    titles: list[str] = []
+    following, cursor = f"{V1}{path}&cursor=", ""
+    while True:
+        answer = await person.get(f"{path}&cursor={cursor}")
+        same = await person.get(following.removeprefix(V1))
+        page = answer.json()
+        assert same.json() == page
+        titles += [task["title"] for task in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            assert "link" not in answer.headers
+            return titles
+        match = re.fullmatch('<(.*)>; rel="next"', answer.headers["link"])
+        assert match
+        following = match[1]
+
+
+async def test_a_list_is_read_on_by_cursor(ada: Person, root: Person) -> None:
+    for number in range(5):
+        await ada.task(str(number))
+    await root.task("of root")
+    for limit in (1, 2, 5, 100):
+        assert await read_on(ada, f"/tasks?limit={limit}") == ["4", "3", "2", "1", "0"]
+        mine = f"/tasks?limit={limit}&owner_id={ada.id}"
+        assert await read_on(root, mine) == ["4", "3", "2", "1", "0"]
+    assert await read_on(root, "/tasks?limit=2") == ["of root", "4", "3", "2", "1", "0"]
+
+
+async def test_what_comes_and_goes_shifts_nothing_for_who_reads_on(ada: Person) -> None:
+    tasks = [await ada.task(str(number)) for number in range(6)]
+    first = (await ada.get("/tasks?limit=2")).json()
+    await ada.task("new")
+    for gone in (5, 4, 2):  # both that were shown, and one that was not
+        await ada.delete(f"/tasks/{tasks[gone]['id']}")
+    then = (await ada.get(f"/tasks?limit=2&cursor={first['next_cursor']}")).json()
+    assert [task["title"] for task in then["items"]] == ["3", "1"]
+    assert then["total"] == 4
+
+
+async def test_a_cursor_opens_nobody_elses_list(ada: Person, bob: Person) -> None:
+    await bob.task("of bob")
+    for number in range(3):
+        await ada.task(str(number))
+    cursor = (await ada.get("/tasks?limit=1")).json()["next_cursor"]
+    page = (await bob.get(f"/tasks?cursor={cursor}")).json()
+    assert [task["title"] for task in page["items"]] == ["of bob"]
+
+
+async def test_what_is_no_cursor_is_refused(ada: Person) -> None:
+    tasks = [await ada.task(str(number)) for number in range(3)]
+    cursor = (await ada.get("/tasks?limit=1")).json()["next_cursor"]
+    for wrong in (
+        *(
+            "x",
+            "0",
+            "null",
+            f"{tasks[1]['id']}",
+            f"{cursor}=",
+            f"%20{cursor}",
+        ),
+        *("%FF", "%E2%82%AC", "A" * 5000, urlsafe_b64encode(b"before 0").rstrip(b"=").decode()),
+        *(
+            urlsafe_b64encode(said).rstrip(b"=").decode()
+            for said in (
+                b"before x",
+                b"before -1",
+                b"before 9223372036854775808",
+                b"1",
+                b"before before 1",
+                b"\xff",
+            )
+        ),
+    ):
+        assert broken(await ada.get(f"/tasks?cursor={wrong}"), "cursor")["code"] == "wrong_type"
 
 
 OUT_OF_BOUNDS = [
