@@ -51,6 +51,12 @@ test-browser: $(VENV)/.dev ## the documentation pages in a headless Chromium
 	$(PIP) install --require-hashes --no-deps -r requirements-browser.txt
 	$(BIN)/python tests/browser/run.py
 
+bench: $(VENV)/.bench ## how fast it is, beside a bare server and FastAPI; some six minutes
+	$(BIN)/python -m benchmarks
+
+bench-quick: $(VENV)/.bench ## a minute of that
+	$(BIN)/python -m benchmarks --quick
+
 claims: $(VENV)/.dev ## write the table of security claims anew, from the tests
 	$(BIN)/python -m tests.security.claims
 
@@ -60,6 +66,7 @@ build: $(VENV)/.dev ## wheel and sdist into dist/
 lock: $(VENV)/.dev ## compile the lock files anew
 	$(COMPILE) pyproject.toml --extra all --group dev -o requirements-dev.txt
 	$(COMPILE) pyproject.toml --extra all --group build -c requirements-dev.txt -o requirements.txt
+	$(COMPILE) pyproject.toml --extra all --group bench -c requirements-dev.txt -o requirements-bench.txt
 	$(COMPILE) tests/browser/requirements.in -o requirements-browser.txt
 
 clean: ## remove what was made, but not the data
@@ -81,4 +88,10 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help run test test-long check format format-check lint types architecture fuzz test-browser claims build lock clean
+# Beside what serves: what it is compared with.
+$(VENV)/.bench: requirements-bench.txt pyproject.toml | $(VENV)/.runtime
+	@$(PIP) install --require-hashes --no-deps -r requirements-bench.txt
+	@touch $@
+
+.PHONY: help run test test-long check format format-check lint types architecture fuzz test-browser bench bench-quick \
+	claims build lock clean

@@ -1,0 +1,103 @@
+"""`make bench`: three parts, their tables, and every run as JSON. `--quick` is a minute of it."""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import report
+from benchmarks.comparison import Plot, compare
+from benchmarks.contestants import WORKLOADS
+from benchmarks.data import Database
+from benchmarks.growth import grow
+from benchmarks.load import find_wrk
+from benchmarks.roundtrips import count_round_trips
+from benchmarks.startup import start_up
+from taskcore import Settings
+from taskcore.adapters.embedded import EmbeddedPostgres
+from taskcore.wiring import upgrade_database
+
+RESULTS = Path(__file__).parent / "results"
+_OWNERS = 100
+_ALL = Plot(WORKLOADS, (1, 32, 128), 5)
+_QUICK = Plot(("get", "list", "create", "edit"), (32,), 5)
+_SIZES = (10_000, 1_000_000)
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    find_wrk()
+    begun = time.monotonic()
+    plot = _QUICK if arguments.quick else _ALL
+    sizes = (*_SIZES, 10_000_000) if arguments.ten_million else _SIZES
+    found: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **_machine()}
+    with tempfile.TemporaryDirectory(prefix="taskcore-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # PostgreSQL may run as another user
+        data = folder / "data"
+        with EmbeddedPostgres(data) as server:
+            asyncio.run(upgrade_database(Settings.from_env({"DATA_DIR": str(data)})))
+            database = Database(server.conninfo)
+            people = database.fill(_OWNERS)
+            postmaster = int((data / "postgres/cluster/postmaster.pid").read_text().split()[0])
+            rows = list(_told(compare(plot, database, people, postmaster, folder)))
+            trips = list(count_round_trips(plot.workloads, database, people, folder))
+            _print(report.comparison(rows, trips))
+            found |= {"comparison": _raw(rows), "round_trips": _raw(trips)}
+            if not arguments.quick:
+                grown = list(_told(grow(sizes, plot.repetitions, database, folder)))
+                _print(report.growth(grown))
+                found["growth"] = _raw(grown)
+        if not arguments.quick:
+            started = start_up(folder)
+            _print(report.startup(started))
+            found["startup"] = asdict(started)
+    file = arguments.json or RESULTS / f"{found['at'].replace(':', '')}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"{time.monotonic() - begun:.0f} s; every run is in {file}")
+    if failed := sum(row.failed for row in rows if row.contestant == "ours"):
+        raise SystemExit(f"{failed} requests of ours have failed")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="four workloads, 32 clients")
+    parser.add_argument(
+        "--ten-million", action="store_true", help="grow the data to that, too (some minutes more)"
+    )
+    parser.add_argument("--json", type=Path, help="where the rows go (default: benchmarks/results)")
+    return parser
+
+
+def _machine() -> dict[str, object]:
+    return {"cores": os.cpu_count(), "python": platform.python_version(), "system": sys.platform}
+
+
+def _told(rows: Iterable[Any]) -> Iterable[Any]:
+    """With a dot for each, on a terminal or not: five minutes of silence look like a hang."""
+    for row in rows:
+        print("x" if row.failed else ".", end="", file=sys.stderr, flush=True)
+        yield row
+    print(file=sys.stderr)
+
+
+def _raw(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    return [asdict(row) for row in rows]
+
+
+def _print(lines: Iterable[str]) -> None:
+    print("\n".join(lines), end="\n\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The first part: floor, seed stack and ours, one after the other, over and over."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.contestants import CONTESTANTS, FLOOR, OURS, SEED, Contestant, Plans, serving
+from benchmarks.data import Database, People
+from benchmarks.hashing import argon2_alone
+from benchmarks.load import Run, metered, resident_mib, settled, wrk
+
+ALONE = "argon2id alone"
+_RUN = 0.5  # seconds
+# Where a request takes long by itself hardly any would be answered in that. Of the seed stack's
+# 128 at once the first would be, after a quarter of a minute.
+_LOGGING_IN = {(OURS, 1): 1.0, (OURS, 32): 2.0, (OURS, 128): 3.0, (SEED, 1): 1.0, (SEED, 32): 6.0}
+_ADDS_AND_REMOVES = {"create", "delete", "mix"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of one contestant."""
+
+    workload: str
+    connections: int
+    contestant: str
+    repetition: int
+    per_second: float
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    failed: int = 0
+    server_cpu_us: float = 0.0
+    """Of the server's processes, for each request."""
+    database_cpu_us: float = 0.0
+    resident_mib: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What is run: workloads, how many clients at once, how often."""
+
+    workloads: Sequence[str]
+    connections: Sequence[int]
+    repetitions: int
+
+
+@dataclass(frozen=True)
+class Side:
+    """A contestant that serves."""
+
+    contestant: Contestant
+    plans: Plans
+    server: int
+    postmaster: int
+
+    def warm_up(self) -> None:
+        """Connections are open then, statements prepared, pages in memory."""
+        for workload in ("get", "list", "create", "edit"):
+            wrk(self.contestant.port, self.plans.plan(workload), connections=32, seconds=_RUN)
+
+    def runs(self, workload: str, connections: int) -> bool:
+        if workload == "log in":
+            return (self.contestant, connections) in _LOGGING_IN
+        return self.contestant is not FLOOR or workload != "refresh"
+
+    def row(self, workload: str, connections: int, repetition: int) -> Row:
+        plan, seconds = self.plans.plan(workload), _RUN
+        if workload == "log in":
+            seconds = _LOGGING_IN[self.contestant, connections]
+        with metered(self.server) as ours, metered(self.postmaster) as databases:
+            run = wrk(self.contestant.port, plan, connections=connections, seconds=seconds)
+        settled(self.server)  # what was asked for and not waited for is not the next one's to pay
+        return self._row(run, ours[0], databases[0], workload, connections, repetition)
+
+    def _row(self, run: Run, ours: float, databases: float, *what: str | int) -> Row:
+        requests = max(run.requests, 1)
+        workload, connections, repetition = what
+        return Row(
+            str(workload),
+            int(connections),
+            self.contestant.name,
+            int(repetition),
+            per_second=round(run.per_second, 1),
+            p50_ms=run.p50_ms,
+            p99_ms=run.p99_ms,
+            failed=run.failed,
+            server_cpu_us=round(ours / requests * 1e6, 1),
+            database_cpu_us=round(databases / requests * 1e6, 1),
+            resident_mib=round(resident_mib(self.server), 1),
+        )
+
+
+def compare(
+    plot: Plot, database: Database, people: People, postmaster: int, folder: Path
+) -> Iterator[Row]:
+    """Interleaved, so that what happens to the machine happens to all."""
+    with ExitStack() as stack:
+        sides = [
+            Side(
+                contestant,
+                Plans(contestant, database, people, folder),
+                stack.enter_context(serving(contestant, database, folder)),
+                postmaster,
+            )
+            for contestant in CONTESTANTS
+        ]
+        for side in sides:
+            side.warm_up()
+        newest = {table: database.newest(table) for table in ("tasks", "seed.tasks")}
+        for connections in plot.connections:
+            for workload in plot.workloads:
+                for repetition in range(plot.repetitions):
+                    yield from _round(sides, workload, connections, repetition)
+                    if workload in _ADDS_AND_REMOVES:
+                        for table, task_id in newest.items():
+                            database.forget_after(table, task_id)
+
+
+def _round(
+    sides: Sequence[Side], workload: str, connections: int, repetition: int
+) -> Iterator[Row]:
+    for side in sides:
+        if side.runs(workload, connections):
+            yield side.row(workload, connections, repetition)
+    if workload == "log in":
+        yield Row(workload, connections, ALONE, repetition, argon2_alone(seconds=1.0))

@@ -1,0 +1,212 @@
+"""Who is compared: how each is started, and how each is asked for the same work."""
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from benchmarks import floor, seed_stack
+from benchmarks.data import PASSWORD, SECRET_KEY, Database, People, Person
+from benchmarks.load import Call, Plan
+
+OURS_PORT = 8103
+LIMIT = 20
+_PLAN = 2000  # requests; more than a run sends in a moment, so that caches see some variety
+_TITLE = "Write the letter, number {}"
+_STARTS_WITHIN = 30.0
+_DOOMED = 4000  # more than any contestant deletes in a run
+_SESSIONS = 300  # to refresh in turn; one session alone may do that 60 times a minute
+_WEEK = timedelta(days=7)
+# What people do with a list of tasks.
+MIX = {"list": 70, "get": 15, "create": 10, "edit": 5}
+WORKLOADS = ("get", "list", "create", "edit", "delete", "log in", "refresh", "mix")
+
+
+@dataclass(frozen=True)
+class Contestant:
+    name: str
+    port: int
+    table: str
+    """Of its tasks."""
+    command: Sequence[str]
+    environment: Callable[[Database], Mapping[str, str]]
+    path: Callable[[Person], str]
+    """Of the tasks of this person."""
+    token: Callable[[Person], str]
+
+    def can(self, workload: str) -> bool:
+        return self is not FLOOR or workload not in {"log in", "refresh"}
+
+
+def _query(path: str, **query: object) -> str:
+    joint = "&" if "?" in path else "?"
+    return path + joint + "&".join(f"{name}={value}" for name, value in query.items())
+
+
+FLOOR = Contestant(
+    name="floor",
+    port=floor.PORT,
+    table="tasks",
+    command=[sys.executable, "-m", "benchmarks.floor"],
+    environment=lambda database: {"BENCH_DATABASE": database.conninfo},
+    path=lambda person: f"/tasks?owner_id={person.id}",
+    token=lambda _: "",
+)
+SEED = Contestant(
+    name="seed stack",
+    port=seed_stack.PORT,
+    table="seed.tasks",
+    command=[sys.executable, "-m", "benchmarks.seed_stack"],
+    environment=lambda database: {
+        "BENCH_DATABASE_URL": database.seed_url,
+        "SECRET_KEY": SECRET_KEY,
+    },
+    path=lambda _: "/api/v1/tasks",
+    token=lambda person: person.seed_token,
+)
+# As shipped, limits and logs included. Logging in comes from many addresses, as it would.
+OURS = Contestant(
+    name="ours",
+    port=OURS_PORT,
+    table="tasks",
+    command=[sys.executable, "-m", "taskcli", "serve", "--port", str(OURS_PORT)],
+    environment=lambda database: {
+        "DATABASE_URL": database.url,
+        "SECRET_KEY": SECRET_KEY,
+        "TRUSTED_PROXIES": "127.0.0.1",
+    },
+    path=lambda _: "/api/v1/tasks",
+    token=lambda person: person.token,
+)
+CONTESTANTS = (FLOOR, SEED, OURS)
+
+
+@contextmanager
+def serving(contestant: Contestant, database: Database, folder: Path) -> Iterator[int]:
+    """Its process, which answers; what it says goes to a file, as it would in production."""
+    log = folder / f"{contestant.name}.log"
+    environment = os.environ | contestant.environment(database)
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(
+            contestant.command, env=environment, stdout=output, stderr=output
+        ) as process,
+    ):
+        try:
+            _await(contestant.port, process, log)
+            yield process.pid
+        finally:
+            process.terminate()
+
+
+def _await(port: int, process: "subprocess.Popen[Any]", log: Path) -> None:
+    deadline = time.monotonic() + _STARTS_WITHIN
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise SystemExit(f"{log.stem} does not serve; see {log}")
+
+
+# What is asked of them
+
+_addresses = count(1)
+
+
+def _somewhere() -> str:
+    """An address that no request came from before."""
+    number = next(_addresses)
+    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
+class Plans:
+    """The plans of one contestant. Those that use things up are made anew each time."""
+
+    def __init__(
+        self, contestant: Contestant, database: Database, people: People, folder: Path
+    ) -> None:
+        self._contestant, self._database, self._people = contestant, database, people
+        self._folder = folder
+        owner_ids = [person.id for person in people.owners]
+        self._tasks = database.task_ids(contestant.table, owner_ids)
+        self._made: dict[str, Plan] = {}
+
+    def plan(self, workload: str) -> Plan:
+        if workload == "delete":
+            return self._delete()
+        if workload == "refresh":
+            return self._refresh()
+        if workload not in self._made:
+            kinds = MIX if workload == "mix" else {workload: 1}
+            names, shares = list(kinds), list(kinds.values())
+            chosen = random.choices(names, shares, k=_PLAN)
+            self._made[workload] = Plan.of(
+                self._file(workload), (self._call(name, n) for n, name in enumerate(chosen))
+            )
+        return self._made[workload]
+
+    def _file(self, workload: str) -> Path:
+        return self._folder / f"{self._contestant.name}-{workload}.plan".replace(" ", "-")
+
+    def _call(self, workload: str, number: int) -> Call:
+        if workload == "log in":
+            person = self._people.logging_in[number % len(self._people.logging_in)]
+            body = f'{{"email":"{person.email}","password":"{PASSWORD}"}}'
+            return Call("POST", "/api/v1/auth/login", client=_somewhere(), body=body)
+        person = random.choice(self._people.owners)
+        at, token = self._contestant.path(person), self._contestant.token(person)
+        title = _TITLE.format(random.randrange(10**9))
+        match workload:
+            case "list":
+                return Call("GET", _query(at, limit=LIMIT), token)
+            case "create":
+                body = f'{{"title":"{title}","description":"Two pages, by hand."}}'
+                return Call("POST", at, token, body=body)
+            case "get":
+                return Call("GET", self._task(person), token)
+            case "edit":
+                return Call("PUT", self._task(person), token, body=f'{{"title":"{title}"}}')
+        raise ValueError(workload)
+
+    def _task(self, person: Person) -> str:
+        path = self._contestant.path(person).partition("?")[0]
+        return f"{path}/{random.choice(self._tasks[person.id])}"
+
+    def _delete(self) -> Plan:
+        people = {person.id: person for person in self._people.owners}
+        doomed = self._database.doomed(self._contestant.table, list(people), _DOOMED)
+        path, token = self._contestant.path, self._contestant.token
+        calls = (
+            Call("DELETE", f"{path(people[owner]).partition('?')[0]}/{task}", token(people[owner]))
+            for task, owner in doomed
+        )
+        return Plan.of(self._file("delete"), calls, "once")
+
+    def _refresh(self) -> Plan:
+        if self._contestant is OURS:
+            tokens = self._database.refresh_tokens(self._people.logging_in, _SESSIONS)
+        else:
+            people = self._people.logging_in
+            tokens = [
+                seed_stack.create_token(person.id, "refresh", _WEEK, SECRET_KEY)
+                for person in (people[n % len(people)] for n in range(_SESSIONS))
+            ]
+        calls = (
+            Call(
+                "POST",
+                "/api/v1/auth/refresh",
+                client=_somewhere(),
+                body=f'{{"refresh_token":"{token}"}}',
+            )
+            for token in tokens
+        )
+        return Plan.of(self._file("refresh"), calls, "chained")

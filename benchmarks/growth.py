@@ -1,0 +1,96 @@
+"""The second part: the same requests on few tasks and on many."""
+
+import asyncio
+import random
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.contestants import LIMIT, OURS, OURS_PORT, Plans, serving
+from benchmarks.data import TASKS_EACH, Database, People
+from benchmarks.load import Call, Plan, wrk
+from taskcore import Settings
+from taskcore.wiring import upgrade_database
+
+OWNERS = 100
+_RUN = 0.5  # seconds, and one client: what is asked is how long a request takes
+OWN = ("get", "list", "create", "edit", "own deep page by cursor")
+ADMIN = ("admin's first page", "admin's deep page by cursor")
+
+
+@dataclass(frozen=True)
+class Growth:
+    """One run on so many tasks."""
+
+    tasks: int
+    workload: str
+    repetition: int
+    p50_ms: float
+    failed: int
+
+
+@dataclass(frozen=True)
+class _World:
+    tasks: int
+    port: int
+    plans: dict[str, Plan]
+
+    def run(self, workload: str, repetition: int) -> Growth:
+        run = wrk(self.port, self.plans[workload], connections=1, seconds=_RUN)
+        return Growth(self.tasks, workload, repetition, run.p50_ms, run.failed)
+
+
+def grow(
+    sizes: Sequence[int], repetitions: int, database: Database, folder: Path
+) -> Iterator[Growth]:
+    """Each size has a schema and a server of its own, so that they can take turns."""
+    with ExitStack() as stack:
+        worlds = []
+        for number, size in enumerate(sizes):
+            there = database.in_schema(f"grown{number}")
+            asyncio.run(_migrated(there))
+            people = there.fill(OWNERS, each=size // OWNERS, with_seed=False)
+            server = replace(OURS, name=f"ours-{size}", port=OURS_PORT + 1 + number)
+            stack.enter_context(serving(server, there, folder))
+            plans = dict(_plans(server.name, there, people, folder))
+            worlds.append(_World(size, server.port, plans))
+        for workload in (*OWN, *ADMIN):
+            for world in worlds:
+                world.run(workload, 0)  # to warm up
+            for repetition in range(repetitions):
+                for world in worlds:
+                    yield world.run(workload, repetition)
+
+
+async def _migrated(database: Database) -> None:
+    settings = {"DATABASE_URL": database.url, "SECRET_KEY": "for migrations only, signs nothing"}
+    await upgrade_database(Settings.from_env(settings))
+
+
+def _plans(
+    name: str, database: Database, people: People, folder: Path
+) -> Iterator[tuple[str, Plan]]:
+    plans = Plans(replace(OURS, name=name), database, people, folder)
+    yield from ((workload, plans.plan(workload)) for workload in ("get", "list", "create", "edit"))
+    tasks = database.task_ids("tasks", [person.id for person in people.owners])
+    oldest = min(min(ids) for ids in tasks.values())
+
+    def reading_on(token: str, before: int) -> Call:
+        cursor = urlsafe_b64encode(f"before {before}".encode()).rstrip(b"=").decode()
+        return Call("GET", f"/api/v1/tasks?limit={LIMIT}&cursor={cursor}", token)
+
+    def plan(workload: str, calls: Sequence[Call]) -> tuple[str, Plan]:
+        slug = "".join(c if c.isalnum() else "-" for c in workload)
+        return workload, Plan.of(folder / f"{name}-{slug}.plan", calls)
+
+    deep = [
+        reading_on(person.token, sorted(tasks[person.id])[LIMIT + TASKS_EACH // 2])
+        for person in people.owners
+    ]
+    yield plan(OWN[-1], deep)
+    admin = people.admin.token
+    yield plan(ADMIN[0], [Call("GET", f"/api/v1/tasks?limit={LIMIT}", admin)])
+    ends = [reading_on(admin, oldest + LIMIT + random.randrange(TASKS_EACH)) for _ in range(100)]
+    yield plan(ADMIN[1], ends)

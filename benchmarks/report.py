@@ -1,0 +1,102 @@
+"""Rows into tables: medians, and ratios of what was run in the same round."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from statistics import median
+from typing import TypeVar
+
+from benchmarks.comparison import ALONE, Row
+from benchmarks.growth import Growth
+from benchmarks.roundtrips import RoundTrips
+from benchmarks.startup import Startup
+
+Key = TypeVar("Key")
+Item = TypeVar("Item")
+_OURS, _FLOOR, _SEED = "ours", "floor", "seed stack"
+
+
+def comparison(rows: Sequence[Row], trips: Sequence[RoundTrips]) -> Iterator[str]:
+    """One line for each workload and number of clients."""
+    cells = _grouped(rows, lambda row: (row.workload, row.connections))
+    waits = {(t.workload, t.connections, t.contestant): t.per_request for t in trips}
+    yield (
+        "| workload | clients | ours, req/s | of the floor | times the seed stack"
+        " | p50, ms: ours / floor / seed | p99, ms | server CPU, us | database CPU, us"
+        " | round trips | RSS, MiB | failed |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    for (workload, connections), cell in cells.items():
+        sides = _grouped(cell, lambda row: row.contestant)
+        ours = sides[_OURS]
+        ceiling = sides.get(_FLOOR) or sides.get(ALONE)
+        shown = [sides.get(name, []) for name in (_OURS, _FLOOR, _SEED)]
+        waited = [waits.get((workload, connections, name)) for name in (_OURS, _FLOOR, _SEED)]
+        yield _line(
+            workload,
+            connections,
+            f"{median(row.per_second for row in ours):.0f}",
+            _ratio(ours, ceiling) + (" (argon2id)" if ALONE in sides else ""),
+            _ratio(ours, sides.get(_SEED), digits=1),
+            _medians(shown, lambda row: row.p50_ms, 2),
+            _medians(shown, lambda row: row.p99_ms, 1),
+            _medians(shown, lambda row: row.server_cpu_us, 0),
+            _medians(shown, lambda row: row.database_cpu_us, 0),
+            " / ".join("-" if trip is None else f"{trip:.2f}" for trip in waited),
+            _medians(shown, lambda row: row.resident_mib, 0),
+            sum(row.failed for row in ours),
+        )
+
+
+def growth(rows: Sequence[Growth]) -> Iterator[str]:
+    """The p50 of each workload on the fewest tasks, and how many times that it is on more."""
+    sizes = sorted({row.tasks for row in rows})
+    yield _line("p50 of", f"{sizes[0]:,} tasks, ms", *(f"{size:,} tasks" for size in sizes[1:]))
+    yield "|---|" + "---|" * len(sizes)
+    for workload, cell in _grouped(rows, lambda row: row.workload).items():
+        runs = _grouped(cell, lambda row: row.tasks)
+        few = [row.p50_ms for row in runs[sizes[0]]]
+        times = (
+            _spread([row.p50_ms / least for row, least in zip(runs[size], few, strict=True)], 2)
+            for size in sizes[1:]
+        )
+        yield _line(workload, f"{median(few):.2f}", *times)
+
+
+def startup(found: Startup) -> Iterator[str]:
+    yield _line("start-up", "")
+    yield "|---|---|"
+    yield _line("`taskcli --help`", f"{found.help_s:.2f} s")
+    yield _line("first start of the embedded database, to the answer", f"{found.first_start_s} s")
+    yield _line("second start", f"{found.second_start_s} s")
+    yield _line("an idle worker", f"{found.idle_worker_mib:.0f} MiB")
+
+
+def _grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> Mapping[Key, list[Item]]:
+    groups: dict[Key, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
+
+
+def _line(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _ratio(ours: Sequence[Row], others: Sequence[Row] | None, *, digits: int = 2) -> str:
+    """The median of the ratios of each round, with the least and the greatest."""
+    others = [row for row in others or [] if row.per_second]
+    pairs = zip(ours, others, strict=False)
+    return _spread([row.per_second / other.per_second for row, other in pairs], digits)
+
+
+def _spread(ratios: Sequence[float], digits: int) -> str:
+    if not ratios:
+        return "-"
+    least, most = min(ratios), max(ratios)
+    return f"**{median(ratios):.{digits}f}** ({least:.{digits}f} to {most:.{digits}f})"
+
+
+def _medians(sides: Sequence[Sequence[Row]], value: Callable[[Row], float], digits: int) -> str:
+    return " / ".join(
+        f"{median(value(row) for row in rows):.{digits}f}" if rows else "-" for rows in sides
+    )

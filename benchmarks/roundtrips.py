@@ -1,0 +1,107 @@
+"""How often a server waits for the database, counted on the wire."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from benchmarks.contestants import CONTESTANTS, Plans, serving
+from benchmarks.data import Database, People
+from benchmarks.load import wrk
+
+_SOCKET = ".s.PGSQL.5432"
+# The messages after which a client waits for an answer (PostgreSQL manual, 54.7): a query as text,
+# and the Sync at the end of a prepared one.
+_WAITS = b"QS"
+_RUN = 0.4  # seconds
+
+
+@dataclass(frozen=True)
+class RoundTrips:
+    workload: str
+    connections: int
+    contestant: str
+    per_request: float
+
+
+def count_round_trips(
+    workloads: Sequence[str], database: Database, people: People, folder: Path
+) -> Iterator[RoundTrips]:
+    """With one client, and with 32, whose requests may share some."""
+    with _counting(database, folder) as (counter, behind):
+        for contestant in CONTESTANTS:
+            plans = Plans(contestant, database, people, folder)
+            with serving(contestant, behind, folder):
+                for workload in workloads:
+                    if not contestant.can(workload):
+                        continue
+                    for connections in (1, 32):
+                        wrk(
+                            contestant.port,
+                            plans.plan(workload),
+                            connections=connections,
+                            seconds=_RUN,
+                        )
+                        before = counter.count
+                        run = wrk(
+                            contestant.port,
+                            plans.plan(workload),
+                            connections=connections,
+                            seconds=_RUN,
+                        )
+                        trips = (counter.count - before) / max(run.requests, 1)
+                        yield RoundTrips(workload, connections, contestant.name, round(trips, 2))
+
+
+class _Counter:
+    """Passes on what clients and the server say to each other."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self.count = 0
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, here = await asyncio.open_unix_connection(self._server)
+        await asyncio.gather(self._up(reader, here), self._down(there, writer))
+
+    async def _up(self, client: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            kind = b""  # the first message has none
+            while True:
+                length = await client.readexactly(4)
+                body = await client.readexactly(int.from_bytes(length) - 4)
+                self.count += bool(kind) and kind in _WAITS
+                server.write(kind + length + body)
+                kind = await client.readexactly(1)
+        server.close()
+
+    async def _down(self, server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await server.read(65536):
+                client.write(data)
+        client.close()
+
+
+@contextmanager
+def _counting(database: Database, folder: Path) -> Iterator[tuple[_Counter, Database]]:
+    counter = _Counter(f"{conninfo_to_dict(database.conninfo)['host']}/{_SOCKET}")
+    loop = asyncio.new_event_loop()
+    socket = folder / _SOCKET
+    server = loop.run_until_complete(asyncio.start_unix_server(counter.connected, socket))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    behind = replace(database, conninfo=make_conninfo(database.conninfo, host=str(folder)))
+    with psycopg.connect(behind.conninfo) as connection:
+        connection.execute("SELECT 1")
+    try:
+        yield counter, behind
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        socket.unlink()

@@ -1,0 +1,61 @@
+"""The third part: how long until there is an answer, and how much memory that takes."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.load import resident_mib
+
+_PORT = 8190
+_HELP_RUNS = 9
+
+
+@dataclass(frozen=True)
+class Startup:
+    help_s: float
+    """`taskcli --help`, the median of some."""
+    first_start_s: float
+    """`taskcli serve` in an empty folder until `/readyz` answers 200: makes the database."""
+    second_start_s: float
+    """The same again."""
+    idle_worker_mib: float
+
+
+def start_up(folder: Path) -> Startup:
+    data = folder / "startup"
+    first, _ = _served(data)
+    second, idle = _served(data)
+    helps = sorted(_help() for _ in range(_HELP_RUNS))
+    return Startup(round(median(helps), 3), round(first, 2), round(second, 2), round(idle, 1))
+
+
+def _help() -> float:
+    begun = time.monotonic()
+    command = [sys.executable, "-m", "taskcli", "--help"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - begun
+
+
+def _served(data: Path) -> tuple[float, float]:
+    """Seconds until it is ready, and the memory of the worker a moment later."""
+    begun = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, "-m", "taskcli", "serve", "--port", str(_PORT)],
+        env=os.environ | {"DATA_DIR": str(data)},
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        while process.poll() is None:
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{_PORT}/readyz"):
+                break
+            time.sleep(0.01)
+        took = time.monotonic() - begun
+        time.sleep(1)
+        memory = resident_mib(process.pid)
+        process.terminate()
+    return took, memory
