@@ -31,7 +31,7 @@ MIX = {"list": 70, "get": 15, "create": 10, "edit": 5}
 WORKLOADS = ("get", "list", "create", "edit", "delete", "log in", "refresh", "mix")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contestant:
     name: str
     port: int

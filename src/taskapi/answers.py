@@ -20,6 +20,16 @@ class Answer(Response[Content]):
     own; looking for each costs more than all that happens here.
     """
 
+    def __init__(
+        self,
+        content: Content,
+        *,
+        status_code: int | None = None,
+        headers: dict[str, str] | None = None,
+        **_: Any,  # noqa: ANN401 - what Litestar would have otherwise
+    ) -> None:
+        self.content, self.status_code, self.headers = content, status_code, headers or {}
+
     def to_asgi_response(  # type: ignore[override]
         self,
         app: object,  # noqa: ARG002 - as Litestar calls it

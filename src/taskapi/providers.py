@@ -1,6 +1,6 @@
 """What handlers ask for: the Core of this process, and the Actor of this request."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
@@ -39,11 +39,6 @@ class ApiRequest(JsonRequest):
     @property
     def core(self) -> Core:
         return cast(Core, self.scope["litestar_app"].state.core)
-
-    def given(self, header: bytes) -> str:
-        """A header of those that the edge reads anyway, or nothing."""
-        given: Mapping[bytes, bytes] = self.scope["state"]["given"]
-        return given.get(header, b"").decode("latin-1")
 
 
 class ActorRequest(ApiRequest):
