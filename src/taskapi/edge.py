@@ -1,8 +1,8 @@
 """The outermost layer: what holds for every answer, also where no route matches."""
 
 import asyncio
+import os
 import re
-import secrets
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,6 +13,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
 
+from taskapi.logs import REQUEST_ID
 from taskapi.problems import FieldProblem, HttpProblem, send_problem
 from taskapi.proxies import Proxies
 from taskcore import Actor, Invalid, NotFound, Settings
@@ -30,7 +31,7 @@ _SECURITY = {
 _QUIET = ("/livez", "/readyz")
 _EXPOSED = b"ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 # RFC 6797; sent where the client came over TLS, which ends at a proxy.
-_HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_HSTS = b"max-age=31536000; includeSubDomains"
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
     (
@@ -185,10 +186,9 @@ class _Exchange:
         peer = scope["client"][0] if scope["client"] else None
         self._client, self._is_secure = proxies.client(peer, scope)
         asked_id = given.get(b"x-request-id", b"").decode("latin-1")
-        self.request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else secrets.token_hex(16)
+        self.request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else os.urandom(16).hex()
         scope["state"] |= {"request_id": self.request_id, "client": self._client, "given": given}
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=self.request_id)
+        REQUEST_ID.set(self.request_id)
 
     async def receive(self) -> ReceiveMessage:
         message = await self._receive()
@@ -224,19 +224,17 @@ class _Exchange:
         return not self._body_is_due
 
     def _complete(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        complete = [(name.lower(), value) for name, value in headers]
-        present = {name for name, _ in complete}
-        complete += [(name, value) for name, value in _SECURITY.items() if name not in present]
-        complete.append((b"x-request-id", self.request_id.encode()))
-        complete.append((b"vary", b"Origin"))
+        complete = _SECURITY | {name.lower(): value for name, value in headers}
+        complete[b"x-request-id"] = self.request_id.encode()
         if self.allowed_origin:
-            complete.append((b"access-control-allow-origin", self.allowed_origin))
-            complete.append((b"access-control-expose-headers", _EXPOSED))
+            complete[b"access-control-allow-origin"] = self.allowed_origin
+            complete[b"access-control-expose-headers"] = _EXPOSED
         if self._is_secure:
-            complete.append(_HSTS)
-        return [
-            (name, _with_head(value) if name == b"allow" else value) for name, value in complete
-        ]
+            complete[b"strict-transport-security"] = _HSTS
+        if allow := complete.get(b"allow"):
+            complete[b"allow"] = _with_head(allow)
+        # In a line of its own: where there are variants, they have brought one.
+        return [*complete.items(), (b"vary", b"Origin")]
 
     def log(self) -> None:
         scope = self._scope

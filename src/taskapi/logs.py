@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, cast
@@ -10,6 +11,8 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+# Of the request that is served in this context.
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 _SECRET = ("password", "token", "secret", "authorization", "cookie")
 
 
@@ -76,12 +79,16 @@ def _without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _told(_: WrappedLogger, level: str, event: EventDict) -> EventDict:
-    """With what structlog's own processors would add one after the other, at twice the cost."""
-    level = "error" if level == "exception" else level
-    moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    whose = structlog.contextvars.get_contextvars()
-    return {**event, **whose, "level": level, "timestamp": moment}
+def of_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if (request_id := REQUEST_ID.get()) is not None:
+        event["request_id"] = request_id
+    return event
 
 
-_FIRST: list[Processor] = [_told, _without_secrets]
+def _stamped(_: WrappedLogger, level: str, event: EventDict) -> EventDict:
+    event["level"] = "error" if level == "exception" else level
+    event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return event
+
+
+_FIRST: list[Processor] = [of_request, _stamped, _without_secrets]

@@ -62,6 +62,9 @@ IsActive = Annotated[bool, Meta(examples=[True])]
 Total = Annotated[int, Meta(ge=0, description="How many there are in all", examples=[1])]
 
 
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
+
+
 class Whole(int):
     """A number in a query, in plain digits. Left to itself msgspec would also take `1e1`."""
 
@@ -70,8 +73,8 @@ class Whole(int):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        if re.fullmatch(r"-?[0-9]{1,19}", text) and cls.low <= int(text) <= cls.high:
-            return cls(text)
+        if _WHOLE.fullmatch(text) and cls.low <= (found := cls(text)) <= cls.high:
+            return found
         raise ValueError(f"must be a whole number from {cls.low} to {cls.high}")
 
 

@@ -12,6 +12,7 @@ from litestar import Litestar
 from structlog.testing import LogCapture
 
 from taskapi.app import create_app
+from taskapi.logs import of_request
 from taskcore import Core, Role, Settings
 from tests.api.people import Person, check_sound, join
 from tests.api.served import serving
@@ -88,9 +89,7 @@ async def root(core: Core, http: httpx.AsyncClient) -> Person:
 def events() -> Iterator[list[Any]]:
     """What is logged meanwhile, with all that a request adds to its lines."""
     capture = LogCapture()
-    structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, LISTENER.structured, capture]
-    )
+    structlog.configure(processors=[of_request, LISTENER.structured, capture])
     yield capture.entries
     structlog.reset_defaults()
 
