@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -38,7 +38,7 @@ class Contestant:
     table: str
     """Of its tasks."""
     command: Sequence[str]
-    environment: Callable[[Database], Mapping[str, str]]
+    environment: Callable[[Database], dict[str, str]]
     path: Callable[[Person], str]
     """Of the tasks of this person."""
     token: Callable[[Person], str]
@@ -78,7 +78,7 @@ OURS = Contestant(
     name="ours",
     port=OURS_PORT,
     table="tasks",
-    command=[sys.executable, "-m", "taskcli", "serve", "--port", str(OURS_PORT)],
+    command=[sys.executable, "-m", "taskcli", "serve"],
     environment=lambda database: {
         "DATABASE_URL": database.url,
         "SECRET_KEY": SECRET_KEY,
@@ -94,7 +94,8 @@ CONTESTANTS = (FLOOR, SEED, OURS)
 def serving(contestant: Contestant, database: Database, folder: Path) -> Iterator[int]:
     """Its process, which answers; what it says goes to a file, as it would in production."""
     log = folder / f"{contestant.name}.log"
-    environment = os.environ | contestant.environment(database)
+    port = {"SERVER_PORT": str(contestant.port)}
+    environment = os.environ | port | contestant.environment(database)
     with (
         log.open("ab") as output,
         subprocess.Popen(

@@ -89,6 +89,11 @@ def cpu_seconds(*roots: int) -> float:
     return sum(_ticks(pid) for pid in _family(roots)) / ticks
 
 
+def busiest(root: int) -> int:
+    """Of all processes below it, the one that has worked the most: the worker that serves."""
+    return max(_family([root]), key=_ticks)
+
+
 def settled(root: int, *, within: float = 20.0) -> None:
     """Wait until these processes have nothing left to do."""
     deadline = time.monotonic() + within

@@ -48,6 +48,7 @@ def _served(data: Path) -> tuple[float, float]:
     with subprocess.Popen(
         [sys.executable, "-m", "taskcli", "serve", "--port", str(_PORT)],
         env=os.environ | {"DATA_DIR": str(data)},
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
         while process.poll() is None:

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 MEMORY_KIB = 19456
 PASSES = 2
 LANES = 1
-# More than this waiting would wait longer than a person does: 64 hashes are some 2 s on one core.
+# For each thread. More waiting would wait longer than a person does: 64 hashes are some 2 s.
 QUEUE = 64
 # What a stored hash may ask of this machine; one that was tampered with could ask for all of it.
 _MAX_MEMORY_KIB, _MAX_PASSES, _MAX_LANES, _MAX_BCRYPT_COST = 131072, 10, 16, 15
@@ -47,14 +47,14 @@ class Argon2Hasher:
         memory_kib: int = MEMORY_KIB,
         passes: int = PASSES,
         threads: int | None = None,
-        queue: int = QUEUE,
+        queue: int | None = None,
     ) -> None:
         self._argon2 = PasswordHasher(
             time_cost=passes, memory_cost=memory_kib, parallelism=LANES, type=Type.ID
         )
         self._threads = threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2")
-        self._queue = queue
+        self._queue = QUEUE * self._threads if queue is None else queue
         self._waiting = 0
         # Made with the parameters of today, so that a wrong address costs what a wrong password
         # does.

@@ -1,0 +1,89 @@
+"""`python -m benchmarks.profile`: where the time of a request goes, by layer, under load."""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.contestants import OURS, Plans, serving
+from benchmarks.data import Database
+from benchmarks.load import busiest, find_wrk, wrk
+from taskcore import Settings
+from taskcore.adapters.embedded import EmbeddedPostgres
+from taskcore.wiring import upgrade_database
+
+_WORKLOADS = ("get", "list", "create", "edit")
+_SECONDS, _RATE = 6, 250
+# A sample belongs to the innermost frame that is of one of these.
+_LAYERS = {
+    "psycopg/": "database driver",
+    "psycopg_pool/": "database driver",
+    "taskcore/adapters/postgres/": "statements, shared ones",
+    "structlog/": "log",
+    "taskapi/logs.py": "log",
+    "taskapi/edge.py": "edge: ids, headers, limits",
+    "taskapi/proxies.py": "edge: ids, headers, limits",
+    "taskapi/bodies.py": "reading bodies",
+    "litestar/": "framework: routing, parameters",
+    "taskcore/adapters/jwt.py": "authentication",
+    "taskcore/usecases/sessions.py": "authentication",
+    "taskapi/providers.py": "authentication",
+    "taskapi/": "handlers, encoding",
+    "taskcore/": "use cases, rules",
+    "granian/": "server, event loop",
+    "asyncio/": "server, event loop",
+}
+
+
+def main() -> None:
+    find_wrk()
+    shares = {workload: Counter[str]() for workload in _WORKLOADS}
+    with tempfile.TemporaryDirectory(prefix="taskcore-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        data = folder / "data"
+        with EmbeddedPostgres(data) as server:
+            asyncio.run(upgrade_database(Settings.from_env({"DATA_DIR": str(data)})))
+            database = Database(server.conninfo)
+            people = database.fill(100, with_seed=False)
+            plans = Plans(OURS, database, people, folder)
+            with serving(OURS, database, folder) as pid:
+                for workload, share in shares.items():
+                    plan = plans.plan(workload)
+                    wrk(OURS.port, plan, connections=32, seconds=1)
+                    samples = folder / "samples"
+                    with _recording(busiest(pid), samples):
+                        wrk(OURS.port, plan, connections=32, seconds=_SECONDS + 1)
+                    share.update(_by_layer(samples.read_text()))
+    print("| layer |", " | ".join(_WORKLOADS), "|")
+    print("|---|" + "---|" * len(_WORKLOADS))
+    for layer in dict.fromkeys(_LAYERS.values()):
+        cells = (f"{share[layer] / share.total():.0%}" for share in shares.values())
+        print(f"| {layer} |", " | ".join(cells), "|")
+
+
+def _recording(pid: int, into: Path) -> "subprocess.Popen[bytes]":
+    command = [
+        *(str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid)),
+        *("--rate", str(_RATE), "--duration", str(_SECONDS), "--format", "raw"),
+        *("--output", str(into)),
+    ]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _by_layer(samples: str) -> Counter[str]:
+    """Of lines `outermost;…;innermost count`; what is of no layer is the server waiting."""
+    found = Counter[str]()
+    for line in samples.splitlines():
+        stack, _, count = line.rpartition(" ")
+        for frame in reversed(stack.split(";")):
+            if layer := next((name for part, name in _LAYERS.items() if part in frame), None):
+                found[layer] += int(count)
+                break
+    return found
+
+
+if __name__ == "__main__":
+    main()
