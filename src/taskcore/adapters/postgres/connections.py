@@ -83,7 +83,7 @@ class Link(Protocol):
         ...
 
     async def answer(self, statement: Gathered, **values: object) -> Rows:
-        """The rows that answer this one question."""
+        """The rows that answer this one question; in front of each is a number, of no meaning."""
         ...
 
     async def answer_alone(self, statement: Gathered, **values: object) -> Rows:

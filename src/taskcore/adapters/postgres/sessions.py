@@ -146,7 +146,7 @@ class PostgresSessions:
     _link: Link
 
     async def find_actor(self, session_id: SessionId, now: datetime) -> Actor | None:
-        for user_id, role in await self._link.answer(_FIND_ACTOR, id=session_id, now=now):
+        for _, user_id, role in await self._link.answer(_FIND_ACTOR, id=session_id, now=now):
             return Actor(UserId(user_id), Role(role), session_id)
         return None
 

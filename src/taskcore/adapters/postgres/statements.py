@@ -89,10 +89,10 @@ class Gathered(Statement):
         return [[question[name] for question in questions] for name in self._names]
 
     def apart(self, rows: Iterable[tuple[Any, ...]], count: int) -> list[list[tuple[Any, ...]]]:
-        """For each of so many questions the rows that answer it, without the number."""
+        """For each of so many questions the rows that answer it, with the number in front."""
         answers: list[list[tuple[Any, ...]]] = [[] for _ in range(count)]
         for row in rows:
-            answers[row[0] - 1].append(row[1:])
+            answers[row[0] - 1].append(row)
         return answers
 
 

@@ -138,7 +138,7 @@ class PostgresTasks:
 
     async def get(self, task_id: TaskId) -> Task:
         for row in await self._link.answer(_GET, id=task_id):
-            return Task(*row)
+            return Task(*row[1:])
         raise NotFound
 
     async def page(
@@ -151,18 +151,18 @@ class PostgresTasks:
             skip=skip,
             limit=limit + 1,  # one more, to see whether there is more
         )
-        items = [Task(*row[1:]) for row in rows[:limit] if row[1] is not None]
-        return Page(items, rows[0][0] or 0, has_more=len(rows) > limit)
+        items = [Task(*row[2:]) for row in rows[:limit] if row[2] is not None]
+        return Page(items, rows[0][1] or 0, has_more=len(rows) > limit)
 
     async def add(self, task: NewTask) -> Task:
         (row,) = await self._link.answer(_ADD, **named_values(_DRAFTED, task))
-        return Task(*row)
+        return Task(*row[1:])
 
     async def save(self, task: Task) -> Task:
         changes = named_values(_CHANGING, task)
         previous = task.version - 1
         for row in await self._link.answer(_SAVE, task_id=task.id, previous=previous, **changes):
-            return Task(*row)
+            return Task(*row[1:])
         raise StaleWrite
 
     async def remove(self, task: Task) -> None:
