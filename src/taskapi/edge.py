@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
+from structlog.typing import FilteringBoundLogger
 
 from taskapi.logs import REQUEST_ID
 from taskapi.problems import FieldProblem, HttpProblem, send_problem
@@ -60,6 +61,8 @@ class Edge:
         self._hosts = frozenset(host.encode() for host in settings.allowed_hosts)
         self._limit = in_flight
         self._serving = 0
+        # Once: to find out what `log` stands for costs as much as a line.
+        self._log = log.bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
@@ -90,7 +93,7 @@ class Edge:
             await send_problem(scope, exchange.send, _FAILED)
         finally:
             self._serving -= 1
-            exchange.log()
+            exchange.log(self._log)
 
     def _refusal(self, scope: HTTPScope) -> HttpProblem | None:
         """What servers and the router overlook."""
@@ -236,7 +239,7 @@ class _Exchange:
         # In a line of its own: where there are variants, they have brought one.
         return [*complete.items(), (b"vary", b"Origin")]
 
-    def log(self) -> None:
+    def log(self, log: FilteringBoundLogger) -> None:
         scope = self._scope
         if scope["path"] in _QUIET:
             return

@@ -86,12 +86,15 @@ async def root(core: Core, http: httpx.AsyncClient) -> Person:
 
 
 @pytest.fixture
-def events() -> Iterator[list[Any]]:
+def events(quiet: None) -> Iterator[list[Any]]:  # noqa: ARG001 - it comes first
     """What is logged meanwhile, with all that a request adds to its lines."""
     capture = LogCapture()
-    structlog.configure(processors=[of_request, LISTENER.structured, capture])
+    # In place: whoever has a logger already goes on with these.
+    processors = structlog.get_config()["processors"]
+    before = processors.copy()
+    processors[:] = [of_request, LISTENER.structured, capture]
     yield capture.entries
-    structlog.reset_defaults()
+    processors[:] = before
 
 
 @pytest.fixture(autouse=True)
