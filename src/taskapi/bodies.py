@@ -45,10 +45,10 @@ class JsonRequest(Request[Any, Any, Any]):
             # Or clients that never finish would take every place there is.
             async with asyncio.timeout(ARRIVES_WITHIN):
                 while (message := await self.receive())["type"] == "http.request":
-                    body += message["body"]
+                    body += message.get("body", b"")
                     if len(body) > limit:
                         raise RequestEntityTooLarge
-                    if not message["more_body"]:
+                    if not message.get("more_body"):
                         return body
         raise HttpProblem(400, "malformed_request", "The body did not arrive whole")
 
