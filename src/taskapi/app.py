@@ -86,11 +86,11 @@ def production() -> Litestar:
     async def opener() -> AsyncIterator[Core]:
         parent = asyncio.create_task(_follow_parent())
         async with open_core(settings) as core:
+            _collect_garbage_seldom()  # before the next line: the time that it takes must not count
             # The server listens once we are through, and lets the event loop stand until it does.
             asyncio.get_running_loop().call_later(
                 _LISTENS, signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOPS
             )
-            _collect_garbage_seldom()
             yield core
         parent.cancel()
 
