@@ -13,7 +13,7 @@ Values = Mapping[str, Any]
 Rows = list[Row]
 Ask = Callable[[Gathered, Sequence[Values]], Awaitable[Sequence[Rows]]]
 
-MOST = 100  # in one statement; more than are in flight, but for a burst
+MOST = 32  # in one statement: more share little more, and all that they get is in memory at once
 
 
 class _Waiting(NamedTuple):

@@ -128,8 +128,9 @@ def _remove() -> Gathered:
 _GET = _get()
 _PAGE_OF_OWNER, _PAGE_OF_ALL = _page(of_owner=True), _page(of_owner=False)
 _ADD, _SAVE, _REMOVE = _add(), _save(), _remove()
-# Whoever skips more than this reads that many rows: nobody else shall wait for it.
-_FAR = 1000
+# Whoever skips far reads what they leave out, and whoever takes many may take a megabyte or two:
+# nobody else shall wait for them.
+_FAR, _MANY = 1000, 25
 
 
 @dataclass(slots=True)
@@ -144,7 +145,8 @@ class PostgresTasks:
     async def page(
         self, *, owner_id: UserId | None, skip: int, limit: int, before: TaskId | None = None
     ) -> Page[Task]:
-        rows = await (self._link.answer if skip <= _FAR else self._link.answer_alone)(
+        is_small = skip <= _FAR and limit <= _MANY
+        rows = await (self._link.answer if is_small else self._link.answer_alone)(
             _PAGE_OF_ALL if owner_id is None else _PAGE_OF_OWNER,
             owner_id=owner_id,
             upto=MAX_ID if before is None else min(before - 1, MAX_ID),
