@@ -55,7 +55,7 @@ def _query(path: str, **query: object) -> str:
 FLOOR = Contestant(
     name="floor",
     port=floor.PORT,
-    table="tasks",
+    table="floor.tasks",
     command=[sys.executable, "-m", "benchmarks.floor"],
     environment=lambda database: {"BENCH_DATABASE": database.conninfo},
     path=lambda person: f"/tasks?owner_id={person.id}",
@@ -149,6 +149,7 @@ class Plans:
         if workload not in self._made:
             kinds = MIX if workload == "mix" else {workload: 1}
             names, shares = list(kinds), list(kinds.values())
+            random.seed(workload)  # the same people and tasks for each contestant
             chosen = random.choices(names, shares, k=_PLAN)
             self._made[workload] = Plan.of(
                 self._file(workload), (self._call(name, n) for n, name in enumerate(chosen))

@@ -78,8 +78,8 @@ class Database:
     def connect(self) -> psycopg.Connection:
         return psycopg.connect(self.conninfo, autocommit=True)
 
-    def fill(self, owners: int, *, each: int = TASKS_EACH, with_seed: bool = True) -> People:
-        """So many people with so many tasks each, and the others; for the seed stack, too."""
+    def fill(self, owners: int, *, each: int = TASKS_EACH, with_others: bool = True) -> People:
+        """So many people with so many tasks each, and the others; for all contestants."""
         ours, theirs = asyncio.run(_hashes())
         names = [f"person{number}@example.org" for number in range(2 * owners + 1)]
         with self.connect() as db:
@@ -92,9 +92,11 @@ class Database:
         found = People(people[:owners], people[owners:-1], people[-1])
         owner_ids = [person.id for person in found.owners]
         self._add_tasks("tasks", owner_ids, each)
-        if with_seed:
+        if with_others:
             self._make_seed(theirs)
-            self._add_tasks("seed.tasks", owner_ids, each)
+            self._make_floor()
+            for table in ("seed.tasks", "floor.tasks"):
+                self._add_tasks(table, owner_ids, each)
         return found
 
     def _make_seed(self, password_hash: str) -> None:
@@ -108,6 +110,16 @@ class Database:
                 "INSERT INTO seed.users (id, email, hashed_password, role, is_active)"
                 " SELECT id, email, %s, role, true FROM users ORDER BY id",
                 [password_hash],
+            )
+
+    def _make_floor(self) -> None:
+        """Our table, indexes and rules included, without the triggers that count its rows."""
+        with self.connect() as db:
+            db.execute("CREATE SCHEMA floor")
+            db.execute("CREATE TABLE floor.tasks (LIKE tasks INCLUDING ALL)")
+            db.execute(
+                "ALTER TABLE floor.tasks ADD FOREIGN KEY (owner_id) REFERENCES users"
+                " ON DELETE CASCADE"
             )
 
     def _add_tasks(self, table: str, owner_ids: Sequence[int], each: int) -> None:

@@ -51,7 +51,7 @@ def grow(
         for number, size in enumerate(sizes):
             there = database.in_schema(f"grown{number}")
             asyncio.run(_migrated(there))
-            people = there.fill(OWNERS, each=size // OWNERS, with_seed=False)
+            people = there.fill(OWNERS, each=size // OWNERS, with_others=False)
             server = replace(OURS, name=f"ours-{size}", port=OURS_PORT + 1 + number)
             stack.enter_context(serving(server, there, folder))
             plans = dict(_plans(server.name, there, people, folder))

@@ -47,7 +47,7 @@ def main() -> None:
         with EmbeddedPostgres(data) as server:
             asyncio.run(upgrade_database(Settings.from_env({"DATA_DIR": str(data)})))
             database = Database(server.conninfo)
-            people = database.fill(100, with_seed=False)
+            people = database.fill(100, with_others=False)
             plans = Plans(OURS, database, people, folder)
             with serving(OURS, database, folder) as pid:
                 for workload, share in shares.items():

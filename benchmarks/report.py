@@ -43,7 +43,7 @@ def comparison(rows: Sequence[Row], trips: Sequence[RoundTrips]) -> Iterator[str
             _medians(shown, lambda row: row.database_cpu_us, 0),
             " / ".join("-" if trip is None else f"{trip:.2f}" for trip in waited),
             _medians(shown, lambda row: row.resident_mib, 0),
-            sum(row.failed for row in ours),
+            " / ".join(str(sum(row.failed for row in rows)) for rows in shown),
         )
 
 
@@ -84,8 +84,8 @@ def _line(*cells: object) -> str:
 
 def _ratio(ours: Sequence[Row], others: Sequence[Row] | None, *, digits: int = 2) -> str:
     """The median of the ratios of each round, with the least and the greatest."""
-    others = [row for row in others or [] if row.per_second]
-    pairs = zip(ours, others, strict=False)
+    rounds = {row.repetition: row for row in others or []}
+    pairs = [(row, rounds[row.repetition]) for row in ours if row.repetition in rounds]
     return _spread([row.per_second / other.per_second for row, other in pairs], digits)
 
 
