@@ -51,10 +51,10 @@ test-browser: $(VENV)/.dev ## the documentation pages in a headless Chromium
 	$(PIP) install --require-hashes --no-deps -r requirements-browser.txt
 	$(BIN)/python tests/browser/run.py
 
-bench: $(VENV)/.bench ## how fast it is, beside a bare server and FastAPI; some six minutes
+bench: $(VENV)/.bench ## how fast it is, beside a bare server and FastAPI; eight minutes
 	$(BIN)/python -m benchmarks
 
-bench-quick: $(VENV)/.bench ## a minute of that
+bench-quick: $(VENV)/.bench ## two minutes of that
 	$(BIN)/python -m benchmarks --quick
 
 claims: $(VENV)/.dev ## write the table of security claims anew, from the tests

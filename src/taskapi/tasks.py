@@ -112,7 +112,13 @@ def _before(cursor: str) -> TaskId | None:
         before = TaskId(identifier(said.removeprefix("before ")))
         if _cursor(before) == cursor:
             return before
-    raise Invalid(Problem("cursor", "is the next_cursor of a page, or nothing", "wrong_type"))
+    raise Invalid(
+        Problem(
+            "cursor",
+            "is no cursor of ours; take the next_cursor of a page, or leave it out",
+            "wrong_type",
+        )
+    )
 
 
 @post("/", operation_id="createTask", opt={MAY_REFUSE: (Invalid,), SENDS: ("ETag", "Location")})

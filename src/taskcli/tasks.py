@@ -34,6 +34,9 @@ def list_(
     owner: Annotated[str | None, Parameter(help="Only this user's, by e-mail or id.")] = None,
     skip: Skip = 0,
     limit: Limit = 100,
+    before: Annotated[
+        int | None, Parameter(help="Only older ones than this id: the last one of a page.")
+    ] = None,
     as_user: As = None,
     as_json: Json = False,
 ) -> None:
@@ -42,7 +45,10 @@ def list_(
     async def work(core: Core) -> Page[Task]:
         actor = await _actor(core, as_user)
         owner_id = None if owner is None else (await find_user(core, owner)).id
-        return await core.tasks.page(actor, owner_id=owner_id, skip=skip, limit=limit)
+        older_than = None if before is None else TaskId(before)
+        return await core.tasks.page(
+            actor, owner_id=owner_id, skip=skip, limit=limit, before=older_than
+        )
 
     page = with_core(work)
     items = [_shape(task) for task in page.items]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -139,3 +140,19 @@ def test_a_task_is_deleted(task: str, operator: Operator) -> None:
 def test_deleting_without_a_terminal_needs_yes(task: str, operator: Operator) -> None:
     assert operator("tasks", "delete", task, stdin="y\n").code == 2
     assert operator("tasks", "show", task).code == 0
+
+
+def test_a_list_is_read_on_from_the_last_task_of_a_page(task: str, operator: Operator) -> None:
+    for title in ("Read", "Answer"):
+        operator("tasks", "create", "--as", "ada@example.org", "--title", title)
+
+    def found(*options: str) -> list[dict[str, Any]]:
+        page = json.loads(operator("tasks", "list", "--limit", "2", "--json", *options).out)
+        assert page["total"] == 3
+        return list(page["items"])
+
+    first = found()
+    assert [each["title"] for each in first] == ["Answer", "Read"]
+    assert [each["id"] for each in found("--before", str(first[-1]["id"]))] == [int(task)]
+    assert found("--before", task) == []
+    assert operator("tasks", "list", "--before", "x").code == 2

@@ -9,7 +9,7 @@ import pytest
 from taskcore.domain.errors import NotFound, StaleWrite
 from taskcore.domain.rules import MAX_ID, MAX_SKIP
 from taskcore.domain.tasks import Task, TaskChanges, TaskId
-from taskcore.domain.users import UserId
+from taskcore.domain.users import User, UserId
 from taskcore.ports import Store
 from tests.contracts.stored import LATER, NOW, add_task, add_tasks, add_user
 
@@ -97,12 +97,18 @@ async def test_an_id_that_no_task_has_is_not_found(store: Store, task_id: int) -
             await db.tasks.get(TaskId(task_id))
 
 
-async def test_a_page_is_a_slice_newest_first_with_the_total(store: Store) -> None:
+async def tasks_of_two(store: Store, titles: str) -> tuple[User, User, list[Task]]:
+    """Whose they are, in turn, and all of them, newest first."""
     ada, bob = await add_user(store, "ada"), await add_user(store, "bob")
     everything: list[Task] = []
-    for title in "abcde":
+    for title in titles:
         everything.insert(0, await add_task(store, ada, f"{title} of ada"))
         everything.insert(0, await add_task(store, bob, f"{title} of bob"))
+    return ada, bob, everything
+
+
+async def test_a_page_is_a_slice_newest_first_with_the_total(store: Store) -> None:
+    ada, bob, everything = await tasks_of_two(store, "abcde")
     async with store.autocommit() as db:
         for owner_id in (None, ada.id, bob.id, UserId(0), UserId(MAX_ID), UserId(MAX_ID + 1)):
             wanted = [task for task in everything if owner_id in {None, task.owner_id}]
@@ -176,11 +182,7 @@ async def test_of_many_who_write_the_same_version_one_wins(store: Store) -> None
 
 
 async def test_a_list_is_read_on_from_its_last_task(store: Store) -> None:
-    ada, bob = await add_user(store, "ada"), await add_user(store, "bob")
-    everything: list[Task] = []
-    for title in "abcdef":
-        everything.insert(0, await add_task(store, ada, f"{title} of ada"))
-        everything.insert(0, await add_task(store, bob, f"{title} of bob"))
+    ada, _, everything = await tasks_of_two(store, "abcdef")
     async with store.autocommit() as db:
         for owner_id in (None, ada.id):
             wanted = [task for task in everything if owner_id in {None, task.owner_id}]
