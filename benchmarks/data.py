@@ -19,6 +19,8 @@ from taskcore.adapters.argon2 import Argon2Hasher
 from taskcore.adapters.jwt import JwtTokens
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.system import OpaqueRefreshTokens, derived_key
+from taskcore.domain.audit import EventName, NewEvent
+from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import RefreshToken, Session, SessionId
 from taskcore.domain.users import UserId
 from taskcore.ports import AccessClaims
@@ -195,7 +197,9 @@ async def _opened(store: PostgresStore, user_id: int) -> tuple[Session, str]:
     session, token = Session.new(SessionId(uuid4()), UserId(user_id), now, _IDLE), tokens.new()
     async with store.autocommit() as db:
         kept = RefreshToken.new(session, tokens.digest(token), tokens.nonce())
-        await db.sessions.open(session, kept)
+        user = await db.users.get(session.user_id)
+        event = NewEvent.by(Actor(user.id, user.role), EventName.LOGIN_SUCCEEDED, now)
+        await db.sessions.open(session, kept, of=user, event=event)
     return session, token
 
 

@@ -229,16 +229,19 @@ class Sessions(Protocol):
         """Who acts in this session: None when it has ended, or its user is gone or inactive."""
         ...
 
-    async def open(self, session: Session, token: RefreshToken) -> None:
-        """A new session and its first refresh token. Raises NotFound when the user is gone.
+    async def open(
+        self, session: Session, token: RefreshToken, *, of: User, event: NewEvent
+    ) -> bool:
+        """A new session of that user, its first refresh token, and the event: all or none.
 
-        Of the same user's sessions those go in the same step that have expired, and those that
-        were not used for longest where there would be more than MAX_SESSIONS.
+        Only while the user is active and has the password hash given here; False otherwise. Of
+        their other sessions those go that have expired, and those that were not used for longest
+        where there would be more than MAX_SESSIONS.
         """
         ...
 
-    async def find_by_token(self, digest: bytes) -> SessionId | None:
-        """The session that this refresh token belongs to, now."""
+    async def find_by_token(self, digest: bytes) -> tuple[Session, RefreshToken, User] | None:
+        """What this refresh token belongs to, at one moment."""
         ...
 
     async def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
@@ -251,16 +254,11 @@ class Sessions(Protocol):
         """As `of_user`, of one user or of everybody (None)."""
         ...
 
-    async def lock_by_token(self, digest: bytes) -> tuple[Session, RefreshToken] | None:
-        """The session that this refresh token belongs to, held until the transaction ends.
+    async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> bool:
+        """Store the session, mark `used`, supersede the tokens before it, add its successor.
 
-        Everybody who presents a token of the session queues here; the token's own state is
-        read after the wait.
+        All of it, or nothing and False where `used` has been used meanwhile or its session ended.
         """
-        ...
-
-    async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> None:
-        """Store the session, mark `used`, supersede the tokens before it, add its successor."""
         ...
 
     async def end(self, session_id: SessionId, *, of: UserId | None = None) -> UserId | None:

@@ -13,7 +13,7 @@ from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.domain.origins import Origin
 from taskcore.domain.sessions import Session
 from tests.cli.conftest import Operator
-from tests.contracts.stored import add_user, new_token
+from tests.contracts.stored import add_user, new_token, opened
 
 WEEK = timedelta(days=7)
 
@@ -33,7 +33,7 @@ def sessions(database: str) -> dict[str, list[str]]:
                     origin = Origin(f"192.0.2.{number}", "a browser")
                     session = Session.new(SessionId(uuid4()), user.id, now, WEEK, origin)
                     async with store.autocommit() as db:
-                        await db.sessions.open(session, new_token(session, "x", now))
+                        await opened(db, user, session, new_token(session, "x", now))
                     made.setdefault(name, []).append(str(session.id))
             return made
 

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from uuid import uuid4
 
+from taskcore.domain.audit import EventName, NewEvent
+from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import RefreshToken, Session, SessionId
 from taskcore.domain.tasks import Task
 from taskcore.domain.users import Role, User
@@ -41,5 +43,12 @@ def new_token(session: Session, text: str, now: datetime = NOW) -> RefreshToken:
 async def open_session(db: Repositories, user: User, now: datetime = NOW) -> RefreshToken:
     session = new_session(user, now)
     token = new_token(session, "first", now)
-    await db.sessions.open(session, token)
+    assert await opened(db, user, session, token)
     return token
+
+
+async def opened(db: Repositories, user: User, session: Session, token: RefreshToken) -> bool:
+    """Whether it was, by the user as they are given here."""
+    actor = Actor(user.id, user.role, session.id)
+    event = NewEvent.by(actor, EventName.LOGIN_SUCCEEDED, session.created_at)
+    return await db.sessions.open(session, token, of=user, event=event)

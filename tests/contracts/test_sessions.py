@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 
-from taskcore.domain.errors import NotFound
 from taskcore.domain.origins import Origin
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import MAX_SESSIONS, RefreshToken, Session, SessionId
@@ -22,6 +21,7 @@ from tests.contracts.stored import (
     new_session,
     new_token,
     open_session,
+    opened,
 )
 
 pytestmark = pytest.mark.anyio
@@ -64,14 +64,52 @@ async def test_role_and_activity_are_those_of_the_moment(store: Store) -> None:
         assert await db.sessions.find_actor(token.session_id, NOW) is None
 
 
-async def test_a_session_of_somebody_who_is_gone_is_not_opened(store: Store) -> None:
+async def test_opening_a_session_puts_it_on_record(store: Store) -> None:
     ada = await add_user(store)
     async with store.autocommit() as db:
-        await db.users.remove(ada.id)
-        session = new_session(ada)
-        with pytest.raises(NotFound):
-            await db.sessions.open(session, new_token(session, "first"))
-        assert await db.sessions.find_actor(session.id, NOW) is None
+        token = await open_session(db, ada)
+        (event,) = (await db.audit.page(skip=0, limit=9)).items
+    assert (event.event, event.actor_id, event.user_id) == ("login.succeeded", ada.id, ada.id)
+    assert (event.session_id, event.at, event.detail) == (token.session_id, NOW, {})
+
+
+@pytest.mark.parametrize("fate", ["gone", "inactive", "of another password"])
+async def test_a_session_is_opened_only_for_somebody_as_they_were_seen(
+    store: Store, fate: str
+) -> None:
+    ada = await add_user(store)
+    async with store.autocommit() as db:
+        before = await open_session(db, ada)
+        if fate == "gone":
+            await db.users.remove(ada.id)
+        elif fate == "inactive":
+            await db.users.save(ada.edited(LATER, is_active=False))
+        else:
+            assert await db.users.replace_password_hash(ada.id, ada.password_hash, "another")
+        session = new_session(ada, NOW + IDLE)  # by then the one before has expired
+        token = new_token(session, "first")
+        assert not await opened(db, ada, session, token)
+        assert await db.sessions.find_by_token(token.digest) is None
+        assert (await db.audit.page(skip=0, limit=9)).total == 1
+        assert (await db.sessions.find_by_token(before.digest) is None) == (fate == "gone")
+
+
+async def test_a_session_is_not_opened_while_the_account_is_changed(store: Store) -> None:
+    ada = await add_user(store)
+    session = new_session(ada)
+
+    async def log_in() -> bool:
+        async with store.autocommit() as db:
+            return await opened(db, ada, session, new_token(session, "first"))
+
+    async with store.transaction() as tx:
+        await tx.users.lock(ada.id)
+        login = asyncio.create_task(log_in())
+        await asyncio.sleep(0.05)  # it sees the account as it still is, and has to wait
+        await tx.users.save(ada.edited(LATER, is_active=False))
+    assert not await login
+    async with store.autocommit() as db:
+        assert list(await db.sessions.of_user(ada.id, NOW)) == []
 
 
 async def test_opening_a_session_forgets_only_the_same_users_expired_ones(store: Store) -> None:
@@ -81,23 +119,21 @@ async def test_opening_a_session_forgets_only_the_same_users_expired_ones(store:
         expired = await open_session(db, ada)
         living = await open_session(db, ada, NOW + MOMENT)
         of_bob = await open_session(db, bob)
-        opened = await open_session(db, ada, now)
-    async with store.transaction() as tx:
-        assert await tx.sessions.lock_by_token(expired.digest) is None
-        for token in (living, of_bob, opened):
-            assert await tx.sessions.lock_by_token(token.digest) is not None
+        newest = await open_session(db, ada, now)
+        assert await db.sessions.find_by_token(expired.digest) is None
+        for token in (living, of_bob, newest):
+            assert await db.sessions.find_by_token(token.digest) is not None
 
 
-async def test_a_token_leads_to_its_session_as_both_were_stored(store: Store) -> None:
-    ada = await add_user(store)
-    session, other = new_session(ada), new_session(ada)
+async def test_a_token_leads_to_its_session_and_user_as_they_are_stored(store: Store) -> None:
+    ada, bob = await add_user(store, "ada"), await add_user(store, "bob", role=Role.ADMIN)
+    session, other = new_session(bob), new_session(ada)
     token = new_token(session, "first")
     async with store.autocommit() as db:
-        await db.sessions.open(other, new_token(other, "first"))
-        await db.sessions.open(session, token)
-    async with store.transaction() as tx:
-        assert await tx.sessions.lock_by_token(token.digest) == (session, token)
-        assert await tx.sessions.lock_by_token(bytes(32)) is None
+        await opened(db, ada, other, new_token(other, "first"))
+        await opened(db, bob, session, token)
+        assert await db.sessions.find_by_token(token.digest) == (session, token, bob)
+        assert await db.sessions.find_by_token(bytes(32)) is None
 
 
 async def test_rotation_uses_a_token_up_and_supersedes_those_before_it(store: Store) -> None:
@@ -105,17 +141,15 @@ async def test_rotation_uses_a_token_up_and_supersedes_those_before_it(store: St
     session = new_session(ada)
     tokens = [new_token(session, name, NOW + timedelta(hours=i)) for i, name in enumerate("abc")]
     async with store.autocommit() as db:
-        await db.sessions.open(session, tokens[0])
-    for used, successor in pairwise(tokens):
-        async with store.transaction() as tx:
-            used_session = session.used(successor.issued_at, IDLE)
-            await tx.sessions.rotate(used_session, used, successor)
-    async with store.transaction() as tx:
-        a, b, c = [await tx.sessions.lock_by_token(token.digest) for token in tokens]
+        await opened(db, ada, session, tokens[0])
+        for used, successor in pairwise(tokens):
+            used_session = session.used(successor.issued_at, IDLE, Origin("192.0.2.1", "curl"))
+            assert await db.sessions.rotate(used_session, used, successor)
+        a, b, c = [await db.sessions.find_by_token(token.digest) for token in tokens]
     at_b, at_c = tokens[1].issued_at, tokens[2].issued_at
-    assert a == (used_session, replace(tokens[0], used_at=at_b, superseded=True))
-    assert b == (used_session, replace(tokens[1], used_at=at_c))
-    assert c == (used_session, tokens[2])
+    assert a == (used_session, replace(tokens[0], used_at=at_b, superseded=True), ada)
+    assert b == (used_session, replace(tokens[1], used_at=at_c), ada)
+    assert c == (used_session, tokens[2], ada)
 
 
 async def test_rotation_touches_no_other_session(store: Store) -> None:
@@ -123,12 +157,51 @@ async def test_rotation_touches_no_other_session(store: Store) -> None:
     session, other = new_session(ada), new_session(ada)
     used, bystander = new_token(session, "a"), new_token(other, "a")
     async with store.autocommit() as db:
-        await db.sessions.open(session, used)
-        await db.sessions.open(other, bystander)
+        await opened(db, ada, session, used)
+        await opened(db, ada, other, bystander)
+        used_session = session.used(LATER, IDLE)
+        assert await db.sessions.rotate(used_session, used, new_token(session, "b", LATER))
+        assert await db.sessions.find_by_token(bystander.digest) == (other, bystander, ada)
+
+
+async def test_a_token_is_used_once(store: Store) -> None:
+    ada = await add_user(store)
+    session = new_session(ada)
+    token = new_token(session, "a")
+    successors = [new_token(session, f"b{number}", LATER) for number in range(8)]
+    async with store.autocommit() as db:
+        await opened(db, ada, session, token)
+
+    async def use(successor: RefreshToken) -> bool:
+        async with store.autocommit() as db:
+            return await db.sessions.rotate(session.used(LATER, IDLE), token, successor)
+
+    used = await asyncio.gather(*map(use, successors))
+    assert sorted(used) == [False] * 7 + [True]
+    async with store.autocommit() as db:
+        found = [await db.sessions.find_by_token(each.digest) is not None for each in successors]
+    assert found == used
+
+
+async def test_a_token_of_a_session_that_has_ended_is_not_used(store: Store) -> None:
+    ada = await add_user(store)
+    session = new_session(ada)
+    token, successor = new_token(session, "a"), new_token(session, "b", LATER)
+    async with store.autocommit() as db:
+        await opened(db, ada, session, token)
+
+    async def use() -> bool:
+        async with store.autocommit() as db:
+            return await db.sessions.rotate(session.used(LATER, IDLE), token, successor)
+
     async with store.transaction() as tx:
-        await tx.sessions.rotate(session.used(LATER, IDLE), used, new_token(session, "b", LATER))
-    async with store.transaction() as tx:
-        assert await tx.sessions.lock_by_token(bystander.digest) == (other, bystander)
+        await tx.sessions.end(session.id)
+        rotation = asyncio.create_task(use())
+        await asyncio.sleep(0.05)  # it sees the session that is still there, and has to wait
+    assert not await rotation
+    assert not await use()
+    async with store.autocommit() as db:
+        assert await db.sessions.find_by_token(successor.digest) is None
 
 
 async def test_an_ended_session_is_gone_with_its_tokens_and_may_be_ended_again(
@@ -141,48 +214,8 @@ async def test_an_ended_session_is_gone_with_its_tokens_and_may_be_ended_again(
         await db.sessions.end(ended.session_id)
         assert await db.sessions.find_actor(ended.session_id, NOW) is None
         assert await db.sessions.find_actor(other.session_id, NOW) is not None
-    async with store.transaction() as tx:
-        assert await tx.sessions.lock_by_token(ended.digest) is None
-        assert await tx.sessions.lock_by_token(other.digest) is not None
-
-
-async def test_whoever_waited_for_a_session_sees_what_its_token_became(store: Store) -> None:
-    ada = await add_user(store)
-    session = new_session(ada)
-    token = new_token(session, "a")
-    async with store.autocommit() as db:
-        await db.sessions.open(session, token)
-    seen: list[RefreshToken] = []
-
-    async def use() -> None:
-        async with store.transaction() as tx:
-            found = await tx.sessions.lock_by_token(token.digest)
-            assert found
-            seen.append(found[1])
-            await asyncio.sleep(0.02)  # the others queue up meanwhile, or read the same state
-            if found[1].used_at is None:
-                await tx.sessions.rotate(
-                    session.used(LATER, IDLE), token, new_token(session, "b", LATER)
-                )
-
-    await asyncio.gather(*(use() for _ in range(5)))
-    assert [found.used_at for found in seen] == [None, *[LATER] * 4]
-
-
-async def test_whoever_waited_for_a_session_that_was_ended_finds_nothing(store: Store) -> None:
-    ada = await add_user(store)
-    async with store.autocommit() as db:
-        token = await open_session(db, ada)
-    found: list[bool] = []
-
-    async def end() -> None:
-        async with store.transaction() as tx:
-            found.append(await tx.sessions.lock_by_token(token.digest) is not None)
-            await asyncio.sleep(0.02)
-            await tx.sessions.end(token.session_id)
-
-    await asyncio.gather(*(end() for _ in range(4)))
-    assert found == [True, False, False, False]
+        assert await db.sessions.find_by_token(ended.digest) is None
+        assert await db.sessions.find_by_token(other.digest) is not None
 
 
 async def test_opening_one_session_too_many_ends_the_one_not_used_for_longest(
@@ -193,28 +226,33 @@ async def test_opening_one_session_too_many_ends_the_one_not_used_for_longest(
         of_bob = await open_session(db, bob)
         tokens = [await open_session(db, ada, NOW + i * MOMENT) for i in range(MAX_SESSIONS)]
         assert len(await db.sessions.of_user(ada.id, NOW)) == MAX_SESSIONS
-    async with store.transaction() as tx:  # the oldest is used, so it is the second that goes
-        found = await tx.sessions.lock_by_token(tokens[0].digest)
-        assert found
+        found = await db.sessions.find_by_token(tokens[0].digest)
+        assert found  # the oldest is used, so it is the second that goes
         used = found[0].used(LATER, IDLE)
-        await tx.sessions.rotate(used, found[1], new_token(used, "next", LATER))
-    async with store.autocommit() as db:
+        assert await db.sessions.rotate(used, found[1], new_token(used, "next", LATER))
         newest = await open_session(db, ada, LATER)
         left = [session.id for session in await db.sessions.of_user(ada.id, NOW)]
         assert len(left) == MAX_SESSIONS
         assert tokens[1].session_id not in left
         assert {newest.session_id, used.id, tokens[2].session_id} <= set(left)
-        assert await db.sessions.find_by_token(of_bob.digest) == of_bob.session_id
+        assert await db.sessions.find_by_token(of_bob.digest) is not None
 
 
-async def test_a_token_leads_to_its_session_while_that_lives(store: Store) -> None:
+async def test_many_logins_at_once_leave_no_more_sessions_than_there_may_be(store: Store) -> None:
     ada = await add_user(store)
     async with store.autocommit() as db:
-        token = await open_session(db, ada)
-        assert await db.sessions.find_by_token(token.digest) == token.session_id
-        assert await db.sessions.find_by_token(bytes(32)) is None
-        await db.sessions.end(token.session_id)
-        assert await db.sessions.find_by_token(token.digest) is None
+        for _ in range(MAX_SESSIONS - 2):
+            await open_session(db, ada)
+
+    async def log_in(number: int) -> RefreshToken:
+        async with store.autocommit() as db:
+            return await open_session(db, ada, LATER + number * MOMENT)
+
+    tokens = await asyncio.gather(*map(log_in, range(20)))
+    async with store.autocommit() as db:
+        left = {session.id for session in await db.sessions.of_user(ada.id, LATER)}
+    assert len(left) == MAX_SESSIONS
+    assert {token.session_id for token in tokens} <= left
 
 
 async def test_sessions_are_listed_as_they_were_stored_the_one_used_last_first(
@@ -229,7 +267,8 @@ async def test_sessions_are_listed_as_they_were_stored_the_one_used_last_first(
     of_bob = new_session(bob, LATER)
     async with store.autocommit() as db:
         for session in (*of_ada, of_bob):
-            await db.sessions.open(session, new_token(session, "first", session.created_at))
+            user = bob if session is of_bob else ada
+            assert await opened(db, user, session, new_token(session, "x", session.created_at))
         assert list(await db.sessions.of_user(ada.id, NOW)) == of_ada[::-1]
         assert list(await db.sessions.of_user(ada.id, NOW + IDLE)) == of_ada[:0:-1]
         assert list(await db.sessions.of_user(UserId(0), NOW)) == []

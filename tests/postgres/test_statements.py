@@ -159,6 +159,16 @@ def test_the_list_of_everybody_is_read_off_the_index_in_its_order(
     assert {node["Node Type"] for node in nodes(page)} <= {"Limit", "Index Scan", "Subquery Scan"}
 
 
+ROTATION = {
+    "last_used_at": "2026-01-01",
+    "expires_at": "2026-02-01",
+    "ip": None,
+    "user_agent": None,
+    "digest": bytes(32),
+    "nonce": b"nonce",
+}
+
+
 def test_who_acts_and_whose_token_it_is_are_looked_up_by_key(
     full: psycopg.Connection[Any],
 ) -> None:
@@ -166,9 +176,8 @@ def test_who_acts_and_whose_token_it_is_are_looked_up_by_key(
     assert row
     for statement, values in (
         (sessions._FIND_ACTOR, {"id": [row[0]], "now": [datetime(2026, 1, 1, tzinfo=UTC)]}),
-        (sessions._LOCK_BY_TOKEN, {"digest": row[1]}),
-        (sessions._GET_TOKEN, {"digest": row[1]}),
-        (sessions._USE, {"session": row[0], "used": row[1], "now": "2026-01-01"}),
+        (sessions._FIND_BY_TOKEN, {"digest": row[1]}),
+        (sessions._ROTATE, ROTATION | {"session_id": row[0], "used": row[1]}),
         (sessions._END, {"id": row[0]}),
         (users._FIND_BY_EMAIL, {"key": "7@x.org"}),
         (users._LOCK_ADMINS, {}),

@@ -115,7 +115,7 @@ class MemoryRepositories:
     def __init__(self, turn: _Turn, ids: _Ids) -> None:
         self.users = MemoryUsers(turn, ids.users)
         self.tasks = MemoryTasks(turn, ids.tasks)
-        self.sessions = MemorySessions(turn)
+        self.sessions = MemorySessions(turn, ids.events)
         self.audit = MemoryAudit(turn, ids.events)
 
 
@@ -259,6 +259,7 @@ class MemoryTasks:
 @dataclass(slots=True)
 class MemorySessions:
     _turn: _Turn
+    _event_ids: Iterator[int]
 
     async def find_actor(self, session_id: SessionId, now: datetime) -> Actor | None:
         async with self._turn() as tables:
@@ -268,20 +269,29 @@ class MemorySessions:
             user = tables.users[session.user_id]
             return Actor(user.id, user.role, session.id) if user.is_active else None
 
-    async def open(self, session: Session, token: RefreshToken) -> None:
+    async def open(
+        self, session: Session, token: RefreshToken, *, of: User, event: NewEvent
+    ) -> bool:
         async with self._turn() as tables:
-            _existing(tables.users.get(session.user_id))
-            living = _latest(tables, session.user_id, session.created_at)[: MAX_SESSIONS - 1]
-            kept = {other.id for other in living}
-            theirs = [s.id for s in tables.sessions.values() if s.user_id == session.user_id]
-            _end(tables, [session_id for session_id in theirs if session_id not in kept])
+            user = tables.users.get(of.id)
+            if user is None or not user.is_active or user.password_hash != of.password_hash:
+                return False
             tables.sessions[session.id] = session
             tables.tokens[token.digest] = token
+            living = _latest(tables, user.id, session.created_at)[:MAX_SESSIONS]
+            kept = {other.id for other in living}
+            theirs = [s.id for s in tables.sessions.values() if s.user_id == user.id]
+            _end(tables, [session_id for session_id in theirs if session_id not in kept])
+            _record(tables, self._event_ids, event)
+            return True
 
-    async def find_by_token(self, digest: bytes) -> SessionId | None:
+    async def find_by_token(self, digest: bytes) -> tuple[Session, RefreshToken, User] | None:
         async with self._turn() as tables:
             token = tables.tokens.get(digest)
-            return token.session_id if token else None
+            if token is None:
+                return None
+            session = tables.sessions[token.session_id]
+            return session, token, tables.users[session.user_id]
 
     async def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
         async with self._turn() as tables:
@@ -294,19 +304,18 @@ class MemorySessions:
             living = _latest(tables, user_id, now)
         return Page(living[skip : skip + limit], len(living))
 
-    async def lock_by_token(self, digest: bytes) -> tuple[Session, RefreshToken] | None:
+    async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> bool:
         async with self._turn() as tables:
-            token = tables.tokens.get(digest)
-            return None if token is None else (tables.sessions[token.session_id], token)
-
-    async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> None:
-        async with self._turn() as tables:
+            stored = tables.tokens.get(used.digest)
+            if stored is None or stored.used_at is not None:
+                return False
             tables.sessions[session.id] = session
             for token in list(tables.tokens.values()):
                 if token.session_id == session.id and token.used_at is not None:
                     tables.tokens[token.digest] = replace(token, superseded=True)
             tables.tokens[used.digest] = replace(used, used_at=session.last_used_at)
             tables.tokens[successor.digest] = successor
+            return True
 
     async def end(self, session_id: SessionId, *, of: UserId | None = None) -> UserId | None:
         async with self._turn() as tables:
@@ -334,13 +343,7 @@ class MemoryAudit:
 
     async def add(self, *events: NewEvent) -> None:
         async with self._turn() as tables:
-            tables.audit += tuple(
-                Event(
-                    **{field.name: getattr(event, field.name) for field in fields(NewEvent)},
-                    id=EventId(next(self._ids)),
-                )
-                for event in events
-            )
+            _record(tables, self._ids, *events)
 
     async def page(
         self,
@@ -360,6 +363,14 @@ class MemoryAudit:
                 and (since is None or found.at >= since)
             ]
         return _page(chosen, skip, limit)
+
+
+def _record(tables: _Tables, ids: Iterator[int], *events: NewEvent) -> None:
+    names = [field.name for field in fields(NewEvent)]
+    tables.audit += tuple(
+        Event(**{name: getattr(event, name) for name in names}, id=EventId(next(ids)))
+        for event in events
+    )
 
 
 def _latest(tables: _Tables, user_id: UserId | None, now: datetime) -> list[Session]:

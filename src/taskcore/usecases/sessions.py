@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import NoReturn
 from uuid import uuid4
 
 from taskcore.domain.audit import EventName, NewEvent
@@ -41,7 +42,6 @@ from taskcore.ports import (
     PasswordHasher,
     Pseudonyms,
     RefreshTokens,
-    Repositories,
     Store,
 )
 from taskcore.usecases.gate import Gate, per_network
@@ -86,7 +86,7 @@ class Sessions:
         user = None
         try:
             user = await self._find(key)
-            grant = await self._proved(user, password, origin)
+            grant = await self._proved(user, key, password, origin)
         except InvalidCredentials:
             event = NewEvent.of_anybody(
                 origin,
@@ -111,22 +111,18 @@ class Sessions:
         session. Raises InvalidToken, ExpiredToken, TooMany and Unavailable.
         """
         digest = self.refresh_tokens.digest(refresh_token)
-        async with self.store.autocommit() as db:
-            session_id = await db.sessions.find_by_token(digest)
-        of_session = [Claim(REFRESH_SESSION, str(session_id))] if session_id else []
+        found = await self._found(digest)
+        of_session = [Claim(REFRESH_SESSION, str(found[0].id))] if found else []
         await self.gate.admit(origin, *of_session, *per_network(origin, REFRESH))
-        if session_id is None:
-            # Anybody can make these up: one in a while is enough to tell that somebody does.
-            if await self.gate.is_news(UNKNOWN, origin.site or origin.network or ""):
-                now, name = self.clock.now(), EventName.REFRESH_FAILED
-                await self.gate.record(NewEvent.of_anybody(origin, name, now, reason="unknown"))
-            raise InvalidToken
-        async with self.store.transaction() as tx:
-            refreshed = await self._refreshed(tx, refresh_token, digest, origin)
-        # Raised here, after the commit: the end of the session stands, and so does the record.
-        if isinstance(refreshed, InvalidToken):
-            raise refreshed
-        return self._grant(*refreshed)
+        # Anybody can make these up: one in a while is enough to tell that somebody does.
+        if not found and await self.gate.is_news(UNKNOWN, origin.site or origin.network or ""):
+            now, name = self.clock.now(), EventName.REFRESH_FAILED
+            await self.gate.record(NewEvent.of_anybody(origin, name, now, reason="unknown"))
+        while found:
+            if grant := await self._refreshed(refresh_token, *found, origin):
+                return grant
+            found = await self._found(digest)  # it is no longer what was decided upon
+        raise InvalidToken
 
     async def authenticate(self, access_token: str, *, origin: Origin = NOWHERE) -> Actor:
         """Whose token this is, and what they are at this moment.
@@ -237,83 +233,102 @@ class Sessions:
         async with self.store.autocommit() as db:
             return await db.users.find_by_email(key or "")
 
-    async def _proved(self, user: User | None, password: str, origin: Origin) -> Grant:
+    async def _proved(
+        self, user: User | None, key: str | None, password: str, origin: Origin
+    ) -> Grant:
         """A session, if the password is right. One verification, whatever is wrong."""
-        while True:
-            password_hash = None if user is None else user.password_hash
-            if not await verified(self.hasher, password, password_hash):
-                raise InvalidCredentials
+        while await verified(self.hasher, password, user.password_hash if user else None):
             if user is None or not user.is_active:
-                raise InvalidCredentials
-            new_hash = await self._rehashed(user, password)
-            async with self.store.transaction() as tx:
-                try:
-                    current = await tx.users.lock(user.id)
-                except NotFound:
-                    raise InvalidCredentials from None
-                # Checking took its time: what was proved must still be what is asked for.
-                if current.password_hash == user.password_hash and current.is_active:
-                    if new_hash:
-                        await tx.users.replace_password_hash(user.id, user.password_hash, new_hash)
-                    return await self._opened(tx, current, origin)
-            # Changed meanwhile, perhaps by another login that has replaced a hash of the past.
-            user = current
+                break
+            if self.hasher.needs_rehash(user.password_hash):
+                user = await self._rehashed(user, password)
+            if grant := await self._opened(user, origin):
+                return grant
+            # Checking took its time, and the account was changed meanwhile, perhaps by another
+            # login that has replaced a hash of the past.
+            user = await self._find(key)
+            if user is None:
+                break
+        raise InvalidCredentials
 
-    async def _opened(self, tx: Repositories, user: User, origin: Origin) -> Grant:
+    async def _opened(self, user: User, origin: Origin) -> Grant | None:
+        """None where what was proved is not what is asked for any more."""
         now = self.clock.now()
         session = Session.new(SessionId(uuid4()), user.id, now, self.idle, origin)
         token = self.refresh_tokens.new()
-        await tx.sessions.open(session, self._kept(session, token))
         actor = Actor(user.id, user.role, session.id, origin)
-        await tx.audit.add(NewEvent.by(actor, EventName.LOGIN_SUCCEEDED, now))
-        return self._grant(session, token, user)
+        event = NewEvent.by(actor, EventName.LOGIN_SUCCEEDED, now)
+        async with self.store.autocommit() as db:
+            opened = await db.sessions.open(
+                session, self._kept(session, token), of=user, event=event
+            )
+        return self._grant(session, token, user) if opened else None
 
-    async def _rehashed(self, user: User, password: str) -> str | None:
-        """A hash as they are made today, where the account's is one of the past."""
-        if self.hasher.needs_rehash(user.password_hash):
-            with suppress(Unavailable):  # next time, then
-                return await self.hasher.hash(normalized_password(password))
-        return None
+    async def _rehashed(self, user: User, password: str) -> User:
+        """With a hash as they are made today, where that can be had now."""
+        with suppress(Unavailable):  # next time, then
+            old, new = user.password_hash, await self.hasher.hash(normalized_password(password))
+            async with self.store.autocommit() as db:
+                if await db.users.replace_password_hash(user.id, old, new):
+                    return replace(user, password_hash=new)
+        return user
 
     # Staying logged in
 
+    async def _found(self, digest: bytes) -> tuple[Session, RefreshToken, User] | None:
+        async with self.store.autocommit() as db:
+            return await db.sessions.find_by_token(digest)
+
     async def _refreshed(
-        self, tx: Repositories, presented: str, digest: bytes, origin: Origin
-    ) -> tuple[Session, str, User] | InvalidToken:
-        """What to answer. Whatever it is, what was changed and recorded is to be committed."""
+        self, presented: str, session: Session, token: RefreshToken, user: User, origin: Origin
+    ) -> Grant | None:
+        """None where what was found is so no more. Raises InvalidToken and ExpiredToken."""
         now = self.clock.now()
-        found = await tx.sessions.lock_by_token(digest)
-        if found is None:
-            return InvalidToken()
-        session, token = found
-        user = await tx.users.get(session.user_id)
         use = token.use(now)
         objection = _objection(use, user)
-        successor = None if objection else await self._successor(tx, presented, token, use)
+        successor = None if objection else await self._successor(presented, token, use)
         if successor is None:
-            name, error, reason = objection or _key_gone()
-            if use is Use.REPLAY:
-                await tx.sessions.end(session.id)
-            await tx.audit.add(
-                NewEvent.of_anybody(
-                    origin, name, now, user_id=user.id, session_id=session.id, reason=reason
-                )
-            )
-            return error
-        if use is Use.FIRST:
+            await self._refuse(session, use, *(objection or _key_gone()), origin)
+        elif use is Use.FIRST:
             session = session.used(now, self.idle, origin)
-            await tx.sessions.rotate(session, token, self._kept(session, successor))
-        return session, successor, user
+            async with self.store.autocommit() as db:
+                if not await db.sessions.rotate(session, token, self._kept(session, successor)):
+                    return None
+        return self._grant(session, successor, user)
 
-    async def _successor(
-        self, tx: Repositories, presented: str, token: RefreshToken, use: Use
-    ) -> str | None:
+    async def _refuse(
+        self,
+        session: Session,
+        use: Use,
+        name: EventName,
+        error: InvalidToken,
+        reason: str,
+        origin: Origin,
+    ) -> NoReturn:
+        """On record; and a replay ends the session."""
+        event = NewEvent.of_anybody(
+            origin,
+            name,
+            self.clock.now(),
+            user_id=session.user_id,
+            session_id=session.id,
+            reason=reason,
+        )
+        if use is Use.REPLAY:
+            async with self.store.transaction() as tx:
+                if await tx.sessions.end(session.id):  # else somebody has, and recorded it
+                    await tx.audit.add(event)
+        else:
+            await self.gate.record(event)
+        raise error
+
+    async def _successor(self, presented: str, token: RefreshToken, use: Use) -> str | None:
         """The next token; to a retry the one that was handed out, by whatever key it was made."""
         successors = self.refresh_tokens.successors(presented, token.nonce)
         if use is not Use.RETRY:
             return successors[0]
         for successor in successors:
-            if await tx.sessions.find_by_token(self.refresh_tokens.digest(successor)):
+            if await self._found(self.refresh_tokens.digest(successor)):
                 return successor
         return None
 

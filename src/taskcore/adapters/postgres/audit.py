@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import BigInteger, DateTime, Text, bindparam, cast, insert, or_, select
+from sqlalchemy import CTE, BigInteger, DateTime, Text, bindparam, cast, insert, or_, select
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import audit_events
@@ -22,7 +23,8 @@ from taskcore.ports import Page
 _COLUMNS = columns_of(audit_events, Event)
 _NEW = [field.name for field in fields(NewEvent)]
 
-_ADD = Statement(insert(audit_events).values({name: bindparam(name) for name in _NEW}))
+_GIVEN = {name: bindparam(f"event_{name}", type_=audit_events.c[name].type) for name in _NEW}
+_ADD = Statement(insert(audit_events).values(_GIVEN))
 _SINCE = cast(bindparam("since"), DateTime(timezone=True))
 _PAGE = Statement(
     page_of(
@@ -39,6 +41,17 @@ _PAGE = Statement(
 )
 
 
+def recorded(where: CTE) -> CTE:
+    """Part of another statement: an event, given by `values_of`, for each row there."""
+    given = select(*_GIVEN.values()).select_from(where)
+    return insert(audit_events).from_select(_NEW, given).cte("recorded")
+
+
+def values_of(event: NewEvent) -> dict[str, Any]:
+    values = {f"event_{name}": value for name, value in named_values(_NEW, event).items()}
+    return values | {"event_detail": Jsonb(dict(event.detail))}
+
+
 @dataclass(slots=True)
 class PostgresAudit:
     _link: Link
@@ -46,8 +59,7 @@ class PostgresAudit:
     async def add(self, *events: NewEvent) -> None:
         """A round trip for each."""
         for event in events:
-            values = named_values(_NEW, event)
-            await self._link.run(_ADD, **values | {"detail": Jsonb(dict(event.detail))})
+            await self._link.run(_ADD, **values_of(event))
 
     async def page(
         self,

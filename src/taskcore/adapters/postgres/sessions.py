@@ -1,4 +1,4 @@
-"""Sessions and their refresh tokens in PostgreSQL."""
+"""Sessions and refresh tokens in PostgreSQL. A method is one round trip, unless it says so."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    BindParameter,
+    CTE,
     ColumnElement,
     DateTime,
     LargeBinary,
@@ -14,12 +14,15 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     delete,
+    false,
     func,
     insert,
+    or_,
     select,
     update,
 )
 
+from taskcore.adapters.postgres.audit import recorded, values_of
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import refresh_tokens, sessions, users
 from taskcore.adapters.postgres.statements import (
@@ -30,9 +33,11 @@ from taskcore.adapters.postgres.statements import (
     named_values,
     page_of,
 )
+from taskcore.adapters.postgres.users import USER, user_of
+from taskcore.domain.audit import NewEvent
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import MAX_SESSIONS, RefreshToken, Session, SessionId
-from taskcore.domain.users import Role, UserId
+from taskcore.domain.users import Role, User, UserId
 from taskcore.ports import Page
 
 _MOMENT = DateTime(timezone=True)
@@ -52,49 +57,72 @@ _FIND_ACTOR = Gathered(
     .select_from(_ASKED.join(sessions, sessions.c.id == _ASKED.c.id).join(users))
     .where(sessions.c.expires_at > _ASKED.c.now, users.c.is_active)
 )
-_OPEN_SESSION = (
+_THEIRS = sessions.c.user_id == bindparam("user_id")
+# Held, so that whoever changes the account comes before or after.
+_HOLDER = (
+    select(users.c.id)
+    .where(
+        users.c.id == bindparam("user_id"),
+        users.c.hashed_password == bindparam("password_hash"),
+        users.c.is_active,
+    )
+    .with_for_update(key_share=True)
+    .cte("holder")
+)
+_OPENED = (
     insert(sessions)
-    .values({column.name: bindparam(column.name) for column in _SESSION})
+    .from_select(
+        [column.name for column in _SESSION],
+        select(*(bindparam(column.name, type_=column.type) for column in _SESSION)).select_from(
+            _HOLDER
+        ),
+    )
     .returning(sessions.c.id)
     .cte("opened")
 )
-_THEIRS = sessions.c.user_id == bindparam("user_id")
-_KEPT = (
-    select(sessions.c.id)
-    .where(_THEIRS, sessions.c.expires_at > bindparam("created_at"))
-    .order_by(sessions.c.last_used_at.desc(), sessions.c.id.desc())
-    .limit(MAX_SESSIONS - 1)
-)
-_FORGET = (
-    delete(sessions)
-    .where(sessions.c.id.in_(_in_order(_THEIRS, sessions.c.id.not_in(_KEPT))))
-    .cte("forgotten")
-)
-_NEW_TOKEN: dict[str, BindParameter[Any]] = {
-    "digest": bindparam("digest"),
-    "nonce": bindparam("nonce"),
-    "issued_at": bindparam("last_used_at"),
-    "expires_at": bindparam("expires_at"),
-}
+
+
+def _added(of: CTE) -> CTE:
+    """The token that goes out with a session's new state."""
+    given = {
+        "digest": bindparam("digest", type_=LargeBinary),
+        "nonce": bindparam("nonce", type_=LargeBinary),
+        "issued_at": bindparam("last_used_at", type_=_MOMENT),
+        "expires_at": bindparam("expires_at", type_=_MOMENT),
+    }
+    return (
+        insert(refresh_tokens)
+        .from_select(["session_id", *given], select(of.c.id, *given.values()).select_from(of))
+        .cte("added")
+    )
+
+
+# A row if the session was opened, with whether there are others to be forgotten. It cannot see
+# those that are opened at the same moment, so it does not wait until there are too many.
 _OPEN = Statement(
-    insert(refresh_tokens)
-    .values(session_id=bindparam("id"), **_NEW_TOKEN)
-    .add_cte(_OPEN_SESSION, _FORGET)
-)
-_LOCK_BY_TOKEN = Statement(
-    select(*_SESSION)
-    .where(
-        sessions.c.id.in_(
-            select(refresh_tokens.c.session_id).where(
-                refresh_tokens.c.digest == bindparam("digest")
-            )
+    select(
+        or_(
+            func.count(sessions.c.id) >= MAX_SESSIONS // 2,
+            func.coalesce(func.bool_or(sessions.c.expires_at <= bindparam("created_at")), false()),
         )
     )
-    .with_for_update()
+    .select_from(_HOLDER.join(sessions, sessions.c.user_id == _HOLDER.c.id, isouter=True))
+    .group_by(_HOLDER.c.id)
+    .add_cte(_OPENED, _added(_OPENED), recorded(_HOLDER))
 )
-_GET_TOKEN = Statement(select(*_TOKEN).where(refresh_tokens.c.digest == bindparam("digest")))
+_KEPT = (
+    select(sessions.c.id)
+    .where(_THEIRS, sessions.c.expires_at > bindparam("now"))
+    .order_by(sessions.c.last_used_at.desc(), sessions.c.id.desc())
+    .limit(MAX_SESSIONS)
+)
+_FORGET = Statement(
+    delete(sessions).where(sessions.c.id.in_(_in_order(_THEIRS, sessions.c.id.not_in(_KEPT))))
+)
 _FIND_BY_TOKEN = Statement(
-    select(refresh_tokens.c.session_id).where(refresh_tokens.c.digest == bindparam("digest"))
+    select(*_SESSION, *_TOKEN, *USER)
+    .select_from(refresh_tokens.join(sessions).join(users))
+    .where(refresh_tokens.c.digest == bindparam("digest"))
 )
 _LIVING = (
     select(*_SESSION)
@@ -105,24 +133,36 @@ _OF_USER = Statement(_LIVING.where(_THEIRS))
 _PAGE = Statement(page_of(_LIVING, sessions.c.last_used_at, sessions.c.id))
 _PAGE_OF_USER = Statement(page_of(_LIVING.where(_THEIRS), sessions.c.last_used_at, sessions.c.id))
 _CHANGING = ("last_used_at", "expires_at", "ip", "user_agent")
-_TOUCH = Statement(
+# The session first: in this order they are locked, and as they are then they are looked at.
+_UNUSED = (
+    select(sessions.c.id)
+    .select_from(sessions.join(refresh_tokens))
+    .where(
+        sessions.c.id == bindparam("session_id"),
+        refresh_tokens.c.digest == bindparam("used", type_=LargeBinary),
+        refresh_tokens.c.used_at.is_(None),
+    )
+    .with_for_update()
+    .cte("unused")
+)
+_TOUCHED = (
     update(sessions)
-    .where(sessions.c.id == bindparam("session_id"))
+    .where(sessions.c.id == _UNUSED.c.id)
     .values({name: bindparam(name) for name in _CHANGING})
+    .cte("touched")
 )
 # All tokens of the session that are not yet superseded: the one used now gets its time, the ones
 # used before are superseded by that.
-_USE = Statement(
+_USED = (
     update(refresh_tokens)
-    .where(refresh_tokens.c.session_id == bindparam("session"), ~refresh_tokens.c.superseded)
+    .where(refresh_tokens.c.session_id == _UNUSED.c.id, ~refresh_tokens.c.superseded)
     .values(
         superseded=refresh_tokens.c.digest != bindparam("used", type_=LargeBinary),
-        used_at=func.coalesce(refresh_tokens.c.used_at, bindparam("now", type_=_MOMENT)),
+        used_at=func.coalesce(refresh_tokens.c.used_at, bindparam("last_used_at", type_=_MOMENT)),
     )
+    .cte("used")
 )
-_ADD_TOKEN = Statement(
-    insert(refresh_tokens).values(session_id=bindparam("session_id"), **_NEW_TOKEN)
-)
+_ROTATE = Statement(select(_UNUSED.c.id).add_cte(_TOUCHED, _USED, _added(_UNUSED)))
 _END = Statement(
     delete(sessions).where(sessions.c.id == bindparam("id")).returning(sessions.c.user_id)
 )
@@ -150,17 +190,33 @@ class PostgresSessions:
             return Actor(UserId(user_id), Role(role), session_id)
         return None
 
-    async def open(self, session: Session, token: RefreshToken) -> None:
-        await self._link.run(
+    async def open(
+        self, session: Session, token: RefreshToken, *, of: User, event: NewEvent
+    ) -> bool:
+        """Two round trips where others are to be forgotten, or soon may be."""
+        row = await self._link.row(
             _OPEN,
             **named_values((column.name for column in _SESSION), session),
+            password_hash=of.password_hash,
             digest=token.digest,
             nonce=token.nonce,
+            **values_of(event),
         )
+        if row and row[0]:
+            # By itself, hence in another snapshot: whoever comes last sees all that were opened.
+            await self._link.run(_FORGET, user_id=session.user_id, now=session.created_at)
+        return row is not None
 
-    async def find_by_token(self, digest: bytes) -> SessionId | None:
+    async def find_by_token(self, digest: bytes) -> tuple[Session, RefreshToken, User] | None:
         row = await self._link.row(_FIND_BY_TOKEN, digest=digest)
-        return row[0] if row else None
+        if row is None:
+            return None
+        of_session, of_token = len(_SESSION), len(_SESSION) + len(_TOKEN)
+        return (
+            Session(*row[:of_session]),
+            RefreshToken(*row[of_session:of_token]),
+            user_of(row[of_token:]),
+        )
 
     async def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
         rows = await self._link.rows(_OF_USER, user_id=user_id, now=now)
@@ -177,24 +233,16 @@ class PostgresSessions:
             )
         return Page([Session(*row[1:]) for row in rows if row[1] is not None], rows[0][0])
 
-    async def lock_by_token(self, digest: bytes) -> tuple[Session, RefreshToken] | None:
-        """Two round trips: what the token became while we waited is not in the first snapshot."""
-        session = await self._link.row(_LOCK_BY_TOKEN, digest=digest)
-        token = session and await self._link.row(_GET_TOKEN, digest=digest)
-        return (Session(*session), RefreshToken(*token)) if session and token else None
-
-    async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> None:
-        """Three round trips."""
-        await self._link.run(_TOUCH, session_id=session.id, **named_values(_CHANGING, session))
-        await self._link.run(_USE, session=session.id, used=used.digest, now=session.last_used_at)
-        await self._link.run(
-            _ADD_TOKEN,
+    async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> bool:
+        row = await self._link.row(
+            _ROTATE,
             session_id=session.id,
+            **named_values(_CHANGING, session),
+            used=used.digest,
             digest=successor.digest,
             nonce=successor.nonce,
-            last_used_at=successor.issued_at,
-            expires_at=successor.expires_at,
         )
+        return row is not None
 
     async def end(self, session_id: SessionId, *, of: UserId | None = None) -> UserId | None:
         if of is None:

@@ -81,7 +81,7 @@ class Gathered(Statement):
     __slots__ = ("at_once",)
 
     def __init__(self, clause: ClauseElement, *, at_once: int = 1) -> None:
-        """How many such statements may be under way at once: more for those that wait for locks."""
+        """How many such statements may be under way at once."""
         super().__init__(clause)
         self.at_once = at_once
 

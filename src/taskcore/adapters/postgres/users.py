@@ -23,8 +23,8 @@ from taskcore.domain.errors import NotFound
 from taskcore.domain.users import NewUser, Role, User, UserChanges, UserId
 from taskcore.ports import Page
 
-# In the order of User's fields.
-_COLUMNS = (
+# In the order of User's fields, which `user_of` takes.
+USER = (
     users.c.id,
     users.c.email,
     users.c.full_name,
@@ -38,7 +38,7 @@ _COLUMNS = (
 _CHANGING = [*UserChanges.__annotations__, "updated_at"]
 
 
-_BY_ID = select(*_COLUMNS).where(users.c.id == bindparam("id"))
+_BY_ID = select(*USER).where(users.c.id == bindparam("id"))
 _GET = Statement(_BY_ID)
 _LOCK = Statement(_BY_ID.with_for_update(key_share=True))
 # Who locks several rows must not meet another who does: a row may change while they wait for it,
@@ -50,10 +50,10 @@ _LOCK_ADMINS = Statement(
     .order_by(users.c.id)
     .with_for_update(key_share=True)
 )
-_FIND_BY_EMAIL = Statement(select(*_COLUMNS).where(users.c.email_key == bindparam("key")))
+_FIND_BY_EMAIL = Statement(select(*USER).where(users.c.email_key == bindparam("key")))
 _PAGE = Statement(
     page_of(
-        select(*_COLUMNS).where(
+        select(*USER).where(
             wanted(users.c.email_key, "email", Text),
             wanted(users.c.role, "role", Text),
             wanted(users.c.is_active, "is_active", Boolean),
@@ -72,13 +72,13 @@ _ADD = Statement(
         created_at=bindparam("now"),
         updated_at=bindparam("now"),
     )
-    .returning(*_COLUMNS)
+    .returning(*USER)
 )
 _SAVE = Statement(
     update(users)
     .where(users.c.id == bindparam("user_id"))
     .values({name: bindparam(name) for name in _CHANGING})
-    .returning(*_COLUMNS)
+    .returning(*USER)
 )
 _REPLACE_PASSWORD_HASH = Statement(
     update(users)
@@ -102,7 +102,7 @@ class PostgresUsers:
 
     async def find_by_email(self, key: str) -> User | None:
         row = await self._link.row(_FIND_BY_EMAIL, key=key)
-        return None if row is None else _user(row)
+        return None if row is None else user_of(row)
 
     async def lock(self, user_id: UserId) -> User:
         return _existing(await self._link.row(_LOCK, id=user_id))
@@ -124,7 +124,7 @@ class PostgresUsers:
         rows = await self._link.rows(
             _PAGE, skip=skip, limit=limit, email=email, role=role, is_active=is_active
         )
-        return Page([_user(row[1:]) for row in rows if row[1] is not None], rows[0][0])
+        return Page([user_of(row[1:]) for row in rows if row[1] is not None], rows[0][0])
 
     async def add(self, user: NewUser, password_hash: str) -> User:
         return _existing(
@@ -159,10 +159,10 @@ class PostgresUsers:
 def _existing(row: tuple[Any, ...] | None) -> User:
     if row is None:
         raise NotFound
-    return _user(row)
+    return user_of(row)
 
 
-def _user(row: tuple[Any, ...]) -> User:
+def user_of(row: tuple[Any, ...]) -> User:
     user_id, email, full_name, role, is_active, created_at, updated_at, password_hash = row
     return User(
         user_id, email, full_name, Role(role), is_active, created_at, updated_at, password_hash
