@@ -13,10 +13,10 @@ from benchmarks.load import Run, metered, resident_mib, settled, wrk
 ALONE = "argon2id alone"
 _RUN = 0.4  # seconds
 # What is still under way when a run ends is not counted: of few answers that is a large part.
-_SLOW = {1: 0.4, 32: 1.5, 128: 3.0}
+_SLOW = {1: 0.4, 32: 1.2, 128: 2.0}
 # Where a request takes long by itself hardly any would be answered in that. And of 32 at once the
 # seed stack would answer the first after four seconds, of 128 after a quarter of a minute.
-_LOGGING_IN = {(SEED, 1): 1.0, (OURS, 1): 1.0, (OURS, 32): 2.5, (OURS, 128): 3.0}
+_LOGGING_IN = {(SEED, 1): 1.0, (OURS, 1): 1.0, (OURS, 32): 2.5, (OURS, 128): 2.5}
 _ADDS_AND_REMOVES = {"create", "delete", "mix"}
 
 
@@ -73,10 +73,8 @@ class Side:
             seconds = _LOGGING_IN[self.contestant, connections]
         with metered(self.server) as ours, metered(self.postmaster) as databases:
             run = wrk(self.contestant.port, plan, connections=connections, seconds=seconds)
-        settled(self.server)
-        settled(
-            self.postmaster
-        )  # what was asked for and not waited for is not the next one's to pay
+        # What was asked for and not waited for is not the next one's to pay.
+        settled(self.server, self.postmaster)
         return self._row(run, ours[0], databases[0], workload, connections, repetition)
 
     def _row(self, run: Run, ours: float, databases: float, *what: str | int) -> Row:

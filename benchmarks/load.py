@@ -94,13 +94,13 @@ def busiest(root: int) -> int:
     return max(_family([root]), key=_ticks)
 
 
-def settled(root: int, *, within: float = 20.0) -> None:
+def settled(*roots: int, within: float = 20.0) -> None:
     """Wait until these processes have nothing left to do."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
-        before = cpu_seconds(root)
+        before = cpu_seconds(*roots)
         time.sleep(_LOOK)
-        if cpu_seconds(root) - before < _LOOK / 5:
+        if cpu_seconds(*roots) - before < _LOOK / 5:
             return
 
 

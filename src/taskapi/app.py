@@ -121,6 +121,7 @@ def _collect_garbage_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])
+    gc.enable()  # `taskcli serve` has kept it off until here
 
 
 async def _follow_parent() -> None:

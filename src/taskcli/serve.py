@@ -1,5 +1,6 @@
 """`taskcli serve`: the HTTP server, and the database under it for as long as it runs."""
 
+import gc
 import os
 import signal
 import socket
@@ -70,7 +71,8 @@ def _serve(settings: Settings) -> None:
             log_dictconfig=_logging(settings),
         )
         with prepared_database(settings, serving=True):
-            _spare_workers_our_handlers()
+            _start_workers_afresh()
+            gc.enable()
             if _style(settings) == "console":
                 page = f"http://{settings.server_host}:{settings.server_port}/api/v1/docs"
                 message(f"documentation at {page} (ctrl-C stops)")
@@ -100,15 +102,16 @@ def _claimed_address(host: str, port: int) -> Iterator[str]:
         yield str(address[0])
 
 
-def _spare_workers_our_handlers() -> None:
+def _start_workers_afresh() -> None:
     """A worker is forked with our handlers, and would lose in them what comes while it loads.
 
     Then SIGTERM ends it, for it has no requests yet. A ctrl-C, which reaches the whole group, is
-    for us to pass on.
+    for us to pass on. And it looks for garbage when it has been loaded.
     """
     stops = {signal.SIGINT, signal.SIGTERM}
 
     def start_afresh() -> None:
+        gc.disable()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)

@@ -14,6 +14,7 @@ from taskcore.ports import (
     Store,
 )
 from taskcore.usecases.accounts import Accounts
+from taskcore.usecases.attempts import LoginAttempts
 from taskcore.usecases.audit import Audit
 from taskcore.usecases.gate import Gate
 from taskcore.usecases.sessions import Sessions
@@ -63,6 +64,7 @@ class Core:
                 access_tokens=access_tokens,
                 refresh_tokens=refresh_tokens,
                 gate=gate,
+                attempts=LoginAttempts(store, gate, clock),
                 pseudonyms=pseudonyms,
                 clock=clock,
                 idle=terms.idle,

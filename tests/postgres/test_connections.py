@@ -287,17 +287,19 @@ async def test_a_server_that_is_away_costs_nobody_more_than_two_seconds(fragile:
         while time.monotonic() < gone + 8:  # long enough for a pool to lose its patience
             await asyncio.sleep(0.05)
             most = max(most, waiting(connections))
+        starts = time.monotonic()
         await asyncio.to_thread(fragile.start)
         back = time.monotonic()
         await asyncio.sleep(2.5)
     assert max(took for _, took, _ in outcomes) < 2
-    assert not any(served for began, _, served in outcomes if gone < began < back - 1)
+    # Whoever asked in the last second may have waited until it was back.
+    assert not any(served for began, _, served in outcomes if gone < began < starts - 1)
     late = [outcome for outcome in outcomes if outcome[0] > back + 2]
     assert late
     assert all(served for _, _, served in late)
     # Those who give up stay in the pool's queue until it is served again; few may even get there.
     assert most < 80
-    refused_at_once = [took for began, took, _ in outcomes if gone + 2 < began < back - 1]
+    refused_at_once = [took for began, took, _ in outcomes if gone + 2 < began < starts - 1]
     assert sorted(refused_at_once)[len(refused_at_once) // 2] < 0.05
 
 

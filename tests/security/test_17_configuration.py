@@ -199,10 +199,12 @@ COMPARED = {
     "getpass.getpass('The same again: ') != password",
     # Two states of one row: nobody who sends a request has chosen either.
     "user.password_hash != old",
-    "current.password_hash == user.password_hash",
+    "user.password_hash != of.password_hash",
     "users.c.hashed_password == bindparam('old')",
+    "users.c.hashed_password == bindparam('password_hash')",
     # Looked up by the database, by the digest of what was sent: its timing tells of that alone.
     "refresh_tokens.c.digest == bindparam('digest')",
+    "refresh_tokens.c.digest == bindparam('used', type_=LargeBinary)",
     "refresh_tokens.c.digest != bindparam('used', type_=LargeBinary)",
 }
 

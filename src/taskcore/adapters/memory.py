@@ -278,10 +278,9 @@ class MemorySessions:
                 return False
             tables.sessions[session.id] = session
             tables.tokens[token.digest] = token
-            living = _latest(tables, user.id, session.created_at)[:MAX_SESSIONS]
-            kept = {other.id for other in living}
-            theirs = [s.id for s in tables.sessions.values() if s.user_id == user.id]
-            _end(tables, [session_id for session_id in theirs if session_id not in kept])
+            kept = _latest(tables, user.id, session.created_at)[:MAX_SESSIONS]
+            theirs = [each for each in tables.sessions.values() if each.user_id == user.id]
+            _end(tables, [each.id for each in theirs if each not in kept])
             _record(tables, self._event_ids, event)
             return True
 
@@ -366,11 +365,9 @@ class MemoryAudit:
 
 
 def _record(tables: _Tables, ids: Iterator[int], *events: NewEvent) -> None:
-    names = [field.name for field in fields(NewEvent)]
-    tables.audit += tuple(
-        Event(**{name: getattr(event, name) for name in names}, id=EventId(next(ids)))
-        for event in events
-    )
+    for event in events:
+        noted = {field.name: getattr(event, field.name) for field in fields(NewEvent)}
+        tables.audit += (Event(**noted, id=EventId(next(ids))),)
 
 
 def _latest(tables: _Tables, user_id: UserId | None, now: datetime) -> list[Session]:

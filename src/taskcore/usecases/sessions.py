@@ -16,17 +16,7 @@ from taskcore.domain.errors import (
     NotFound,
     Unavailable,
 )
-from taskcore.domain.limits import (
-    LOGIN,
-    LOGIN_ACCOUNT,
-    LOGIN_EVERYBODY,
-    LOGIN_FAILURES,
-    LOGIN_IN_A_ROW,
-    LOGIN_NETWORK,
-    REFRESH,
-    REFRESH_SESSION,
-    UNKNOWN,
-)
+from taskcore.domain.limits import REFRESH, REFRESH_SESSION, UNKNOWN
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.passwords import normalized_password
 from taskcore.domain.policies import Actor, own_id
@@ -44,6 +34,7 @@ from taskcore.ports import (
     RefreshTokens,
     Store,
 )
+from taskcore.usecases.attempts import LoginAttempts
 from taskcore.usecases.gate import Gate, per_network
 from taskcore.usecases.passwords import verified
 
@@ -65,6 +56,7 @@ class Sessions:
     access_tokens: AccessTokens
     refresh_tokens: RefreshTokens
     gate: Gate
+    attempts: LoginAttempts
     pseudonyms: Pseudonyms
     clock: Clock
     idle: timedelta
@@ -82,7 +74,7 @@ class Sessions:
         begun = self.clock.now()
         key = _key(email)
         account = self.pseudonyms.of(email if key is None else key)
-        claims = await self._admitted(account, key, origin)
+        claims = await self.attempts.admit(account, key, origin)
         user = None
         try:
             user = await self._find(key)
@@ -190,7 +182,7 @@ class Sessions:
             user = await tx.users.get(user_id)
             now = self.clock.now()
             await tx.audit.add(NewEvent.by(actor, EventName.USER_UNLOCKED, now, user_id=user_id))
-        await self.gate.succeeded(*_of_account(self.pseudonyms.of(Email.parse(user.email).key)))
+        await self.attempts.forget(self.pseudonyms.of(Email.parse(user.email).key))
         return user
 
     async def end_everybodys(self, actor: Actor) -> int:
@@ -199,35 +191,6 @@ class Sessions:
         return await self._end_all(actor, EventName.SESSION_REVOKED, None)
 
     # Logging in
-
-    async def _admitted(self, account: str, key: str | None, origin: Origin) -> list[Claim]:
-        """The attempt is counted. Raises TooMany.
-
-        What strangers have used up, of the account's limits or of everybody's, keeps nobody out
-        from where they are logged in already: from there only limits of that place's own count.
-        """
-        here = f"{account} {origin.network}"
-        pair = Claim(LOGIN, here)
-        of_account = _of_account(account)
-        of_place, everybodys = per_network(origin, *_OF_PLACE), Claim(LOGIN_EVERYBODY, "")
-        claims = [pair, *of_account, *of_place, everybodys]
-        denial = await self.gate.limiter.acquire(*claims)
-        used_up_by_strangers = denial and denial.claim in {*of_account, everybodys}
-        if used_up_by_strangers and await self._is_familiar(key, origin):
-            claims = [pair, Claim(LOGIN_IN_A_ROW, here), *of_place]
-            denial = await self.gate.limiter.acquire(*claims)
-        if denial:
-            await self.gate.turn_away(origin, denial, account=account)
-        return claims
-
-    async def _is_familiar(self, key: str | None, origin: Origin) -> bool:
-        """Whether somebody is logged in to the account from there."""
-        user = await self._find(key)
-        # Asked for nobody's sessions too, so that it takes the same time.
-        user_id = UserId(0) if user is None else user.id
-        async with self.store.autocommit() as db:
-            sessions = await db.sessions.of_user(user_id, self.clock.now())
-        return any(Origin(session.ip).network == origin.network for session in sessions)
 
     async def _find(self, key: str | None) -> User | None:
         async with self.store.autocommit() as db:
@@ -368,13 +331,6 @@ class Sessions:
             now = self.clock.now()
             await tx.audit.add(NewEvent.by(actor, name, now, user_id=user_id, sessions=ended))
         return ended
-
-
-_OF_PLACE = (LOGIN_FAILURES, LOGIN_NETWORK)
-
-
-def _of_account(account: str) -> list[Claim]:
-    return [Claim(LOGIN_ACCOUNT, account), Claim(LOGIN_IN_A_ROW, account)]
 
 
 _Objection = tuple[EventName, InvalidToken, str]
