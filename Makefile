@@ -51,7 +51,7 @@ test-browser: $(VENV)/.dev ## the documentation pages in a headless Chromium
 	$(PIP) install --require-hashes --no-deps -r requirements-browser.txt
 	$(BIN)/python tests/browser/run.py
 
-bench: $(VENV)/.bench ## how fast it is, beside a bare server and FastAPI; eight minutes
+bench: $(VENV)/.bench ## how fast it is, beside a bare server and FastAPI; seven minutes
 	$(BIN)/python -m benchmarks
 
 bench-quick: $(VENV)/.bench ## two minutes of that
