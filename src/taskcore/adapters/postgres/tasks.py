@@ -32,8 +32,6 @@ _DRAFTED = [field.name for field in fields(NewTask)]
 _EVERYBODY: ColumnElement[int] = literal_column(str(EVERYBODY))
 # One that waits for somebody's lock must not keep all others waiting.
 _WRITES = 2
-# While the rows of one are read here, the next is answered there: there are many.
-_PAGES = 2
 _CHANGING = [*TaskChanges.__annotations__, "version", "updated_at"]
 
 
@@ -72,8 +70,7 @@ def _page(*, of_owner: bool) -> Gathered:
     return Gathered(
         select(this.c.number, total.c.total, *page.c)
         .select_from(this.join(total, true()).join(page, true(), isouter=True))
-        .order_by(this.c.number, page.c.id.desc()),
-        at_once=_PAGES,
+        .order_by(this.c.number, page.c.id.desc())
     )
 
 
