@@ -29,7 +29,7 @@ from taskcore.domain.rules import Email
 from taskcore.domain.tasks import NewTask
 from taskcore.domain.users import NewUser, Role, User
 from tests.conftest import emptied, until
-from tests.contracts.stored import NOW, add_task, add_user
+from tests.contracts.stored import IDLE, NOW, add_task, add_user, open_session
 
 pytestmark = pytest.mark.anyio
 
@@ -145,6 +145,24 @@ async def test_a_lock_that_does_not_come_is_not_waited_for(connections: Connecti
             with pytest.raises(Unavailable):
                 await PostgresRepositories(link).users.remove(ada.id)
             await link.run(sql("RESET lock_timeout"))
+
+
+async def test_a_session_is_open_though_the_old_ones_cannot_be_forgotten_now(
+    connections: Connections,
+) -> None:
+    store = PostgresStore(connections)
+    ada = await add_user(store)
+    async with store.autocommit() as db:
+        expired = await open_session(db, ada)
+    async with connections.borrow() as other, other.connection.transaction():
+        await other.rows(sql("SELECT FROM sessions FOR UPDATE"))
+        async with connections.borrow() as link:
+            await link.run(sql("SET lock_timeout = '30ms'"))
+            token = await open_session(PostgresRepositories(link), ada, NOW + IDLE)
+            await link.run(sql("RESET lock_timeout"))
+    async with store.autocommit() as db:
+        for each in (expired, token):
+            assert await db.sessions.find_by_token(each.digest) is not None
 
 
 async def test_of_two_who_wait_for_each_other_one_is_refused(database_url: str) -> None:

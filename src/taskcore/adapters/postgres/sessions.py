@@ -1,6 +1,7 @@
 """Sessions and refresh tokens in PostgreSQL. A method is one round trip, unless it says so."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,6 +36,7 @@ from taskcore.adapters.postgres.statements import (
 )
 from taskcore.adapters.postgres.users import USER, user_of
 from taskcore.domain.audit import NewEvent
+from taskcore.domain.errors import Unavailable
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import MAX_SESSIONS, RefreshToken, Session, SessionId
 from taskcore.domain.users import Role, User, UserId
@@ -204,7 +206,8 @@ class PostgresSessions:
         )
         if row and row[0]:
             # By itself, hence in another snapshot: whoever comes last sees all that were opened.
-            await self._link.run(_FORGET, user_id=session.user_id, now=session.created_at)
+            with suppress(Unavailable):  # it is open; the next login forgets what this one did not
+                await self._link.run(_FORGET, user_id=session.user_id, now=session.created_at)
         return row is not None
 
     async def find_by_token(self, digest: bytes) -> tuple[Session, RefreshToken, User] | None:
