@@ -36,9 +36,11 @@ class _World:
     tasks: int
     port: int
     plans: dict[str, Plan]
+    own: Plans
 
     def run(self, workload: str, repetition: int) -> Growth:
-        run = wrk(self.port, self.plans[workload], connections=1, seconds=_RUN)
+        plan = self.plans.get(workload) or self.own.plan(workload)
+        run = wrk(self.port, plan, connections=1, seconds=_RUN)
         return Growth(self.tasks, workload, repetition, run.p50_ms, run.failed)
 
 
@@ -54,8 +56,10 @@ def grow(
             people = there.fill(OWNERS, each=size // OWNERS, with_others=False)
             server = replace(OURS, name=f"ours-{size}", port=OURS_PORT + 1 + number)
             stack.enter_context(serving(server, there, folder))
-            plans = dict(_plans(server.name, there, people, folder))
-            worlds.append(_World(size, server.port, plans))
+            own = Plans(server, there, people, folder)
+            worlds.append(
+                _World(size, server.port, dict(_deep(server.name, there, people, folder)), own)
+            )
         for workload in (*OWN, *ADMIN):
             for world in worlds:
                 world.run(workload, 0)  # to warm up
@@ -69,11 +73,9 @@ async def _migrated(database: Database) -> None:
     await upgrade_database(Settings.from_env(settings))
 
 
-def _plans(
+def _deep(
     name: str, database: Database, people: People, folder: Path
 ) -> Iterator[tuple[str, Plan]]:
-    plans = Plans(replace(OURS, name=name), database, people, folder)
-    yield from ((workload, plans.plan(workload)) for workload in ("get", "list", "create", "edit"))
     tasks = database.task_ids("tasks", [person.id for person in people.owners])
     oldest = min(min(ids) for ids in tasks.values())
 
