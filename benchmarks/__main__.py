@@ -1,4 +1,4 @@
-"""`make bench`: three parts, their tables, and every run as JSON. `--quick` is a minute of it."""
+"""`make bench`: three parts, their tables, and every run as JSON. `--quick` is the least of it."""
 
 import argparse
 import asyncio
@@ -19,7 +19,7 @@ from benchmarks import report
 from benchmarks.comparison import Plot, compare
 from benchmarks.contestants import WORKLOADS
 from benchmarks.data import Database
-from benchmarks.growth import grow
+from benchmarks.growth import OWNERS, grow
 from benchmarks.load import find_wrk
 from benchmarks.roundtrips import count_round_trips
 from benchmarks.startup import start_up
@@ -28,7 +28,6 @@ from taskcore.adapters.embedded import EmbeddedPostgres
 from taskcore.wiring import upgrade_database
 
 RESULTS = Path(__file__).parent / "results"
-_OWNERS = 100
 _ALL = Plot(WORKLOADS, (1, 32, 128), 5)
 _QUICK = Plot(("get", "list", "create", "edit"), (32,), 5)
 _SIZES = (10_000, 1_000_000)
@@ -48,7 +47,7 @@ def main() -> None:
         with EmbeddedPostgres(data) as server:
             asyncio.run(upgrade_database(Settings.from_env({"DATA_DIR": str(data)})))
             database = Database(server.conninfo)
-            people = database.fill(_OWNERS)
+            people = database.fill(OWNERS)
             postmaster = int((data / "postgres/cluster/postmaster.pid").read_text().split()[0])
             rows = list(_told(compare(plot, database, people, postmaster, folder)))
             trips = list(count_round_trips(plot.workloads, database, people, folder))
@@ -97,7 +96,7 @@ def _machine() -> dict[str, object]:
 
 
 def _told(rows: Iterable[Any]) -> Iterable[Any]:
-    """With a dot for each, on a terminal or not: five minutes of silence look like a hang."""
+    """With a dot for each, on a terminal or not: minutes of silence look like a hang."""
     for row in rows:
         print("x" if row.failed else ".", end="", file=sys.stderr, flush=True)
         yield row

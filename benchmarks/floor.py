@@ -1,4 +1,4 @@
-"""The floor: a bare ASGI function, our SQL on psycopg's pool, msgspec. No auth, no rules, no log.
+"""The floor: a bare ASGI function, psycopg's pool, msgspec. No auth, no rules, no log.
 
 It trusts every word of its client. Whatever a framework, a login or a check adds comes on top, so
 a Python service with this driver gets near its numbers and never past them, unless it asks the

@@ -41,8 +41,7 @@ function response(status, headers, body)
   local token = body:match('"refresh_token":%s*"([^"]+)"')
   if token then
     local client = string.format("10.%d.%d.%d", math.random(255), math.random(255), math.random(255))
-    local path = headers["x-refresh-path"] or "/api/v1/auth/refresh"
-    plan[#plan + 1] = prepared("POST\t" .. path .. "\t\t" .. client
+    plan[#plan + 1] = prepared("POST\t/api/v1/auth/refresh\t\t" .. client
       .. '\t{"refresh_token":"' .. token .. '"}')
   end
 end

@@ -43,7 +43,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Run:
-    """What wrk has counted, and what the servers spent on it meanwhile."""
+    """What wrk has counted."""
 
     requests: int
     seconds: float

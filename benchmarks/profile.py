@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.contestants import OURS, Plans, serving
 from benchmarks.data import Database
+from benchmarks.growth import OWNERS
 from benchmarks.load import busiest, find_wrk, wrk
 from taskcore import Settings
 from taskcore.adapters.embedded import EmbeddedPostgres
@@ -47,7 +48,7 @@ def main() -> None:
         with EmbeddedPostgres(data) as server:
             asyncio.run(upgrade_database(Settings.from_env({"DATA_DIR": str(data)})))
             database = Database(server.conninfo)
-            people = database.fill(100, with_others=False)
+            people = database.fill(OWNERS, with_others=False)
             plans = Plans(OURS, database, people, folder)
             with serving(OURS, database, folder) as pid:
                 for workload, share in shares.items():

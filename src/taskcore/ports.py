@@ -159,7 +159,7 @@ class Users(Protocol):
     async def lock_admins(self) -> Sequence[UserId]:
         """The active administrators, held against every change until the transaction ends.
 
-        One transaction at a time has them, so two cannot block each other.
+        One transaction at a time has them, so no two wait for each other.
         """
         ...
 
@@ -236,7 +236,7 @@ class Sessions(Protocol):
 
         Only while the user is active and has the password hash given here; False otherwise. Of
         their other sessions those go that have expired, and those that were not used for longest
-        where there would be more than MAX_SESSIONS.
+        where there would be more than MAX_SESSIONS; if that cannot be done now, with the next.
         """
         ...
 

@@ -14,7 +14,8 @@ from sqlalchemy import text
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.postgres.connections import DEADLINE, conninfo
 from taskcore.adapters.postgres.statements import Statement
-from taskcore.domain.errors import Misconfigured, Unavailable
+from taskcore.domain.errors import Misconfigured, NotFound, Unavailable
+from taskcore.domain.tasks import TaskId
 from tests.conftest import until
 from tests.postgres.servers import Server
 
@@ -301,6 +302,29 @@ async def test_a_server_that_is_away_costs_nobody_more_than_two_seconds(fragile:
     assert most < 80
     refused_at_once = [took for began, took, _ in outcomes if gone + 2 < began < starts - 1]
     assert sorted(refused_at_once)[len(refused_at_once) // 2] < 0.05
+
+
+async def test_of_those_who_ask_at_once_while_it_is_away_one_tries_and_the_others_are_refused(
+    fragile: Server,
+) -> None:
+    async with Connections(fragile.conninfo, deadline=0.3) as connections:
+        store = PostgresStore(connections)
+
+        async def get() -> None:
+            async with store.autocommit() as db:
+                await db.tasks.get(TaskId(1))
+
+        with pytest.raises(NotFound):
+            await get()
+        with fragile.frozen():
+            with pytest.raises(Unavailable):
+                await get()
+            tasks = [asyncio.create_task(get()) for _ in range(20)]
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert sum(task.done() for task in tasks) == 19
+            found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(error, Unavailable) for error in found)
 
 
 async def test_a_frozen_server_costs_nobody_more_than_the_deadline(fragile: Server) -> None:

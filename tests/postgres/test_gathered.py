@@ -130,6 +130,18 @@ async def test_a_database_that_is_away_is_asked_once(server: Server, gathering: 
     assert await gathering.answer({"id": 5}) == [(5,)]
 
 
+async def test_where_all_have_given_up_nothing_is_asked(
+    server: Server, gathering: Gathering
+) -> None:
+    (first,) = await asking(gathering, 1)
+    (second,) = await asking(gathering, 2)
+    second.cancel()
+    server.may_answer.set()
+    assert await first == [(1,)]
+    assert await gathering.answer({"id": 3}) == [(3,)]
+    assert server.batches == [[1], [3]]
+
+
 async def test_who_gives_up_takes_nobody_along(server: Server, gathering: Gathering) -> None:
     first, second = await asking(gathering, 1, 2)
     (third, fourth) = await asking(gathering, 3, 4)

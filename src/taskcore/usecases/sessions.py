@@ -199,7 +199,10 @@ class Sessions:
     async def _proved(
         self, user: User | None, key: str | None, password: str, origin: Origin
     ) -> Grant:
-        """A session, if the password is right. One verification, whatever is wrong."""
+        """A session, if the password is right. One verification, whatever is wrong.
+
+        Another only where the account was changed in between.
+        """
         while await verified(self.hasher, password, user.password_hash if user else None):
             if user is None or not user.is_active:
                 break

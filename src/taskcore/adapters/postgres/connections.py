@@ -132,7 +132,7 @@ class Borrowed(Link):
 
 
 class Connections:
-    """psycopg's pool, with what it lacks: it fails fast, and notices dead connections for nothing.
+    """psycopg's pool, with what it lacks: it fails fast, and notices dead connections at no cost.
 
     While the database is known to be away, one request at a time waits to see whether it is
     back; the others are refused at once instead of queueing for a second each. (The pool's own
@@ -176,14 +176,15 @@ class Connections:
                 # server that is frozen has given it before.
                 self._away &= connection.closed
 
-    def refuse_while_away(self) -> None:
-        """Raises Unavailable while it is away and somebody is trying already."""
-        if self._away and self._probing:
-            raise Unavailable("The database does not answer; try again")
+    @property
+    def is_away(self) -> bool:
+        """Whether the last that was heard of it is that it did not answer."""
+        return self._away
 
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[AsyncConnection[Any]]:
-        self.refuse_while_away()
+        if self._away and self._probing:
+            raise Unavailable("The database does not answer; try again")
         probe = self._away
         self._probing |= probe
         try:
@@ -241,7 +242,10 @@ class Autocommit(Link):
             return await link.run(statement, **values)
 
     async def answer(self, statement: Gathered, **values: object) -> Rows:
-        self._connections.refuse_while_away()
+        if self._connections.is_away:
+            # One tries whether it is back. Those who ask at the same moment shall be refused with
+            # the others, and not wait together with that one.
+            return await self.answer_alone(statement, **values)
         gathering = self._gatherings.get(statement)
         if gathering is None:
             gathering = self._gatherings[statement] = Gathering(statement, self._answers)

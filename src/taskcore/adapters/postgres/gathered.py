@@ -61,6 +61,8 @@ class Gathering:
 
     async def _settle(self, batch: Sequence[_Waiting]) -> None:
         batch = [waiting for waiting in batch if not waiting.answer.done()]  # they gave up
+        if not batch:
+            return
         try:
             answers = await self._ask(self._statement, [waiting.values for waiting in batch])
         except Exception as error:  # noqa: BLE001 - it is theirs

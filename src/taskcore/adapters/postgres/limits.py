@@ -70,7 +70,7 @@ _SHARES = (
     .table_valued("key", "share", with_ordinality="number")
     .render_derived("given")
 )
-# Locked in the order in which they were counted, so that nobody blocks another.
+# Locked in the order in which they were counted, so that no two wait for each other.
 _HELD = (
     select(_KEY, _SHARES.c.share)
     .select_from(rate_limits.join(_SHARES, _SHARES.c.key == _KEY))

@@ -49,7 +49,7 @@ _TOKEN = columns_of(refresh_tokens, RefreshToken)
 
 
 def _in_order(*which: ColumnElement[bool]) -> Select[tuple[Any]]:
-    """Locked one after the other, so that two who end the same ones do not block each other."""
+    """Locked one after the other, so that two who end the same ones never wait for each other."""
     return select(sessions.c.id).where(*which).order_by(sessions.c.id).with_for_update()
 
 
