@@ -1,7 +1,7 @@
 """The outermost layer: what holds for every answer, also where no route matches."""
 
 import asyncio
-import os
+import random
 import re
 import time
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
-from taskapi.logs import REQUEST_ID
+from taskapi.logs import LINES, REQUEST_ID
 from taskapi.problems import FieldProblem, HttpProblem, send_problem
 from taskapi.proxies import Proxies
 from taskcore import Actor, Invalid, NotFound, Settings
@@ -94,6 +94,8 @@ class Edge:
         finally:
             self._serving -= 1
             exchange.log(self._log)
+            if not self._serving:  # nobody comes whom this would hold up
+                LINES.write_out()
 
     def _refusal(self, scope: HTTPScope) -> HttpProblem | None:
         """What servers and the router overlook."""
@@ -189,7 +191,7 @@ class _Exchange:
         peer = scope["client"][0] if scope["client"] else None
         self._client, self._is_secure = proxies.client(peer, scope)
         asked_id = given.get(b"x-request-id", b"").decode("latin-1")
-        self.request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else os.urandom(16).hex()
+        self.request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else _new_id()
         scope["state"] |= {"request_id": self.request_id, "client": self._client, "given": given}
         REQUEST_ID.set(self.request_id)
 
@@ -261,6 +263,10 @@ _READ = {
 }
 _DRAIN_BYTES = 131072
 _DRAIN_WITHIN = 1.0  # seconds
+
+
+def _new_id() -> str:
+    return random.randbytes(16).hex()  # noqa: S311 - it tells requests apart, and guards nothing
 
 
 def _with_head(allow: bytes) -> bytes:

@@ -1,19 +1,23 @@
 """`taskcli serve`: the HTTP server, and the database under it for as long as it runs."""
 
 import gc
+import io
 import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Annotated, Any
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from taskcli.output import message
 from taskcore import Misconfigured, Settings
 from taskcore.settings import environment
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 # In seconds. Deployments wait longer than this before they kill: docs/deployment.md.
 DRAIN = 25
@@ -47,6 +51,7 @@ def _serve(settings: Settings) -> None:
 
     from taskcore.wiring import prepared_database  # noqa: PLC0415
 
+    sys.stdout, sys.stderr = _lossy(sys.stdout), _lossy(sys.stderr)
     for warning in settings.warnings:
         message(warning)
     os.environ["WORKERS"] = str(settings.workers)  # the workers read their settings themselves
@@ -77,6 +82,28 @@ def _serve(settings: Settings) -> None:
                 page = f"http://{settings.server_host}:{settings.server_port}/api/v1/docs"
                 message(f"documentation at {page} (ctrl-C stops)")
             server.serve()
+
+
+class _Lossy(io.FileIO):
+    """What cannot be written is lost: the disk is full, or nobody reads. Serving goes on.
+
+    Otherwise no worker could be started any more: what is left unwritten is tried again then.
+    """
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        written = None  # as where a terminal would have us wait
+        with suppress(OSError):
+            written = super().write(data)
+        return len(memoryview(data)) if written is None else written
+
+
+def _lossy(stream: Any) -> Any:  # noqa: ANN401 - typed by what it replaces
+    if stream is None:
+        return None
+    file = _Lossy(stream.fileno(), "wb", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(file), stream.encoding, "backslashreplace", line_buffering=True
+    )
 
 
 @contextmanager

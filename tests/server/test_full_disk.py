@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.load import Exchange, stored_tasks, violations
-from tests.server.running import Answer, Api, Client, eventually
+from tests.server.running import ADA, TASKCLI, Answer, Api, Client, eventually
 
 MEGABYTE = 1 << 20
 
@@ -85,4 +86,19 @@ def test_a_full_disk_refuses_writes_serves_reads_and_heals_with_space(
             (small_disk / "ballast").unlink()
             assert eventually(lambda: write(client, len(exchanges)) == 201, within=10)
         assert violations([exchanges], stored_tasks(api, token)) == []
+        assert api.stop() == 0
+
+
+def test_a_log_that_cannot_be_written_fails_no_request(folder: Path, tmp_path: Path) -> None:
+    run("/bin/cp", "-a", folder / "data", tmp_path)
+    into_the_void = ("/bin/sh", "-c", 'exec "$@" >/dev/full 2>/dev/full', "sh")
+    with Api(tmp_path, *into_the_void, *TASKCLI) as api:
+        token = api.ready().log_in(ADA)
+        for number in range(100):  # more than any buffer holds
+            made = api.call("POST", "/api/v1/tasks", {"title": f"number {number}"}, token=token)
+            assert made.status == 201, made
+        (worker,) = api.workers
+        os.kill(worker, signal.SIGKILL)
+        again = api.ready().call("GET", "/api/v1/tasks", token=token)
+        assert again.json["total"] == 100
         assert api.stop() == 0

@@ -1,0 +1,112 @@
+"""How the lines of the log go out."""
+
+import asyncio
+import io
+from select import PIPE_BUF
+from typing import Any, BinaryIO, cast
+
+import pytest
+
+from taskapi.logs import Lines
+
+pytestmark = pytest.mark.anyio
+
+
+class Writes(io.RawIOBase):
+    """Keeps every write that reaches the system."""
+
+    def __init__(self) -> None:
+        self.done: list[bytes] = []
+        self.is_full = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        self.done.append(bytes(data))
+        return len(data)
+
+
+@pytest.fixture
+def writes() -> Writes:
+    return Writes()
+
+
+@pytest.fixture
+def log(writes: Writes) -> Lines:
+    return Lines(cast(BinaryIO, io.BufferedWriter(writes)))
+
+
+def line(number: int) -> bytes:
+    return b"%d %s" % (number, b"x" * 100)
+
+
+def numbers(writes: list[bytes]) -> list[int]:
+    return [int(said.split()[0]) for said in b"".join(writes).splitlines()]
+
+
+async def test_the_lines_of_a_turn_of_the_loop_go_out_together_whole_and_in_order(
+    log: Lines, writes: Writes
+) -> None:
+    for turn in range(2):
+        for number in range(100):
+            log.info(line(number))
+        assert writes.done == []
+        await asyncio.sleep(0)
+        assert numbers(writes.done) == [*range(100)], turn
+        assert 2 <= len(writes.done) <= 4
+        assert all(len(write) <= PIPE_BUF and write.endswith(b"\n") for write in writes.done)
+        writes.done.clear()
+
+
+async def test_a_line_that_is_longer_than_a_pipe_takes_at_once_goes_alone(
+    log: Lines, writes: Writes
+) -> None:
+    lines = [line(1), b"x" * PIPE_BUF, line(2)]
+    for each in lines:
+        log.info(each)
+    await asyncio.sleep(0)
+    assert writes.done == [each + b"\n" for each in lines]
+
+
+async def test_a_warning_goes_out_at_once_after_all_that_was_said_before(
+    log: Lines, writes: Writes
+) -> None:
+    log.info(line(0))
+    log.warning(line(1))
+    assert numbers(writes.done) == [0, 1]
+
+
+def test_where_no_loop_runs_a_line_goes_out_at_once(log: Lines, writes: Writes) -> None:
+    async def last_turn(number: int) -> None:
+        asyncio.get_running_loop().stop()
+        log.info(line(number))
+        await asyncio.Event().wait()
+
+    log.info(line(0))
+    assert numbers(writes.done) == [0]
+    for number in (1, 2):  # whose lines their own loops do not live to write
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(last_turn(number))
+        loop.run_forever()
+        task.cancel()
+        loop.close()
+    log.info(line(3))
+    assert numbers(writes.done) == [0, 1, 2, 3]
+
+
+async def test_what_cannot_be_written_is_lost_and_fails_nothing(log: Lines, writes: Writes) -> None:
+    failures: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    writes.is_full = True
+    for number in range(500):  # more than any buffer holds
+        log.info(line(number))
+        await asyncio.sleep(0)
+    assert writes.done == []
+    writes.is_full = False
+    log.info(line(500))
+    await asyncio.sleep(0)
+    assert numbers(writes.done)[-1] == 500
+    assert failures == []
