@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 import urllib.request
 from contextlib import suppress
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from benchmarks.contestants import SERVED_BY
 from benchmarks.load import resident_mib
 
 _PORT = 8190
@@ -40,7 +40,7 @@ def start_up(folder: Path) -> Startup:
 
 def _help() -> float:
     begun = time.monotonic()
-    command = [sys.executable, "-m", "taskcli", "--help"]
+    command = [SERVED_BY, "-m", "taskcli", "--help"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - begun
 
@@ -49,7 +49,7 @@ def _served(data: Path) -> tuple[float, float]:
     """Seconds until it is ready, and the memory of the worker a moment later."""
     begun = time.monotonic()
     with subprocess.Popen(
-        [sys.executable, "-m", "taskcli", "serve", "--port", str(_PORT)],
+        [SERVED_BY, "-m", "taskcli", "serve", "--port", str(_PORT)],
         env=os.environ | {"DATA_DIR": str(data)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

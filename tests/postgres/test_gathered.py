@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import BigInteger, select
 
 from taskcore.adapters.postgres import Connections, PostgresStore
-from taskcore.adapters.postgres.gathered import MOST, Gathering, Rows
+from taskcore.adapters.postgres.gathered import MOST, MOST_ROWS, Gathering, Rows
 from taskcore.adapters.postgres.statements import Gathered, asked
 from taskcore.domain.errors import Invalid, NotFound, StaleWrite, Unavailable
 from taskcore.domain.tasks import Task, TaskId
@@ -105,6 +105,15 @@ async def test_a_statement_takes_so_many(server: Server, gathering: Gathering) -
     server.may_answer.set()
     await asyncio.gather(*await asking(gathering, *range(MOST + 5)))
     assert [len(batch) for batch in server.batches] == [MOST, 5]
+
+
+async def test_a_statement_brings_so_many_rows_or_what_one_alone_asks_for(server: Server) -> None:
+    by_limit = Gathered(select(_THIS.c.number), limit="id")
+    gathering = Gathering(by_limit, server.ask)
+    server.may_answer.set()
+    half = MOST_ROWS // 2
+    await asyncio.gather(*await asking(gathering, half, half, 1, MOST_ROWS + 1, MOST_ROWS, 0))
+    assert server.batches == [[half, half], [1], [MOST_ROWS + 1], [MOST_ROWS, 0]]
 
 
 async def test_what_is_wrong_with_one_is_told_to_that_one(

@@ -13,7 +13,8 @@ Values = Mapping[str, Any]
 Rows = list[Row]
 Ask = Callable[[Gathered, Sequence[Values]], Awaitable[Sequence[Rows]]]
 
-MOST = 32  # in one statement: more share little more, and all that they get is in memory at once
+# In one statement: more share little more, and all the rows that they get are in memory at once.
+MOST, MOST_ROWS = 32, 832
 
 
 class _Waiting(NamedTuple):
@@ -52,12 +53,22 @@ class Gathering:
     async def _serve(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                count = self._fitting()
+                batch, self._waiting = self._waiting[:count], self._waiting[count:]
                 await self._settle(batch)
         finally:
             # Here, and not when the task is seen to be done: who came in between would be waiting
             # for nobody.
             self._under_way -= 1
+
+    def _fitting(self) -> int:
+        """How many of those who wait one statement takes: the first one, whatever it asks for."""
+        rows = 0
+        for count, waiting in enumerate(self._waiting[:MOST]):
+            rows += self._statement.rows_for(waiting.values)
+            if rows > MOST_ROWS and count:
+                return count
+        return MOST
 
     async def _settle(self, batch: Sequence[_Waiting]) -> None:
         batch = [waiting for waiting in batch if not waiting.answer.done()]  # they gave up

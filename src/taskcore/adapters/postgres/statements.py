@@ -78,12 +78,18 @@ class Gathered(Statement):
     Built on `asked`, whose arguments are those of a question.
     """
 
-    __slots__ = ("at_once",)
+    __slots__ = ("_limit", "at_once")
 
-    def __init__(self, clause: ClauseElement, *, at_once: int = 1) -> None:
-        """How many such statements may be under way at once."""
+    def __init__(
+        self, clause: ClauseElement, *, at_once: int = 1, limit: str | None = None
+    ) -> None:
+        """How many such statements may be under way at once, and which argument limits the rows."""
         super().__init__(clause)
-        self.at_once = at_once
+        self.at_once, self._limit = at_once, limit
+
+    def rows_for(self, question: Mapping[str, Any]) -> int:
+        """At most."""
+        return 1 if self._limit is None else int(question[self._limit])
 
     def together(self, questions: Sequence[Mapping[str, Any]]) -> list[Any]:
         return [[question[name] for question in questions] for name in self._names]

@@ -30,8 +30,8 @@ from taskcore.ports import Page
 _COLUMNS = columns_of(tasks, Task)
 _DRAFTED = [field.name for field in fields(NewTask)]
 _EVERYBODY: ColumnElement[int] = literal_column(str(EVERYBODY))
-# One that waits for somebody's lock must not keep all others waiting.
-_WRITES = 2
+# One that waits for somebody's lock, or gets much, must not keep all others waiting.
+_WRITES = _PAGES = 2
 _CHANGING = [*TaskChanges.__annotations__, "version", "updated_at"]
 
 
@@ -70,7 +70,9 @@ def _page(*, of_owner: bool) -> Gathered:
     return Gathered(
         select(this.c.number, total.c.total, *page.c)
         .select_from(this.join(total, true()).join(page, true(), isouter=True))
-        .order_by(this.c.number, page.c.id.desc())
+        .order_by(this.c.number, page.c.id.desc()),
+        at_once=_PAGES,
+        limit="limit",
     )
 
 
@@ -128,9 +130,8 @@ def _remove() -> Gathered:
 _GET = _get()
 _PAGE_OF_OWNER, _PAGE_OF_ALL = _page(of_owner=True), _page(of_owner=False)
 _ADD, _SAVE, _REMOVE = _add(), _save(), _remove()
-# Whoever skips far reads what they leave out, and whoever takes many may take a megabyte or two:
-# nobody else shall wait for them.
-_FAR, _MANY = 1000, 25
+# Whoever skips far reads what they leave out: nobody else shall wait for them.
+_FAR = 1000
 
 
 @dataclass(slots=True)
@@ -145,8 +146,7 @@ class PostgresTasks:
     async def page(
         self, *, owner_id: UserId | None, skip: int, limit: int, before: TaskId | None = None
     ) -> Page[Task]:
-        is_small = skip <= _FAR and limit <= _MANY
-        rows = await (self._link.answer if is_small else self._link.answer_alone)(
+        rows = await (self._link.answer if skip <= _FAR else self._link.answer_alone)(
             _PAGE_OF_ALL if owner_id is None else _PAGE_OF_OWNER,
             owner_id=owner_id,
             upto=MAX_ID if before is None else min(before - 1, MAX_ID),
