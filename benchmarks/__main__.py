@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.comparison import Plot, compare
-from benchmarks.contestants import WORKLOADS
+from benchmarks.contestants import LIMIT, WORKLOADS
 from benchmarks.data import Database
 from benchmarks.growth import OWNERS, grow
 from benchmarks.load import find_wrk
@@ -28,8 +28,8 @@ from taskcore.adapters.embedded import EmbeddedPostgres
 from taskcore.wiring import upgrade_database
 
 RESULTS = Path(__file__).parent / "results"
-_ALL = Plot(WORKLOADS, (1, 32, 128), 5)
-_QUICK = Plot(("get", "list", "create", "edit"), (32,), 5)
+_QUICK = ("get", "list", "create", "edit")
+_REPETITIONS = 5
 _SIZES = (10_000, 1_000_000)
 
 
@@ -37,7 +37,8 @@ def main() -> None:
     arguments = _parser().parse_args()
     find_wrk()
     begun = time.monotonic()
-    plot = _QUICK if arguments.quick else _ALL
+    workloads, clients = (_QUICK, (32,)) if arguments.quick else (WORKLOADS, (1, 32, 128))
+    plot = Plot(workloads, clients, _REPETITIONS, arguments.limit)
     sizes = (*_SIZES, 10_000_000) if arguments.ten_million else _SIZES
     found: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **_machine()}
     with tempfile.TemporaryDirectory(prefix="taskcore-bench-") as name:
@@ -74,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="four workloads, 32 clients")
     parser.add_argument(
         "--ten-million", action="store_true", help="grow the data to that, too (some minutes more)"
+    )
+    parser.add_argument(
+        "--limit", type=int, default=LIMIT, help="tasks in a list (default: %(default)s)"
     )
     parser.add_argument("--json", type=Path, help="where the rows go (default: benchmarks/results)")
     return parser

@@ -45,6 +45,8 @@ class Plot:
     workloads: Sequence[str]
     connections: Sequence[int]
     repetitions: int
+    limit: int
+    """Tasks in a list."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def compare(
         sides = [
             Side(
                 contestant,
-                Plans(contestant, database, people, folder),
+                Plans(contestant, database, people, folder, limit=plot.limit),
                 stack.enter_context(serving(contestant, database, folder)),
                 postmaster,
             )

@@ -137,10 +137,16 @@ class Plans:
     """The plans of one contestant. Those that use things up are made anew each time."""
 
     def __init__(
-        self, contestant: Contestant, database: Database, people: People, folder: Path
+        self,
+        contestant: Contestant,
+        database: Database,
+        people: People,
+        folder: Path,
+        *,
+        limit: int = LIMIT,
     ) -> None:
         self._contestant, self._database, self._people = contestant, database, people
-        self._folder = folder
+        self._folder, self._limit = folder, limit
         owner_ids = [person.id for person in people.owners]
         self._tasks = database.task_ids(contestant.table, owner_ids)
         self._made: dict[str, Plan] = {}
@@ -174,7 +180,7 @@ class Plans:
         title = _TITLE.format(next(_titles))
         match workload:
             case "list":
-                return Call("GET", _query(at, limit=LIMIT), token)
+                return Call("GET", _query(at, limit=self._limit), token)
             case "create":
                 body = f'{{"title":"{title}","description":"Two pages, by hand."}}'
                 return Call("POST", at, token, body=body)
