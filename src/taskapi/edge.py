@@ -182,7 +182,10 @@ class _Exchange:
         self._started_at = time.perf_counter()
         self._method = scope["method"]
         self.status: int | None = None
-        given = {name: value for name, value in scope["headers"] if name in _READ}
+        given: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in _READ:  # several lines are one list: RFC 9110 section 5.3
+                given[name] = given[name] + b", " + value if name in given else value
         self._body_is_due = b"transfer-encoding" in given or (
             given.get(b"content-length", b"0") != b"0"
         )
@@ -258,8 +261,8 @@ class _Exchange:
 
 
 _READ = {
-    *(b"origin", b"x-request-id", b"content-length", b"transfer-encoding"),
-    *(b"authorization", b"user-agent"),
+    *(b"origin", b"x-request-id", b"content-length", b"transfer-encoding", b"content-type"),
+    *(b"content-encoding", b"authorization", b"user-agent", b"if-match", b"if-none-match"),
 }
 _DRAIN_BYTES = 131072
 _DRAIN_WITHIN = 1.0  # seconds

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any, get_args, get_type_hints
 
 import msgspec
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Response, get
 from litestar.enums import ParamType
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import ParameterKwarg
@@ -16,8 +16,8 @@ from litestar.routes import HTTPRoute
 from msgspec import Struct
 
 from taskapi.docs.files import matches
-from taskapi.problems import MAY_REFUSE, MEDIA_TYPE, SENDS, ProblemView, status_of
-from taskapi.providers import administers, logged_in
+from taskapi.problems import HEEDS, MAY_REFUSE, MEDIA_TYPE, SENDS, ProblemView, status_of
+from taskapi.providers import ApiRequest, administers, logged_in
 from taskapi.wire import Id, Whole
 from taskcore import Invalid, Settings, TaskcoreError, Unauthenticated, Unavailable
 
@@ -42,6 +42,10 @@ _HEADERS: Mapping[str, Json] = {
         "schema": {"type": "string"},
     },
 }
+_CONDITIONS = {
+    "If-Match": 'The version that you have seen, as `"3"`',
+    "If-None-Match": 'The version that you have, as `"3"`',
+}
 _ALWAYS = ("X-Request-Id",)
 _OF_STATUS = {
     401: ("WWW-Authenticate",),
@@ -62,11 +66,11 @@ _LINKS = {
 
 
 @get("/openapi.json", include_in_schema=False)
-async def document_handler(request: Request[Any, Any, Any]) -> Response[bytes]:
+async def document_handler(request: ApiRequest) -> Response[bytes]:
     document: bytes = request.app.state.document
     tag = f'"{sha256(document).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    if matches(request.headers.get("if-none-match", ""), tag):
+    if matches(request.given(b"if-none-match") or "", tag):
         return Response(b"", status_code=304, headers=headers)
     return Response(document, media_type="application/json", headers=headers)
 
@@ -144,6 +148,7 @@ class _Operation:
         self._body = _shown(self._hints.get("data"))
         self._answers = _shown(self._hints["return"])
         self._refusals: tuple[type[TaskcoreError], ...] = handler.opt.get(MAY_REFUSE, ())
+        self._heeded: tuple[str, ...] = handler.opt.get(HEEDS, ())
         self._is_protected = handler.resolve_before_request() in {logged_in, administers}
 
     @property
@@ -203,6 +208,14 @@ class _Operation:
                 "description": described,
                 "schema": schema,
             }
+        for name in self._heeded:
+            yield {
+                "name": name,
+                "in": "header",
+                "required": False,
+                "description": _CONDITIONS[name],
+                "schema": {"type": "string"},
+            }
 
     def _responses(self) -> Json:
         status = self._handler.status_code
@@ -219,7 +232,7 @@ class _Operation:
                 for name in operations
             }
         responses = {str(status): success}
-        if "if_none_match" in self._hints:
+        if "If-None-Match" in self._heeded:
             responses["304"] = {
                 "description": "You have this version already",
                 "headers": _references((*_ALWAYS, "ETag")),

@@ -37,6 +37,8 @@ MAY_REFUSE = "may_refuse"
 LIMITED = "limited"
 # The same for the headers of its success, beside those of every answer.
 SENDS = "sends"
+# And for the conditions that it heeds: headers of the request.
+HEEDS = "heeds"
 
 # The most specific class wins.
 STATUS: Mapping[type[TaskcoreError], int] = {

@@ -51,7 +51,7 @@ class ActorRequest(ApiRequest):
 
 def bearer_token(request: ApiRequest) -> str:
     """RFC 6750 section 2.1, the only way in: never a query parameter, never a cookie."""
-    scheme, _, token = request.given(b"authorization").partition(" ")
+    scheme, _, token = (request.given(b"authorization") or "").partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated
     if not token or " " in token:
@@ -64,7 +64,7 @@ def origin_of(request: ApiRequest) -> Origin:
     state = request.scope["state"]
     return Origin.new(
         ip=state["client"],
-        user_agent=request.given(b"user-agent"),
+        user_agent=request.given(b"user-agent") or "",
         request_id=state["request_id"],
     )
 

@@ -2,16 +2,15 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextlib import suppress
-from typing import Annotated
 
 import msgspec
 import structlog
 from litestar import Router, delete, get, patch, post, put
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, UnsetType
 
 from taskapi.answers import Answer
-from taskapi.problems import MAY_REFUSE, SENDS
+from taskapi.problems import HEEDS, MAY_REFUSE, SENDS
 from taskapi.providers import ActorRequest, logged_in
 from taskapi.wire import (
     ANYBODY,
@@ -58,16 +57,6 @@ class TaskPage(View):
     skip: Skip
     limit: Limit
     next_cursor: Cursor | None
-
-
-IfMatch = Annotated[
-    str | None,
-    HeaderParameter(name="If-Match", description='The version that you have seen, as `"3"`'),
-]
-IfNoneMatch = Annotated[
-    str | None,
-    HeaderParameter(name="If-None-Match", description='The version that you have, as `"3"`'),
-]
 
 
 @get("/", operation_id="listTasks", opt={MAY_REFUSE: (Forbidden, Invalid), SENDS: ("Link",)})
@@ -131,24 +120,24 @@ async def create_task(request: ActorRequest, data: JSONBody[TaskDraft]) -> Answe
     return _shown(task, 201, {"Location": f"{_PATH}/{task.id}"})
 
 
-@get("/{task_id:str}", operation_id="getTask", opt={MAY_REFUSE: (NotFound,), SENDS: ("ETag",)})
+@get(
+    "/{task_id:str}",
+    operation_id="getTask",
+    opt={MAY_REFUSE: (NotFound,), HEEDS: ("If-None-Match",), SENDS: ("ETag",)},
+)
 async def get_task(
-    request: ActorRequest,
-    task_id: FromPath[str],
-    if_none_match: IfNoneMatch = None,
+    request: ActorRequest, task_id: FromPath[str]
 ) -> Answer[TaskView] | Answer[None]:
     """Show a task."""
     task = await request.core.tasks.get(request.actor, TaskId(identifier(task_id)))
-    if matches(if_none_match, task.version):
+    if matches(request.given(b"if-none-match"), task.version):
         return Answer(None, status_code=304, headers={"ETag": etag(task.version)})
     return _shown(task)
 
 
-async def _expected_version(
-    request: ActorRequest, task_id: str, if_match: str | None
-) -> int | None:
+async def _expected_version(request: ActorRequest, task_id: str) -> int | None:
     """The one version that a write is for; None for any."""
-    versions = seen_versions(if_match)
+    versions = seen_versions(request.given(b"if-match"))
     if versions is None:
         return None
     if len(versions) > 1:  # then the one that stands, if it is among them
@@ -161,7 +150,6 @@ async def _edit(
     request: ActorRequest,
     task_id: FromPath[str],
     data: JSONBody[TaskPatch],
-    if_match: IfMatch = None,
 ) -> Answer[TaskView]:
     """Edit a task.
 
@@ -171,7 +159,7 @@ async def _edit(
     task = await request.core.tasks.edit(
         request.actor,
         TaskId(identifier(task_id)),
-        expected_version=await _expected_version(request, task_id, if_match),
+        expected_version=await _expected_version(request, task_id),
         **named(data),
     )
     if named(data):
@@ -181,22 +169,26 @@ async def _edit(
     return _shown(task)
 
 
-_EDITING = {MAY_REFUSE: (NotFound, StaleWrite, Invalid), SENDS: ("ETag",)}
+_EDITING = {
+    MAY_REFUSE: (NotFound, StaleWrite, Invalid),
+    HEEDS: ("If-Match",),
+    SENDS: ("ETag",),
+}
 edit_task = put("/{task_id:str}", operation_id="editTask", opt=_EDITING)(_edit)
 patch_task = patch("/{task_id:str}", operation_id="patchTask", opt=_EDITING)(_edit)
 
 
-@delete("/{task_id:str}", operation_id="deleteTask", opt={MAY_REFUSE: (NotFound, StaleWrite)})
-async def delete_task(
-    request: ActorRequest,
-    task_id: FromPath[str],
-    if_match: IfMatch = None,
-) -> None:
+@delete(
+    "/{task_id:str}",
+    operation_id="deleteTask",
+    opt={MAY_REFUSE: (NotFound, StaleWrite), HEEDS: ("If-Match",)},
+)
+async def delete_task(request: ActorRequest, task_id: FromPath[str]) -> None:
     """Delete a task."""
     await request.core.tasks.delete(
         request.actor,
         TaskId(identifier(task_id)),
-        expected_version=await _expected_version(request, task_id, if_match),
+        expected_version=await _expected_version(request, task_id),
     )
     log.info("task.deleted", task_id=int(task_id), by=request.actor.user_id)
 

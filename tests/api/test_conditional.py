@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.api.people import NOBODY, Person, refused
+from tests.api.people import NOBODY, V1, Person, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +95,22 @@ async def test_a_task_that_may_not_be_seen_is_never_not_modified(ada: Person, bo
     path = await at_version_three(bob)
     for tag in ("*", '"3"'):
         refused(await ada.get(path, if_none_match=tag), 404, "not_found")
+
+
+@pytest.mark.parametrize("tags", [('"2"', '"3"'), ('"3"', '"2"')])
+async def test_several_lines_of_a_condition_are_one_list(
+    ada: Person, tags: tuple[str, ...]
+) -> None:
+    """RFC 9110 section 5.3."""
+    there = V1 + await at_version_three(ada)
+    bearer = ("Authorization", f"Bearer {ada.token}")
+    unless = [("If-None-Match", tag) for tag in tags]
+    assert (await ada.http.get(there, headers=[bearer, *unless])).status_code == 304
+    only_if = [("If-Match", tag) for tag in tags]
+    answer = await ada.http.put(there, json={"title": "4"}, headers=[bearer, *only_if])
+    assert answer.status_code == 200
+    answer = await ada.http.put(there, json={"title": "5"}, headers=[bearer, *only_if])
+    refused(answer, 412, "stale_write")
 
 
 @pytest.mark.parametrize("filling", [" ", '"', ",", '"a" ', 'W/"'])

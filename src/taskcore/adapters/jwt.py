@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -22,6 +23,7 @@ ISSUER = "taskcore"
 AUDIENCE = "taskcore"
 _TYPE = "at+jwt"
 _MAX_CHARACTERS = 2048
+_REMEMBERED = 1024  # tokens, some 2 KB each
 LEEWAY = 5  # seconds; machines that keep time by NTP differ by less
 
 
@@ -55,6 +57,9 @@ class JwtTokens:
         self._key, self._header = keys[0], _header(keys[0], algorithm)
         self._keys = {self._first_segment(key): key for key in keys}
         self._hmac = jwt.get_algorithm_by_name(algorithm)
+        # Who signed a token stays true. Whether it still counts is asked each time: of the clock
+        # here, and of its session in the database.
+        self._signed = lru_cache(maxsize=_REMEMBERED)(self._verified)
 
     def issue(self, claims: AccessClaims, now: datetime) -> str:
         issued_at = int(now.timestamp())
@@ -71,6 +76,13 @@ class JwtTokens:
         return jwt.encode(payload, self._key, self._algorithm, headers=self._header)
 
     def read(self, token: str, now: datetime) -> AccessClaims:
+        payload = self._signed(token)
+        if (user_id := int(payload.sub)) > MAX_ID:
+            raise InvalidToken
+        self._check_times(payload, now.astimezone(UTC).timestamp())
+        return AccessClaims(UserId(user_id), SessionId(payload.sid))
+
+    def _verified(self, token: str) -> "_Payload":
         said, _, signature = token.rpartition(".")
         header, _, claims = said.partition(".")
         key = self._keys.get(header)
@@ -81,13 +93,9 @@ class JwtTokens:
         if not hmac.compare_digest(ours, signature.encode(errors="replace")):
             raise InvalidToken
         try:
-            payload = _payload(base64url_decode(claims))
+            return _payload(base64url_decode(claims))
         except (ValueError, msgspec.MsgspecError, RecursionError):
             raise InvalidToken from None
-        if (user_id := int(payload.sub)) > MAX_ID:
-            raise InvalidToken
-        self._check_times(payload, now.astimezone(UTC).timestamp())
-        return AccessClaims(UserId(user_id), SessionId(payload.sid))
 
     def _first_segment(self, key: bytes) -> str:
         headers = _header(key, self._algorithm)

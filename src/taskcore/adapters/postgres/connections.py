@@ -161,28 +161,14 @@ class Connections:
     async def __aexit__(self, *_: object) -> None:
         await self._pool.close(timeout=1)
 
-    @asynccontextmanager
-    async def borrow(self) -> AsyncIterator[Borrowed]:
-        """Raises Unavailable, and every driver's error as the core's."""
-        async with self._lent() as connection:
-            try:
-                yield Borrowed(connection)
-            # Of BEGIN or COMMIT, or one that has its meaning already.
-            except Exception as error:  # noqa: BLE001 - raised again, as what it means
-                meaning, cause = await _meaning(connection, error)
-                raise meaning from cause
-            finally:
-                # It has answered, whatever it said. Having got a connection proves nothing: a
-                # server that is frozen has given it before.
-                self._away &= connection.closed
-
     @property
     def is_away(self) -> bool:
         """Whether the last that was heard of it is that it did not answer."""
         return self._away
 
     @asynccontextmanager
-    async def _lent(self) -> AsyncIterator[AsyncConnection[Any]]:
+    async def borrow(self) -> AsyncIterator[Borrowed]:
+        """Raises Unavailable, and every driver's error as the core's."""
         if self._away and self._probing:
             raise Unavailable("The database does not answer; try again")
         probe = self._away
@@ -193,8 +179,15 @@ class Connections:
             # psycopg first asks the frozen server for 10 s to cancel the query.
             watchdog = asyncio.get_running_loop().call_later(self._deadline, self._cut, connection)
             try:
-                yield connection
+                yield Borrowed(connection)
+            # Of BEGIN or COMMIT, or one that has its meaning already.
+            except Exception as error:  # noqa: BLE001 - raised again, as what it means
+                meaning, cause = await _meaning(connection, error)
+                raise meaning from cause
             finally:
+                # It has answered, whatever it said. Having got a connection proves nothing: a
+                # server that is frozen has given it before.
+                self._away &= connection.closed
                 watchdog.cancel()
                 await self._pool.putconn(connection)
         finally:
