@@ -77,6 +77,7 @@ def _serve(settings: Settings) -> None:
         )
         with prepared_database(settings, serving=True):
             _start_workers_afresh()
+            gc.freeze()  # what is here by now stays: to look through it takes 0.1 s
             gc.enable()
             if _style(settings) == "console":
                 page = f"http://{settings.server_host}:{settings.server_port}/api/v1/docs"
