@@ -201,6 +201,10 @@ class Tasks(Protocol):
         """Raises NotFound."""
         ...
 
+    async def lock(self, task_id: TaskId) -> Task:
+        """As `get`; nobody else changes or removes the task until the transaction ends."""
+        ...
+
     async def page(
         self, *, owner_id: UserId | None, skip: int, limit: int, before: TaskId | None = None
     ) -> Page[Task]:

@@ -236,3 +236,20 @@ async def test_whoever_reads_on_may_skip_too(store: Store) -> None:
         page = await db.tasks.page(owner_id=ada.id, skip=1, limit=2, before=tasks[5].id)
     assert list(page.items) == [tasks[3], tasks[2]]
     assert page.has_more
+
+
+async def test_a_locked_task_is_changed_by_one_after_the_other(store: Store) -> None:
+    task = await add_task(store, await add_user(store), "x")
+
+    async def append(letter: str) -> None:
+        async with store.transaction() as tx:
+            found = await tx.tasks.lock(task.id)
+            await asyncio.sleep(0.01)  # long enough for the others to read the same, if they could
+            await tx.tasks.save(found.edited(LATER, title=f"{found.title}{letter}"))
+
+    await asyncio.gather(*map(append, "abc"))
+    async with store.autocommit() as db:
+        assert sorted((await db.tasks.get(task.id)).title) == sorted("xabc")
+    with pytest.raises(NotFound):
+        async with store.transaction() as tx:
+            await tx.tasks.lock(TaskId(task.id + 1))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import BigInteger, select
 
 from taskcore.adapters.postgres import Connections, PostgresStore
@@ -294,3 +295,28 @@ async def test_a_row_that_somebody_holds_keeps_nobody_else_from_theirs(store: St
         found = await asyncio.gather(*map(edit, [held, *others]), return_exceptions=True)
     assert isinstance(found[0], Unavailable)
     assert all(isinstance(result, Task) for result in found[1:])
+
+
+async def test_whoever_waits_for_a_row_keeps_nobody_else_waiting(database_url: str) -> None:
+    """For a minute here: what would wait along does not come through before the row is free."""
+    patient = make_conninfo(database_url, options="-c lock_timeout=60s -c statement_timeout=60s")
+    async with Connections(patient, deadline=60) as connections:
+        store = PostgresStore(connections)
+        ada = await add_user(store, "patient")
+        held, doomed, *others = await add_tasks(store, ada, *map(str, range(12)))
+
+        async def write(task: Task) -> Task | None:
+            async with store.autocommit() as db:
+                if int(task.title) % 2:
+                    await db.tasks.remove(task)
+                    return None
+                return await db.tasks.save(task.edited(LATER, title="changed"))
+
+        async with asyncio.timeout(20), store.transaction() as tx:
+            for task in (held, doomed):
+                await tx.tasks.save(task.edited(LATER, title="held"))
+            waiting = [asyncio.create_task(write(task)) for task in (held, doomed)]
+            await asyncio.gather(*map(write, others))
+            assert not any(task.done() for task in waiting)
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(result, StaleWrite) for result in found)

@@ -57,6 +57,9 @@ class InterruptedTasks:
     async def get(self, task_id: TaskId) -> Task:
         return await self.inner.get(task_id)
 
+    async def lock(self, task_id: TaskId) -> Task:
+        return await self.inner.lock(task_id)
+
     async def page(
         self, *, owner_id: UserId | None, skip: int, limit: int, before: TaskId | None = None
     ) -> Page[Task]:

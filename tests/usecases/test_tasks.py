@@ -10,6 +10,7 @@ from taskcore import (
     SYSTEM,
     Actor,
     Core,
+    EventName,
     Forbidden,
     Invalid,
     InvalidToken,
@@ -268,16 +269,26 @@ async def test_a_change_that_names_a_version_is_stale_when_another_came_between(
     assert (left.title, left.version) == ("x", 3)
 
 
-async def test_a_task_that_is_fought_over_is_given_up_in_the_end(
+async def test_a_task_that_is_fought_over_is_waited_for_in_the_end(
     core: Core, clock: ManualClock
 ) -> None:
-    ada = await join(core, "ada")
-    rival = Rival(core, ada.actor, times=100)
-    ours = contested(core, rival, clock)
-    rival.task_id = (await ours.tasks.create(ada.actor, title="x")).id
-    with pytest.raises(StaleWrite):
-        await ours.tasks.edit(ada.actor, rival.task_id, title="y")
-    assert (await core.tasks.get(ada.actor, rival.task_id)).title == "x"
+    ada, root = await join(core, "ada"), await join(core, "root", Role.ADMIN)
+    for actor in (ada.actor, root.actor):
+        rival = Rival(core, ada.actor, times=100)
+        ours = contested(core, rival, clock)
+        rival.task_id = (await ours.tasks.create(ada.actor, title="x")).id
+        edited = await ours.tasks.edit(actor, rival.task_id, title="y")
+        assert edited.title == "y"
+        assert await core.tasks.get(ada.actor, rival.task_id) == edited
+        await ours.tasks.delete(actor, rival.task_id)
+        with pytest.raises(NotFound):
+            await core.tasks.get(ada.actor, rival.task_id)
+    # What was done to another's, under the lock too, is on record; and what she did is not.
+    page = await core.audit.page(SYSTEM)
+    assert [event.event for event in page.items if event.detail.get("task_id")] == [
+        EventName.TASK_DELETED,
+        EventName.TASK_CHANGED,
+    ]
 
 
 async def test_a_task_deleted_between_read_and_write_is_not_there(
@@ -306,6 +317,14 @@ async def test_edits_of_different_fields_at_once_both_count(core: Core) -> None:
         )
         both = await core.tasks.get(ada.actor, task.id)
         assert (both.title, both.description, both.version) == ("y", "z", 3)
+
+
+async def test_of_many_who_edit_at_once_and_name_no_version_all_succeed(core: Core) -> None:
+    ada = await join(core, "ada")
+    task = await core.tasks.create(ada.actor, title="x")
+    edits = (core.tasks.edit(ada.actor, task.id, title=str(number)) for number in range(40))
+    versions = [edited.version for edited in await asyncio.gather(*edits)]
+    assert sorted(versions) == [*range(2, 42)]
 
 
 async def test_of_many_who_expect_one_version_at_once_one_writes(core: Core) -> None:

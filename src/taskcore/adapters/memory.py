@@ -128,13 +128,11 @@ class MemoryUsers:
         async with self._turn() as tables:
             return _existing(tables.users.get(user_id))
 
+    lock = get
+
     async def find_by_email(self, key: str) -> User | None:
         async with self._turn() as tables:
-            user_id = tables.emails.get(key)
-            return None if user_id is None else tables.users[user_id]
-
-    async def lock(self, user_id: UserId) -> User:
-        return await self.get(user_id)
+            return tables.users[tables.emails[key]] if key in tables.emails else None
 
     async def lock_admins(self) -> Sequence[UserId]:
         async with self._turn() as tables:
@@ -215,6 +213,8 @@ class MemoryTasks:
     async def get(self, task_id: TaskId) -> Task:
         async with self._turn() as tables:
             return _existing(tables.tasks.get(task_id))
+
+    lock = get  # a transaction has the store to itself
 
     async def page(
         self, *, owner_id: UserId | None, skip: int, limit: int, before: TaskId | None = None

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -20,7 +21,13 @@ from sqlalchemy.types import TypeEngine
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import EVERYBODY, task_counts, tasks
-from taskcore.adapters.postgres.statements import Gathered, asked, columns_of, named_values
+from taskcore.adapters.postgres.statements import (
+    Gathered,
+    Statement,
+    asked,
+    columns_of,
+    named_values,
+)
 from taskcore.domain.errors import NotFound, StaleWrite
 from taskcore.domain.rules import MAX_ID
 from taskcore.domain.tasks import NewTask, Task, TaskChanges, TaskId
@@ -90,10 +97,11 @@ def _add() -> Gathered:
     return Gathered(numbered, at_once=_WRITES)
 
 
-def _held(*more: str) -> CTE:
+def _held(*more: str, waits: bool) -> CTE:
     """Those of the tasks asked for that are of the version asked for, locked.
 
-    In the order of their ids, so that two statements never wait for each other.
+    In the order of their ids, so that two statements never wait for each other. One that does not
+    wait leaves out what somebody else has locked.
     """
     this = asked(task_id=BigInteger(), previous=BigInteger(), **_kinds(*more))
     return (
@@ -101,13 +109,13 @@ def _held(*more: str) -> CTE:
         .select_from(this.join(tasks, tasks.c.id == this.c.task_id))
         .where(tasks.c.version == this.c.previous)
         .order_by(tasks.c.id)
-        .with_for_update(of=tasks)
+        .with_for_update(of=tasks, skip_locked=not waits)
         .cte("held")
     )
 
 
-def _save() -> Gathered:
-    held = _held(*_CHANGING)
+def _save(*, waits: bool) -> Gathered:
+    held = _held(*_CHANGING, waits=waits)
     return Gathered(
         update(tasks)
         .where(tasks.c.id == held.c.task_id, tasks.c.version == held.c.previous)
@@ -117,8 +125,8 @@ def _save() -> Gathered:
     )
 
 
-def _remove() -> Gathered:
-    held = _held()
+def _remove(*, waits: bool) -> Gathered:
+    held = _held(waits=waits)
     return Gathered(
         delete(tasks)
         .where(tasks.c.id == held.c.task_id, tasks.c.version == held.c.previous)
@@ -128,8 +136,15 @@ def _remove() -> Gathered:
 
 
 _GET = _get()
+_LOCK = Statement(
+    select(*_COLUMNS).where(tasks.c.id == bindparam("id")).with_for_update(key_share=True)
+)
 _PAGE_OF_OWNER, _PAGE_OF_ALL = _page(of_owner=True), _page(of_owner=False)
-_ADD, _SAVE, _REMOVE = _add(), _save(), _remove()
+_ADD = _add()
+# Whoever finds no such task asks again, together with those alike: it may be locked for a long
+# time, and nobody else shall wait for that.
+_SAVE, _SAVE_WAITING = _save(waits=False), _save(waits=True)
+_REMOVE, _REMOVE_WAITING = _remove(waits=False), _remove(waits=True)
 # Whoever skips far reads what they leave out: nobody else shall wait for them.
 _FAR = 1000
 
@@ -141,6 +156,11 @@ class PostgresTasks:
     async def get(self, task_id: TaskId) -> Task:
         for row in await self._link.answer(_GET, id=task_id):
             return Task(*row[1:])
+        raise NotFound
+
+    async def lock(self, task_id: TaskId) -> Task:
+        if row := await self._link.row(_LOCK, id=task_id):
+            return Task(*row)
         raise NotFound
 
     async def page(
@@ -161,12 +181,16 @@ class PostgresTasks:
         return Task(*row[1:])
 
     async def save(self, task: Task) -> Task:
-        changes = named_values(_CHANGING, task)
-        previous = task.version - 1
-        for row in await self._link.answer(_SAVE, task_id=task.id, previous=previous, **changes):
+        values = named_values(_CHANGING, task) | {"task_id": task.id, "previous": task.version - 1}
+        saved = await self._link.answer(_SAVE, **values)
+        for row in saved or await self._link.answer(_SAVE_WAITING, **values):
             return Task(*row[1:])
         raise StaleWrite
 
     async def remove(self, task: Task) -> None:
-        if not await self._link.answer(_REMOVE, task_id=task.id, previous=task.version):
+        values = {"task_id": task.id, "previous": task.version}
+        if not (
+            await self._link.answer(_REMOVE, **values)
+            or await self._link.answer(_REMOVE_WAITING, **values)
+        ):
             raise StaleWrite
