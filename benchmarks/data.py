@@ -83,7 +83,9 @@ class Database:
     def fill(self, owners: int, *, each: int = TASKS_EACH, with_others: bool = True) -> People:
         """So many people with so many tasks each, and the others; for all contestants."""
         ours, theirs = asyncio.run(_hashes())
-        names = [f"person{number}@example.org" for number in range(2 * owners + 1)]
+        # So many that nobody has many sessions, whose eldest a login would have to end.
+        others = 10 * owners if with_others else owners
+        names = [f"person{number}@example.org" for number in range(owners + others + 1)]
         with self.connect() as db:
             users = "(email, email_key, hashed_password, role)"
             with db.cursor().copy(f"COPY users {users} FROM STDIN") as copy:
