@@ -14,7 +14,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from taskapi.problems import HttpProblem
 
 _JSON = re.compile(
-    r"application/(json|merge-patch\+json)\s*(;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE
+    r"application/(json|merge-patch\+json)\s*(;\s*charset=(\"?)utf-?8\3\s*)?", re.IGNORECASE
 )
 _DIGITS = 18  # enough to tell, of however many there are
 ARRIVES_WITHIN = 5.0  # seconds; at 13 KB/s the largest body does
@@ -63,7 +63,7 @@ class JsonRequest(Request[Any, Any, Any]):
         """
         media_type = self.given(b"content-type") or ""
         coding = self.given(b"content-encoding") or "identity"
-        if not _JSON.fullmatch(media_type) or coding != "identity":
+        if not _JSON.fullmatch(media_type) or coding.lower() != "identity":
             raise HttpProblem(
                 415,
                 "unsupported_media_type",

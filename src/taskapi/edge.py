@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import unquote
@@ -42,6 +42,10 @@ _PREFLIGHT = [
     (b"access-control-max-age", b"600"),
 ]
 MAX_HEADER_BYTES = 16384  # an access token takes 400
+# Bytes. No path of ours is half as long, and no query with a meaning. The framework remembers the
+# last thousand of each, whoever asked.
+_MAX_PATH, _MAX_QUERY = 256, 8192
+_MAX_METHOD = 16  # characters, in the log
 # A method that nobody has: the router's answer to it names those that the resource does have.
 _PROBE = "PROBE"
 _PORT = re.compile(rb":[0-9]*\Z")
@@ -111,7 +115,8 @@ class Edge:
             return HttpProblem(400, "unknown_host", "This service has another name")
         # The router would pass over the empty segment, and take an id of `/` for the list. And it
         # takes an encoded slash for a plain one, which the rules of a proxy do not.
-        if "//" in scope["path"] or b"%2f" in (scope["raw_path"] or b"").lower():
+        raw_path = scope["raw_path"] or b""
+        if "//" in scope["path"] or b"%2f" in raw_path.lower() or len(raw_path) > _MAX_PATH:
             return HttpProblem(404, NotFound.code, NotFound.title)
         return _unwelcome(scope)
 
@@ -147,17 +152,23 @@ def _unwelcome(scope: HTTPScope) -> HttpProblem | None:
         credentials += name == b"authorization"
     if size > MAX_HEADER_BYTES:
         return HttpProblem(431, "headers_too_large", "The headers are larger than any that help")
-    if b"%00" in scope["query_string"]:
-        return _holding_nul(scope["query_string"])
+    query = scope["query_string"]
+    if b"%00" in query:
+        return _misfit(query, lambda part: b"%00" in part, "must not hold NUL", "control_character")
+    if len(query) > _MAX_QUERY:
+        return _misfit(query, lambda _: True, f"{_MAX_QUERY} bytes are enough for all", "too_long")
     if credentials > 1:
         return HttpProblem(400, "several_credentials", "Send one Authorization header")
     return None
 
 
-def _holding_nul(query: bytes) -> HttpProblem:
-    (parameter, *_) = (each for each in query.split(b"&") if b"%00" in each)
-    name = unquote(parameter.partition(b"=")[0].decode("latin-1"))
-    found = FieldProblem("must not hold NUL", "control_character", parameter=name)
+def _misfit(
+    query: bytes, is_wrong: Callable[[bytes], bool], message: str, code: str
+) -> HttpProblem:
+    """About the longest of the parameters of which it is true."""
+    part = max(filter(is_wrong, query.split(b"&")), key=len)
+    name = unquote(part.partition(b"=")[0][:_MAX_PATH].decode("latin-1"))
+    found = FieldProblem(message, code, parameter=name)
     return HttpProblem(422, Invalid.code, Invalid.title, errors=[found])
 
 
@@ -251,7 +262,7 @@ class _Exchange:
         actor: Actor | None = scope["state"].get("actor")
         log.info(
             "request",
-            method=self._method,
+            method=self._method[:_MAX_METHOD],
             route=scope.get("path_template") or "unmatched",
             status=self.status,
             duration_ms=round((time.perf_counter() - self._started_at) * 1000, 2),

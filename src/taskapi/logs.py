@@ -31,6 +31,7 @@ class Lines:
     Each write lets go of the interpreter's lock, and the threads of the server take it then: a
     write for each line is an eighth of what a request costs. A warning waits for nothing. What
     cannot be written is lost: the disk is full or nobody reads, and no request shall fail of that.
+    For the loop's own thread.
     """
 
     def __init__(self, file: BinaryIO | None = None) -> None:

@@ -134,7 +134,8 @@ _TAGS = [
 def _documented(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler]]:
     for route in app.routes:
         if isinstance(route, HTTPRoute):
-            for handler in route.route_handlers:
+            # In an order of their own it would differ from worker to worker, and so would its tag.
+            for handler in sorted(route.route_handlers, key=lambda each: sorted(each.http_methods)):
                 if handler.include_in_schema is not False and handler.operation_id:
                     yield route.path_format, handler
 

@@ -91,6 +91,9 @@ class HttpProblem(Exception):
         self.headers, self.errors = dict(headers or {}), errors
 
 
+_TITLES = {kind.code: kind.title for kind in STATUS}  # of a refusal that HTTP makes as well
+
+
 def status_of(error: type[TaskcoreError]) -> int:
     return next(STATUS[kind] for kind in error.__mro__ if kind in STATUS)
 
@@ -108,7 +111,7 @@ def problem(
     return Response(
         ProblemView(
             type=f"urn:taskcore:problem:{code}",
-            title=title or HTTPStatus(status).phrase,
+            title=title or _TITLES.get(code) or HTTPStatus(status).phrase,
             status=status,
             detail=detail,
             code=code,

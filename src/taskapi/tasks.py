@@ -138,12 +138,14 @@ async def get_task(
 async def _expected_version(request: ActorRequest, task_id: str) -> int | None:
     """The one version that a write is for; None for any."""
     versions = seen_versions(request.given(b"if-match"))
-    if versions is None:
+    unwanted = request.given(b"if-none-match")
+    if versions is None and unwanted is None:
         return None
-    if len(versions) > 1:  # then the one that stands, if it is among them
+    if unwanted is not None or len(versions or ()) > 1:  # then the one that stands, if it fits
         task = await request.core.tasks.get(request.actor, TaskId(identifier(task_id)))
-        versions &= {task.version}
-    return next(iter(versions), NO_VERSION)
+        fits = versions is None or task.version in versions
+        return task.version if fits and not matches(unwanted, task.version) else NO_VERSION
+    return next(iter(versions or ()), NO_VERSION)
 
 
 async def _edit(

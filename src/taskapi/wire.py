@@ -237,6 +237,7 @@ def session_identifier(text: str) -> SessionId:
 
 
 _ETAG = re.compile(r'(W/)?"([^"]*)"')
+_BLANKS = " \t"  # of HTTP; Python's own are more
 NO_VERSION = 0  # the first version is 1
 
 
@@ -249,7 +250,7 @@ def matches(if_none_match: str | None, version: int) -> bool:
     if if_none_match is None:
         return False
     tags = (tag for _, tag in _tags(if_none_match))
-    return if_none_match.strip() == "*" or str(version) in tags
+    return if_none_match.strip(_BLANKS) == "*" or str(version) in tags
 
 
 def seen_versions(if_match: str | None) -> frozenset[int] | None:
@@ -257,7 +258,7 @@ def seen_versions(if_match: str | None) -> frozenset[int] | None:
 
     A tag that we never issue cannot match, and neither can a weak one.
     """
-    if if_match is None or if_match.strip() == "*":
+    if if_match is None or if_match.strip(_BLANKS) == "*":
         return None
     strong = (tag for is_weak, tag in _tags(if_match) if not is_weak)
     return frozenset(int(tag) for tag in strong if _ID.fullmatch(tag))
@@ -266,5 +267,5 @@ def seen_versions(if_match: str | None) -> frozenset[int] | None:
 def _tags(header: str) -> Iterator[tuple[bool, str]]:
     """The tags of a list. What is no tag is none of ours: it cannot match."""
     for item in header.split(","):
-        if match := _ETAG.fullmatch(item.strip()):
+        if match := _ETAG.fullmatch(item.strip(_BLANKS)):
             yield match[1] is not None, match[2]

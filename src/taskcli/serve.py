@@ -3,12 +3,14 @@
 import gc
 import io
 import os
+import select
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cyclopts import Parameter
 
@@ -86,24 +88,34 @@ def _serve(settings: Settings) -> None:
 
 
 class _Lossy(io.FileIO):
-    """What cannot be written is lost: the disk is full, or nobody reads. Serving goes on.
+    """What cannot be written now is lost: the disk is full, nobody reads, or not fast enough.
 
-    Otherwise no worker could be started any more: what is left unwritten is tried again then.
+    Serving goes on. Otherwise everybody would wait for a reader that is stuck, and no worker could
+    be started: what is left unwritten is tried again then.
     """
 
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "wb", closefd=False)
+        self._room = select.poll()
+        self._room.register(descriptor, select.POLLOUT)
+
     def write(self, data: "ReadableBuffer", /) -> int:
-        written = None  # as where a terminal would have us wait
+        # So much goes into a pipe that has room at all.
+        piece, written = memoryview(data)[: select.PIPE_BUF], None
         with suppress(OSError):
-            written = super().write(data)
-        return len(memoryview(data)) if written is None else written
+            if self._room.poll(0):
+                written = super().write(piece)
+        return len(piece) if written is None else written
 
 
-def _lossy(stream: Any) -> Any:  # noqa: ANN401 - typed by what it replaces
-    if stream is None:
-        return None
-    file = _Lossy(stream.fileno(), "wb", closefd=False)
+def _lossy(stream: TextIO | None) -> TextIO:
+    if stream is None:  # it was closed; taking its place keeps sockets from getting it
+        return Path(os.devnull).open("w", encoding="utf-8")
     return io.TextIOWrapper(
-        io.BufferedWriter(file), stream.encoding, "backslashreplace", line_buffering=True
+        io.BufferedWriter(_Lossy(stream.fileno())),
+        stream.encoding,
+        "backslashreplace",
+        line_buffering=True,
     )
 
 
@@ -152,9 +164,14 @@ def _start_workers_afresh() -> None:
 
 
 def _logging(settings: Settings) -> dict[str, Any]:
-    """The server's own lines in the shape of the application's."""
+    """The server's own lines, and the embedded database's, in the shape of the application's."""
     ours = {"()": "taskapi.logs.formatter", "style": _style(settings)}
-    return {"formatters": {"generic": ours, "access": ours}}
+    handler = {"class": "logging.StreamHandler", "formatter": "ours", "stream": "ext://sys.stderr"}
+    return {
+        "formatters": {"ours": ours},
+        "handlers": {"console": handler, "access": handler},
+        "root": {"handlers": ["console"], "level": "WARNING"},
+    }
 
 
 def _style(settings: Settings) -> str:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any, get_type_hints
@@ -100,6 +102,13 @@ def test_it_is_an_openapi_document() -> None:
 
     Draft202012Validator(OPENAPI_31).validate(DOCUMENT)
     assert DOCUMENT["openapi"].startswith("3.1.")
+
+
+def test_every_process_writes_the_same_document() -> None:
+    """Or its tag would differ between workers, and what is committed with every build."""
+    program = [sys.executable, "-m", "taskcli", "openapi"]
+    written = {subprocess.check_output(program) for _ in range(5)}  # noqa: S603 - ours
+    assert len(written) == 1
 
 
 def test_it_has_every_operation_and_nothing_else() -> None:

@@ -47,6 +47,14 @@ async def test_every_request_has_one_line_with_its_route(ada: Person, events: li
         assert "canary" not in repr(events)
 
 
+async def test_a_line_is_short_whatever_is_asked(anybody: Person, events: list[Any]) -> None:
+    """Or it would be torn in a pipe, and fill the disk."""
+    await anybody.http.request("M" * 30_000, "/x" * 10_000, headers={"User-Agent": "x" * 9000})
+    (line,) = lines(events)
+    assert line["method"] == "M" * 16
+    assert len(repr(line)) < 500
+
+
 async def test_a_stranger_has_no_user_in_the_line(anybody: Person, events: list[Any]) -> None:
     await anybody.get("/tasks")
     (line,) = lines(events)

@@ -263,6 +263,32 @@ async def test_headers_have_a_largest_size(anybody: Person) -> None:
     refused(answer, 431, "headers_too_large")
 
 
+async def test_a_kind_of_problem_has_one_title(ada: Person) -> None:
+    """RFC 9457 section 3.1.4."""
+    for code, paths in (
+        ("not_found", ("/tasks/0", "/nothing", "/tasks//", "/tasks%2F1")),
+        ("invalid", ("/tasks?skip=x", "/tasks?skip=%00", "/tasks?owner_id=0")),
+    ):
+        answers = [(await ada.get(path)).json() for path in paths]
+        assert {answer["code"] for answer in answers} == {code}
+        assert len({answer["title"] for answer in answers}) == 1
+
+
+async def test_a_path_that_is_longer_than_any_of_ours_names_nothing(ada: Person) -> None:
+    for size in (400, 60_000):
+        refused(await ada.get("/tasks/" + "9" * size), 404, "not_found")
+        refused(await ada.get("/tasks/" + "%F0%9F%98%80" * (size // 12)), 404, "not_found")
+
+
+async def test_a_query_that_is_longer_than_any_with_a_meaning_is_refused(ada: Person) -> None:
+    assert (await ada.get("/tasks?limit=1&x=" + "y" * 8000)).status_code == 200
+    for query in ("x=1&limit=" + "9" * 8192, "limit=1&" * 1024 + "limit=" + "1" * 10):
+        answer = await ada.get(f"/tasks?{query}")
+        refused(answer, 422, "invalid")
+        (problem,) = answer.json()["errors"]
+        assert (problem["parameter"], problem["code"]) == ("limit", "too_long")
+
+
 async def test_a_request_names_one_host(anybody: Person) -> None:
     for hosts in ([], ["a", "b"], [""]):
         given = [("Host", host) for host in hosts]

@@ -1,5 +1,6 @@
 """A disk that is full: nothing is acknowledged that is not kept, and space is all it takes."""
 
+import json
 import os
 import secrets
 import signal
@@ -89,10 +90,17 @@ def test_a_full_disk_refuses_writes_serves_reads_and_heals_with_space(
         assert api.stop() == 0
 
 
-def test_a_log_that_cannot_be_written_fails_no_request(folder: Path, tmp_path: Path) -> None:
+def serve_into(target: str) -> list[str]:
+    """`taskcli serve` whose words all go there."""
+    return ["/bin/sh", "-c", f'exec "$@" {target}', "sh", *TASKCLI]
+
+
+@pytest.mark.parametrize("target", [">/dev/full 2>/dev/full", ">&- 2>&-", "2>&-"])
+def test_a_log_that_cannot_be_written_fails_no_request(
+    folder: Path, tmp_path: Path, target: str
+) -> None:
     run("/bin/cp", "-a", folder / "data", tmp_path)
-    into_the_void = ("/bin/sh", "-c", 'exec "$@" >/dev/full 2>/dev/full', "sh")
-    with Api(tmp_path, *into_the_void, *TASKCLI) as api:
+    with Api(tmp_path, *serve_into(target)) as api:
         token = api.ready().log_in(ADA)
         for number in range(100):  # more than any buffer holds
             made = api.call("POST", "/api/v1/tasks", {"title": f"number {number}"}, token=token)
@@ -102,3 +110,23 @@ def test_a_log_that_cannot_be_written_fails_no_request(folder: Path, tmp_path: P
         again = api.ready().call("GET", "/api/v1/tasks", token=token)
         assert again.json["total"] == 100
         assert api.stop() == 0
+
+
+def test_a_log_that_nobody_reads_makes_nobody_wait(folder: Path, tmp_path: Path) -> None:
+    run("/bin/cp", "-a", folder / "data", tmp_path)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with Api(tmp_path, *serve_into(f">{pipe} 2>&1"), LOG_FORMAT="json") as api:
+        token = api.ready().log_in(ADA)
+        for _ in range(1000):  # twice what a pipe holds
+            assert api.call("GET", "/api/v1/tasks?limit=1", token=token).status == 200
+        said = os.read(reader, 1 << 20).splitlines()
+        assert 100 < len(said) < 1000
+        assert all(json.loads(line)["event"] for line in said)
+        answer = api.call("GET", "/api/v1/tasks?limit=1", token=token)
+        assert eventually(
+            lambda: answer.headers["x-request-id"].encode() in os.read(reader, 1 << 20), within=5
+        )
+        assert api.stop() == 0
+    os.close(reader)

@@ -14,7 +14,8 @@ Rows = list[Row]
 Ask = Callable[[Gathered, Sequence[Values]], Awaitable[Sequence[Rows]]]
 
 # In one statement: more share little more, and all the rows that they get are in memory at once.
-MOST, MOST_ROWS = 32, 832
+MOST = 32
+MOST_ROWS = MOST * 26  # so many pages of 25, each with one more to see whether it is the last
 
 
 class _Waiting(NamedTuple):
