@@ -9,7 +9,9 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cyclopts import Parameter
@@ -26,6 +28,7 @@ DRAIN = 25
 _RESPAWN = 3.0  # at SIGHUP: the old worker goes when the new one surely serves
 _HEADER_BYTES = 65536
 _HEADER_TIMEOUT_MS = 10_000
+_APPLICATION = "taskapi.app:production"
 
 
 def serve(
@@ -59,7 +62,7 @@ def _serve(settings: Settings) -> None:
     os.environ["WORKERS"] = str(settings.workers)  # the workers read their settings themselves
     with _claimed_address(settings.server_host, settings.server_port) as address:
         server = Granian(
-            "taskapi.app:production",
+            _APPLICATION,
             address=address,
             port=settings.server_port,
             interface=Interfaces.ASGI,
@@ -77,7 +80,11 @@ def _serve(settings: Settings) -> None:
             log_level=LogLevels.info,
             log_dictconfig=_logging(settings),
         )
+        # Workers are forked with what is imported by then, and the database takes its time.
+        loading = Thread(target=import_module, args=(_APPLICATION.partition(":")[0],))
+        loading.start()
         with prepared_database(settings, serving=True):
+            loading.join()
             _start_workers_afresh()
             gc.freeze()  # what is here by now stays: to look through it takes 0.1 s
             gc.enable()
