@@ -96,6 +96,11 @@ class Terminal:
         os.write(self._ours, text.encode())
 
     def send(self, number: signal.Signals) -> None:
+        """Once it waits: a signal between a prompt and the wait for what is typed is seen after."""
+        state = Path(f"/proc/{self._process.pid}/stat")
+        deadline = time.monotonic() + 30
+        while state.read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < deadline, self.seen
         self._process.send_signal(number)
 
     def end(self) -> int:
