@@ -52,11 +52,14 @@ test-browser: $(VENV)/.dev ## the documentation pages in a headless Chromium
 	$(PIP) install --require-hashes --no-deps -r requirements-browser.txt
 	$(BIN)/python tests/browser/run.py
 
-bench: $(VENV)/.runtime $(BENCH)/.bench ## how fast it is, beside a bare server and FastAPI; seven minutes
-	SERVED_BY=$(BIN)/python $(BENCH)/bin/python -m benchmarks
+bench: $(VENV)/.runtime $(BENCH)/.bench ## how fast it is, beside a bare server and FastAPI; some eight minutes
+	SERVED_BY=$(BIN)/python $(BENCH)/bin/python -m benchmarks $(PART) $(ARGS)
 
-bench-quick: $(VENV)/.runtime $(BENCH)/.bench ## two minutes of that
-	SERVED_BY=$(BIN)/python $(BENCH)/bin/python -m benchmarks --quick
+bench-quick: PART := --quick
+bench-quick: bench ## 80 seconds of that
+
+bench-profile: $(VENV)/.runtime $(BENCH)/.bench ## where the time goes, by layer
+	SERVED_BY=$(BIN)/python $(BENCH)/bin/python -m benchmarks.profile
 
 claims: $(VENV)/.dev ## write the table of security claims anew, from the tests
 	$(BIN)/python -m tests.security.claims
@@ -92,9 +95,8 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(VENV)/bin/python
 # What it is compared with is kept apart: ours is measured as `make run` serves it.
 $(BENCH)/.bench: requirements-bench.txt pyproject.toml
 	@$(MAKE) --no-print-directory VENV=$(BENCH) $(BENCH)/.runtime
-	@$(BENCH)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --no-deps \
-		-r requirements-bench.txt
+	@$(subst $(BIN),$(BENCH)/bin,$(PIP)) install --require-hashes --no-deps -r requirements-bench.txt
 	@touch $@
 
-.PHONY: help run test test-long check format format-check lint types architecture fuzz test-browser bench bench-quick \
+.PHONY: help run test test-long check format format-check lint types architecture fuzz test-browser bench bench-quick bench-profile \
 	claims build lock clean

@@ -205,14 +205,14 @@ class Plans:
         return Plan.of(self._file("delete"), calls, "once")
 
     def _refresh(self) -> Plan:
-        if self._contestant is OURS:
-            tokens = self._database.refresh_tokens(self._people.logging_in, _SESSIONS)
-        else:
-            people = self._people.logging_in
+        people = self._people.logging_in
+        if self._contestant is SEED:
             tokens = [
                 seed_stack.create_token(person.id, "refresh", _WEEK, SECRET_KEY)
                 for person in (people[n % len(people)] for n in range(_SESSIONS))
             ]
+        else:
+            tokens = self._database.refresh_tokens(people, _SESSIONS)
         calls = (
             Call(
                 "POST",

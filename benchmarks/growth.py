@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.contestants import LIMIT, OURS, OURS_PORT, Plans, serving
+from benchmarks.contestants import LIMIT, OURS, OURS_PORT, WORKLOADS, Plans, serving
 from benchmarks.data import TASKS_EACH, Database, People
 from benchmarks.load import Call, Plan, wrk
 from taskcore import Settings
@@ -16,7 +16,7 @@ from taskcore.wiring import upgrade_database
 
 OWNERS = 100
 _RUN = 0.4  # seconds, and one client: what is asked is how long a request takes
-OWN = ("get", "list", "create", "edit", "own deep page by cursor")
+OWN = (*WORKLOADS, "own deep page by cursor")
 ADMIN = ("admin's first page", "admin's deep page by cursor")
 
 

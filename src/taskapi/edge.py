@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import unquote
@@ -154,19 +154,17 @@ def _unwelcome(scope: HTTPScope) -> HttpProblem | None:
         return HttpProblem(431, "headers_too_large", "The headers are larger than any that help")
     query = scope["query_string"]
     if b"%00" in query:
-        return _misfit(query, lambda part: b"%00" in part, "must not hold NUL", "control_character")
+        return _misfit(query, b"%00", "must not hold NUL", "control_character")
     if len(query) > _MAX_QUERY:
-        return _misfit(query, lambda _: True, f"{_MAX_QUERY} bytes are enough for all", "too_long")
+        return _misfit(query, b"", f"{_MAX_QUERY} bytes are enough for all", "too_long")
     if credentials > 1:
         return HttpProblem(400, "several_credentials", "Send one Authorization header")
     return None
 
 
-def _misfit(
-    query: bytes, is_wrong: Callable[[bytes], bool], message: str, code: str
-) -> HttpProblem:
-    """About the longest of the parameters of which it is true."""
-    part = max(filter(is_wrong, query.split(b"&")), key=len)
+def _misfit(query: bytes, holding: bytes, message: str, code: str) -> HttpProblem:
+    """About the longest of the parameters that hold this."""
+    part = max((part for part in query.split(b"&") if holding in part), key=len)
     name = unquote(part.partition(b"=")[0][:_MAX_PATH].decode("latin-1"))
     found = FieldProblem(message, code, parameter=name)
     return HttpProblem(422, Invalid.code, Invalid.title, errors=[found])

@@ -14,7 +14,7 @@ MATCHING = ['"3"', "*", " * ", '"3", "2"', '"x","3"', '"2" ,\t"3" , "9"', ' "3" 
 STALE = ['"2"', '"4"', '"2", "4"', '""', '"03"', '" 3"', '"3.0"', '"9223372036854775808"',
          '"' + "9" * 5000 + '"', '"x"', '"\u0663"']  # fmt: skip
 GARBAGE = ["", " ", "3", "'3'", '"3', '3"', 'x"3"', '"3"x', 'w/"3"', "**", '"*"', ",", 'W/"3',
-           "\xa0*", "*\x85", '\xa0"3"', "\xff", "null"]  # fmt: skip
+           "\xff", "null"]  # fmt: skip
 
 
 async def at_version_three(person: Person) -> str:
@@ -103,7 +103,7 @@ async def test_what_the_client_has_already_is_not_sent_again(ada: Person) -> Non
         assert answer.status_code == 304, if_none_match
         assert answer.headers["etag"] == '"3"'
         assert "content-type" not in answer.headers
-    for if_none_match in [*STALE[:-1], *GARBAGE[:-5], 'W/"2"']:
+    for if_none_match in [*STALE[:-1], *GARBAGE, 'W/"2"']:
         answer = await ada.get(path, if_none_match=if_none_match)
         assert answer.status_code == 200, if_none_match
         assert answer.json()["version"] == 3
@@ -113,6 +113,17 @@ async def test_a_task_that_may_not_be_seen_is_never_not_modified(ada: Person, bo
     path = await at_version_three(bob)
     for tag in ("*", '"3"'):
         refused(await ada.get(path, if_none_match=tag), 404, "not_found")
+
+
+@pytest.mark.parametrize("condition", [b"\xa0*", b"*\x85", b'\xa0"3"', b'"3"\x85'])
+async def test_only_blanks_of_http_stand_around_a_condition(ada: Person, condition: bytes) -> None:
+    """As bytes: in UTF-8 these would be two each, of which Python takes one for a blank."""
+    there = V1 + await at_version_three(ada)
+    bearer = (b"Authorization", f"Bearer {ada.token}".encode())
+    only_if = [bearer, (b"If-Match", condition)]
+    refused(await ada.http.put(there, json={"title": "4"}, headers=only_if), 412, "stale_write")
+    unless = [bearer, (b"If-None-Match", condition)]
+    assert (await ada.http.get(there, headers=unless)).status_code == 200
 
 
 @pytest.mark.parametrize("tags", [('"2"', '"3"'), ('"3"', '"2"')])

@@ -23,7 +23,7 @@ ISSUER = "taskcore"
 AUDIENCE = "taskcore"
 _TYPE = "at+jwt"
 _MAX_CHARACTERS = 2048
-_REMEMBERED = 1024  # tokens, some 2 KB each
+_REMEMBERED = 1024  # tokens; ours have some 400 characters
 LEEWAY = 5  # seconds; machines that keep time by NTP differ by less
 
 
