@@ -7,7 +7,8 @@ from cyclopts import App, Parameter
 from taskcli.arguments import Json
 from taskcli.exits import FAILURE
 from taskcli.output import message, show, write
-from taskcli.running import run, settings
+from taskcli.running import settings
+from taskcli.signals import run
 from taskcore import Misconfigured, NotMigrated, Settings
 
 # The wiring takes a second to import, so `--help` must not.
@@ -58,7 +59,7 @@ def is_migrated(settings: Settings) -> bool:
     from taskcore import wiring  # noqa: PLC0415
 
     try:
-        with wiring.prepared_database(settings):
+        with run(wiring.start_database(settings)):
             return True
     except Misconfigured as refusal:
         if refusal.problems != (NotMigrated.title,):  # the words of the wiring for it

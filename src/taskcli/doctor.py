@@ -10,7 +10,8 @@ from taskcli.arguments import Json
 from taskcli.db import is_migrated
 from taskcli.exits import CONFIGURATION, FAILURE
 from taskcli.output import show, visible, write
-from taskcli.running import run, settings
+from taskcli.running import settings
+from taskcli.signals import run
 from taskcore import Misconfigured, Settings, Unavailable
 
 # The embedded database keeps up to 256 MiB of write-ahead log (max_wal_size), and needs as much

@@ -2,14 +2,12 @@
 
 import gc
 import io
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from taskcli import help as overview
+from taskcli import signals
 from taskcli.output import OutputLost, ReaderGone, forget, message, write
 
 if TYPE_CHECKING:
@@ -20,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    # Python looks for garbage every seven hundred new objects, and imports make a hundred thousand
-    # that stay: an eighth of the start. Commands end before it matters; a server turns it on again.
+    signals.end_at_once()
+    # Python looks for garbage every 700 new objects, and imports make 100 000 that stay: that takes
+    # an eighth of the start. Commands end before it matters; `serve` turns collection on again.
     gc.disable()
     sys.exit(exit_code(sys.argv[1:]))
 
@@ -29,14 +28,12 @@ def main() -> None:
 def exit_code(arguments: Sequence[str]) -> int:
     """Do what the arguments say, and tell people what went wrong."""
     try:
-        with _unwinding():
-            if isinstance(sys.stdout, io.TextIOWrapper):
-                # A title that the locale has no letters for is no reason to fail.
-                sys.stdout.reconfigure(errors="backslashreplace")
-            code = _answer(list(arguments))
-            if sys.stdout is not None:
-                write("")  # what fails to leave our buffer must fail here, not after the end
-            return code
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A title that the locale has no letters for must not fail the command.
+            sys.stdout.reconfigure(errors="backslashreplace")
+        code = _answer(list(arguments))
+        if sys.stdout is not None:
+            write("")  # flush here, so that a failure is reported like any other
     except ReaderGone:
         # What was asked for was done before anything was printed.
         forget(sys.stdout)
@@ -45,12 +42,11 @@ def exit_code(arguments: Sequence[str]) -> int:
         forget(sys.stdout)
         message(str(error))
         return 1
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except Exception as error:  # noqa: BLE001 - the last one to know
+    except Exception as error:  # noqa: BLE001 - the outermost handler
         from taskcli.exits import reported
 
         return reported(error)
+    return code
 
 
 def commands() -> "App":
@@ -98,21 +94,3 @@ def _answer(arguments: list[str]) -> int:
         message(f"{error}\ntry `{command} --help`")
         return USAGE
     return result if isinstance(result, int) else 0
-
-
-@contextmanager
-def _unwinding() -> Iterator[None]:
-    """SIGTERM and SIGHUP end us as Ctrl-C does: with everything closed that is open."""
-
-    def unwind(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    replaced = {}
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup a hang-up is ignored
-            replaced[number] = signal.signal(number, unwind)
-    try:
-        yield
-    finally:
-        for number, handler in replaced.items():
-            signal.signal(number, handler)

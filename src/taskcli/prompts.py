@@ -1,11 +1,14 @@
 """What people are asked, and what is read from standard input instead."""
 
 import asyncio
-import getpass
 import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from taskcli.exits import Usage
 from taskcli.output import visible
+from taskcli.signals import run
 from taskcore import Invalid, Problem
 
 # More than a password may have, in bytes. Whoever pipes a whole disk is told so.
@@ -15,7 +18,7 @@ _LONGEST_LINE = 8192
 def new_password(*, from_stdin: bool) -> str:
     """Raises Usage where nobody can be asked, and Invalid."""
     try:
-        password = _line() if from_stdin else _typed_twice()
+        password = _piped_line() if from_stdin else _typed_twice()
     except UnicodeDecodeError:
         raise _refused("is not valid UTF-8", "not_unicode") from None
     if not password:
@@ -30,44 +33,64 @@ def require_terminal_or(yes: bool, what: str) -> None:  # noqa: FBT001 - reads a
 
 
 async def confirmed(question: str) -> bool:
-    """On the terminal; no is the default.
+    """Ask on the terminal; anything but y or yes is a no."""
+    return (await _answer(f"{visible(question)} [y/N] ")).strip().lower() in {b"y", b"yes"}
 
-    The event loop goes on meanwhile, so that Ctrl-C and SIGTERM unwind as always: `input` would
-    keep them waiting for an answer.
-    """
+
+async def _answer(prompt: str) -> bytes:
+    """One line. The event loop goes on meanwhile, so that a signal can cancel the wait."""
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
-    sys.stderr.write(f"{visible(question)} [y/N] ")
+    sys.stderr.write(prompt)
     sys.stderr.flush()
     loop.add_reader(sys.stdin, readable.set)
     try:
         await readable.wait()
     finally:
         loop.remove_reader(sys.stdin)
-    return sys.stdin.buffer.readline().strip().lower() in {b"y", b"yes"}
+    return sys.stdin.buffer.readline()
 
 
 def _on_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _line() -> str:
+def _piped_line() -> str:
     if sys.stdin is None:
         raise Usage("standard input is closed; --password-stdin reads the password from it")
-    line = sys.stdin.buffer.readline(_LONGEST_LINE)
-    ending = b"\r\n" if line.endswith(b"\r\n") else b"\n"
-    return line.removesuffix(ending).decode()
+    return _without_ending(sys.stdin.buffer.readline(_LONGEST_LINE))
 
 
 def _typed_twice() -> str:
     if not _on_terminal():
         raise Usage("there is no terminal to ask for the password; use --password-stdin")
-    try:
-        password = getpass.getpass("Password: ")
-        if password and getpass.getpass("The same again: ") != password:
-            raise _refused("was not the same the second time", "mismatch")
-    except EOFError:  # Ctrl-D
-        return ""
+    password = run(_typed("Password: "))
+    if password and run(_typed("The same again: ")) != password:
+        raise _refused("was not the same the second time", "mismatch")
     return password
+
+
+async def _typed(prompt: str) -> str:
+    """What is typed, which the terminal does not show; nothing after Ctrl-D."""
+    with _hidden_typing():
+        return _without_ending(await _answer(prompt))
+
+
+@contextmanager
+def _hidden_typing() -> Iterator[None]:
+    shown = termios.tcgetattr(sys.stdin)
+    hidden = [*shown[:3], shown[3] & ~termios.ECHO, *shown[4:]]
+    termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, hidden)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, shown)
+        sys.stderr.write("\n")
+
+
+def _without_ending(line: bytes) -> str:
+    """Raises UnicodeDecodeError."""
+    ending = b"\r\n" if line.endswith(b"\r\n") else b"\n"
+    return line.removesuffix(ending).decode()
 
 
 def _refused(sentence: str, code: str) -> Invalid:

@@ -1,17 +1,15 @@
 """The one place where commands meet the core: it is opened, used, and left properly."""
 
-import asyncio
 import logging
 import os
 import pwd
-import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from types import FrameType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from taskcli.exits import Busy
 from taskcli.output import message
+from taskcli.signals import run
 from taskcore import SYSTEM, Actor, Core, Origin, Settings, Unavailable, open_core
 
 Result = TypeVar("Result")
@@ -40,33 +38,6 @@ def settings() -> Settings:
         # The libraries' logs are for servers. What went wrong is told once, as the core's error.
         logging.getLogger().addHandler(logging.NullHandler())
     return loaded
-
-
-def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """`asyncio.run`, which SIGTERM and SIGHUP unwind as Ctrl-C does: by cancelling."""
-    received: list[int] = []
-
-    async def cancellable() -> Result:
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
-
-        def cancel(number: int, _: FrameType | None) -> None:
-            received.append(number)
-            if task and not loop.is_closed():
-                loop.call_soon_threadsafe(task.cancel)
-
-        for number in replaced:
-            signal.signal(number, cancel)
-        return await coroutine
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    replaced = {n: h for n in numbers if (h := signal.getsignal(n)) is not signal.SIG_IGN}
-    try:
-        return asyncio.run(cancellable())
-    except asyncio.CancelledError:
-        raise SystemExit(128 + received[0]) from None
-    finally:
-        for number, handler in replaced.items():
-            signal.signal(number, handler)
 
 
 async def _worked(settings: Settings, work: Callable[[Core], Awaitable[Result]]) -> Result:

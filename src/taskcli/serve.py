@@ -1,5 +1,6 @@
 """`taskcli serve`: the HTTP server, and the database under it for as long as it runs."""
 
+import asyncio
 import gc
 import io
 import os
@@ -11,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cyclopts import Parameter
 
 from taskcli.output import message
+from taskcli.signals import run
 from taskcore import Misconfigured, Settings
 from taskcore.settings import environment
 
@@ -54,8 +56,6 @@ def _serve(settings: Settings) -> None:
     from granian.http import HTTP1Settings  # noqa: PLC0415
     from granian.log import LogLevels  # noqa: PLC0415
 
-    from taskcore.wiring import prepared_database  # noqa: PLC0415
-
     sys.stdout, sys.stderr = _lossy(sys.stdout), _lossy(sys.stderr)
     for warning in settings.warnings:
         message(warning)
@@ -80,11 +80,8 @@ def _serve(settings: Settings) -> None:
             log_level=LogLevels.info,
             log_dictconfig=_logging(settings),
         )
-        # Workers are forked with what is imported by then, and the database takes its time.
-        loading = Thread(target=import_module, args=(_APPLICATION.partition(":")[0],))
-        loading.start()
-        with prepared_database(settings, serving=True):
-            loading.join()
+        server.main_loop_interrupt = _Wakeup()  # type: ignore[assignment]
+        with run(_prepared(settings)):
             _start_workers_afresh()
             gc.freeze()  # what is here by now stays: to look through it takes 0.1 s
             gc.enable()
@@ -92,6 +89,44 @@ def _serve(settings: Settings) -> None:
                 page = f"http://{settings.server_host}:{settings.server_port}/api/v1/docs"
                 message(f"documentation at {page} (ctrl-C stops)")
             server.serve()
+
+
+async def _prepared(settings: Settings) -> ExitStack:
+    """The database is up until the returned stack is closed, and the application is imported.
+
+    Both take their time, so they run side by side. Workers are forked afterwards, and so have the
+    application already.
+    """
+    from taskcore.wiring import start_database  # noqa: PLC0415
+
+    module = _APPLICATION.partition(":")[0]
+    importing = asyncio.create_task(asyncio.to_thread(import_module, module))
+    with await start_database(settings, serving=True) as started:
+        await importing
+        return started.pop_all()
+
+
+class _Wakeup:
+    """As much of `threading.Event` as the server's main loop uses, for its signal handlers to set.
+
+    An Event has a lock that is not reentrant. A handler that calls `set` while the loop it
+    interrupts holds that lock, at the beginning or the end of `wait`, would wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._bell: SimpleQueue[None] = SimpleQueue()  # whose `put` is reentrant
+
+    def set(self) -> None:
+        self._is_set = True
+        self._bell.put(None)
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    def wait(self) -> None:
+        while not self._is_set:
+            self._bell.get()
 
 
 class _Lossy(io.FileIO):

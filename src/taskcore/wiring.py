@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
     AsyncExitStack,
+    ExitStack,
     asynccontextmanager,
-    contextmanager,
 )
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -49,9 +49,9 @@ SECRET_FILE = "secret.key"  # noqa: S105 - in the data folder
 async def open_core(settings: Settings) -> AsyncIterator[Core]:
     """A Core on PostgreSQL, for as long as the block lasts.
 
-    The embedded database is started and migrated. One that DATABASE_URL names is not touched:
-    raises Misconfigured when it is not migrated. When it does not answer, the core opens all the
-    same, its calls raise Unavailable, and it serves as soon as the database does.
+    The embedded database is started and migrated. The one of DATABASE_URL is not changed: raises
+    Misconfigured when it is not migrated. When it does not answer, the core opens all the same;
+    its calls raise Unavailable until the database answers.
     """
     async with AsyncExitStack() as stack:
         database = _database(settings)
@@ -62,7 +62,9 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
         try:
             await _ensure_migrated(settings, url, store)
         except Unavailable:
-            if not settings.database_url:  # our own has just been started: something is wrong
+            if (
+                not settings.database_url
+            ):  # the embedded one has just been started, so it must answer
                 raise
         hasher = await stack.enter_async_context(
             Argon2Hasher(threads=max(1, (os.cpu_count() or 1) // settings.workers))
@@ -84,27 +86,28 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
         )
 
 
-@contextmanager
-def prepared_database(settings: Settings, *, serving: bool = False) -> Iterator[None]:
-    """For the process that starts workers: the database is up and migrated during the block.
+async def start_database(settings: Settings, *, serving: bool = False) -> ExitStack:
+    """Bring the database up and migrate it, for the process that starts workers.
 
-    `serving` puts it in the audit when the key that signs is another one than the last time.
-
-    Not asynchronous, because workers are forked from that process, and an event loop must not be.
+    It stays until the returned stack is closed. That is a plain `close`, because workers are
+    forked in between, which a running event loop would not survive. `serving` adds an event to the
+    audit when access tokens are signed by another key than at the last start.
     Raises Misconfigured, and Unavailable when the database does not answer.
     """
-
-    async def check(url: str) -> None:
-        reach(url)  # the pool would not say why it cannot
+    async with AsyncExitStack() as undo:
+        database = _database(settings)
+        await undo.enter_async_context(database)
+        url = database.conninfo
+        await asyncio.to_thread(reach, url)  # it says why it fails, which the pool does not
         async with Connections(url) as connections:
             store = PostgresStore(connections)
             await _ensure_migrated(settings, url, store)
             if serving:
                 await _record_key(settings, store)
-
-    with _database(settings) as server:
-        asyncio.run(check(server.conninfo))
-        yield
+        undo.pop_all()
+        started = ExitStack()
+        started.push(database)
+        return started
 
 
 async def upgrade_database(settings: Settings, revision: str = "head") -> None:
@@ -132,7 +135,7 @@ async def clock_skew(settings: Settings) -> timedelta:
 
 
 async def count_old_hashes(settings: Settings) -> int:
-    """How many passwords are still kept by bcrypt. A login replaces its own. Raises Unavailable."""
+    """How many passwords still have a bcrypt hash, which a login replaces. Raises Unavailable."""
     async with (
         _database(settings) as server,
         Connections(server.conninfo) as connections,
@@ -145,25 +148,25 @@ async def _ensure_migrated(settings: Settings, url: str, store: PostgresStore) -
     try:
         await store.check()
     except NotMigrated as problem:
-        if settings.database_url:  # somebody else's to change, at a moment of their choice
+        if settings.database_url:  # its operator decides when it is migrated
             raise Misconfigured([problem.detail]) from None
         await asyncio.to_thread(upgrade, url)
 
 
-def _database(settings: Settings) -> "EmbeddedPostgres | _SomebodysDatabase":
+def _database(settings: Settings) -> "EmbeddedPostgres | _ExternalDatabase":
     if settings.database_url:
-        return _SomebodysDatabase(settings.database_url.reveal())
-    # Imported here: who brings a database of their own need not install one.
+        return _ExternalDatabase(settings.database_url.reveal())
+    # Imported here: with DATABASE_URL set, the embedded PostgreSQL need not be installed.
     from taskcore.adapters.embedded import EmbeddedPostgres  # noqa: PLC0415
 
     return EmbeddedPostgres(settings.data_dir)
 
 
 @dataclass
-class _SomebodysDatabase(
-    AbstractContextManager["_SomebodysDatabase"], AbstractAsyncContextManager["_SomebodysDatabase"]
+class _ExternalDatabase(
+    AbstractContextManager["_ExternalDatabase"], AbstractAsyncContextManager["_ExternalDatabase"]
 ):
-    """Is there or is not; entering and leaving change nothing."""
+    """The one of DATABASE_URL. Entering and leaving change nothing."""
 
     conninfo: str
 
@@ -173,7 +176,7 @@ class _SomebodysDatabase(
 
 
 class _Keys:
-    """A key for each purpose out of the one secret, and out of each of those before it."""
+    """A key for each purpose, derived from the present secret and from each old one."""
 
     def __init__(self, settings: Settings) -> None:
         secret, old = settings.secret_key, settings.old_secret_keys
@@ -185,7 +188,7 @@ class _Keys:
         self._secrets = (present, *(key.reveal().encode() for key in old))
 
     def derived(self, purpose: str) -> tuple[bytes, ...]:
-        """The present one first."""
+        """The key of the present secret first."""
         return tuple(derived_key(secret, purpose) for secret in self._secrets)
 
     def access_tokens(self, settings: Settings) -> JwtTokens:
@@ -205,7 +208,7 @@ def _limiter(settings: Settings, connections: Connections, keys: _Keys) -> RateL
 async def _record_key(settings: Settings, store: PostgresStore) -> None:
     signs = key_id(_Keys(settings).derived("access token")[0])
     async with store.transaction() as tx:
-        await tx.users.lock_admins()  # one at a time: several machines may start at once
+        await tx.users.lock_admins()  # several machines may start at once: one at a time
         last = await tx.audit.page(skip=0, limit=1, event=EventName.KEY_ROTATED)
         before = last.items[0].detail["key_id"] if last.items else "none"
         if before != signs:

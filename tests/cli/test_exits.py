@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from taskcli import config, exits, running
+from taskcli import config, exits, signals
 from taskcore import (
     Misconfigured,
     Settings,
@@ -145,7 +145,7 @@ def test_a_terminal_that_closes_does_not_end_what_nohup_started(
 
     def settings() -> Settings:
         os.kill(os.getpid(), signal.SIGHUP)
-        return running.run(hang_up())
+        return signals.run(hang_up())
 
     monkeypatch.setattr(config, "settings", settings)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

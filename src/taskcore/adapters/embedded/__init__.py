@@ -127,7 +127,7 @@ class EmbeddedPostgres:
                         done.callback(os.close, lock)
                         if starts == _ATTEMPTS:
                             raise self._unavailable("does not start")
-                        self._cluster.create(lock)
+                        self._cluster.create(lock, self._leaving.is_set)
                         self._cluster.start(lock)
                     starts += 1
             if time.monotonic() > deadline:

@@ -20,7 +20,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,8 +148,11 @@ class Cluster:
             return f"(no log: {error.strerror})"
         return "\n".join(lines[-8:])
 
-    def create(self, lock: int) -> None:
-        """Make the cluster with our role and database in it, unless it is there."""
+    def create(self, lock: int, called_off: Callable[[], bool]) -> None:
+        """Make the cluster with our role and database in it, unless it is there.
+
+        Raises Unavailable when it cannot be made, or is called off meanwhile.
+        """
         if self.data.exists():
             return
         new = self.folder / "cluster.new"
@@ -172,6 +175,7 @@ class Cluster:
                     cwd=new,
                     commands=_BOOTSTRAP,
                     keep=[lock],
+                    called_off=called_off,
                 )
                 if done.returncode:
                     raise Unavailable(f"{program} could not make a database: {done.stdout[-800:]}")

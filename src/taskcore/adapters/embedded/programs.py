@@ -10,10 +10,11 @@ the machine.
 import os
 import pwd
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,6 +25,7 @@ from taskcore.domain.errors import Misconfigured
 
 SYSTEM_ACCOUNT = "taskcore"
 CACHE = Path("/var/cache/taskcore")
+_POLL = 0.02  # seconds
 
 
 @dataclass(frozen=True)
@@ -38,24 +40,37 @@ class Account:
         cwd: Path,
         commands: str = "",
         keep: Sequence[int] = (),
+        called_off: Callable[[], bool] = lambda: False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run to the end as this account, from a folder that only we may be able to reach."""
+        """Run to the end as this account, or kill it once the run is called off.
+
+        `cwd` is a folder that only we may be able to reach.
+        """
         root = os.geteuid() == 0
-        return subprocess.run(  # noqa: S603 - the wheel's own programs
+        process = subprocess.Popen(  # noqa: S603 - the wheel's own programs
             command,
             cwd=cwd,
-            input=commands,
             pass_fds=keep,
             env=environment(),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            check=False,
             text=True,
             errors="replace",
             user=self.uid if root else None,
             group=self.gid if root else None,
             extra_groups=[] if root else None,
+            start_new_session=True,  # a Ctrl-C in the terminal is for us to pass on
         )
+        given: str | None = commands
+        while True:
+            try:
+                output, _ = process.communicate(given, timeout=_POLL)
+                return subprocess.CompletedProcess(command, process.returncode, output)
+            except subprocess.TimeoutExpired:
+                given = None
+                if called_off():
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 def environment() -> dict[str, str]:
