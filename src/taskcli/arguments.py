@@ -6,6 +6,8 @@ from typing import Annotated
 
 from cyclopts import Parameter, Token
 
+from taskcore.domain.rules import MAX_LIMIT
+
 Json = Annotated[
     bool,
     Parameter(
@@ -19,7 +21,7 @@ Yes = Annotated[bool, Parameter(name="--yes", negative="", show_default=False, h
 
 
 def _whole(_: type, tokens: Sequence[Token]) -> int:
-    # cyclopts would round: `tasks delete 5.7` must not delete task 6.
+    # cyclopts would round, and `tasks delete 5.7` must not delete task 6.
     text = tokens[0].value
     if not re.fullmatch(r"[0-9]{1,19}", text):
         raise ValueError(f'"{text}" is not a whole number')
@@ -27,8 +29,8 @@ def _whole(_: type, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
-Skip = Annotated[Whole, Parameter(help="Leave out so many of the newest.")]
-Limit = Annotated[Whole, Parameter(help="Show so many at most (1 to 100).")]
+Skip = Annotated[Whole, Parameter(help="How many of the newest to leave out.")]
+Limit = Annotated[Whole, Parameter(help=f"Show at most so many (1 to {MAX_LIMIT}).")]
 Version = Annotated[
-    Whole | None, Parameter(name="--expected-version", help="Refuse any other version (65).")
+    Whole | None, Parameter(name="--expected-version", help="Fail with 65 on any other version.")
 ]

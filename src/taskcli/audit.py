@@ -31,12 +31,12 @@ def audit(
     Parameters
     ----------
     user
-        What this user did and what concerns them, by e-mail or id.
+        Only what this user did or what was done to them, by e-mail or id.
     event
-        Of one kind, `login.failed` for one.
+        Only events of this kind, such as `login.failed`.
     since
-        At this moment or later: 2026-01-31, 2026-01-31T09:30 or 2026-01-31T09:30:00+01:00.
-        Without an offset it is in UTC.
+        Only from this time on: 2026-01-31, 2026-01-31T09:30 or 2026-01-31T09:30:00+01:00.
+        Without an offset the time is in UTC.
     """
     if event is not None and event not in _BY_VALUE:
         raise Usage(f"there is no event {event}; there are {', '.join(_BY_VALUE)}")
@@ -55,7 +55,7 @@ def audit(
 
 
 async def _id(core: Core, reference: str) -> UserId:
-    """An id may be that of somebody who is gone: what they did is still there."""
+    """An id need not exist any more: the events of deleted users stay."""
     return UserId(int(reference)) if is_id(reference) else (await find_user(core, reference)).id
 
 
@@ -63,12 +63,12 @@ def _moment(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise Usage(f"{text} is no moment such as 2026-01-31T09:30") from None
+        raise Usage(f"{text} is not a time such as 2026-01-31T09:30") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _line(event: Event) -> Record:
-    """Operators are called by their name on the machine, users by their id."""
+    """Operators are shown by their user name on the machine, users by their id."""
     by = event.actor_id or (event.user_agent if event.actor is ActorKind.SYSTEM else event.actor)
     return {**_shape(event), "by": by}
 

@@ -1,4 +1,4 @@
-"""`taskcli completion`: a script that teaches a shell our commands."""
+"""`taskcli completion`: completion scripts for shells."""
 
 from typing import Annotated, Literal
 
@@ -8,13 +8,13 @@ from taskcli.output import write
 
 
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Which.")], /
+    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="The shell.")], /
 ) -> None:
     """Print a completion script.
 
     For bash: taskcli completion bash > ~/.local/share/bash-completion/completions/taskcli
     """
-    # Imported late: the commands are registered there, this one among them.
+    # Imported here, because that module registers this command.
     from taskcli.main import commands  # noqa: PLC0415
 
     write(commands().generate_completion(prog_name="taskcli", shell=shell))

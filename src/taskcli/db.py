@@ -11,20 +11,18 @@ from taskcli.running import settings
 from taskcli.signals import run
 from taskcore import Misconfigured, NotMigrated, Settings
 
-# The wiring takes a second to import, so `--help` must not.
+# The wiring is imported in the commands, because it takes a second and `--help` needs none of it.
 
 app = App(
     name="db",
-    help="Bring the database to the schema that this version needs, or ask where it stands.\n\n"
-    "The embedded database needs none of it: whoever uses it migrates it.",
+    help="Migrate the database to the schema that this version needs, or show its revision.\n\n"
+    "The embedded database is migrated by itself at each start.",
 )
 
 
 @app.command
-def upgrade(
-    *, revision: Annotated[str, Parameter(help="Go no further than this one.")] = "head"
-) -> None:
-    """Migrate: everything or nothing. Two at the same time do it once."""
+def upgrade(*, revision: Annotated[str, Parameter(help="Stop at this revision.")] = "head") -> None:
+    """Migrate, all or nothing. Of two at the same time the second finds nothing to do."""
     from taskcore import wiring  # noqa: PLC0415
 
     run(wiring.upgrade_database(settings(), revision))
@@ -33,7 +31,7 @@ def upgrade(
 
 @app.command
 def current(*, as_json: Json = False) -> None:
-    """Print the revision that the database is at; nothing where it was never migrated."""
+    """Print the revision of the database, or nothing when it was never migrated."""
     from taskcore import wiring  # noqa: PLC0415
 
     revision = run(wiring.database_revision(settings()))
@@ -62,6 +60,6 @@ def is_migrated(settings: Settings) -> bool:
         with run(wiring.start_database(settings)):
             return True
     except Misconfigured as refusal:
-        if refusal.problems != (NotMigrated.title,):  # the words of the wiring for it
+        if refusal.problems != (NotMigrated.title,):  # how the wiring says "not migrated"
             raise
         return False

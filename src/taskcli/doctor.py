@@ -15,9 +15,9 @@ from taskcli.signals import run
 from taskcore import Misconfigured, Settings, Unavailable
 
 # The embedded database keeps up to 256 MiB of write-ahead log (max_wal_size), and needs as much
-# again while it makes room.
+# again during a checkpoint.
 _FREE_BYTES = 512 * 2**20
-_SKEW = 5.0  # seconds, as much as access tokens forgive
+_SKEW = 5.0  # seconds; access tokens allow as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Finding:
 def doctor(*, as_json: Json = False) -> int:
     """Check settings, disk, secret key, database, schema and clock, and say what to do.
 
-    Starts the embedded database for a moment where it does not run. Exits with 0 when all is
-    well, 78 when the configuration is wrong, and 1 for everything else.
+    Starts the embedded database for a moment if it does not run. Exits with 0 when all is well,
+    with 78 when the configuration is wrong, and with 1 for everything else.
     """
     findings = list(_findings())
     if as_json:
@@ -62,7 +62,7 @@ def _findings() -> Iterator[Finding]:
             yield Finding("settings", ok=False, detail=problem, advice=advice, code=CONFIGURATION)
         return
     yield Finding("settings", ok=True, detail="can be read")
-    # Worth a word and no more: containers mount their secrets so.
+    # A warning is no problem: containers mount their secrets readable for others.
     yield from (Finding("settings", ok=True, detail=warning) for warning in loaded.warnings)
     yield _disk(loaded)
     yield _key(loaded)
@@ -94,10 +94,10 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _key(settings: Settings) -> Finding:
-    """Looks at the file without making it."""
+    """Look at the file without making it."""
     if settings.secret_key:
         return Finding("key", ok=True, detail="SECRET_KEY is set")
-    file = settings.data_dir / "secret.key"
+    file = settings.key_file
     try:
         mode = file.stat().st_mode
         readable = os.access(file, os.R_OK)
@@ -143,19 +143,19 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _passwords(settings: Settings) -> Finding:
-    """Never a problem: they go by themselves, with the next login of each."""
-    from taskcore import wiring  # noqa: PLC0415 - likewise
+    """Never a problem: a login replaces an old hash."""
+    from taskcore import wiring  # noqa: PLC0415 - slow to import
 
     try:
         count = run(wiring.count_old_hashes(settings))
     except Unavailable as error:
         return Finding("passwords", ok=False, detail=error.detail, advice="ask again")
-    some = f"{count} still by bcrypt, until the next login of each"
-    return Finding("passwords", ok=True, detail=some if count else "all by argon2")
+    some = f"{count} still hashed by bcrypt; the next login replaces each"
+    return Finding("passwords", ok=True, detail=some if count else "all hashed by argon2")
 
 
 def _clock(settings: Settings) -> Finding:
-    from taskcore import wiring  # noqa: PLC0415 - late, as everywhere in this package
+    from taskcore import wiring  # noqa: PLC0415 - slow to import
 
     try:
         skew = run(wiring.clock_skew(settings)).total_seconds()
@@ -165,5 +165,5 @@ def _clock(settings: Settings) -> Finding:
         "clock",
         ok=abs(skew) <= _SKEW,
         detail=f"the database's is {round(skew, 1) + 0.0:+.1f} s from this machine's",
-        advice="keep both in time, by NTP for one: tokens and sessions end by these clocks",
+        advice="synchronise both, by NTP for example: tokens and sessions expire by these clocks",
     )

@@ -1,8 +1,8 @@
-"""What went wrong, as an exit code and a message: the core's error tree is translated here.
+"""Errors as exit codes and messages: the core's error tree is translated here.
 
-The codes are those of sysexits.h, so that scripts can tell what is worth repeating (75), what
-needs other input (65) and what needs an administrator (69, 77, 78). A name that nothing answers
-to is 65 and not 1: the input does not fit the data, and the program did not fail.
+The codes are those of sysexits.h, so that scripts can tell what to retry (75), what needs other
+input (65) and what needs an administrator (69, 77, 78). A user or task that does not exist is 65
+and not 1: the input does not fit the data, and the program did not fail.
 """
 
 import os
@@ -33,14 +33,14 @@ CONFIGURATION = 78
 
 
 class Usage(Exception):
-    """The command line itself is wrong, in a way that only the command can tell."""
+    """The arguments are wrong in a way that only the command itself can check."""
 
 
 class Busy(Unavailable):
-    """The database answers, but this did not get through; the next attempt may."""
+    """The database answers, but could not do this now; a retry may succeed."""
 
 
-# The nearest ancestor decides.
+# For a class that is not listed, its nearest ancestor decides.
 CODES: dict[type[TaskcoreError], int] = {
     Invalid: BAD_DATA,
     Unauthenticated: NOT_PERMITTED,
@@ -60,7 +60,7 @@ def code_of(kind: type[TaskcoreError]) -> int:
 
 
 def reported(error: Exception) -> int:
-    """Tell people, and return the exit code."""
+    """Print the message for people, and return the exit code."""
     if isinstance(error, TaskcoreError):
         message(error.detail)
         return code_of(type(error))
@@ -70,7 +70,7 @@ def reported(error: Exception) -> int:
         return CONFIGURATION
     if debugging():
         message("".join(traceback.format_exception(error)))
-    # The first line alone: what databases say after it may hold the row that was refused.
+    # The first line alone: after it a database may quote the row that it refused.
     said = (str(error).splitlines() or [""])[0][:300]
     message(
         f"unexpected {type(error).__name__}: {said}"

@@ -1,7 +1,7 @@
 """The commands there are, and the page that `taskcli --help` prints.
 
-Written without cyclopts and rich: together they take ten times as long to import as this page
-takes to print. They still answer for every single command.
+Written without cyclopts and rich, which together take ten times as long to import as this page
+takes to print. They still print the help of each command.
 """
 
 # Group, noun, verbs, one line, and where the App or the function is.
@@ -12,7 +12,7 @@ COMMANDS = (
         "Database",
         "db",
         ("upgrade", "current", "check"),
-        "bring the database to this version's schema, or ask where it stands",
+        "migrate the database to this version's schema, or show its revision",
         "taskcli.db:app",
     ),
     (
@@ -26,7 +26,7 @@ COMMANDS = (
         "People and tasks",
         "tasks",
         ("list", "show", "create", "edit", "delete"),
-        "look after anybody's tasks, or act as one user with --as",
+        "manage the tasks of all users, or act as one user with --as",
         "taskcli.tasks:app",
     ),
     (
@@ -79,7 +79,7 @@ Examples:
 
 _SETTINGS = """\
 Settings come from the environment and from .env in the working directory, as the server's do.
-Without DATABASE_URL an embedded PostgreSQL runs in DATA_DIR for as long as somebody uses it.
+Without DATABASE_URL an embedded PostgreSQL runs in DATA_DIR for as long as it is used.
 Data goes to standard output and messages to standard error; --json prints one JSON object.
 """
 
@@ -105,7 +105,7 @@ def page() -> str:
 
 
 def version() -> str:
-    from importlib import metadata  # noqa: PLC0415 - the help page does without
+    from importlib import metadata  # noqa: PLC0415 - the help page needs none of it
 
     try:
         return metadata.version("taskcore")

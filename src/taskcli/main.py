@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def exit_code(arguments: Sequence[str]) -> int:
-    """Do what the arguments say, and tell people what went wrong."""
+    """Do what the arguments say, and print what went wrong."""
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # A title that the locale has no letters for must not fail the command.
@@ -35,7 +35,7 @@ def exit_code(arguments: Sequence[str]) -> int:
         if sys.stdout is not None:
             write("")  # flush here, so that a failure is reported like any other
     except ReaderGone:
-        # What was asked for was done before anything was printed.
+        # Everything was done before it was printed.
         forget(sys.stdout)
         return 0
     except OutputLost as error:
@@ -50,7 +50,7 @@ def exit_code(arguments: Sequence[str]) -> int:
 
 
 def commands() -> "App":
-    """Every command by name; its module is imported when it is asked for."""
+    """Every command by name; its module is imported when it is used."""
     from cyclopts import App
 
     app = App(
@@ -82,7 +82,7 @@ def _answer(arguments: list[str]) -> int:
 
     from taskcli.exits import BAD_DATA, USAGE, Usage
 
-    # Bytes that were no UTF-8 arrive as lone surrogates.
+    # Python turns bytes that are not UTF-8 into lone surrogates.
     if any("\ud800" <= character <= "\udfff" for word in arguments for character in word):
         message("an argument is not valid UTF-8")
         return BAD_DATA

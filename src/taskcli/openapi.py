@@ -8,6 +8,6 @@ from taskcore import Settings
 
 def openapi() -> None:
     """Print the OpenAPI document."""
-    # By name, because the two driving adapters are neighbours and not each other's foundation.
+    # By name, because neither driving adapter may depend on the other.
     document = import_module("taskapi.app").served_document(Settings.load())
     sys.stdout.write(document.decode() + "\n")

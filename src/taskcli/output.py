@@ -14,11 +14,11 @@ Record = Mapping[str, object]
 
 
 class ReaderGone(Exception):
-    """Whoever read our output has seen enough (`| head`)."""
+    """The reader of our output has closed it (`| head`)."""
 
 
 class OutputLost(Exception):
-    """Our output has nowhere to go: what it would tell was done all the same."""
+    """The output could not be written. What it reports was done all the same."""
 
 
 def write(text: str) -> None:
@@ -42,12 +42,12 @@ def message(text: str) -> None:
     try:
         sys.stderr.write("taskcli: " + "\n  ".join(lines) + "\n")
         sys.stderr.flush()
-    except OSError:  # nobody listens, and there is nobody else to tell
+    except OSError:  # there is no other place to report this
         forget(sys.stderr)
 
 
 def forget(stream: TextIO | None) -> None:
-    """Or the interpreter fails at its end, because it cannot write the rest of it."""
+    """Discard what is buffered: the interpreter would fail at exit when it cannot write that."""
     if stream is not None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -55,7 +55,7 @@ def forget(stream: TextIO | None) -> None:
 
 
 def show(record: Record, *, as_json: bool) -> None:
-    """One thing, whole."""
+    """Print one record with all its fields."""
     write(_json(record) if as_json else _columns([[name, _block(record[name])] for name in record]))
 
 
@@ -68,7 +68,7 @@ def show_page(
     limit: int,
     as_json: bool,
 ) -> None:
-    """A slice of a list; people see the columns named, programs everything."""
+    """Print a page of a list: the named columns for people, every field for programs."""
     if as_json:
         write(_json({"items": items, "total": total, "skip": skip, "limit": limit}))
         return
@@ -84,11 +84,11 @@ def show_page(
 
 
 def visible(text: str) -> str:
-    """The text with everything written out that would steer a terminal or mislead its reader.
+    """The text with every character escaped that could control a terminal or mislead its reader.
 
-    Control characters, line separators, and the invisible characters that turn the direction of
-    writing or hide text. The two joiners stay: they belong to the spelling of some scripts and
-    cannot do harm.
+    These are control characters, line separators, and the invisible characters that change the
+    direction of writing or hide text. The two joiners stay: some scripts are spelled with them,
+    and they do no harm.
     """
     return _SUSPECT.sub(
         lambda found: found[0] if _is_harmless(found[0]) else _written_out(found[0]), text
@@ -97,11 +97,11 @@ def visible(text: str) -> str:
 
 _SUSPECT = re.compile(r"[^ -~]")
 _JOINERS = "\u200c\u200d"
-_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_CONTROLLING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def _is_harmless(character: str) -> bool:
-    return character in _JOINERS or unicodedata.category(character) not in _STEERING
+    return character in _JOINERS or unicodedata.category(character) not in _CONTROLLING
 
 
 def _written_out(character: str) -> str:
@@ -109,7 +109,7 @@ def _written_out(character: str) -> str:
 
 
 def _json(value: object) -> str:
-    # ASCII: right in every locale, and nothing in it steers a terminal.
+    # ASCII works in every locale, and contains nothing that controls a terminal.
     return json.dumps(value, default=_plain) + "\n"
 
 
@@ -138,14 +138,14 @@ def _cell(value: object) -> str:
 
 
 def _block(value: object) -> str:
-    """As `_cell`, but a text of several lines keeps them."""
+    """Like `_cell`, but a text of several lines keeps its line breaks."""
     if isinstance(value, str) and "\n" in value:
         return "\n".join(map(visible, value.replace("\r\n", "\n").split("\n")))
     return _cell(value)
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> str:
-    """Aligned by spaces: readable in a file, and easy to cut by `awk`."""
+    """Aligned by spaces: readable in a file, and easy to split by `awk`."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     indent = "\n" + " " * (sum(widths) + 2 * len(widths))
     lines = []
@@ -155,14 +155,14 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-# What people wrote is cut to the width of the terminal, and `show` has all of it. What they copy
-# is whole.
+# Free text is cut to the width of the terminal; `show` prints all of it. What people copy from
+# here, such as ids and addresses, is never cut.
 _PROSE = {"title", "full_name"}
 _LONG = {"email", *_PROSE}
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    # On a terminal only, whose reader can wait for the import.
+    # Imported only for a terminal: rich takes a while.
     from rich import box  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -170,10 +170,10 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
-        # rich narrows those that may wrap, and the others only when that is not enough.
+        # rich narrows columns that may wrap first, and the others only when that is not enough.
         table.add_column(name, no_wrap=name not in _LONG, overflow="fold")
     for row in rows:
-        # Text: brackets in data are no markup.
+        # As Text, because brackets in data are not markup.
         cells = [Text(cell) for cell in row]
         for name, cell in zip(columns, cells, strict=True):
             if name in _PROSE:

@@ -1,4 +1,4 @@
-"""What people are asked, and what is read from standard input instead."""
+"""Questions on the terminal, and passwords from standard input."""
 
 import asyncio
 import sys
@@ -11,12 +11,12 @@ from taskcli.output import visible
 from taskcli.signals import run
 from taskcore import Invalid, Problem
 
-# More than a password may have, in bytes. Whoever pipes a whole disk is told so.
+# Bytes; more than a password may have. It bounds what a wrong file on standard input costs.
 _LONGEST_LINE = 8192
 
 
 def new_password(*, from_stdin: bool) -> str:
-    """Raises Usage where nobody can be asked, and Invalid."""
+    """Raises Usage without a terminal to ask on, and Invalid."""
     try:
         password = _piped_line() if from_stdin else _typed_twice()
     except UnicodeDecodeError:
@@ -27,7 +27,7 @@ def new_password(*, from_stdin: bool) -> str:
 
 
 def require_terminal_or(yes: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
-    """Raises Usage, before anything has begun, where the question could not be asked."""
+    """Raises Usage, before any work, when the question could not be asked."""
     if not yes and not _on_terminal():
         raise Usage(f"to {what} without a terminal, confirm it with --yes")
 

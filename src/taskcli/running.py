@@ -1,4 +1,4 @@
-"""The one place where commands meet the core: it is opened, used, and left properly."""
+"""Opens the core for a command, and closes it properly."""
 
 import logging
 import os
@@ -16,26 +16,26 @@ Result = TypeVar("Result")
 
 
 def with_core(work: Callable[[Core], Awaitable[Result]]) -> Result:
-    """What `work` returns. Raises everything that the core does."""
+    """Return what `work` returns. Raises what the core raises."""
     return run(_worked(settings(), work))
 
 
 def operator() -> Actor:
-    """The system, as the user of this machine that the audit names."""
+    """The system actor. The audit records the machine's user name with it."""
     try:
         name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container may run as a number that has no name
+    except KeyError:  # a container may run as a uid without a name
         name = str(os.getuid())
     return replace(SYSTEM, origin=Origin.new(user_agent=f"cli:{name}"))
 
 
 def settings() -> Settings:
-    """As the server reads them. Raises Misconfigured."""
+    """The settings, as the server reads them. Raises Misconfigured."""
     loaded = Settings.load()
     if loaded.log_level == "DEBUG":
         logging.basicConfig(level=logging.DEBUG)
     else:
-        # The libraries' logs are for servers. What went wrong is told once, as the core's error.
+        # The libraries' logs are for servers. A command reports an error once, as the core's.
         logging.getLogger().addHandler(logging.NullHandler())
     return loaded
 
@@ -44,11 +44,11 @@ async def _worked(settings: Settings, work: Callable[[Core], Awaitable[Result]])
     if not settings.database_url and not (settings.data_dir / "postgres").exists():
         message(f"making a new database in {settings.data_dir}")
     async with open_core(settings) as core:
-        # Opening succeeds without a database, for servers that start before it.
+        # `open_core` succeeds without a database, because a server may start before it.
         await core.store.check()
         try:
             return await work(core)
         except Unavailable as error:
-            # Either the database has gone meanwhile, which this raises, or it was only busy.
+            # If the database has gone meanwhile, this raises; otherwise it was only busy.
             await core.store.check()
             raise Busy(error.detail) from error

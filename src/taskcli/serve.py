@@ -25,12 +25,12 @@ from taskcore.settings import environment
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-# In seconds. Deployments wait longer than this before they kill: docs/deployment.md.
+# Seconds. A deployment must wait longer before it kills: docs/deployment.md.
 DRAIN = 25
-_RESPAWN = 3.0  # at SIGHUP: the old worker goes when the new one surely serves
+_RESPAWN = 3.0  # seconds; at SIGHUP the old worker ends that long after the new one started
 _HEADER_BYTES = 65536
 _HEADER_TIMEOUT_MS = 10_000
-_APPLICATION = "taskapi.app:production"
+_MODULE = "taskapi.app"
 
 
 def serve(
@@ -39,7 +39,7 @@ def serve(
     port: Annotated[str | None, Parameter(help="Port to listen on, else SERVER_PORT.")] = None,
     workers: Annotated[str | None, Parameter(help="Worker processes, else WORKERS.")] = None,
 ) -> None:
-    """Serve the API until SIGTERM or ctrl-C, which let the requests under way finish.
+    """Serve the API until SIGTERM or Ctrl-C, which let the requests under way finish.
 
     Without DATABASE_URL a PostgreSQL runs in DATA_DIR for as long as it is used. A worker that
     dies is replaced.
@@ -50,7 +50,7 @@ def serve(
 
 
 def _serve(settings: Settings) -> None:
-    # Only this command needs the server and the drivers; the others start without them.
+    # Imported here, so that the other commands start without the server and the drivers.
     from granian import Granian  # noqa: PLC0415
     from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415
     from granian.http import HTTP1Settings  # noqa: PLC0415
@@ -62,11 +62,11 @@ def _serve(settings: Settings) -> None:
     os.environ["WORKERS"] = str(settings.workers)  # the workers read their settings themselves
     with _claimed_address(settings.server_host, settings.server_port) as address:
         server = Granian(
-            _APPLICATION,
+            f"{_MODULE}:production",
             address=address,
             port=settings.server_port,
             interface=Interfaces.ASGI,
-            # While it may still become HTTP/2, a connection that says nothing is kept for ever.
+            # With HTTP/2 on offer, a connection that sends nothing would be kept for ever.
             http=HTTPModes.http1,
             factory=True,
             workers=settings.workers,
@@ -82,11 +82,11 @@ def _serve(settings: Settings) -> None:
         )
         server.main_loop_interrupt = _Wakeup()  # type: ignore[assignment]
         with run(_prepared(settings)):
-            _start_workers_afresh()
-            gc.freeze()  # what is here by now stays: to look through it takes 0.1 s
+            _reset_workers_at_fork()
+            gc.freeze()  # imported objects stay: each look through them would take 0.1 s
             gc.enable()
             if _style(settings) == "console":
-                page = f"http://{settings.server_host}:{settings.server_port}/api/v1/docs"
+                page = f"http://{settings.server_host}:{settings.server_port}{_prefix()}/docs"
                 message(f"documentation at {page} (ctrl-C stops)")
             server.serve()
 
@@ -99,8 +99,7 @@ async def _prepared(settings: Settings) -> ExitStack:
     """
     from taskcore.wiring import start_database  # noqa: PLC0415
 
-    module = _APPLICATION.partition(":")[0]
-    importing = asyncio.create_task(asyncio.to_thread(import_module, module))
+    importing = asyncio.create_task(asyncio.to_thread(import_module, _MODULE))
     with await start_database(settings, serving=True) as started:
         await importing
         return started.pop_all()
@@ -130,10 +129,10 @@ class _Wakeup:
 
 
 class _Lossy(io.FileIO):
-    """What cannot be written now is lost: the disk is full, nobody reads, or not fast enough.
+    """A stream that drops what cannot be written now: the disk is full, or the reader too slow.
 
-    Serving goes on. Otherwise everybody would wait for a reader that is stuck, and no worker could
-    be started: what is left unwritten is tried again then.
+    Serving goes on. Otherwise every request would wait for a reader that is stuck, and no worker
+    could be started, because a fork flushes the streams first.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -142,7 +141,7 @@ class _Lossy(io.FileIO):
         self._room.register(descriptor, select.POLLOUT)
 
     def write(self, data: "ReadableBuffer", /) -> int:
-        # So much goes into a pipe that has room at all.
+        # A pipe that polls as writable takes at least PIPE_BUF bytes.
         piece, written = memoryview(data)[: select.PIPE_BUF], None
         with suppress(OSError):
             if self._room.poll(0):
@@ -151,7 +150,7 @@ class _Lossy(io.FileIO):
 
 
 def _lossy(stream: TextIO | None) -> TextIO:
-    if stream is None:  # it was closed; taking its place keeps sockets from getting it
+    if stream is None:  # it was closed; taking its descriptor keeps a socket from getting it
         return Path(os.devnull).open("w", encoding="utf-8")
     return io.TextIOWrapper(
         io.BufferedWriter(_Lossy(stream.fileno())),
@@ -163,17 +162,17 @@ def _lossy(stream: TextIO | None) -> TextIO:
 
 @contextmanager
 def _claimed_address(host: str, port: int) -> Iterator[str]:
-    """The number behind the name, which the server asks for, and the port for us alone.
+    """Resolve the host, for the server wants an address, and keep other servers off the port.
 
-    The server lets several processes share a port: a second start would mix old and new code.
-    The claim neither listens nor keeps our own workers out, who share the port as it does.
+    Granian lets several processes share a port, so a second start would mix old and new code.
+    This socket does not listen, and our own workers can still share the port with it.
     """
     with ExitStack() as claim:
         try:
             info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
                 family, kind, protocol, _, address = info[0]
-                claim.pop_all().close()  # the first only shows that nobody listens
+                claim.pop_all().close()  # the first one only shows that the port is free
                 bound = claim.enter_context(socket.socket(family, kind, protocol))
                 bound.setsockopt(socket.SOL_SOCKET, option, 1)
                 bound.bind(address)
@@ -184,15 +183,16 @@ def _claimed_address(host: str, port: int) -> Iterator[str]:
         yield str(address[0])
 
 
-def _start_workers_afresh() -> None:
-    """A worker is forked with our handlers, and would lose in them what comes while it loads.
+def _reset_workers_at_fork() -> None:
+    """Give each forked worker its own signal handlers and garbage collection.
 
-    Then SIGTERM ends it, for it has no requests yet. A ctrl-C, which reaches the whole group, is
-    for us to pass on. And it looks for garbage when it has been loaded.
+    With the inherited handlers a signal would be lost while the worker loads. SIGTERM simply ends
+    it then, as it has no requests yet. It ignores Ctrl-C, which reaches the whole process group
+    and which this process passes on as SIGTERM. The application turns collection on when loaded.
     """
     stops = {signal.SIGINT, signal.SIGTERM}
 
-    def start_afresh() -> None:
+    def reset() -> None:
         gc.disable()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -201,12 +201,12 @@ def _start_workers_afresh() -> None:
     os.register_at_fork(
         before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, stops),
         after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, stops),
-        after_in_child=start_afresh,
+        after_in_child=reset,
     )
 
 
 def _logging(settings: Settings) -> dict[str, Any]:
-    """The server's own lines, and the embedded database's, in the shape of the application's."""
+    """Format Granian's and the embedded database's log lines as the application's."""
     ours = {"()": "taskapi.logs.formatter", "style": _style(settings)}
     handler = {"class": "logging.StreamHandler", "formatter": "ours", "stream": "ext://sys.stderr"}
     return {
@@ -214,6 +214,12 @@ def _logging(settings: Settings) -> dict[str, Any]:
         "handlers": {"console": handler, "access": handler},
         "root": {"handlers": ["console"], "level": "WARNING"},
     }
+
+
+def _prefix() -> str:
+    # By name, because neither driving adapter may depend on the other.
+    prefix: str = import_module(_MODULE).PREFIX
+    return prefix
 
 
 def _style(settings: Settings) -> str:

@@ -1,5 +1,6 @@
 """`taskcli sessions`: where people are logged in."""
 
+from dataclasses import fields
 from typing import Annotated
 from uuid import UUID
 
@@ -15,11 +16,11 @@ from taskcore import Core, NotFound, Page, Session, SessionId
 
 app = App(
     name="sessions",
-    help="See where people are logged in, and end it.\n\n"
-    "Whoever's session ends is logged out at once, access tokens included.",
+    help="See where people are logged in, and log them out.\n\n"
+    "A session that ends takes its access and refresh tokens with it, at once.",
 )
 
-_FIELDS = ("id", "user_id", "created_at", "last_used_at", "expires_at", "ip", "user_agent")
+_FIELDS = [field.name for field in fields(Session)]
 _COLUMNS = ("id", "user_id", "last_used_at", "ip", "user_agent")
 
 
@@ -49,18 +50,18 @@ def revoke(
     *,
     user: Annotated[str | None, Parameter(help="All of this user's, by e-mail or id.")] = None,
     everybody: Annotated[
-        bool, Parameter(name="--all", negative="", show_default=False, help="Everybody's.")
+        bool, Parameter(name="--all", negative="", show_default=False, help="All users' sessions.")
     ] = False,
     yes: Yes = False,
 ) -> int:
-    """End one session, all of a user's, or everybody's. Asks first."""
+    """End one session, all of one user, or all of all users. Asks first."""
     if (session_id is not None) + (user is not None) + everybody != 1:
         raise Usage("name one session, or --user, or --all")
     require_terminal_or(yes, "end sessions")
 
     async def work(core: Core) -> int | None:
         found = None if user is None else await find_user(core, user)
-        whose = found.email if found else "everybody"
+        whose = found.email if found else "all users"
         what = f"session {session_id}" if session_id else f"all sessions of {whose}"
         if not yes and not await confirmed(f"End {what}?"):
             return None

@@ -1,5 +1,6 @@
-"""`taskcli tasks`: what people keep."""
+"""`taskcli tasks`: the tasks of all users, or of one."""
 
+from dataclasses import fields
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -15,7 +16,7 @@ from taskcore.domain.tasks import TaskChanges
 
 app = App(
     name="tasks",
-    help="Look after tasks: anybody's as the operator, or one user's with --as.\n\n"
+    help="Manage the tasks of all users as the operator, or act as one user with --as.\n\n"
     "With --as a command may do what that user may, no more. A deactivated user may do nothing.",
 )
 
@@ -25,7 +26,7 @@ As = Annotated[
 ]
 
 _COLUMNS = ("id", "title", "owner_id", "version", "updated_at")
-_FIELDS = ("id", "title", "description", "owner_id", "version", "created_at", "updated_at")
+_FIELDS = [field.name for field in fields(Task)]
 
 
 @app.command(name="list")
@@ -35,7 +36,7 @@ def list_(
     skip: Skip = 0,
     limit: Limit = 100,
     before: Annotated[
-        int | None, Parameter(help="Only older ones than this id: the last one of a page.")
+        int | None, Parameter(help="Only tasks older than this id: the last one of a page.")
     ] = None,
     as_user: As = None,
     as_json: Json = False,
@@ -70,10 +71,10 @@ def create(
     *,
     title: str,
     description: str = "",
-    as_user: Annotated[str, Parameter(name="--as", help="Whose it will be, by e-mail or id.")],
+    as_user: Annotated[str, Parameter(name="--as", help="The owner, by e-mail or id.")],
     as_json: Json = False,
 ) -> None:
-    """Make a task that belongs to the user named by --as.
+    """Create a task that belongs to the user named by --as.
 
     Parameters
     ----------
@@ -95,28 +96,23 @@ def edit(
     task_id: Number,
     /,
     *,
-    title: str | None = None,
-    description: str | None = None,
+    changes: Annotated[TaskChanges | None, Parameter(name="*")] = None,
     expected_version: Version = None,
     as_user: As = None,
     as_json: Json = False,
 ) -> None:
-    """Change a task. What is not named stays as it is.
+    """Change a task. A field that is not named stays as it is.
 
     Parameters
     ----------
-    title
+    changes.title
         The new title.
-    description
+    changes.description
         The new description; `--description ""` removes it.
     """
-    changes = TaskChanges()
-    if title is not None:
-        changes["title"] = title
-    if description is not None:
-        changes["description"] = description
     if not changes:
-        raise Usage("nothing to change: give --title or --description")
+        options = " or ".join(f"--{name}" for name in TaskChanges.__annotations__)
+        raise Usage(f"nothing to change: give {options}")
 
     async def work(core: Core) -> Task:
         actor = await _actor(core, as_user)
@@ -137,7 +133,7 @@ def delete(
     as_user: As = None,
     yes: Yes = False,
 ) -> int:
-    """Delete a task. Asks first, and then deletes nothing but the version it has shown."""
+    """Delete a task. Asks first, and then deletes only the version it has shown."""
     require_terminal_or(yes, "delete a task")
 
     async def work(core: Core) -> str | None:
@@ -158,7 +154,7 @@ def delete(
 
 
 async def _actor(core: Core, reference: str | None) -> Actor:
-    """Raises NotFound, and Forbidden for a user who could not log in either."""
+    """Raises NotFound, and Forbidden for a deactivated user."""
     if reference is None:
         return operator()
     user = await find_user(core, reference)
@@ -170,7 +166,7 @@ async def _actor(core: Core, reference: str | None) -> Actor:
 async def _get(core: Core, actor: Actor, task_id: int) -> Task:
     try:
         return await core.tasks.get(actor, TaskId(task_id))
-    except NotFound:  # also where there is one that the actor may not see
+    except NotFound:  # also for a task that the actor may not see
         raise NotFound(f"there is no task {task_id}") from None
 
 

@@ -1,4 +1,4 @@
-"""`taskcli users`: people with an account."""
+"""`taskcli users`: accounts."""
 
 import re
 from contextlib import suppress
@@ -23,7 +23,7 @@ app = App(
 Reference = Annotated[str, Parameter(name="ID|EMAIL", help="The user, by id or e-mail address.")]
 
 _COLUMNS = ("id", "email", "full_name", "role", "is_active", "created_at")
-# All that is ever shown of a user. The password's hash is not among it.
+# An allow-list: the password hash is never shown.
 _FIELDS = ("id", "email", "full_name", "role", "is_active", "created_at", "updated_at")
 _ID = re.compile(r"[0-9]{1,19}")
 
@@ -37,16 +37,16 @@ def create(
     password_stdin: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     as_json: Json = False,
 ) -> None:
-    """Make an account. The password is asked for twice, or read from standard input.
+    """Create an account. The password is asked for twice, or read from standard input.
 
     Parameters
     ----------
     email
         The address to log in with.
     full_name
-        How the person is called.
+        The person's name.
     role
-        An admin manages accounts and everybody's tasks.
+        An admin manages all accounts and all tasks.
     password_stdin
         Read the password from one line of standard input.
     """
@@ -74,11 +74,11 @@ def list_(
     Parameters
     ----------
     email
-        Only the one with this address.
+        Only the account with this address.
     role
-        Only those of this role.
+        Only accounts with this role.
     is_active
-        Only those who may log in, or may not.
+        Only active accounts, or only deactivated ones.
     """
 
     async def work(core: Core) -> Page[User]:
@@ -101,12 +101,12 @@ def show_(reference: Reference, /, *, as_json: Json = False) -> None:
 @app.command
 def set_role(
     reference: Reference,
-    role: Annotated[Role, Parameter(help="What they are from now on.")],
+    role: Annotated[Role, Parameter(help="The new role.")],
     /,
     *,
     as_json: Json = False,
 ) -> None:
-    """Make somebody an administrator, or an ordinary user again. It counts at once."""
+    """Make a user an administrator, or an ordinary user again. It takes effect at once."""
 
     async def work(core: Core) -> User:
         user = await find_user(core, reference)
@@ -123,13 +123,13 @@ def activate(reference: Reference, /, *, as_json: Json = False) -> None:
 
 @app.command
 def deactivate(reference: Reference, /, *, as_json: Json = False) -> None:
-    """Shut a user out, at once. Their tasks stay."""
+    """Log a user out at once and refuse further logins. The user's tasks stay."""
     _set_active(reference, active=False, as_json=as_json)
 
 
 @app.command
 def unlock(reference: Reference, /) -> None:
-    """Forget failed logins by strangers, where they keep a user out."""
+    """Forget failed logins that lock the account, so that its owner can log in again."""
 
     async def work(core: Core) -> User:
         user = await find_user(core, reference)
@@ -159,7 +159,7 @@ def delete(reference: Reference, /, *, yes: Yes = False) -> int:
 
 
 async def find_user(core: Core, reference: str) -> User:
-    """By id or e-mail address. Raises NotFound, and Invalid for what is neither."""
+    """By id or e-mail address. Raises NotFound, and Invalid for anything else."""
     user = None
     if is_id(reference):
         with suppress(NotFound):
@@ -167,7 +167,9 @@ async def find_user(core: Core, reference: str) -> User:
     elif "@" in reference:
         user = await core.accounts.find(operator(), reference)
     else:
-        raise Invalid(Problem("user", f"{reference} is no id and no e-mail address", "reference"))
+        raise Invalid(
+            Problem("user", f"{reference} is neither an id nor an e-mail address", "reference")
+        )
     if user is None:
         raise NotFound(f"there is no user {reference}")
     return user

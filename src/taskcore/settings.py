@@ -138,6 +138,11 @@ class Settings:
             raise Misconfigured(list(read.problems.values()))
         return settings
 
+    @property
+    def key_file(self) -> Path:
+        """Where the generated key is kept when `secret_key` is None."""
+        return self.data_dir / "secret.key"
+
     def shown(self) -> dict[str, object]:
         """Every variable and its value, for people; secrets only as set or not."""
         return {

@@ -42,8 +42,6 @@ from taskcore.settings import Settings
 if TYPE_CHECKING:
     from taskcore.adapters.embedded import EmbeddedPostgres
 
-SECRET_FILE = "secret.key"  # noqa: S105 - in the data folder
-
 
 @asynccontextmanager
 async def open_core(settings: Settings) -> AsyncIterator[Core]:
@@ -180,11 +178,7 @@ class _Keys:
 
     def __init__(self, settings: Settings) -> None:
         secret, old = settings.secret_key, settings.old_secret_keys
-        present = (
-            secret.reveal().encode()
-            if secret
-            else generated_secret(settings.data_dir / SECRET_FILE)
-        )
+        present = secret.reveal().encode() if secret else generated_secret(settings.key_file)
         self._secrets = (present, *(key.reveal().encode() for key in old))
 
     def derived(self, purpose: str) -> tuple[bytes, ...]:

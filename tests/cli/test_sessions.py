@@ -141,8 +141,8 @@ def test_the_audit_is_chosen_by_user_event_and_moment(
     ("arguments", "told"),
     [
         (("--event", "login"), "there is no event login; there are user.registered,"),
-        (("--since", "yesterday"), "yesterday is no moment such as"),
-        (("--since", "31.01.2026"), "is no moment"),
+        (("--since", "yesterday"), "yesterday is not a time such as"),
+        (("--since", "31.01.2026"), "is not a time"),
     ],
 )
 @pytest.mark.usefixtures("database")

@@ -118,7 +118,7 @@ def test_a_user_who_is_not_there_is_bad_data(operator: Operator, nobody: str) ->
 def test_what_is_neither_id_nor_address_is_explained(operator: Operator, other: str) -> None:
     refused = operator("users", "show", other)
     assert refused.code == 65
-    assert "is no id and no e-mail address" in refused.err
+    assert "is neither an id nor an e-mail address" in refused.err
 
 
 def test_lists_are_newest_first_in_slices(make_user: MakeUser, operator: Operator) -> None:

