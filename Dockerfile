@@ -1,4 +1,4 @@
-# Both stages share one base, so that what is installed in the first runs in the second.
+# Both stages share one base, so that programs installed in the first run in the second.
 # For reproducible builds pin it by digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:...
 ARG BASE=python:3.11-slim-bookworm
 
@@ -6,15 +6,15 @@ FROM ${BASE} AS build
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-# The dependencies change less often than the code does: a layer of their own, checked by hash.
+# The dependencies, checked by hash, are a layer of their own: they change less often than the code.
 COPY requirements.txt ./
 RUN python -m pip download --require-hashes --no-deps --only-binary=:all: \
         --dest /wheels --requirement requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations ./migrations
 COPY src ./src
-# What builds the wheel is installed here; /app gets what the wheel asks for, from the same folder,
-# whose files are those of the lock.
+# The build tools stay in this stage. /app gets the wheel and its dependencies from /wheels, which
+# holds only the locked files.
 # hadolint ignore=DL3013
 RUN python -m pip install --no-index --find-links /wheels hatchling \
     && python -m pip wheel --no-index --no-build-isolation --no-deps --wheel-dir /wheels . \
@@ -28,8 +28,8 @@ LABEL org.opencontainers.image.title="taskcore" \
       org.opencontainers.image.description="A task-management backend: HTTP API and command line" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="MIT"
-# The account has a name because the embedded PostgreSQL, for trials without DATABASE_URL, asks for
-# one. Orchestrators see the number.
+# The embedded PostgreSQL (for trials without DATABASE_URL) needs an account with a name;
+# orchestrators check the number.
 RUN groupadd --gid 10001 taskcore \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin taskcore \
@@ -44,7 +44,7 @@ ENV PATH=/app/bin:$PATH \
 WORKDIR /data
 USER 10001:10001
 EXPOSE 8000
-# Whether the process lives: one whose database is away must not be replaced for that.
+# /livez, not /readyz: a container must not be replaced because its database is away.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"SERVER_PORT\"]}/livez', timeout=3)"]
 CMD ["taskcli", "serve"]

@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 BENCH := $(VENV)-bench
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
-# A checkout keeps its data to itself, unless .env says where to.
+# A checkout keeps its data in .data, unless .env sets DATA_DIR.
 ifeq ($(shell grep -sE '^(export )?DATA_DIR=' .env),)
 export DATA_DIR ?= $(CURDIR)/.data
 endif
@@ -28,11 +28,11 @@ test-long: $(VENV)/.dev ## the tests that wait for minutes, or need root
 
 check: format-check lint types architecture test ## everything that a commit must pass
 
-format: $(VENV)/.dev ## put the code into shape
+format: $(VENV)/.dev ## format the code and apply ruff's fixes
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-format-check: $(VENV)/.dev ## is the code in shape?
+format-check: $(VENV)/.dev ## check the format
 	$(BIN)/ruff format --check
 
 lint: $(VENV)/.dev ## ruff, every rule
@@ -52,28 +52,28 @@ test-browser: $(VENV)/.dev ## the documentation pages in a headless Chromium
 	$(PIP) install --require-hashes --no-deps -r requirements-browser.txt
 	$(BIN)/python tests/browser/run.py
 
-bench: $(VENV)/.runtime $(BENCH)/.bench ## how fast it is, beside a bare server and FastAPI; some eight minutes
+bench: $(VENV)/.runtime $(BENCH)/.bench ## compare with a bare server and FastAPI; about eight minutes
 	SERVED_BY=$(BIN)/python $(BENCH)/bin/python -m benchmarks $(PART) $(ARGS)
 
 bench-quick: PART := --quick
-bench-quick: bench ## 80 seconds of that
+bench-quick: bench ## four workloads of that, 80 seconds
 
 bench-profile: $(VENV)/.runtime $(BENCH)/.bench ## where the time goes, by layer
 	SERVED_BY=$(BIN)/python $(BENCH)/bin/python -m benchmarks.profile
 
-claims: $(VENV)/.dev ## write the table of security claims anew, from the tests
+claims: $(VENV)/.dev ## regenerate the table of security claims from the tests
 	$(BIN)/python -m tests.security.claims
 
 build: $(VENV)/.dev ## wheel and sdist into dist/
 	$(BIN)/python -m build --no-isolation
 
-lock: $(VENV)/.dev ## compile the lock files anew
+lock: $(VENV)/.dev ## recompile the lock files
 	$(COMPILE) pyproject.toml --extra all --group dev -o requirements-dev.txt
 	$(COMPILE) pyproject.toml --extra all --group build -c requirements-dev.txt -o requirements.txt
 	$(COMPILE) pyproject.toml --extra all --group bench -c requirements-dev.txt -o requirements-bench.txt
 	$(COMPILE) tests/browser/requirements.in -o requirements-browser.txt
 
-clean: ## remove what was made, but not the data
+clean: ## remove everything generated, except the data
 	rm -rf $(VENV) $(BENCH) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
@@ -92,7 +92,7 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.runtime
 
-# What it is compared with is kept apart: ours is measured as `make run` serves it.
+# The contestants have an environment of their own: ours runs with what `make run` installs.
 $(BENCH)/.bench: requirements-bench.txt pyproject.toml
 	@$(MAKE) --no-print-directory VENV=$(BENCH) $(BENCH)/.runtime
 	@$(subst $(BIN),$(BENCH)/bin,$(PIP)) install --require-hashes --no-deps -r requirements-bench.txt

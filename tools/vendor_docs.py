@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""Fetches the libraries of the documentation pages again and stores them as package data.
+"""Fetch the libraries of the documentation pages and store them as package data.
 
     tools/vendor_docs.py             fetch, compare with PROVENANCE.json, store
-    tools/vendor_docs.py --accept    the same, but record what was fetched: after a new version
-                                     was written into PROVENANCE.json, and read in the diff
+    tools/vendor_docs.py --accept    store what was fetched and record its hashes; for a new version
+                                     in PROVENANCE.json, whose diff is then reviewed
 
-Needs npm. `npm pack` takes the package as published and runs none of its install scripts; versions
-are exact, because npm would choose by the Node at hand (redoc 3 needs a newer one, and is not
-wanted here).
+Needs npm. `npm pack` downloads the package as published and runs no install scripts. Versions are
+exact, because npm would choose one by the local Node (redoc 3 is not wanted: see decision 5).
 """
 
 import argparse
@@ -30,24 +29,24 @@ PROVENANCE = ASSETS / "PROVENANCE.json"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Fetch the libraries of the documentation pages.")
-    parser.add_argument("--accept", action="store_true", help="record the hashes that were found")
+    parser.add_argument("--accept", action="store_true", help="record the fetched hashes")
     accept: bool = parser.parse_args().accept
 
     provenance = json.loads(PROVENANCE.read_text())
-    surprises: list[str] = []
+    mismatches: list[str] = []
     contents: dict[str, bytes] = {}
     for package in provenance["packages"]:
         name = f"{package['name']}@{package['version']}"
         archive = fetch(name)
-        surprises += settle(package, "integrity", integrity(archive), name)
+        mismatches += recorded(package, "integrity", integrity(archive), name)
         for file in package["files"]:
             content = member(archive, file["path"])
             found = hashlib.sha256(content).hexdigest()
-            surprises += settle(file, "sha256", found, f"{name} {file['path']}")
+            mismatches += recorded(file, "sha256", found, f"{name} {file['path']}")
             contents[file["stored"]] = content
 
-    if surprises and not accept:
-        sys.stderr.write("\n".join(["Not stored:", *surprises, ""]))
+    if mismatches and not accept:
+        sys.stderr.write("\n".join(["Not stored:", *mismatches, ""]))
         return 1
     for stored, content in contents.items():
         packed = gzip.compress(content, mtime=0) if stored.endswith(".gz") else content
@@ -83,8 +82,8 @@ def integrity(archive: bytes) -> str:
     return "sha512-" + base64.b64encode(hashlib.sha512(archive).digest()).decode()
 
 
-def settle(entry: dict[str, Any], key: str, found: str, what: str) -> list[str]:
-    """Write down what was found, and say so if it was not what was expected."""
+def recorded(entry: dict[str, Any], key: str, found: str, what: str) -> list[str]:
+    """Record the found value in the entry; a message if another one was expected."""
     expected = entry[key]
     entry[key] = found
     return [] if found == expected else [f"{what}: {key} is {found}, expected {expected or 'none'}"]

@@ -2,7 +2,7 @@
 
     pip install zxcvbn==4.5.0 && python tools/vendor_passwords.py
 
-Only what the rule on length does not refuse anyway is kept, spelled as it is compared.
+Passwords that are too short anyway are left out; the rest are normalised as they are compared.
 """
 
 from importlib.metadata import files
