@@ -21,7 +21,7 @@ _SECONDS, _RATE = 6, 250
 _LAYERS = {
     "psycopg/": "database driver",
     "psycopg_pool/": "database driver",
-    "taskcore/adapters/postgres/": "statements, shared ones",
+    "taskcore/adapters/postgres/": "statements, batching",
     "structlog/": "log",
     "taskapi/logs.py": "log",
     "taskapi/edge.py": "edge: ids, headers, limits",
