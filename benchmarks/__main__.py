@@ -79,9 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--limit", type=int, default=LIMIT, help="tasks in a list (default: %(default)s)"
     )
-    parser.add_argument(
-        "--json", type=Path, help="the file to write (default: in benchmarks/results)"
-    )
+    parser.add_argument("--json", type=Path, help="file to write (default: in benchmarks/results)")
     return parser
 
 

@@ -42,7 +42,6 @@ class Contestant:
     table: str
     """Of its tasks."""
     prefix: str
-    """Of its paths."""
     command: Sequence[str]
     environment: Callable[[Database], dict[str, str]]
     token: Callable[[Person], str]

@@ -55,9 +55,7 @@ def main() -> None:
                     wrk(OURS.port, plans.plan(workload), connections=32, seconds=1)
                     samples = folder / "samples"
                     with _recording(busiest(pid), samples):
-                        for _ in range(
-                            _SECONDS + 1
-                        ):  # a new plan each time, so that no edit is repeated
+                        for _ in range(_SECONDS + 1):  # with a new plan, to repeat no edit
                             wrk(OURS.port, plans.plan(workload), connections=32, seconds=1)
                     share.update(_by_layer(samples.read_text()))
     print("| layer |", " | ".join(_WORKLOADS), "|")

@@ -66,9 +66,7 @@ def startup(times: Startup) -> Iterator[str]:
     yield _line("start-up", "")
     yield "|---|---|"
     yield _line("`taskcli --help`", f"{times.help_s:.2f} s")
-    yield _line(
-        "first start of the embedded database, to the first response", f"{times.first_start_s} s"
-    )
+    yield _line("first start, to the first response", f"{times.first_start_s} s")
     yield _line("second start", f"{_spread(times.second_starts_s, 2)} s")
     yield _line("an idle worker", f"{times.idle_worker_mib:.0f} MiB")
 

@@ -24,9 +24,10 @@ ECHO = BatchedStatement(select(_BATCH.c.number, _BATCH.c.id))
 
 
 class Database:
-    """Responds to each request with its id, once `may_respond` is set."""
+    """A batcher whose statements return each request's id, once `may_respond` is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, statement: BatchedStatement = ECHO) -> None:
+        self.batcher = Batcher(statement, self.run_batch)
         self.batches: list[list[int]] = []
         self.may_respond = asyncio.Event()
         self.refuses: dict[int, Exception] = {}
@@ -45,91 +46,76 @@ class Database:
                 raise self.refuses[one]
         return [[(one,)] for one in ids]
 
+    async def get(self, one: int) -> Rows:
+        return await self.batcher.submit({"id": one})
+
+    async def submitted(self, *ids: int) -> list["asyncio.Task[Rows]"]:
+        """Each in a task of its own, which has submitted its request by now."""
+        tasks = [asyncio.create_task(self.get(one)) for one in ids]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return tasks
+
 
 @pytest.fixture
 def database() -> Database:
     return Database()
 
 
-@pytest.fixture
-def batcher(database: Database) -> Batcher:
-    return Batcher(ECHO, database.run_batch)
-
-
-async def submitted(batcher: Batcher, *ids: int) -> list["asyncio.Task[Rows]"]:
-    """Each in a task of its own, which has submitted its request by now."""
-    tasks = [asyncio.create_task(batcher.submit({"id": one})) for one in ids]
-    for _ in range(3):
-        await asyncio.sleep(0)
-    return tasks
-
-
-async def test_requests_that_arrive_while_a_statement_runs_form_the_next_batch(
-    database: Database, batcher: Batcher
-) -> None:
-    first = await submitted(batcher, 1)
-    others = await submitted(batcher, 2, 3, 4)
+async def test_requests_during_a_statement_form_the_next_batch(database: Database) -> None:
+    first = await database.submitted(1)
+    others = await database.submitted(2, 3, 4)
     assert database.batches == [[1]]  # no request joins a statement that has been sent
     database.may_respond.set()
     assert await asyncio.gather(*first, *others) == [[(n,)] for n in (1, 2, 3, 4)]
     assert database.batches == [[1], [2, 3, 4]]
 
 
-async def test_requests_of_the_same_moment_share_the_first_statement(
-    database: Database, batcher: Batcher
-) -> None:
+async def test_requests_of_the_same_moment_share_the_first_statement(database: Database) -> None:
     database.may_respond.set()
-    await asyncio.gather(*await submitted(batcher, 1, 2, 3))
-    await asyncio.gather(*await submitted(batcher, 4))
+    await asyncio.gather(*await database.submitted(1, 2, 3))
+    await asyncio.gather(*await database.submitted(4))
     assert database.batches == [[1, 2, 3], [4]]
 
 
-async def test_a_request_that_arrives_as_the_task_ends_is_served(
-    database: Database, batcher: Batcher
-) -> None:
+async def test_a_request_that_arrives_as_the_task_ends_is_served(database: Database) -> None:
     database.may_respond.set()
 
     async def submit_repeatedly(one: int) -> None:
         for _ in range(50):
-            assert await batcher.submit({"id": one}) == [(one,)]
+            assert await database.get(one) == [(one,)]
 
     async with asyncio.timeout(10):
         await asyncio.gather(*map(submit_repeatedly, range(5)))
 
 
-async def test_a_statement_that_waits_for_locks_does_not_delay_all_others(
-    database: Database,
-) -> None:
-    two_at_once = BatchedStatement(select(_BATCH.c.number), max_concurrent=2)
-    batcher = Batcher(two_at_once, database.run_batch)
-    tasks = [task for n in (1, 2, 3) for task in await submitted(batcher, n)]
+async def test_a_statement_that_waits_for_locks_does_not_delay_all_others() -> None:
+    database = Database(BatchedStatement(select(_BATCH.c.number), max_concurrent=2))
+    tasks = [task for n in (1, 2, 3) for task in await database.submitted(n)]
     assert database.batches == [[1], [2]]
     database.may_respond.set()
     await asyncio.gather(*tasks)
     assert database.batches == [[1], [2], [3]]
 
 
-async def test_a_batch_has_a_limit_of_requests(database: Database, batcher: Batcher) -> None:
+async def test_a_batch_has_a_limit_of_requests(database: Database) -> None:
     database.may_respond.set()
-    await asyncio.gather(*await submitted(batcher, *range(MAX_REQUESTS + 5)))
+    await asyncio.gather(*await database.submitted(*range(MAX_REQUESTS + 5)))
     assert [len(batch) for batch in database.batches] == [MAX_REQUESTS, 5]
 
 
-async def test_a_batch_has_a_limit_of_rows_or_is_one_request(database: Database) -> None:
-    by_limit = BatchedStatement(select(_BATCH.c.number), limit="id")
-    batcher = Batcher(by_limit, database.run_batch)
+async def test_a_batch_has_a_limit_of_rows_or_is_one_request() -> None:
+    database = Database(BatchedStatement(select(_BATCH.c.number), limit="id"))
     database.may_respond.set()
     half = MAX_ROWS // 2
-    await asyncio.gather(*await submitted(batcher, half, half, 1, MAX_ROWS + 1, MAX_ROWS, 0))
+    await asyncio.gather(*await database.submitted(half, half, 1, MAX_ROWS + 1, MAX_ROWS, 0))
     assert database.batches == [[half, half], [1], [MAX_ROWS + 1], [MAX_ROWS, 0]]
 
 
-async def test_an_error_of_one_request_is_raised_for_that_one_alone(
-    database: Database, batcher: Batcher
-) -> None:
+async def test_an_error_of_one_request_is_raised_for_that_one_alone(database: Database) -> None:
     database.refuses = {2: Invalid(), 4: RuntimeError("a bug")}
     database.may_respond.set()
-    tasks = await submitted(batcher, 1, 2, 3, 4)
+    tasks = await database.submitted(1, 2, 3, 4)
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert results[0::2] == [[(1,)], [(3,)]]
     assert isinstance(results[1], Invalid)
@@ -137,35 +123,29 @@ async def test_an_error_of_one_request_is_raised_for_that_one_alone(
     assert sorted(map(len, database.batches)) == [1, 1, 1, 1, 4]
 
 
-async def test_a_batch_is_not_retried_while_the_database_is_away(
-    database: Database, batcher: Batcher
-) -> None:
+async def test_a_batch_is_not_retried_while_the_database_is_away(database: Database) -> None:
     database.is_away = Unavailable("The database does not answer; try again")
     database.may_respond.set()
-    results = await asyncio.gather(*await submitted(batcher, 1, 2, 3), return_exceptions=True)
+    results = await asyncio.gather(*await database.submitted(1, 2, 3), return_exceptions=True)
     assert all(isinstance(error, Unavailable) for error in results)
     assert database.batches == [[1, 2, 3]]
     database.is_away = None
-    assert await batcher.submit({"id": 5}) == [(5,)]
+    assert await database.get(5) == [(5,)]
 
 
-async def test_a_batch_of_cancelled_requests_is_not_sent(
-    database: Database, batcher: Batcher
-) -> None:
-    (first,) = await submitted(batcher, 1)
-    (second,) = await submitted(batcher, 2)
+async def test_a_batch_of_cancelled_requests_is_not_sent(database: Database) -> None:
+    (first,) = await database.submitted(1)
+    (second,) = await database.submitted(2)
     second.cancel()
     database.may_respond.set()
     assert await first == [(1,)]
-    assert await batcher.submit({"id": 3}) == [(3,)]
+    assert await database.get(3) == [(3,)]
     assert database.batches == [[1], [3]]
 
 
-async def test_a_cancelled_request_does_not_fail_the_others(
-    database: Database, batcher: Batcher
-) -> None:
-    first, second = await submitted(batcher, 1, 2)
-    (third, fourth) = await submitted(batcher, 3, 4)
+async def test_a_cancelled_request_does_not_fail_the_others(database: Database) -> None:
+    first, second = await database.submitted(1, 2)
+    (third, fourth) = await database.submitted(3, 4)
     first.cancel()
     third.cancel()
     await asyncio.sleep(0)
@@ -175,9 +155,9 @@ async def test_a_cancelled_request_does_not_fail_the_others(
     assert database.batches == [[1, 2], [4]]  # without the one cancelled before it was sent
 
 
-async def test_a_process_that_stops_cancels_all_requests(batcher: Batcher) -> None:
-    tasks = await submitted(batcher, 1, 2)
-    for running in list(batcher._tasks):
+async def test_a_process_that_stops_cancels_all_requests(database: Database) -> None:
+    tasks = await database.submitted(1, 2)
+    for running in list(database.batcher._tasks):
         running.cancel()
     await asyncio.wait(tasks, timeout=5)
     assert all(task.cancelled() for task in tasks)

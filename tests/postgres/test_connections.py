@@ -339,9 +339,7 @@ async def test_a_frozen_server_delays_a_request_by_the_deadline_at_most(fragile:
             await asyncio.sleep(2.5)
         assert len(await backends(connections, 10)) == 10
         assert waiting(connections) == 0
-    assert (
-        max(took for _, took, _ in outcomes) < DEADLINE + 1.25
-    )  # and a second in the pool's queue
+    assert max(took for _, took, _ in outcomes) < DEADLINE + 1.25  # with a second in the queue
     assert not any(served for began, took, served in outcomes if frozen < began + took < thawed)
     late = [outcome for outcome in outcomes if outcome[0] > thawed + 2]
     assert late

@@ -12,9 +12,9 @@ from taskcore.adapters.postgres.schema import audit_events
 from taskcore.adapters.postgres.statements import (
     Statement,
     columns_of,
+    counted_page,
     named_values,
-    optional_filter,
-    page_with_total,
+    optional,
 )
 from taskcore.domain.audit import ActorKind, Event, EventName, NewEvent
 from taskcore.domain.users import UserId
@@ -27,13 +27,13 @@ _PARAMETERS = {name: bindparam(f"event_{name}", type_=audit_events.c[name].type)
 _ADD = Statement(insert(audit_events).values(_PARAMETERS))
 _SINCE = cast(bindparam("since"), DateTime(timezone=True))
 _PAGE = Statement(
-    page_with_total(
+    counted_page(
         select(*_COLUMNS).where(
             or_(
-                optional_filter(audit_events.c.user_id, "user_id", BigInteger),
+                optional(audit_events.c.user_id, "user_id", BigInteger),
                 audit_events.c.actor_id == cast(bindparam("user_id"), BigInteger),
             ),
-            optional_filter(audit_events.c.event, "event", Text),
+            optional(audit_events.c.event, "event", Text),
             or_(_SINCE.is_(None), audit_events.c.at >= _SINCE),
         ),
         audit_events.c.id,

@@ -80,11 +80,9 @@ class Link(Protocol):
 
     async def run(self, statement: Statement, **values: object) -> int:
         """The number of rows it changed."""
-        ...
 
     async def batched(self, statement: BatchedStatement, **values: object) -> Rows:
         """Like `rows`, sharing a statement with concurrent requests. Skip the first column."""
-        ...
 
 
 class BorrowedConnection(Link):

@@ -31,8 +31,8 @@ from taskcore.adapters.postgres.statements import (
     Statement,
     batch_of,
     columns_of,
+    counted_page,
     named_values,
-    page_with_total,
 )
 from taskcore.adapters.postgres.users import USER, user_of
 from taskcore.domain.audit import NewEvent
@@ -59,7 +59,7 @@ _FIND_ACTOR = BatchedStatement(
     .select_from(_BATCH.join(sessions, sessions.c.id == _BATCH.c.id).join(users))
     .where(sessions.c.expires_at > _BATCH.c.now, users.c.is_active)
 )
-_OF_THE_USER = sessions.c.user_id == bindparam("user_id")
+_BY_USER = sessions.c.user_id == bindparam("user_id")
 # Locked, so that a change of the account happens before or after.
 _HOLDER = (
     select(users.c.id)
@@ -114,12 +114,12 @@ _OPEN = Statement(
 )
 _KEPT = (
     select(sessions.c.id)
-    .where(_OF_THE_USER, sessions.c.expires_at > bindparam("now"))
+    .where(_BY_USER, sessions.c.expires_at > bindparam("now"))
     .order_by(sessions.c.last_used_at.desc(), sessions.c.id.desc())
     .limit(MAX_SESSIONS)
 )
 _FORGET = Statement(
-    delete(sessions).where(sessions.c.id.in_(_in_order(_OF_THE_USER, sessions.c.id.not_in(_KEPT))))
+    delete(sessions).where(sessions.c.id.in_(_in_order(_BY_USER, sessions.c.id.not_in(_KEPT))))
 )
 _FIND_BY_TOKEN = Statement(
     select(*_SESSION, *_TOKEN, *USER)
@@ -131,10 +131,10 @@ _LIVING = (
     .where(sessions.c.expires_at > bindparam("now"))
     .order_by(sessions.c.last_used_at.desc(), sessions.c.id.desc())
 )
-_OF_USER = Statement(_LIVING.where(_OF_THE_USER))
-_PAGE = Statement(page_with_total(_LIVING, sessions.c.last_used_at, sessions.c.id))
+_OF_USER = Statement(_LIVING.where(_BY_USER))
+_PAGE = Statement(counted_page(_LIVING, sessions.c.last_used_at, sessions.c.id))
 _PAGE_OF_USER = Statement(
-    page_with_total(_LIVING.where(_OF_THE_USER), sessions.c.last_used_at, sessions.c.id)
+    counted_page(_LIVING.where(_BY_USER), sessions.c.last_used_at, sessions.c.id)
 )
 _UPDATED = ("last_used_at", "expires_at", "ip", "user_agent")
 # Locks the session, then its token, and reads both as of then.
@@ -171,13 +171,11 @@ _END = Statement(
     delete(sessions).where(sessions.c.id == bindparam("id")).returning(sessions.c.user_id)
 )
 _END_OF = Statement(
-    delete(sessions)
-    .where(sessions.c.id == bindparam("id"), _OF_THE_USER)
-    .returning(sessions.c.user_id)
+    delete(sessions).where(sessions.c.id == bindparam("id"), _BY_USER).returning(sessions.c.user_id)
 )
 _END_ALL_OF = Statement(
     delete(sessions).where(
-        sessions.c.id.in_(_in_order(_OF_THE_USER, sessions.c.id.is_distinct_from(bindparam("but"))))
+        sessions.c.id.in_(_in_order(_BY_USER, sessions.c.id.is_distinct_from(bindparam("but"))))
     )
 )
 _END_ALL = Statement(

@@ -110,7 +110,7 @@ class BatchedStatement(Statement):
         return results
 
 
-def page_with_total(items: Select[Any], *newest_first: Column[Any]) -> Select[Any]:
+def counted_page(items: Select[Any], *newest_first: Column[Any]) -> Select[Any]:
     """One statement for a page and its total: rows of the total and the item's columns.
 
     There is always a row; on an empty page its item is all NULL. Both are read from one
@@ -132,7 +132,7 @@ def page_with_total(items: Select[Any], *newest_first: Column[Any]) -> Select[An
     )
 
 
-def optional_filter(of: Column[Any], name: str, kind: type[TypeEngine[Any]]) -> ColumnElement[bool]:
+def optional(of: Column[Any], name: str, kind: type[TypeEngine[Any]]) -> ColumnElement[bool]:
     """A filter on the column that is off when its argument is NULL."""
     argument = cast(bindparam(name), kind)  # PostgreSQL cannot infer the type of a NULL
     return or_(argument.is_(None), of == argument)

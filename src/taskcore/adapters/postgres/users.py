@@ -18,12 +18,7 @@ from sqlalchemy import (
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import users
-from taskcore.adapters.postgres.statements import (
-    Statement,
-    named_values,
-    optional_filter,
-    page_with_total,
-)
+from taskcore.adapters.postgres.statements import Statement, counted_page, named_values, optional
 from taskcore.domain.errors import NotFound
 from taskcore.domain.users import NewUser, Role, User, UserChanges, UserId
 from taskcore.ports import Page
@@ -56,11 +51,11 @@ _LOCK_ADMINS = Statement(
 )
 _FIND_BY_EMAIL = Statement(select(*USER).where(users.c.email_key == bindparam("key")))
 _PAGE = Statement(
-    page_with_total(
+    counted_page(
         select(*USER).where(
-            optional_filter(users.c.email_key, "email", Text),
-            optional_filter(users.c.role, "role", Text),
-            optional_filter(users.c.is_active, "is_active", Boolean),
+            optional(users.c.email_key, "email", Text),
+            optional(users.c.role, "role", Text),
+            optional(users.c.is_active, "is_active", Boolean),
         ),
         users.c.id,
     )
