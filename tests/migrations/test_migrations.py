@@ -19,7 +19,7 @@ from sqlalchemy import create_engine
 
 from taskcore.adapters.postgres import Connections, PostgresStore, current_revision, upgrade
 from taskcore.adapters.postgres.migrate import downgrade, scripts
-from taskcore.adapters.postgres.schema import REVISION, metadata
+from taskcore.adapters.postgres.schema import REVISION, RIGHTS, metadata
 from taskcore.domain.errors import NotMigrated, Unavailable
 from tests.conftest import new_database, until
 
@@ -65,8 +65,9 @@ def upgrading(url: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", program, url], env=ENVIRONMENT)  # noqa: S603 - ourselves
 
 
-def test_the_code_needs_the_newest_migration() -> None:
+def test_the_code_needs_the_newest_migration_and_rights_on_all_tables() -> None:
     assert HISTORY[-1] == REVISION, f'schema.py: set REVISION = "{HISTORY[-1]}"'
+    assert RIGHTS.keys() == metadata.tables.keys(), "schema.py: list every table in RIGHTS"
     assert sorted(HISTORY) == HISTORY, "name revisions in order: `check` compares them as texts"
     assert ScriptDirectory(str(scripts())).get_heads() == [REVISION]
 

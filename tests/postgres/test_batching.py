@@ -186,7 +186,7 @@ async def test_each_request_gets_its_own_rows(store: Store) -> None:
         return edited
 
     tasks = await asyncio.gather(*map(kept, range(150)))
-    assert len({task.id for task in tasks}) == 150
+    assert len({task.id for task in tasks}) == len(tasks)
     async with store.autocommit() as db:
         pages = await asyncio.gather(
             *(
@@ -260,7 +260,7 @@ async def test_concurrent_removals_remove_their_own_tasks(store: Store) -> None:
     assert page.total == 10
 
 
-async def test_an_id_beyond_the_column_is_not_results_and_fails_no_other_request(
+async def test_an_id_beyond_the_column_is_not_found_and_fails_no_other_request(
     store: Store,
 ) -> None:
     ada = await add_user(store)

@@ -69,8 +69,7 @@ class Batcher:
                 batch, self._queue = self._queue[:count], self._queue[count:]
                 await self._send(batch)
         finally:
-            # Decrement here, not in the done-callback: a request queued in between would never be
-            # sent.
+            # Not in the done-callback: a request queued before that runs would never be sent.
             self._running -= 1
 
     def _batch_size(self) -> int:

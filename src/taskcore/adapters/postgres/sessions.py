@@ -1,4 +1,4 @@
-"""Sessions and refresh tokens in PostgreSQL. A method is one round trip, unless it says so."""
+"""Sessions and refresh tokens in PostgreSQL. A method is one round trip, except where noted."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -100,7 +100,7 @@ def _added(of: CTE) -> CTE:
 
 
 # A row if the session was opened: whether to run _FORGET. It cannot see sessions that are opened
-# concurrently, so it says yes before there are too many.
+# concurrently, so it is true before there are too many.
 _OPEN = Statement(
     select(
         or_(

@@ -1,4 +1,4 @@
-"""Users in PostgreSQL. A method is one statement, hence one round trip, unless it says so."""
+"""Users in PostgreSQL. A method is one round trip, except where noted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from taskcore.domain.errors import NotFound
 from taskcore.domain.users import NewUser, Role, User, UserChanges, UserId
 from taskcore.ports import Page
 
-# In the order of User's fields, which `user_of` takes.
+# In the order of User's fields, for `user_of`.
 USER = (
     users.c.id,
     users.c.email,
