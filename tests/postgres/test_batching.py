@@ -125,10 +125,11 @@ async def test_an_error_of_one_request_is_raised_for_that_one_alone(database: Da
 
 async def test_a_batch_is_not_retried_while_the_database_is_away(database: Database) -> None:
     database.is_away = Unavailable("The database does not answer; try again")
+    tasks = await database.submitted(1, 2, 3) + await database.submitted(4)
     database.may_respond.set()
-    results = await asyncio.gather(*await database.submitted(1, 2, 3), return_exceptions=True)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(error, Unavailable) for error in results)
-    assert database.batches == [[1, 2, 3]]
+    assert database.batches == [[1, 2, 3]]  # nor is the queued request sent
     database.is_away = None
     assert await database.get(5) == [(5,)]
 
