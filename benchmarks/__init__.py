@@ -1,1 +1,1 @@
-"""What this project measures itself against: `make bench` runs it, docs/performance.md tells it."""
+"""The benchmarks: `make bench` runs them, docs/performance.md discusses them."""

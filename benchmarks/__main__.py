@@ -1,4 +1,4 @@
-"""`make bench`: three parts, their tables, and every run as JSON. `--quick` is the least of it."""
+"""`make bench`: three parts, printed as tables and kept as JSON. `--quick` runs a small share."""
 
 import argparse
 import asyncio
@@ -40,52 +40,52 @@ def main() -> None:
     workloads, clients = (_QUICK, (32,)) if arguments.quick else (WORKLOADS, (1, 32, 128))
     plot = Plot(workloads, clients, _REPETITIONS, arguments.limit)
     sizes = (*_SIZES, 10_000_000) if arguments.ten_million else _SIZES
-    found: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **_machine()}
+    results: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **_machine()}
     with tempfile.TemporaryDirectory(prefix="taskcore-bench-") as name:
         folder = Path(name)
-        folder.chmod(0o755)  # PostgreSQL may run as another user
+        folder.chmod(0o755)  # PostgreSQL may run as another account
         data = folder / "data"
         with EmbeddedPostgres(data) as server:
             asyncio.run(upgrade_database(Settings.from_env({"DATA_DIR": str(data)})))
             database = Database(server.conninfo)
             people = database.fill(OWNERS)
             postmaster = int((data / "postgres/cluster/postmaster.pid").read_text().split()[0])
-            rows = list(_told(compare(plot, database, people, postmaster, folder)))
+            rows = list(_with_progress(compare(plot, database, people, postmaster, folder)))
             trips = list(count_round_trips(plot.workloads, database, people, folder))
             _print(report.comparison(rows, trips))
-            found |= {"comparison": _raw(rows), "round_trips": _raw(trips)}
+            results |= {"comparison": _raw(rows), "round_trips": _raw(trips)}
             if not arguments.quick:
-                grown = list(_told(grow(sizes, plot.repetitions, database, folder)))
+                grown = list(_with_progress(grow(sizes, plot.repetitions, database, folder)))
                 _print(report.growth(grown))
-                found["growth"] = _raw(grown)
+                results["growth"] = _raw(grown)
         if not arguments.quick:
             started = start_up(folder)
             _print(report.startup(started))
-            found["startup"] = asdict(started)
-    file = arguments.json or RESULTS / f"{found['at'].replace(':', '')}.json"
+            results["startup"] = asdict(started)
+    file = arguments.json or RESULTS / f"{results['at'].replace(':', '')}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(found, indent=1) + "\n")
+    file.write_text(json.dumps(results, indent=1) + "\n")
     print(f"{time.monotonic() - begun:.0f} s; every run is in {file}")
-    if failed := sum(run["failed"] for run in found["comparison"] + found.get("growth", [])):
-        raise SystemExit(f"{failed} requests have failed; what they were part of shows nothing")
+    if failed := sum(run["failed"] for run in results["comparison"] + results.get("growth", [])):
+        raise SystemExit(f"{failed} requests have failed, so their runs prove nothing")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="four workloads, 32 clients")
     parser.add_argument(
-        "--ten-million", action="store_true", help="grow the data to that, too (some minutes more)"
+        "--ten-million", action="store_true", help="also with ten million tasks (some minutes more)"
     )
     parser.add_argument(
         "--limit", type=int, default=LIMIT, help="tasks in a list (default: %(default)s)"
     )
-    parser.add_argument("--json", type=Path, help="where the rows go (default: benchmarks/results)")
+    parser.add_argument("--json", type=Path, help="file to write (default: in benchmarks/results)")
     return parser
 
 
 def _machine() -> dict[str, object]:
     commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607 - whichever there is
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607 - the one on the PATH
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
@@ -99,8 +99,8 @@ def _machine() -> dict[str, object]:
     }
 
 
-def _told(rows: Iterable[Any]) -> Iterable[Any]:
-    """With a dot for each, on a terminal or not: minutes of silence look like a hang."""
+def _with_progress(rows: Iterable[Any]) -> Iterable[Any]:
+    """Prints a dot for each row, because minutes of silence look like a hang."""
     for row in rows:
         print("x" if row.failed else ".", end="", file=sys.stderr, flush=True)
         yield row

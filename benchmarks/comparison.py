@@ -1,4 +1,4 @@
-"""The first part: floor, seed stack and ours, one after the other, over and over."""
+"""The first part: floor, seed stack and ours, in turns."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -8,14 +8,14 @@ from pathlib import Path
 from benchmarks.contestants import CONTESTANTS, OURS, SEED, Contestant, Plans, serving
 from benchmarks.data import Database, People
 from benchmarks.hashing import argon2_alone
-from benchmarks.load import Run, metered, resident_mib, settled, wrk
+from benchmarks.load import metered, resident_mib, settled, wrk
 
 ALONE = "argon2id alone"
 _RUN = 0.4  # seconds
-# What is still under way when a run ends is not counted: of few answers that is a large part.
+# Requests in flight at the end of a run are not counted: a large share of a slow server's few.
 _SLOW = {1: 0.4, 32: 1.2, 128: 2.0}
-# Where a request takes long by itself hardly any would be answered in that. And of 32 at once the
-# seed stack would answer the first after four seconds, of 128 after a quarter of a minute.
+# Hashing makes a login slow, so its runs are longer. The seed stack runs with one client only: its
+# first response takes four seconds with 32 clients and a quarter of a minute with 128.
 _LOGGING_IN = {(SEED, 1): 1.0, (OURS, 1): 1.0, (OURS, 32): 2.5, (OURS, 128): 2.5}
 _ADDS_AND_REMOVES = {"create", "delete", "mix"}
 
@@ -33,25 +33,25 @@ class Row:
     p99_ms: float = 0.0
     failed: int = 0
     server_cpu_us: float = 0.0
-    """Of the server's processes, for each request."""
+    """Of the server's processes, per request."""
     database_cpu_us: float = 0.0
     resident_mib: float = 0.0
 
 
 @dataclass(frozen=True)
 class Plot:
-    """What is run: workloads, how many clients at once, how often."""
+    """Which workloads to run, with how many clients, how often."""
 
     workloads: Sequence[str]
     connections: Sequence[int]
     repetitions: int
     limit: int
-    """Tasks in a list."""
+    """Of tasks in a list."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """A contestant that serves."""
+    """A contestant that is running."""
 
     contestant: Contestant
     plans: Plans
@@ -59,7 +59,7 @@ class Side:
     postmaster: int
 
     def warm_up(self) -> None:
-        """Connections are open then, statements prepared, pages in memory."""
+        """Opens connections, prepares statements, loads pages into memory."""
         for workload in ("get", "list", "create", "edit"):
             wrk(self.contestant.port, self.plans.plan(workload), connections=32, seconds=_RUN)
 
@@ -73,26 +73,22 @@ class Side:
         seconds = _SLOW[connections] if self.contestant is SEED else _RUN
         if workload == "log in":
             seconds = _LOGGING_IN[self.contestant, connections]
-        with metered(self.server) as ours, metered(self.postmaster) as databases:
+        with metered(self.server) as server, metered(self.postmaster) as database:
             run = wrk(self.contestant.port, plan, connections=connections, seconds=seconds)
-        # What was asked for and not waited for is not the next one's to pay.
+        # Requests still in flight must not cost the next contestant CPU.
         settled(self.server, self.postmaster)
-        return self._row(run, ours[0], databases[0], workload, connections, repetition)
-
-    def _row(self, run: Run, ours: float, databases: float, *what: str | int) -> Row:
         requests = max(run.requests, 1)
-        workload, connections, repetition = what
         return Row(
-            str(workload),
-            int(connections),
+            workload,
+            connections,
             self.contestant.name,
-            int(repetition),
+            repetition,
             per_second=round(run.per_second, 1),
             p50_ms=run.p50_ms,
             p99_ms=run.p99_ms,
             failed=run.failed,
-            server_cpu_us=round(ours / requests * 1e6, 1),
-            database_cpu_us=round(databases / requests * 1e6, 1),
+            server_cpu_us=round(server[0] / requests * 1e6, 1),
+            database_cpu_us=round(database[0] / requests * 1e6, 1),
             resident_mib=round(resident_mib(self.server), 1),
         )
 
@@ -100,7 +96,7 @@ class Side:
 def compare(
     plot: Plot, database: Database, people: People, postmaster: int, folder: Path
 ) -> Iterator[Row]:
-    """Interleaved, so that what happens to the machine happens to all."""
+    """Interleaved, so that disturbances of the machine affect all contestants."""
     with ExitStack() as stack:
         sides = [
             Side(
@@ -117,12 +113,12 @@ def compare(
         for connections in plot.connections:
             for workload in plot.workloads:
                 for repetition in range(plot.repetitions):
-                    first = repetition % len(sides)  # nobody always comes after the same one
+                    first = repetition % len(sides)  # the order changes
                     turns = [*sides[first:], *sides[:first]]
                     yield from _round(turns, workload, connections, repetition)
                     if workload in _ADDS_AND_REMOVES:
                         for table, task_id in newest.items():
-                            database.forget_after(table, task_id)
+                            database.delete_after(table, task_id)
 
 
 def _round(

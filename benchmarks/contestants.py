@@ -1,4 +1,4 @@
-"""Who is compared: how each is started, and how each is asked for the same work."""
+"""The servers that are compared: how each starts, and the requests for the same work of each."""
 
 import os
 import random
@@ -17,19 +17,20 @@ from typing import Any
 from benchmarks import floor, seed_stack
 from benchmarks.data import PASSWORD, SECRET_KEY, Database, People, Person
 from benchmarks.load import Call, Plan
+from taskapi.app import PREFIX
 
 OURS_PORT = 8103
-# With what serves and nothing else, where `make bench` says so: what the others need would be
-# imported by our framework as well.
+# `make bench` sets an environment without the other contestants' libraries, some of which our
+# framework would import if they were installed.
 SERVED_BY = os.environ.get("SERVED_BY", sys.executable)
 LIMIT = 20
-_PLAN = 4000  # requests; more than a run sends, so that no edit comes twice
+_PLAN = 4000  # requests; more than a run sends, so that no edit is repeated
 _TITLE = "Write the letter, number {}"
 _STARTS_WITHIN = 30.0
 _DOOMED = 4000  # more than any contestant deletes in a run
-_SESSIONS = 300  # to refresh in turn; one session alone may do that 60 times a minute
+_SESSIONS = 300  # to refresh in turn, because each may refresh 60 times a minute
 _WEEK = timedelta(days=7)
-# What people do with a list of tasks.
+# In percent, as people use a list of tasks.
 MIX = {"list": 70, "get": 15, "create": 10, "edit": 5}
 WORKLOADS = ("get", "list", "create", "edit", "delete", "log in", "refresh", "mix")
 
@@ -40,11 +41,14 @@ class Contestant:
     port: int
     table: str
     """Of its tasks."""
+    prefix: str
     command: Sequence[str]
     environment: Callable[[Database], dict[str, str]]
-    path: Callable[[Person], str]
-    """Of the tasks of this person."""
     token: Callable[[Person], str]
+
+    def path(self, person: Person) -> str:
+        """Of the tasks of this person."""
+        return f"{self.prefix}/tasks" + (f"?owner_id={person.id}" if self is FLOOR else "")
 
     def can(self, workload: str) -> bool:
         return self is not FLOOR or workload not in {"log in", "refresh"}
@@ -59,35 +63,35 @@ FLOOR = Contestant(
     name="floor",
     port=floor.PORT,
     table="floor.tasks",
+    prefix="",
     command=[sys.executable, "-m", "benchmarks.floor"],
     environment=lambda database: {"BENCH_DATABASE": database.conninfo},
-    path=lambda person: f"/tasks?owner_id={person.id}",
     token=lambda _: "",
 )
 SEED = Contestant(
     name="seed stack",
     port=seed_stack.PORT,
     table="seed.tasks",
+    prefix="/api/v1",
     command=[sys.executable, "-m", "benchmarks.seed_stack"],
     environment=lambda database: {
         "BENCH_DATABASE_URL": database.seed_url,
         "SECRET_KEY": SECRET_KEY,
     },
-    path=lambda _: "/api/v1/tasks",
     token=lambda person: person.seed_token,
 )
-# As shipped, limits and logs included. Logging in comes from many addresses, as it would.
+# As shipped, with limits and logs. Logins come from many addresses, as in production.
 OURS = Contestant(
     name="ours",
     port=OURS_PORT,
     table="tasks",
+    prefix=PREFIX,
     command=[SERVED_BY, "-m", "taskcli", "serve"],
     environment=lambda database: {
         "DATABASE_URL": database.url,
         "SECRET_KEY": SECRET_KEY,
         "TRUSTED_PROXIES": "127.0.0.1",
     },
-    path=lambda _: "/api/v1/tasks",
     token=lambda person: person.token,
 )
 CONTESTANTS = (FLOOR, SEED, OURS)
@@ -95,7 +99,7 @@ CONTESTANTS = (FLOOR, SEED, OURS)
 
 @contextmanager
 def serving(contestant: Contestant, database: Database, folder: Path) -> Iterator[int]:
-    """Its process, which answers; what it says goes to a file, as it would in production."""
+    """The id of its process, which serves by now. Its output goes to a file, as in production."""
     log = folder / f"{contestant.name}.log"
     port = {"SERVER_PORT": str(contestant.port)}
     environment = os.environ | port | contestant.environment(database)
@@ -121,20 +125,18 @@ def _await(port: int, process: "subprocess.Popen[Any]", log: Path) -> None:
     raise SystemExit(f"{log.stem} does not serve; see {log}")
 
 
-# What is asked of them
-
 _addresses = count(1)
-_titles = count(10**9)  # of one length
+_titles = count(10**9)  # all of the same length
 
 
-def _somewhere() -> str:
-    """An address that no request came from before."""
+def _new_address() -> str:
+    """A client address that no request has used before."""
     number = next(_addresses)
     return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
 class Plans:
-    """The plans of one contestant. Those that use things up are made anew each time."""
+    """The plans of one contestant. Those that delete or refresh are made anew each time."""
 
     def __init__(
         self,
@@ -157,7 +159,7 @@ class Plans:
         if workload == "refresh":
             return self._refresh()
         kinds = MIX if workload == "mix" else {workload: 1}
-        # An edit that has been made changes nothing, and costs less: its titles are always new.
+        # Make edits anew, too: repeating a title would change nothing, and cost less.
         if "edit" in kinds or workload not in self._made:
             names, shares = list(kinds), list(kinds.values())
             random.seed(workload)  # the same people and tasks for each contestant
@@ -174,7 +176,7 @@ class Plans:
         if workload == "log in":
             person = self._people.logging_in[number % len(self._people.logging_in)]
             body = f'{{"email":"{person.email}","password":"{PASSWORD}"}}'
-            return Call("POST", "/api/v1/auth/login", client=_somewhere(), body=body)
+            return Call("POST", self._auth("login"), client=_new_address(), body=body)
         person = random.choice(self._people.owners)
         at, token = self._contestant.path(person), self._contestant.token(person)
         title = _TITLE.format(next(_titles))
@@ -189,6 +191,9 @@ class Plans:
             case "edit":
                 return Call("PUT", self._task(person), token, body=f'{{"title":"{title}"}}')
         raise ValueError(workload)
+
+    def _auth(self, action: str) -> str:
+        return f"{self._contestant.prefix}/auth/{action}"
 
     def _task(self, person: Person) -> str:
         path = self._contestant.path(person).partition("?")[0]
@@ -216,8 +221,8 @@ class Plans:
         calls = (
             Call(
                 "POST",
-                "/api/v1/auth/refresh",
-                client=_somewhere(),
+                self._auth("refresh"),
+                client=_new_address(),
                 body=f'{{"refresh_token":"{token}"}}',
             )
             for token in tokens

@@ -1,4 +1,4 @@
-"""What the contestants work on: the same people and tasks for each, written by COPY."""
+"""The data of the contestants: the same people and tasks for each, written by COPY."""
 
 import asyncio
 import random
@@ -26,17 +26,17 @@ from taskcore.domain.users import UserId
 from taskcore.ports import AccessClaims
 
 SECRET_KEY = secrets.token_urlsafe(32)
-PASSWORD = "correct horse battery"  # noqa: S105 - of people who exist in a benchmark alone
+PASSWORD = "correct horse battery"  # noqa: S105 - of accounts in a benchmark
 TASKS_EACH = 100
 _TITLE = "Write the letter"
 _DESCRIPTION = "Two pages, by hand, and then to the post office before it closes."
-_BCRYPT_ROUNDS = 12  # as the seed has it
+_BCRYPT_ROUNDS = 12  # as in the seed stack
 _IDLE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Person:
-    """The same one in both worlds, with a token for each."""
+    """A user of ours and of the seed stack, with a token for each."""
 
     id: int
     email: str
@@ -47,9 +47,9 @@ class Person:
 @dataclass(frozen=True)
 class People:
     owners: Sequence[Person]
-    """Those with tasks."""
+    """With tasks."""
     logging_in: Sequence[Person]
-    """Others, because a login ends the oldest of one's sessions when there are many."""
+    """Without tasks. They have few sessions: with many, a login ends the oldest."""
     admin: Person
 
 
@@ -59,19 +59,19 @@ class Database:
 
     @property
     def url(self) -> str:
-        given = conninfo_to_dict(self.conninfo)
-        known = {name: given[name] for name in ("host", "port", "options") if given.get(name)}
+        parts = conninfo_to_dict(self.conninfo)
+        known = {name: parts[name] for name in ("host", "port", "options") if parts.get(name)}
         query = "&".join(f"{name}={quote(str(value))}" for name, value in known.items())
-        return f"postgresql://{given['user']}@/{given['dbname']}?{query}"
+        return f"postgresql://{parts['user']}@/{parts['dbname']}?{query}"
 
     @property
     def seed_url(self) -> str:
-        """For SQLAlchemy, where the seed stack's tables are."""
+        """For SQLAlchemy, with the schema of the seed stack's tables."""
         url = self.url.replace("postgresql:", "postgresql+psycopg:")
         return f"{url}&options=-csearch_path%3Dseed"
 
     def in_schema(self, schema: str) -> "Database":
-        """Another place in the same database; its tables are still to be made."""
+        """A new schema of the same database, without tables."""
         with self.connect() as db:
             db.execute(f"CREATE SCHEMA {schema}".encode())
         there = make_conninfo(self.conninfo, options=f"-c search_path={schema}")
@@ -81,9 +81,9 @@ class Database:
         return psycopg.connect(self.conninfo, autocommit=True)
 
     def fill(self, owners: int, *, each: int = TASKS_EACH, with_others: bool = True) -> People:
-        """So many people with so many tasks each, and the others; for all contestants."""
-        ours, theirs = asyncio.run(_hashes())
-        # So many that nobody has many sessions, whose eldest a login would have to end.
+        """Adds the people, and `each` tasks of every owner; `with_others` for all contestants."""
+        ours, seeds = asyncio.run(_hashes())
+        # Enough of them that none gets many sessions, of which a login would end the oldest.
         others = 10 * owners if with_others else owners
         names = [f"person{number}@example.org" for number in range(owners + others + 1)]
         with self.connect() as db:
@@ -93,18 +93,18 @@ class Database:
                     copy.write_row((name, name, ours, "admin" if name is names[-1] else "user"))
             ids = [row[0] for row in db.execute("SELECT id FROM users ORDER BY id")]
         people = asyncio.run(self._people(ids, names))
-        found = People(people[:owners], people[owners:-1], people[-1])
-        owner_ids = [person.id for person in found.owners]
+        filled = People(people[:owners], people[owners:-1], people[-1])
+        owner_ids = [person.id for person in filled.owners]
         self._add_tasks("tasks", owner_ids, each)
         if with_others:
-            self._make_seed(theirs)
+            self._make_seed(seeds)
             self._make_floor()
             for table in ("seed.tasks", "floor.tasks"):
                 self._add_tasks(table, owner_ids, each)
-        return found
+        return filled
 
     def _make_seed(self, password_hash: str) -> None:
-        """The same people in the seed stack's own tables."""
+        """Adds the same people to the seed stack's own tables."""
         with self.connect() as db:
             db.execute("CREATE SCHEMA seed")
             engine = create_engine(self.seed_url)
@@ -117,7 +117,7 @@ class Database:
             )
 
     def _make_floor(self) -> None:
-        """Our table, indexes and rules included, without the triggers that count its rows."""
+        """Creates a table like ours, indexes and constraints included, triggers excluded."""
         with self.connect() as db:
             db.execute("CREATE SCHEMA floor")
             db.execute("CREATE TABLE floor.tasks (LIKE tasks INCLUDING ALL)")
@@ -127,14 +127,14 @@ class Database:
             )
 
     def _add_tasks(self, table: str, owner_ids: Sequence[int], each: int) -> None:
-        """To everybody in turn, as they would come; then the planner's numbers are made new."""
+        """One of each owner in turn, as in production; then updates the planner's statistics."""
         with self.connect() as db:
             statement = f"COPY {table} (title, description, owner_id) FROM STDIN"
             with db.cursor().copy(statement.encode()) as copy:
                 rows = [f"{_TITLE}\t{_DESCRIPTION}\t{owner_id}\n" for owner_id in owner_ids]
-                everybodys = "".join(rows)
+                one_each = "".join(rows)
                 for _ in range(each):
-                    copy.write(everybodys)
+                    copy.write(one_each)
             db.execute(f"VACUUM ANALYZE {table}".encode())
 
     def task_ids(self, table: str, owner_ids: Sequence[int]) -> dict[int, list[int]]:
@@ -164,28 +164,28 @@ class Database:
             row = db.execute(f"SELECT coalesce(max(id), 0) FROM {table}".encode()).fetchone()
         return int(row[0]) if row else 0
 
-    def forget_after(self, table: str, task_id: int) -> None:
-        """So that every run begins with the same lists."""
+    def delete_after(self, table: str, task_id: int) -> None:
+        """Deletes newer tasks, so that every run begins with the same lists."""
         with self.connect() as db:
             db.execute(f"DELETE FROM {table} WHERE id > %s".encode(), [task_id])
             db.execute(f"VACUUM {table}".encode())
 
     def refresh_tokens(self, people: Sequence[Person], count: int) -> list[str]:
-        """Of so many new sessions."""
+        """Of `count` new sessions."""
         return asyncio.run(self._refresh_tokens([p.id for p in people], count))
 
     async def _people(self, ids: Sequence[int], names: Sequence[str]) -> list[Person]:
         async with Connections(self.conninfo) as connections:
             store = PostgresStore(connections)
             tokens = JwtTokens(derived_key(SECRET_KEY.encode(), "access token"))
-            found = []
+            people = []
             for user_id, name in zip(ids, names, strict=True):
                 session, _ = await _opened(store, user_id)
                 claims = AccessClaims(UserId(user_id), session.id)
                 seeds = seed_stack.create_token(user_id, "access", _IDLE, SECRET_KEY)
                 token = tokens.issue(claims, datetime.now(UTC))
-                found.append(Person(user_id, name, token, seeds))
-            return found
+                people.append(Person(user_id, name, token, seeds))
+            return people
 
     async def _refresh_tokens(self, ids: Sequence[int], count: int) -> list[str]:
         async with Connections(self.conninfo) as connections:
@@ -194,7 +194,7 @@ class Database:
 
 
 async def _opened(store: PostgresStore, user_id: int) -> tuple[Session, str]:
-    """A session as a login opens it, without the hashing."""
+    """Opens a session as a login does, without the hashing."""
     tokens, now = OpaqueRefreshTokens((b"",)), datetime.now(UTC)
     session, token = Session.new(SessionId(uuid4()), UserId(user_id), now, _IDLE), tokens.new()
     async with store.autocommit() as db:

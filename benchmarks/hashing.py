@@ -1,4 +1,4 @@
-"""What argon2id alone allows on these cores: the ceiling of every login."""
+"""The rate of argon2id alone on these cores: the upper bound of logins."""
 
 import os
 import time
@@ -12,7 +12,7 @@ _argon2 = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=L
 
 
 def argon2_alone(*, seconds: float) -> float:
-    """Verifications per second, in as many threads as there are cores, and nothing else."""
+    """Verifications per second, with one thread per core."""
     known = _argon2.hash("correct horse battery")
     until = time.monotonic() + seconds
 

@@ -1,10 +1,11 @@
--- A script for wrk: sends prepared requests over and over, and prints what came of it as JSON.
+-- A script for wrk: sends prepared requests in a loop, and prints the results as JSON.
 -- The plan is a file of lines: method, path, bearer token, client address, body; tab-separated.
 
 local plan = {}
 local position = 0
-local once = false      -- each line may be sent one time only (what is deleted is gone)
-local chained = false   -- each answer brings the refresh token of a later request
+local once = false      -- send each line one time only (a task can be deleted once)
+local chained = false   -- each response has the refresh token of a later request
+local path              -- of the plan's last line; in a chained plan all lines have the same
 
 local function prepared(line)
   local method, path, token, client, body =
@@ -19,12 +20,15 @@ end
 function init(args)
   once = args[2] == "once"
   chained = args[2] == "chained"
-  for line in io.lines(args[1]) do plan[#plan + 1] = prepared(line) end
+  for line in io.lines(args[1]) do
+    plan[#plan + 1] = prepared(line)
+    path = line:match("^[^\t]*\t([^\t]*)")
+  end
   if not once and not chained then
     math.randomseed(os.time())
     position = math.random(#plan)
   end
-  if not chained then response = nil end  -- wrk is faster when it need not show answers
+  if not chained then response = nil end  -- wrk is faster without a response function
 end
 
 function request()
@@ -36,12 +40,12 @@ function request()
   return plan[position]
 end
 
--- Only reached where answers are chained: the next token takes the place at the end of the plan.
+-- For chained plans only: appends a request with the new token to the plan.
 function response(status, headers, body)
   local token = body:match('"refresh_token":%s*"([^"]+)"')
   if token then
     local client = string.format("10.%d.%d.%d", math.random(255), math.random(255), math.random(255))
-    plan[#plan + 1] = prepared("POST\t/api/v1/auth/refresh\t\t" .. client
+    plan[#plan + 1] = prepared("POST\t" .. path .. "\t\t" .. client
       .. '\t{"refresh_token":"' .. token .. '"}')
   end
 end

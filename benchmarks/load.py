@@ -1,4 +1,4 @@
-"""Load: wrk, a plan of requests, and what a run of it came to."""
+"""Load: wrk, the plans of requests that it sends, and the results of a run."""
 
 import json
 import os
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 _SCRIPT = Path(__file__).with_name("load.lua")
-_LONGEST = 60  # seconds; a run is ended by its caller, this is for when that one is gone
+_LONGEST = 60  # seconds; `wrk` ends a run earlier, unless its process has died
 _LOOK = 0.05  # seconds
 _UNANSWERED = 30  # seconds until a request counts as failed
 
 
 class Call(NamedTuple):
-    """One request of a plan. `client` is what the trusted proxy says of where it comes from."""
+    """One request of a plan. `client` is the address in the trusted proxy's X-Forwarded-For."""
 
     method: str
     path: str
@@ -30,7 +30,7 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """Requests to send over and over; `mode` is "" or one of those that load.lua knows."""
+    """Requests to send in a loop; `mode` is "" or a mode of load.lua."""
 
     file: Path
     mode: str = ""
@@ -43,7 +43,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Run:
-    """What wrk has counted."""
+    """The results of wrk."""
 
     requests: int
     seconds: float
@@ -57,7 +57,7 @@ class Run:
 
 
 def wrk(port: int, plan: Plan, *, connections: int, seconds: float) -> Run:
-    """One run. wrk itself counts in whole seconds; an interrupt makes it finish sooner."""
+    """One run. wrk only takes whole seconds; an interrupt makes it finish earlier."""
     command = [
         *("wrk", "--threads", "1", "--connections", str(connections)),
         *("--duration", str(_LONGEST), "--timeout", str(_UNANSWERED)),
@@ -66,36 +66,33 @@ def wrk(port: int, plan: Plan, *, connections: int, seconds: float) -> Run:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=_LONGEST)
-    return Run(**json.loads(said.splitlines()[-1]))
+        output, _ = process.communicate(timeout=_LONGEST)
+    return Run(**json.loads(output.splitlines()[-1]))
 
 
 def find_wrk() -> None:
-    """Raises SystemExit where wrk neither is nor can be had."""
+    """Installs wrk if it is missing. Raises SystemExit if that is impossible."""
     if shutil.which("wrk"):
         return
     if shutil.which("apt-get") and os.geteuid() == 0:
         subprocess.run(["apt-get", "install", "-qq", "-y", "wrk"], check=True)  # noqa: S607
         return
-    raise SystemExit("The load comes from wrk; install it: apt install wrk, or brew install wrk")
-
-
-# CPU
+    raise SystemExit("wrk generates the load; install it: apt install wrk, or brew install wrk")
 
 
 def cpu_seconds(*roots: int) -> float:
-    """What these processes and all below them have used so far."""
+    """The CPU time of these processes and all their descendants so far."""
     ticks = os.sysconf("SC_CLK_TCK")
     return sum(_ticks(pid) for pid in _family(roots)) / ticks
 
 
 def busiest(root: int) -> int:
-    """Of all processes below it, the one that has worked the most: the worker that serves."""
+    """The process of this tree that has used the most CPU time: the worker that serves."""
     return max(_family([root]), key=_ticks)
 
 
 def settled(*roots: int, within: float = 20.0) -> None:
-    """Wait until these processes have nothing left to do."""
+    """Waits until these processes are idle."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         before = cpu_seconds(*roots)
@@ -105,7 +102,7 @@ def settled(*roots: int, within: float = 20.0) -> None:
 
 
 def resident_mib(root: int) -> float:
-    """Of the largest process below it: the worker that serves."""
+    """Of the largest process of this tree: the worker that serves."""
     return max(_resident(pid) for pid in _family([root])) / 2**20
 
 
@@ -121,7 +118,7 @@ def _family(roots: Iterable[int]) -> Iterator[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields after the name, which may hold anything; nothing for a process that is gone."""
+    """The fields after the name, which may contain spaces; empty for a process that has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -129,7 +126,7 @@ def _stat(pid: int) -> list[str]:
 
 
 def _ticks(pid: int) -> int:
-    # Fields 14 to 17 of proc_pid_stat(5): own user and system time, and of children that ended.
+    # Fields 14 to 17 of proc_pid_stat(5): user and system time, its own and of ended children.
     return sum(map(int, _stat(pid)[11:15]))
 
 
@@ -140,7 +137,7 @@ def _resident(pid: int) -> int:
 
 @contextmanager
 def metered(*roots: int) -> Iterator[list[float]]:
-    """Gives the CPU seconds that were spent in the block, when it is over."""
+    """Yields a list; after the block, its one item is the CPU seconds spent in it."""
     spent: list[float] = []
     before = cpu_seconds(*roots)
     yield spent

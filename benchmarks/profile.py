@@ -1,4 +1,4 @@
-"""`python -m benchmarks.profile`: where the time of a request goes, by layer, under load."""
+"""`python -m benchmarks.profile`: the time of a request under load, by layer."""
 
 import asyncio
 import subprocess
@@ -17,11 +17,11 @@ from taskcore.wiring import upgrade_database
 
 _WORKLOADS = ("get", "list", "create", "edit")
 _SECONDS, _RATE = 6, 250
-# A sample belongs to the innermost frame that is of one of these.
+# A sample belongs to the layer of its innermost frame that has one.
 _LAYERS = {
     "psycopg/": "database driver",
     "psycopg_pool/": "database driver",
-    "taskcore/adapters/postgres/": "statements, shared ones",
+    "taskcore/adapters/postgres/": "statements, batching",
     "structlog/": "log",
     "taskapi/logs.py": "log",
     "taskapi/edge.py": "edge: ids, headers, limits",
@@ -55,7 +55,7 @@ def main() -> None:
                     wrk(OURS.port, plans.plan(workload), connections=32, seconds=1)
                     samples = folder / "samples"
                     with _recording(busiest(pid), samples):
-                        for _ in range(_SECONDS + 1):  # or edits would come twice
+                        for _ in range(_SECONDS + 1):  # with a new plan, to repeat no edit
                             wrk(OURS.port, plans.plan(workload), connections=32, seconds=1)
                     share.update(_by_layer(samples.read_text()))
     print("| layer |", " | ".join(_WORKLOADS), "|")
@@ -75,7 +75,7 @@ def _recording(pid: int, into: Path) -> "subprocess.Popen[bytes]":
 
 
 def _by_layer(samples: str) -> Counter[str]:
-    """Of lines `outermost;…;innermost count`; what is of no layer is the server waiting."""
+    """From lines `outermost;…;innermost count`; samples without a layer are the server waiting."""
     found = Counter[str]()
     for line in samples.splitlines():
         stack, _, count = line.rpartition(" ")

@@ -1,4 +1,4 @@
-"""Rows into tables: medians, and ratios of what was run in the same round."""
+"""Rows as tables: medians, and ratios between runs of the same round."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ _OURS, _FLOOR, _SEED = "ours", "floor", "seed stack"
 
 
 def comparison(rows: Sequence[Row], trips: Sequence[RoundTrips]) -> Iterator[str]:
-    """One line for each workload and number of clients."""
+    """One line per workload and number of clients."""
     cells = _grouped(rows, lambda row: (row.workload, row.connections))
     waits = {(t.workload, t.connections, t.contestant): t.per_request for t in trips}
     yield (
@@ -48,7 +48,7 @@ def comparison(rows: Sequence[Row], trips: Sequence[RoundTrips]) -> Iterator[str
 
 
 def growth(rows: Sequence[Growth]) -> Iterator[str]:
-    """The p50 of each workload on the fewest tasks, and how many times that it is on more."""
+    """The p50 of each workload with the fewest tasks, and its multiples with more tasks."""
     sizes = sorted({row.tasks for row in rows})
     yield _line("p50 of", f"{sizes[0]:,} tasks, ms", *(f"{size:,} tasks" for size in sizes[1:]))
     yield "|---|" + "---|" * len(sizes)
@@ -62,13 +62,13 @@ def growth(rows: Sequence[Growth]) -> Iterator[str]:
         yield _line(workload, f"{median(few):.2f}", *times)
 
 
-def startup(found: Startup) -> Iterator[str]:
+def startup(times: Startup) -> Iterator[str]:
     yield _line("start-up", "")
     yield "|---|---|"
-    yield _line("`taskcli --help`", f"{found.help_s:.2f} s")
-    yield _line("first start of the embedded database, to the answer", f"{found.first_start_s} s")
-    yield _line("second start", f"{_spread(found.second_starts_s, 2)} s")
-    yield _line("an idle worker", f"{found.idle_worker_mib:.0f} MiB")
+    yield _line("`taskcli --help`", f"{times.help_s:.2f} s")
+    yield _line("first start, to the first response", f"{times.first_start_s} s")
+    yield _line("second start", f"{_spread(times.second_starts_s, 2)} s")
+    yield _line("an idle worker", f"{times.idle_worker_mib:.0f} MiB")
 
 
 def _grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> Mapping[Key, list[Item]]:
@@ -83,7 +83,7 @@ def _line(*cells: object) -> str:
 
 
 def _ratio(ours: Sequence[Row], others: Sequence[Row] | None, *, digits: int = 2) -> str:
-    """The median of the ratios of each round, with the least and the greatest."""
+    """The median of the rounds' ratios, with the minimum and maximum."""
     rounds = {row.repetition: row for row in others or []}
     pairs = [(row, rounds[row.repetition]) for row in ours if row.repetition in rounds]
     return _spread([row.per_second / other.per_second for row, other in pairs], digits)

@@ -1,4 +1,4 @@
-"""How often a server waits for the database, counted on the wire."""
+"""Counts the round trips between a server and the database, on the wire."""
 
 import asyncio
 import threading
@@ -15,12 +15,11 @@ from benchmarks.data import Database, People
 from benchmarks.load import settled, wrk
 
 _SOCKET = ".s.PGSQL.5432"
-# The messages after which a client waits for an answer (PostgreSQL manual, 54.7): a query as text,
-# and the Sync at the end of a prepared one.
+# The messages after which a client waits for the response (PostgreSQL manual, 54.7): a simple
+# Query, and the Sync that ends an extended one.
 _WAITS = b"QS"
 _RUN, _HASHING = 0.6, 3.0  # seconds
-# Answers for each client, or what went on when the run ended would be too large a part.
-_FEW = 3
+_FEW = 3  # requests per client; with fewer, those in flight at the end would distort the result
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,13 @@ class RoundTrips:
 def count_round_trips(
     workloads: Sequence[str], database: Database, people: People, folder: Path
 ) -> Iterator[RoundTrips]:
-    """With one client, and with 32, whose requests may share some."""
+    """With one client, and with 32, whose requests may share statements."""
     with _counting(database, folder) as (counter, behind):
         for contestant in CONTESTANTS:
             plans = Plans(contestant, database, people, folder)
             with serving(contestant, behind, folder) as server:
                 for workload in workloads:
-                    # Thirty-two at once would keep the seed stack hashing for four seconds.
+                    # With 32 logins at once, the seed stack would hash for four seconds.
                     hashes = workload == "log in"
                     for connections in (1,) if hashes else (1, 32):
                         if not contestant.can(workload):
@@ -48,7 +47,7 @@ def count_round_trips(
                         plan, seconds = plans.plan(workload), _HASHING if hashes else _RUN
                         before = counter.count
                         run = wrk(contestant.port, plan, connections=connections, seconds=seconds)
-                        settled(server)  # what is not answered yet has been asked for, too
+                        settled(server)  # requests in flight have round trips, too
                         if run.requests > _FEW * connections and not run.failed:
                             trips = (counter.count - before) / (run.requests + connections)
                             yield RoundTrips(
@@ -57,7 +56,7 @@ def count_round_trips(
 
 
 class _Counter:
-    """Passes on what clients and the server say to each other."""
+    """A proxy between clients and the server that counts round trips."""
 
     def __init__(self, server: str) -> None:
         self._server = server
@@ -69,7 +68,7 @@ class _Counter:
 
     async def _up(self, client: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
-            kind = b""  # the first message has none
+            kind = b""  # the first message has no type byte
             while True:
                 length = await client.readexactly(4)
                 body = await client.readexactly(int.from_bytes(length) - 4)

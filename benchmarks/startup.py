@@ -1,4 +1,4 @@
-"""The third part: how long until there is an answer, and how much memory that takes."""
+"""The third part: the time to the first response, and the memory of an idle worker."""
 
 import os
 import subprocess
@@ -20,11 +20,11 @@ _SECOND_STARTS = 5
 @dataclass(frozen=True)
 class Startup:
     help_s: float
-    """`taskcli --help`, the median of some."""
+    """The median of several runs of `taskcli --help`."""
     first_start_s: float
-    """`taskcli serve` in an empty folder until `/readyz` answers 200: makes the database."""
+    """`taskcli serve` in an empty folder until `/readyz` responds: includes initdb."""
     second_starts_s: list[float]
-    """The same again, some times."""
+    """The same in that folder, several times."""
     idle_worker_mib: float
 
 
@@ -46,7 +46,7 @@ def _help() -> float:
 
 
 def _served(data: Path) -> tuple[float, float]:
-    """Seconds until it is ready, and the memory of the worker a moment later."""
+    """Seconds until it is ready, and the worker's MiB a second later."""
     begun = time.monotonic()
     with subprocess.Popen(
         [SERVED_BY, "-m", "taskcli", "serve", "--port", str(_PORT)],

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the revisions on the connection it is given, or on DATABASE_URL's."""
+"""Alembic's entry: runs the revisions on the caller's connection, or on DATABASE_URL."""
 
 import os
 
@@ -16,10 +16,10 @@ def run(connection: Connection) -> None:
         context.run_migrations()
 
 
-given = context.config.attributes.get("connection")
-if given is not None:
-    run(given)
-else:  # `alembic revision --autogenerate` and the like, for those who write migrations
+connection = context.config.attributes.get("connection")
+if connection is not None:
+    run(connection)
+else:  # on the command line: `alembic revision --autogenerate` and the like
     url = os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://", 1)
     with create_engine(url).begin() as own:
         run(own)

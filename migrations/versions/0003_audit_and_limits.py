@@ -1,4 +1,4 @@
-"""Where sessions come from, the audit, and rate limits."""
+"""Addresses of sessions, the audit, and rate limits."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 revision = "0003"
 down_revision = "0002"
 
-# Whoever owns the table can lift it, on purpose and not by mistake: docs/security.md says how.
+# Prevents mistakes only: the owner of the table can disable the trigger, see docs/security.md.
 KEEP = """
 CREATE FUNCTION audit_events_stay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

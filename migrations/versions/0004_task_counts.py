@@ -1,4 +1,4 @@
-"""How many tasks there are, of each owner and in all, kept so that no page has to count them."""
+"""The numbers of tasks, per owner and in total, so that no page has to count them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,10 +6,10 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
-# Owner 0 stands for everybody. A connection adds to a row of its own slot, so that those who write
-# for one owner seldom wait for each other; rows are taken in order, so that they never block each
-# other. The functions run with the rights of whoever migrates: servers of the release before this
-# one write tasks and have no rights on the new table.
+# Owner 0 has the total. Each connection adds to the rows of its own slot, so that writes for one
+# owner seldom wait for each other; rows are locked in order, so that they never deadlock. The
+# functions run with the rights of the role that migrates: servers of the previous release write
+# tasks, and have no rights on the new table.
 FUNCTION = """
 CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog AS $$
@@ -26,7 +26,7 @@ ADD = """
     HAVING count(*) > 0 {and_so_on} ORDER BY 1
     ON CONFLICT (owner_id, slot) DO UPDATE SET count = kept.count + excluded.count;
 """
-# A task that goes with its owner: what is kept of the owner went a moment before.
+# Not for a task that is deleted with its owner: the owner's counts are deleted already.
 HAS_OWNER = (
     "AND (owner_id IS NULL OR EXISTS (SELECT FROM {schema}.users WHERE id = changed.owner_id))"
 )
@@ -64,7 +64,7 @@ def upgrade() -> None:
         sa.Column("slot", sa.SmallInteger, nullable=False),
         sa.Column("count", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("owner_id", "slot", name="task_counts_pkey"),
-        # A row changes with every task: room beside it lets the next version stay on its page.
+        # Rows change with every task: free space keeps a row's next version on the same page.
         postgresql_with={"fillfactor": "50"},
     )
     for name, body in {
@@ -75,7 +75,7 @@ def upgrade() -> None:
         "task_counts_forget": FORGET,
     }.items():
         op.execute(FUNCTION.format(name=name, body=body.strip().format(schema=schema)))
-    # Nobody writes between the counting and the triggers.
+    # No task is written between counting them and creating the triggers.
     op.execute("LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE")
     op.execute(FILL)
     op.execute(TRIGGERS)

@@ -1,4 +1,4 @@
-"""The migrations: up, down, at once, interrupted, and the same as the tables in the code."""
+"""The migrations: up, down, concurrent, interrupted, and equal to the tables in the code."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from sqlalchemy import create_engine
 
 from taskcore.adapters.postgres import Connections, PostgresStore, current_revision, upgrade
 from taskcore.adapters.postgres.migrate import downgrade, scripts
-from taskcore.adapters.postgres.schema import REVISION, metadata
+from taskcore.adapters.postgres.schema import REVISION, RIGHTS, metadata
 from taskcore.domain.errors import NotMigrated, Unavailable
 from tests.conftest import new_database, until
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *sys.path])}
 HISTORY = [revision.revision for revision in ScriptDirectory(str(scripts())).walk_revisions()][::-1]
 
-# Everything that a table is made of, as PostgreSQL itself writes it.
+# Everything that a table consists of, as PostgreSQL describes it.
 CATALOGUE = """
 SELECT 'column', table_name, column_name, data_type, is_nullable, column_default, is_identity,
        identity_generation FROM information_schema.columns WHERE table_schema = current_schema()
@@ -65,9 +65,10 @@ def upgrading(url: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", program, url], env=ENVIRONMENT)  # noqa: S603 - ourselves
 
 
-def test_the_code_needs_the_newest_migration() -> None:
-    assert HISTORY[-1] == REVISION
-    assert sorted(HISTORY) == HISTORY  # `check` compares them as texts
+def test_the_code_needs_the_newest_migration_and_rights_on_all_tables() -> None:
+    assert HISTORY[-1] == REVISION, f'schema.py: set REVISION = "{HISTORY[-1]}"'
+    assert RIGHTS.keys() == metadata.tables.keys(), "schema.py: list every table in RIGHTS"
+    assert sorted(HISTORY) == HISTORY, "name revisions in order: `check` compares them as texts"
     assert ScriptDirectory(str(scripts())).get_heads() == [REVISION]
 
 
@@ -85,7 +86,7 @@ def test_every_step_can_be_taken_up_and_down_and_up_again(url: str) -> None:
         assert catalogue(url) == after
 
 
-def test_all_the_way_down_nothing_is_left(url: str) -> None:
+def test_a_downgrade_to_the_base_leaves_nothing(url: str) -> None:
     upgrade(url)
     downgrade(url, "base")
     assert catalogue(url) == set()
@@ -98,19 +99,21 @@ def test_the_migrated_tables_are_the_tables_in_the_code(url: str, database_url: 
     options = {"compare_type": True, "compare_server_default": True}
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
-        assert compare_metadata(context, metadata) == []
+        differences = compare_metadata(context, metadata)
+        assert differences == [], "schema.py and the migrations differ: write a new migration"
     engine.dispose()
-    # Alembic does not look at CHECK constraints, nor at the names of most others.
+    # Alembic compares neither CHECK constraints nor the names of most other constraints.
     with new_database(database_url) as other:
         made = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(other))
         metadata.create_all(made)
         made.dispose()
-        assert catalogue(url) == catalogue(other)
+        difference = catalogue(url) ^ catalogue(other)
+        assert not difference, "schema.py and the migrations differ: write a new migration"
         kinds = {row[0] for row in catalogue(other)}
         assert kinds >= {"c", "f", "p", "u", "n", "index", "column", "sequence"}
 
 
-def test_what_is_in_the_tables_survives(url: str) -> None:
+def test_the_content_of_the_tables_survives(url: str) -> None:
     upgrade(url, HISTORY[0])
     with psycopg.connect(url) as connection:
         connection.execute(
@@ -128,26 +131,26 @@ def test_what_is_in_the_tables_survives(url: str) -> None:
         assert content() == [("A@b.c", "x")]
 
 
-def test_an_upgrade_of_what_is_new_already_does_nothing(url: str) -> None:
+def test_an_upgrade_of_a_current_database_does_nothing(url: str) -> None:
     upgrade(url)
     before = catalogue(url)
     upgrade(url)
     assert catalogue(url) == before
 
 
-def test_who_upgrade_at_once_do_it_once(url: str) -> None:
+def test_concurrent_processes_upgrade_once(url: str) -> None:
     processes = [upgrading(url) for _ in range(3)]
     assert [process.wait(30) for process in processes] == [0, 0, 0]
     assert current_revision(url) == REVISION
 
 
-def test_threads_that_upgrade_at_once_do_it_once(url: str) -> None:
+def test_concurrent_threads_upgrade_once(url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(upgrade, [url] * 4))
     assert current_revision(url) == REVISION
 
 
-async def test_an_upgrade_killed_half_way_leaves_the_old(url: str) -> None:
+async def test_an_upgrade_that_is_killed_half_way_changes_nothing(url: str) -> None:
     upgrade(url, "0001")
     before = catalogue(url)
     with psycopg.connect(url, autocommit=True) as watcher, psycopg.connect(url) as holder:
@@ -166,7 +169,7 @@ async def test_an_upgrade_killed_half_way_leaves_the_old(url: str) -> None:
             process.wait()
         holder.rollback()
         await until(lambda: not waits())
-    # Its server process may still be on its way to notice that nobody is there any more.
+    # The killed client's server process may still run, and end a moment later.
     await asyncio.to_thread(upgrade, url, "0001")
     assert current_revision(url) == "0001"
     assert catalogue(url) == before
@@ -174,7 +177,7 @@ async def test_an_upgrade_killed_half_way_leaves_the_old(url: str) -> None:
     assert current_revision(url) == REVISION
 
 
-async def test_a_store_says_whether_its_tables_are_there(url: str) -> None:
+async def test_a_store_checks_that_its_tables_exist(url: str) -> None:
     async with Connections(url) as connections:
         store = PostgresStore(connections)
         with pytest.raises(NotMigrated):
@@ -194,33 +197,34 @@ async def test_a_store_says_whether_its_tables_are_there(url: str) -> None:
             await store.check()
 
 
-async def test_a_query_for_a_table_that_is_not_there_yet_says_so(url: str) -> None:
+async def test_a_query_of_a_missing_table_raises_not_migrated(url: str) -> None:
     async with Connections(url) as connections, PostgresStore(connections).autocommit() as db:
         with pytest.raises(NotMigrated):
             await db.users.lock_admins()
 
 
-def test_a_server_that_is_not_there_is_unavailable() -> None:
+def test_a_server_that_cannot_be_reached_is_unavailable() -> None:
     nowhere = "postgresql://me:hunter2@/db?host=/nonexistent"
-    for ask in (upgrade, current_revision):
+    for call in (upgrade, current_revision):
         with pytest.raises(Unavailable) as refusal:
-            ask(nowhere)
+            call(nowhere)
         assert "hunter2" not in str(refusal.value)
 
 
-async def test_tables_are_made_where_the_url_will_look_for_them(url: str) -> None:
+async def test_tables_are_created_in_the_search_path_of_the_url(url: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("CREATE SCHEMA app")
     inside = make_conninfo(url, options="-c search_path=app")
     await asyncio.to_thread(upgrade, inside)
     assert catalogue(url) == set()
-    assert len(catalogue(inside)) > 30
+    created = {table for kind, table, *_ in catalogue(inside) if kind == "column"}
+    assert created == set(metadata.tables)
     assert current_revision(inside) == REVISION
     async with Connections(inside) as connections:
         await PostgresStore(connections).check()
 
 
-def test_the_command_of_alembic_finds_everything_by_itself(url: str) -> None:
+def test_the_alembic_command_needs_no_more_than_database_url(url: str) -> None:
     upgrade(url)
     with psycopg.connect(url) as connection:
         host, name = connection.info.host, connection.info.dbname

@@ -1,4 +1,4 @@
-"""A server for the tests that break it."""
+"""A server for tests that stop or freeze it."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from tests.postgres.servers import Server, server
 
 @pytest.fixture(scope="package")
 def fragile() -> Iterator[Server]:
-    """Running and migrated; whoever stops it starts it again."""
+    """Running and migrated; a test that stops it starts it again."""
     with server() as running:
         upgrade(running.conninfo)
         yield running

@@ -1,4 +1,4 @@
-"""PostgreSQL servers of a test's own, to be stopped, frozen and killed."""
+"""PostgreSQL servers of their own for tests that stop, freeze or kill them."""
 
 import os
 import pwd
@@ -17,7 +17,7 @@ import psycopg
 
 from taskcore.adapters.embedded.programs import Account, programs
 
-# PostgreSQL does not run as root. Any account will do that is not root's.
+# PostgreSQL refuses to run as root; any other account will do.
 _ACCOUNT = pwd.getpwnam("nobody")
 _AS_OTHER: dict[str, Any] = {
     "user": _ACCOUNT.pw_uid,
@@ -26,7 +26,7 @@ _AS_OTHER: dict[str, Any] = {
 }
 _SETTINGS = {
     "listen_addresses": "",
-    "fsync": "off",  # what these servers hold is not worth keeping
+    "fsync": "off",  # their data need not survive
     "max_connections": "40",
     "shared_buffers": "16MB",
     "io_method": "sync",
@@ -35,7 +35,7 @@ _SETTINGS = {
 
 @cache
 def _programs() -> Path:
-    """Where they can be run, also if this checkout lies in a folder that is closed to others."""
+    """Programs that this account can run, even if it cannot read the folder of the checkout."""
     root = os.geteuid() == 0
     return programs(
         Account(_ACCOUNT.pw_uid, _ACCOUNT.pw_gid) if root else Account(os.geteuid(), os.getegid())
@@ -76,7 +76,7 @@ class Server:
         return self._process is not None
 
     def stop(self) -> None:
-        """At once, with every connection ended."""
+        """At once; closes every connection."""
         if self._process:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(20)
@@ -84,9 +84,9 @@ class Server:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Every process of the server stands still, and every connection stays open."""
+        """Suspends every process of the server; connections stay open."""
         assert self._process
-        self._process.send_signal(signal.SIGSTOP)  # first, so that it starts no other
+        self._process.send_signal(signal.SIGSTOP)  # first, so that it starts no process
         others = _children(self._process.pid)
         for pid in others:
             os.kill(pid, signal.SIGSTOP)
@@ -116,8 +116,8 @@ class Server:
 
 @contextmanager
 def server() -> Iterator[Server]:
-    """A running server with nothing in it."""
-    # Not pytest's own folder: its path is too long for a socket, and closed to other accounts.
+    """A running server with an empty database."""
+    # Not pytest's tmp_path: it is too long for a socket, and other accounts cannot enter it.
     parent = Path(tempfile.mkdtemp(prefix="taskcore-", dir="/tmp"))
     parent.chmod(0o711)
     try:

@@ -1,4 +1,4 @@
-"""The pool answers in time, whatever the database does."""
+"""Waiting times are bounded, whatever happens to the database."""
 
 import asyncio
 import time
@@ -25,13 +25,13 @@ ONE = Statement(text("SELECT 1"))
 SLEEP = Statement(text("SELECT pg_sleep(30)"))
 
 
-async def ask(connections: Connections) -> None:
+async def query(connections: Connections) -> None:
     async with connections.borrow() as link:
         assert await link.row(ONE) == (1,)
 
 
 async def backends(connections: Connections, number: int) -> set[int]:
-    """So many at once, hence so many different ones."""
+    """The process ids of this many connections, borrowed at the same time."""
     barrier = asyncio.Barrier(number)
 
     async def pid() -> int:
@@ -44,27 +44,27 @@ async def backends(connections: Connections, number: int) -> set[int]:
 
 @asynccontextmanager
 async def load(connections: Connections) -> AsyncIterator[list[tuple[float, float, bool]]]:
-    """Fifty requests a second: when each began, how long it took and whether it was served."""
+    """Fifty requests a second: the start and duration of each, and whether it was served."""
     outcomes: list[tuple[float, float, bool]] = []
     requests: set[asyncio.Task[None]] = set()
 
     async def request() -> None:
         started, served = time.monotonic(), False
         with suppress(Unavailable):
-            await ask(connections)
+            await query(connections)
             served = True
         outcomes.append((started, time.monotonic() - started, served))
 
-    async def keep_asking() -> None:
+    async def keep_querying() -> None:
         while True:
             requests.add(asyncio.create_task(request()))
             await asyncio.sleep(0.02)
 
-    asking = asyncio.create_task(keep_asking())
+    querying = asyncio.create_task(keep_querying())
     try:
         yield outcomes
     finally:
-        asking.cancel()
+        querying.cancel()
         await asyncio.gather(*requests)
 
 
@@ -72,13 +72,13 @@ def waiting(connections: Connections) -> int:
     return connections._pool.get_stats()["requests_waiting"]
 
 
-async def test_a_connection_is_used_again(connections: Connections) -> None:
+async def test_connections_are_reused(connections: Connections) -> None:
     assert len(await backends(connections, 4)) == 4
     again = await backends(connections, 4)
     assert again == await backends(connections, 4)
 
 
-async def test_the_server_limits_what_a_connection_may_take(connections: Connections) -> None:
+async def test_a_connection_has_our_settings(connections: Connections) -> None:
     settings = {
         "statement_timeout": "2s",
         "lock_timeout": "1s",
@@ -91,13 +91,13 @@ async def test_the_server_limits_what_a_connection_may_take(connections: Connect
             assert await link.row(Statement(text(f"SHOW {name}"))) == (value,)
 
 
-def test_what_a_url_says_itself_wins() -> None:
-    said = psycopg.conninfo.conninfo_to_dict(
+def test_a_url_may_override_our_settings() -> None:
+    merged = psycopg.conninfo.conninfo_to_dict(
         conninfo("postgresql://me@/db?connect_timeout=9&application_name=mine&options=-cx%3Dy")
     )
-    assert (said["connect_timeout"], said["application_name"]) == ("9", "mine")
-    assert said["options"] == "-cx=y"
-    assert said["target_session_attrs"] == "read-write"
+    assert (merged["connect_timeout"], merged["application_name"]) == ("9", "mine")
+    assert merged["options"] == "-cx=y"
+    assert merged["target_session_attrs"] == "read-write"
 
 
 @pytest.mark.parametrize(
@@ -110,14 +110,14 @@ def test_what_a_url_says_itself_wins() -> None:
         "host=x hunter2",
     ],
 )
-def test_a_url_that_cannot_be_read_is_refused_without_being_shown(url: str) -> None:
+def test_a_malformed_url_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(Misconfigured) as refusal:
         Connections(url)
     assert "DATABASE_URL" in str(refusal.value)
     assert "hunter2" not in "".join(traceback.format_exception(refusal.value, limit=0))
 
 
-async def test_dead_connections_are_noticed_before_they_are_used(
+async def test_dead_connections_are_detected_before_they_are_used(
     connections: Connections, database_url: str
 ) -> None:
     before = await backends(connections, 8)
@@ -126,12 +126,12 @@ async def test_dead_connections_are_noticed_before_they_are_used(
         left = "SELECT FROM pg_stat_activity WHERE pid = ANY(%s)"
         await until(lambda: not admin.execute(left, [[*before]]).fetchall())
     started = time.monotonic()
-    await asyncio.gather(*(ask(connections) for _ in range(20)))
+    await asyncio.gather(*(query(connections) for _ in range(20)))
     assert time.monotonic() - started < 0.9
     assert not before & await backends(connections, 8)
 
 
-async def test_who_takes_too_long_is_cut_off(database_url: str) -> None:
+async def test_a_statement_that_passes_the_deadline_is_cut_off(database_url: str) -> None:
     async with Connections(database_url, size=1, deadline=0.2) as connections:
         before = await backends(connections, 1)
         started = time.monotonic()
@@ -142,7 +142,7 @@ async def test_who_takes_too_long_is_cut_off(database_url: str) -> None:
         assert not before & await backends(connections, 1)
 
 
-async def test_the_deadline_of_one_borrower_is_not_the_next_ones(database_url: str) -> None:
+async def test_each_borrower_has_a_deadline_of_its_own(database_url: str) -> None:
     async with Connections(database_url, size=1, deadline=0.2) as connections:
         before = await backends(connections, 1)
         await asyncio.sleep(0.3)
@@ -154,40 +154,40 @@ async def test_the_deadline_of_one_borrower_is_not_the_next_ones(database_url: s
         assert await backends(connections, 1) == before
 
 
-async def test_who_sits_on_a_connection_past_the_deadline_loses_it_alone(
+async def test_a_connection_held_past_the_deadline_is_replaced(
     database_url: str,
 ) -> None:
     async with Connections(database_url, size=1, deadline=0.05) as connections:
         before = await backends(connections, 1)
         async with connections.borrow():
             await asyncio.sleep(0.1)
-        await ask(connections)
+        await query(connections)
         assert not before & await backends(connections, 1)
 
 
-async def test_who_gives_up_waiting_takes_no_connection_along(database_url: str) -> None:
+async def test_a_waiter_that_is_cancelled_leaks_no_connection(database_url: str) -> None:
     async with Connections(database_url, size=1) as connections:
-        await ask(connections)
+        await query(connections)
         for _ in range(5):
             async with connections.borrow():
-                waiters = [asyncio.create_task(ask(connections)) for _ in range(3)]
+                waiters = [asyncio.create_task(query(connections)) for _ in range(3)]
                 await asyncio.sleep(0.01)
                 for waiter in waiters:
                     waiter.cancel()
                 await asyncio.gather(*waiters, return_exceptions=True)
-            await ask(connections)
-        # Cancelled in the very moment in which a connection comes free.
+            await query(connections)
+        # Cancelled at the moment in which a connection becomes free.
         for _ in range(20):
             async with connections.borrow():
-                late = asyncio.create_task(ask(connections))
+                late = asyncio.create_task(query(connections))
                 await asyncio.sleep(0.001)
             late.cancel()
             await asyncio.gather(late, return_exceptions=True)
-        await ask(connections)
+        await query(connections)
         assert waiting(connections) == 0
 
 
-async def test_a_query_that_nobody_waits_for_any_more_is_given_up(database_url: str) -> None:
+async def test_the_query_of_a_cancelled_task_is_cancelled(database_url: str) -> None:
     async with Connections(database_url, size=1) as connections:
 
         async def sleep() -> None:
@@ -201,11 +201,11 @@ async def test_a_query_that_nobody_waits_for_any_more_is_given_up(database_url: 
             started = time.monotonic()
             with suppress(asyncio.CancelledError):
                 await sleeping
-            await ask(connections)
+            await query(connections)
             assert time.monotonic() - started < 1
 
 
-async def test_a_transaction_that_is_cancelled_at_any_moment_leaves_the_pool_whole(
+async def test_cancelling_a_transaction_at_any_moment_leaks_no_connection(
     connections: Connections,
 ) -> None:
     store = PostgresStore(connections)
@@ -226,7 +226,7 @@ async def test_a_transaction_that_is_cancelled_at_any_moment_leaves_the_pool_who
         await until(lambda: not admin.execute(open_ones).fetchall())
 
 
-async def test_more_than_the_pool_can_serve_wait_a_second_and_no_longer(
+async def test_requests_beyond_the_pool_wait_a_second_and_no_longer(
     database_url: str,
 ) -> None:
     async with Connections(database_url, size=2) as connections:
@@ -234,19 +234,19 @@ async def test_more_than_the_pool_can_serve_wait_a_second_and_no_longer(
             for _ in range(2):
                 started = time.monotonic()
                 results = await asyncio.gather(
-                    *(ask(connections) for _ in range(20)), return_exceptions=True
+                    *(query(connections) for _ in range(20)), return_exceptions=True
                 )
                 assert {type(result) for result in results} == {Unavailable}
                 assert time.monotonic() - started < 1.5
-        await asyncio.gather(*(ask(connections) for _ in range(20)))
+        await asyncio.gather(*(query(connections) for _ in range(20)))
         assert waiting(connections) == 0
 
 
 async def test_a_pool_that_is_closed_is_unavailable(database_url: str) -> None:
     async with Connections(database_url) as connections:
-        await ask(connections)
+        await query(connections)
     with pytest.raises(Unavailable):
-        await ask(connections)
+        await query(connections)
 
 
 @pytest.fixture
@@ -257,11 +257,11 @@ def stopped(fragile: Server) -> Iterator[Server]:
         fragile.start()
 
 
-async def test_a_pool_opens_before_its_server_and_serves_when_that_is_there(
+async def test_a_pool_opens_without_its_server_and_serves_once_that_runs(
     stopped: Server,
 ) -> None:
     async with Connections(stopped.conninfo) as connections:
-        for call in (ask(connections), PostgresStore(connections).check()):
+        for call in (query(connections), PostgresStore(connections).check()):
             started = time.monotonic()
             with pytest.raises(Unavailable):
                 await call
@@ -274,18 +274,18 @@ async def test_a_pool_opens_before_its_server_and_serves_when_that_is_there(
 async def served_again(connections: Connections) -> None:
     for _ in count():
         with suppress(Unavailable):
-            await ask(connections)
+            await query(connections)
             return
         await asyncio.sleep(0.02)
 
 
-async def test_a_server_that_is_away_costs_nobody_more_than_two_seconds(fragile: Server) -> None:
+async def test_a_stopped_server_delays_a_request_by_two_seconds_at_most(fragile: Server) -> None:
     async with Connections(fragile.conninfo) as connections, load(connections) as outcomes:
         await asyncio.sleep(0.5)
         await asyncio.to_thread(fragile.stop)
         gone = time.monotonic()
         most = 0
-        while time.monotonic() < gone + 8:  # long enough for a pool to lose its patience
+        while time.monotonic() < gone + 8:  # beyond the pool's reconnect_timeout
             await asyncio.sleep(0.05)
             most = max(most, waiting(connections))
         starts = time.monotonic()
@@ -293,18 +293,18 @@ async def test_a_server_that_is_away_costs_nobody_more_than_two_seconds(fragile:
         back = time.monotonic()
         await asyncio.sleep(2.5)
     assert max(took for _, took, _ in outcomes) < 2
-    # Whoever asked in the last second may have waited until it was back.
+    # A request of the last second may have waited until the server was back.
     assert not any(served for began, _, served in outcomes if gone < began < starts - 1)
     late = [outcome for outcome in outcomes if outcome[0] > back + 2]
     assert late
     assert all(served for _, _, served in late)
-    # Those who give up stay in the pool's queue until it is served again; few may even get there.
+    # A waiter that times out stays in the pool's queue until that is served; few may get there.
     assert most < 80
     refused_at_once = [took for began, took, _ in outcomes if gone + 2 < began < starts - 1]
     assert sorted(refused_at_once)[len(refused_at_once) // 2] < 0.05
 
 
-async def test_of_those_who_ask_at_once_while_it_is_away_one_tries_and_the_others_are_refused(
+async def test_of_concurrent_requests_one_probes_a_server_that_is_away(
     fragile: Server,
 ) -> None:
     async with Connections(fragile.conninfo, deadline=0.3) as connections:
@@ -323,11 +323,11 @@ async def test_of_those_who_ask_at_once_while_it_is_away_one_tries_and_the_other
             for _ in range(5):
                 await asyncio.sleep(0)
             assert sum(task.done() for task in tasks) == 19
-            found = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(error, Unavailable) for error in found)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(error, Unavailable) for error in results)
 
 
-async def test_a_frozen_server_costs_nobody_more_than_the_deadline(fragile: Server) -> None:
+async def test_a_frozen_server_delays_a_request_by_the_deadline_at_most(fragile: Server) -> None:
     async with Connections(fragile.conninfo) as connections:
         await backends(connections, 10)
         async with load(connections) as outcomes:
@@ -339,7 +339,7 @@ async def test_a_frozen_server_costs_nobody_more_than_the_deadline(fragile: Serv
             await asyncio.sleep(2.5)
         assert len(await backends(connections, 10)) == 10
         assert waiting(connections) == 0
-    assert max(took for _, took, _ in outcomes) < DEADLINE + 1.25  # and a second for its turn
+    assert max(took for _, took, _ in outcomes) < DEADLINE + 1.25  # with a second in the queue
     assert not any(served for began, took, served in outcomes if frozen < began + took < thawed)
     late = [outcome for outcome in outcomes if outcome[0] > thawed + 2]
     assert late

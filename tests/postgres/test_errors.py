@@ -1,4 +1,4 @@
-"""What the database's errors mean: a table of them, and real ones from the server."""
+"""The translation of the database's errors: a table of them, and real ones from the server."""
 
 import asyncio
 import traceback
@@ -26,7 +26,7 @@ from taskcore.domain.errors import (
     Unavailable,
 )
 from taskcore.domain.rules import Email
-from taskcore.domain.tasks import NewTask
+from taskcore.domain.tasks import Task
 from taskcore.domain.users import NewUser, Role, User
 from tests.conftest import emptied, until
 from tests.contracts.stored import IDLE, NOW, add_task, add_user, open_session
@@ -41,12 +41,12 @@ UNAVAILABLE = ("40001", "40P01", "55P03", "57014", "53100", "53200")
 INVALID = ("22001", "22003", "22021", "22023", "22P02", "22P05", "2201X", "23502", "23514")
 CONFLICT = ("23503", "23505")
 NOT_MIGRATED = ("42P01", "42703")
-OURS_TO_FIX = ("42601", "42804", "42P18", "0A000", "25P02", "XX000")
+BUGS = ("42601", "42804", "42P18", "0A000", "25P02", "XX000")
 CORRUPT = ("XX001", "XX002")
 
 
 def with_state(state: str) -> psycopg.Error:
-    """Of psycopg's class for it, or of one that it does not know yet."""
+    """An error of psycopg's class for the state, or of one that psycopg does not know."""
     try:
         return psycopg.errors.lookup(state)("the values are in here")
     except KeyError:
@@ -62,11 +62,11 @@ def with_state(state: str) -> psycopg.Error:
         (INVALID, Invalid, False),
         (CONFLICT, Conflict, False),
         (NOT_MIGRATED, NotMigrated, False),
-        (OURS_TO_FIX, None, False),
+        (BUGS, None, False),
         (CORRUPT, None, True),
     ],
 )
-def test_every_sqlstate_means_one_thing(
+def test_every_sqlstate_has_one_translation(
     states: tuple[str, ...], meaning: type[Exception] | None, *, cut: bool
 ) -> None:
     for state in states:
@@ -98,7 +98,7 @@ def test_every_sqlstate_means_one_thing(
         (RuntimeError("a bug"), None, False),
     ],
 )
-def test_every_other_error_means_one_thing(
+def test_every_other_error_has_one_translation(
     error: Exception, meaning: type[Exception] | None, *, cut: bool
 ) -> None:
     found = translated(error)
@@ -106,13 +106,13 @@ def test_every_other_error_means_one_thing(
     assert breaks_connection(error) is cut
 
 
-def sql(words: str) -> Statement:
-    return Statement(text(words))
+def sql(query: str) -> Statement:
+    return Statement(text(query))
 
 
 @pytest.fixture
 async def alone(database_url: str) -> AsyncIterator[Connections]:
-    """With a single connection, so that it shows whether that one goes on."""
+    """With a single connection, so that a test sees whether it stays usable."""
     emptied(database_url)
     async with Connections(database_url, size=1) as opened:
         yield opened
@@ -123,7 +123,7 @@ async def backend(connections: Connections) -> int:
         return link.connection.info.backend_pid
 
 
-async def test_a_statement_that_takes_too_long_is_ended_and_the_connection_goes_on(
+async def test_a_statement_that_takes_too_long_ends_and_its_connection_stays_usable(
     alone: Connections,
 ) -> None:
     before = await backend(alone)
@@ -135,7 +135,7 @@ async def test_a_statement_that_takes_too_long_is_ended_and_the_connection_goes_
     assert await backend(alone) == before
 
 
-async def test_a_lock_that_does_not_come_is_not_waited_for(connections: Connections) -> None:
+async def test_the_wait_for_a_lock_has_a_timeout(connections: Connections) -> None:
     store = PostgresStore(connections)
     ada = await add_user(store)
     async with store.transaction() as tx:
@@ -147,7 +147,7 @@ async def test_a_lock_that_does_not_come_is_not_waited_for(connections: Connecti
             await link.run(sql("RESET lock_timeout"))
 
 
-async def test_a_session_is_open_though_the_old_ones_cannot_be_forgotten_now(
+async def test_a_session_opens_even_if_the_old_ones_are_locked(
     connections: Connections,
 ) -> None:
     store = PostgresStore(connections)
@@ -165,9 +165,9 @@ async def test_a_session_is_open_though_the_old_ones_cannot_be_forgotten_now(
             assert await db.sessions.find_by_token(each.digest) is not None
 
 
-async def test_of_two_who_wait_for_each_other_one_is_refused(database_url: str) -> None:
+async def test_of_two_transactions_in_a_deadlock_one_is_refused(database_url: str) -> None:
     emptied(database_url)
-    # A superuser, because nobody else may say how soon to look for this.
+    # Only a superuser may set deadlock_timeout.
     url = make_conninfo(database_url, user="postgres", options="-c deadlock_timeout=20ms")
     async with Connections(url) as connections:
         store = PostgresStore(connections)
@@ -187,19 +187,20 @@ async def test_of_two_who_wait_for_each_other_one_is_refused(database_url: str) 
     assert results.count(None) == 1
 
 
-async def test_a_value_that_the_domain_would_not_let_through_is_refused_by_the_database(
+async def test_the_database_refuses_values_that_the_domain_would_refuse(
     alone: Connections,
 ) -> None:
     store = PostgresStore(alone)
     ada = await add_user(store)
     before = await backend(alone)
+    task = Task.new(ada.id, NOW, title="x")
     async with store.autocommit() as db:
         for title in ("", "x" * 256, "\x00", "a\x00b", "\ud800"):
             with pytest.raises(Invalid) as refusal:
-                await db.tasks.add(NewTask(title, "", ada.id, NOW))
+                await db.tasks.add(replace(task, title=title))
             assert title in {"", "\x00"} or title not in str(refusal.value)
         with pytest.raises(Invalid):
-            await db.tasks.add(NewTask("x", "x" * 5001, ada.id, NOW))
+            await db.tasks.add(replace(task, description="x" * 5001))
         good = NewUser(Email("a@b.org", "a@b.org"), None, Role.USER, NOW)
         for user, password_hash in (
             (replace(good, full_name="x" * 256), "h"),
@@ -222,7 +223,7 @@ async def test_a_number_that_int8_cannot_hold_is_refused(connections: Connection
             await link.rows(sql("SELECT 9223372036854775807 + 1"))
 
 
-async def test_a_key_that_is_taken_or_missing_has_its_own_name(connections: Connections) -> None:
+async def test_a_taken_or_missing_key_has_an_error_of_its_own(connections: Connections) -> None:
     store = PostgresStore(connections)
     ada = await add_user(store)
     with pytest.raises(EmailTaken):
@@ -233,7 +234,7 @@ async def test_a_key_that_is_taken_or_missing_has_its_own_name(connections: Conn
         await add_task(store, ada)
 
 
-async def test_a_server_that_only_reads_is_left(alone: Connections) -> None:
+async def test_a_connection_to_a_read_only_server_is_dropped(alone: Connections) -> None:
     before = await backend(alone)
     async with alone.borrow() as link:
         await link.run(sql("SET default_transaction_read_only = on"))
@@ -245,7 +246,7 @@ async def test_a_server_that_only_reads_is_left(alone: Connections) -> None:
         await link.run(sql("DELETE FROM tasks"))
 
 
-async def test_a_backend_that_is_ended_in_the_middle_is_unavailable(
+async def test_a_backend_that_is_terminated_during_a_statement_is_unavailable(
     alone: Connections, database_url: str
 ) -> None:
     async def sleep() -> None:
@@ -265,12 +266,12 @@ async def test_a_backend_that_is_ended_in_the_middle_is_unavailable(
     assert await backend(alone)
 
 
-async def test_a_mistake_of_ours_is_told_by_its_kind_alone(alone: Connections) -> None:
+async def test_a_bug_is_shown_by_its_kind_alone(alone: Connections) -> None:
     before, secret = await backend(alone), uuid4().hex
     async with alone.borrow() as link:
-        with pytest.raises(Unexplained) as mistake:
+        with pytest.raises(Unexplained) as bug:
             await link.run(sql(f"SELEC '{secret}'"))
-    told = "".join(traceback.format_exception(mistake.value))
-    assert told.endswith("Unexplained: SyntaxError, SQLSTATE 42601\n")
-    assert secret not in told
+    shown = "".join(traceback.format_exception(bug.value))
+    assert shown.endswith("Unexplained: SyntaxError, SQLSTATE 42601\n")
+    assert secret not in shown
     assert await backend(alone) == before

@@ -1,4 +1,4 @@
-"""The numbers of tasks that triggers keep: the same as counting, whatever is done to the tables."""
+"""The numbers of tasks, maintained by triggers, always equal the counted ones."""
 
 import asyncio
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def db(database_url: str) -> Iterator[Db]:
 
 
 def kept(db: Db) -> dict[int, int]:
-    """What is kept, which is what there is."""
+    """The maintained numbers, checked against counting."""
     found = dict(db.execute(KEPT).fetchall())
     assert found == dict(db.execute(COUNTED).fetchall())
     return found
@@ -76,7 +76,7 @@ def test_every_way_to_add_and_remove_is_counted(db: Db) -> None:
     assert kept(db) == {0: 2, 5: 2}
 
 
-def test_with_its_owner_goes_what_was_kept(db: Db) -> None:
+def test_a_deleted_owner_leaves_no_numbers(db: Db) -> None:
     add(db, 1, 3)
     add(db, 2, 2)
     db.execute("DELETE FROM users WHERE id = 1")
@@ -87,7 +87,7 @@ def test_with_its_owner_goes_what_was_kept(db: Db) -> None:
     assert kept(db) == {}
 
 
-def test_what_is_undone_was_never_counted(db: Db) -> None:
+def test_a_rollback_undoes_the_numbers(db: Db) -> None:
     add(db, 1, 3)
     with db.transaction(force_rollback=True):
         add(db, 1, 3)
@@ -95,7 +95,7 @@ def test_what_is_undone_was_never_counted(db: Db) -> None:
     assert kept(db) == {0: 3, 1: 3}
 
 
-def test_connections_of_all_slots_count_together(db: Db) -> None:
+def test_the_slots_of_all_connections_add_up(db: Db) -> None:
     for _ in range(40):  # more than there are slots
         with psycopg.connect(db.info.dsn, autocommit=True) as other:
             add(other, 1, 2)
@@ -106,7 +106,7 @@ def test_connections_of_all_slots_count_together(db: Db) -> None:
     assert slots[0] > 1
 
 
-def test_what_was_there_before_is_counted_by_the_migration(db: Db) -> None:
+def test_the_migration_counts_existing_tasks(db: Db) -> None:
     add(db, 1, 3)
     add(db, 4, 1)
     downgrade(db.info.dsn, "0003")
@@ -122,11 +122,11 @@ def test_what_was_there_before_is_counted_by_the_migration(db: Db) -> None:
 def test_a_role_that_may_write_tasks_needs_no_right_on_the_numbers(
     db: Db, *, own_schema: bool
 ) -> None:
-    """So servers of the release before go on, while this migration is there already."""
+    """Servers of the previous release keep working after this migration."""
     db.execute("CREATE ROLE writes_tasks")
     try:
         db.execute("GRANT SELECT, INSERT, DELETE ON tasks TO writes_tasks")
-        if own_schema:  # where it could put a table of the same name
+        if own_schema:  # in which it could create a table of the same name
             db.execute("CREATE SCHEMA mine AUTHORIZATION writes_tasks")
         db.execute("SET ROLE writes_tasks")
         if own_schema:
@@ -147,10 +147,10 @@ def test_a_role_that_may_write_tasks_needs_no_right_on_the_numbers(
 
 
 @pytest.mark.anyio
-async def test_a_page_knows_its_total_at_every_moment(
+async def test_the_total_of_a_page_equals_its_items_at_every_moment(
     connections: Connections, database_url: str
 ) -> None:
-    """While others add and remove tasks, through two pools, each page agrees with itself."""
+    """While tasks are added and removed through two pools."""
     store = PostgresStore(connections)
     owners = [await add_user(store, name) for name in ("ada", "bob")]
     done = asyncio.Event()

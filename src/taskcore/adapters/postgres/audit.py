@@ -12,9 +12,9 @@ from taskcore.adapters.postgres.schema import audit_events
 from taskcore.adapters.postgres.statements import (
     Statement,
     columns_of,
+    counted_page,
     named_values,
-    page_of,
-    wanted,
+    optional,
 )
 from taskcore.domain.audit import ActorKind, Event, EventName, NewEvent
 from taskcore.domain.users import UserId
@@ -23,17 +23,17 @@ from taskcore.ports import Page
 _COLUMNS = columns_of(audit_events, Event)
 _NEW = [field.name for field in fields(NewEvent)]
 
-_GIVEN = {name: bindparam(f"event_{name}", type_=audit_events.c[name].type) for name in _NEW}
-_ADD = Statement(insert(audit_events).values(_GIVEN))
+_PARAMETERS = {name: bindparam(f"event_{name}", type_=audit_events.c[name].type) for name in _NEW}
+_ADD = Statement(insert(audit_events).values(_PARAMETERS))
 _SINCE = cast(bindparam("since"), DateTime(timezone=True))
 _PAGE = Statement(
-    page_of(
+    counted_page(
         select(*_COLUMNS).where(
             or_(
-                wanted(audit_events.c.user_id, "user_id", BigInteger),
+                optional(audit_events.c.user_id, "user_id", BigInteger),
                 audit_events.c.actor_id == cast(bindparam("user_id"), BigInteger),
             ),
-            wanted(audit_events.c.event, "event", Text),
+            optional(audit_events.c.event, "event", Text),
             or_(_SINCE.is_(None), audit_events.c.at >= _SINCE),
         ),
         audit_events.c.id,
@@ -42,9 +42,9 @@ _PAGE = Statement(
 
 
 def recorded(where: CTE) -> CTE:
-    """Part of another statement: an event, given by `values_of`, for each row there."""
-    given = select(*_GIVEN.values()).select_from(where)
-    return insert(audit_events).from_select(_NEW, given).cte("recorded")
+    """Part of another statement: records the event of `values_of`, once per row of the CTE."""
+    events = select(*_PARAMETERS.values()).select_from(where)
+    return insert(audit_events).from_select(_NEW, events).cte("recorded")
 
 
 def values_of(event: NewEvent) -> dict[str, Any]:

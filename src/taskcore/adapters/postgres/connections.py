@@ -1,4 +1,4 @@
-"""A pool of connections that answers in time, whatever the database does."""
+"""A pool of connections with bounded waiting times, and the ways to run statements on it."""
 
 import asyncio
 import os
@@ -17,14 +17,14 @@ from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg_pool import AsyncConnectionPool
 
-from taskcore.adapters.postgres.errors import Unexplained, breaks_connection, translated
-from taskcore.adapters.postgres.gathered import Gathering, Row, Rows, Values
-from taskcore.adapters.postgres.statements import Gathered, Statement
+from taskcore.adapters.postgres.batching import Batcher
+from taskcore.adapters.postgres.errors import NO_ANSWER, Unexplained, breaks_connection, translated
+from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
 from taskcore.domain.errors import Misconfigured, Unavailable
 from taskcore.domain.rules import MAX_ID
 
-# All in seconds. The server's own timeouts leave the connection usable, so they come first; the
-# deadline is for a server that does not even time out: frozen, or behind a cut cable.
+# In seconds. The server's own timeouts leave the connection usable, so they are the shorter ones;
+# the deadline is for a server that is frozen or unreachable.
 WAIT = 1.0
 STATEMENT_TIMEOUT = 2.0
 LOCK_TIMEOUT = 1.0
@@ -46,53 +46,47 @@ _SERVER_OPTIONS = " ".join(
 
 
 def conninfo(url: str) -> str:
-    """A URL or conninfo with our timeouts; what it says itself wins. Raises Misconfigured."""
-    ours: dict[str, Any] = {
+    """The URL or conninfo with our defaults, which it may override. Raises Misconfigured."""
+    defaults: dict[str, Any] = {
         "application_name": "taskcore",
         "connect_timeout": str(CONNECT_TIMEOUT),
         "keepalives_idle": "2",
         "keepalives_interval": "1",
         "keepalives_count": "3",
         "tcp_user_timeout": "3000",
-        # After a failover the old primary may still take connections, but no writes.
+        # After a failover the old primary may still accept connections, read-only ones.
         "target_session_attrs": "read-write",
         "options": _SERVER_OPTIONS,
     }
     try:
-        return make_conninfo(**ours | conninfo_to_dict(url))
-    except psycopg.ProgrammingError:  # its text holds the URL, and that the password
+        return make_conninfo(**defaults | conninfo_to_dict(url))
+    except psycopg.ProgrammingError:  # its message contains the URL with the password
         raise Misconfigured(["DATABASE_URL cannot be read as a PostgreSQL URL"]) from None
 
 
 class _Int8Dumper(Int8BinaryDumper):
-    """A number that int8 cannot hold goes as its lowest one, which no id is: nothing is found."""
+    """Sends a number beyond int8 as the lowest int8, which is no id, so that no row matches."""
 
     def dump(self, obj: int) -> Buffer | None:
         return super().dump(obj if -_BEYOND_INT8 <= obj < _BEYOND_INT8 else -_BEYOND_INT8)
 
 
 class Link(Protocol):
-    """Runs statements, one round trip each."""
+    """What repositories run statements on, one round trip each."""
 
     async def rows(self, statement: Statement, **values: object) -> Rows: ...
 
     async def row(self, statement: Statement, **values: object) -> Row | None: ...
 
     async def run(self, statement: Statement, **values: object) -> int:
-        """How many rows it changed."""
-        ...
+        """The number of rows it changed."""
 
-    async def answer(self, statement: Gathered, **values: object) -> Rows:
-        """The rows that answer this one question; in front of each is a number, of no meaning."""
-        ...
-
-    async def answer_alone(self, statement: Gathered, **values: object) -> Rows:
-        """The same, for a question that takes its time."""
-        ...
+    async def batched(self, statement: BatchedStatement, **values: object) -> Rows:
+        """Like `rows`, sharing a statement with concurrent requests. Skip the first column."""
 
 
-class Borrowed(Link):
-    """One connection, for as long as it is borrowed."""
+class BorrowedConnection(Link):
+    """One connection of the pool, for one transaction or a few statements."""
 
     __slots__ = ("connection",)
 
@@ -100,43 +94,34 @@ class Borrowed(Link):
         self.connection = connection
 
     async def rows(self, statement: Statement, **values: object) -> Rows:
-        cursor = await self._execute(statement, statement.arguments(values))
+        cursor = await self.execute(statement, statement.arguments(values))
         return await cursor.fetchall()
 
+    batched = rows  # a batch of one
+
     async def row(self, statement: Statement, **values: object) -> Row | None:
-        cursor = await self._execute(statement, statement.arguments(values))
+        cursor = await self.execute(statement, statement.arguments(values))
         return await cursor.fetchone()
 
     async def run(self, statement: Statement, **values: object) -> int:
-        return (await self._execute(statement, statement.arguments(values))).rowcount
+        return (await self.execute(statement, statement.arguments(values))).rowcount
 
-    async def answer(self, statement: Gathered, **values: object) -> Rows:
-        (rows,) = await self.answers(statement, [values])
-        return rows
-
-    answer_alone = answer
-
-    async def answers(self, statement: Gathered, questions: Sequence[Values]) -> list[Rows]:
-        """The rows that answer each."""
-        cursor = await self._execute(statement, statement.together(questions))
-        return statement.apart(await cursor.fetchall(), len(questions))
-
-    async def _execute(self, statement: Statement, arguments: list[Any]) -> AsyncRawCursor[Any]:
+    async def execute(self, statement: Statement, arguments: list[Any]) -> AsyncRawCursor[Any]:
         cursor = AsyncRawCursor(self.connection)
         try:
             return await cursor.execute(statement.sql, arguments, binary=True)
-        except Exception as error:  # noqa: BLE001 - raised again, as what it means
-            # Here, not only where the connection is given back: a use case may have an answer.
+        except Exception as error:  # noqa: BLE001 - raised again, as the core's
+            # Translate here, not only in `borrow`: a use case may handle the error in its block.
             meaning, cause = await _meaning(self.connection, error)
             raise meaning from cause
 
 
 class Connections:
-    """psycopg's pool, with what it lacks: it fails fast, and notices dead connections at no cost.
+    """psycopg's pool that also fails fast, and detects dead connections without a round trip.
 
-    While the database is known to be away, one request at a time waits to see whether it is
-    back; the others are refused at once instead of queueing for a second each. (The pool's own
-    `max_waiting` would do that too, but counts those who gave up and so never recovers.)
+    While the database is known to be away, one request at a time probes it; the others fail at
+    once instead of queueing for a second each. (The pool's own `max_waiting` would do that too,
+    except that it counts cancelled waiters and so never recovers.)
     """
 
     def __init__(self, url: str, *, size: int = SIZE, deadline: float = DEADLINE) -> None:
@@ -154,7 +139,7 @@ class Connections:
         )
 
     async def __aenter__(self) -> Self:
-        # Not waited for: a server that starts before its database serves as soon as that is there.
+        # Without waiting for a connection: this process may start before its database.
         await self._pool.open()
         return self
 
@@ -163,64 +148,62 @@ class Connections:
 
     @property
     def is_away(self) -> bool:
-        """Whether the last that was heard of it is that it did not answer."""
+        """Whether the latest attempt to reach the database failed."""
         return self._away
 
     @asynccontextmanager
-    async def borrow(self) -> AsyncIterator[Borrowed]:
-        """Raises Unavailable, and every driver's error as the core's."""
+    async def borrow(self) -> AsyncIterator[BorrowedConnection]:
+        """Raises Unavailable, and translates the driver's errors to the core's."""
         if self._away and self._probing:
-            raise Unavailable("The database does not answer; try again")
+            raise Unavailable(NO_ANSWER)
         probe = self._away
         self._probing |= probe
         try:
-            connection = await self._connected()
-            # Cutting the socket makes whatever waits on it fail at once. Cancelling would not:
-            # psycopg first asks the frozen server for 10 s to cancel the query.
-            watchdog = asyncio.get_running_loop().call_later(self._deadline, self._cut, connection)
+            connection = await self._take()
+            # At the deadline, shut down the socket: the statement then fails at once. If its task
+            # were cancelled, psycopg would first try to cancel the query, for 10 s.
+            watchdog = asyncio.get_running_loop().call_later(
+                self._deadline, self._shut_down, connection
+            )
             try:
-                yield Borrowed(connection)
-            # Of BEGIN or COMMIT, or one that has its meaning already.
-            except Exception as error:  # noqa: BLE001 - raised again, as what it means
+                yield BorrowedConnection(connection)
+            # From BEGIN or COMMIT; others are translated already.
+            except Exception as error:  # noqa: BLE001 - raised again, as the core's
                 meaning, cause = await _meaning(connection, error)
                 raise meaning from cause
             finally:
-                # It has answered, whatever it said. Having got a connection proves nothing: a
-                # server that is frozen has given it before.
+                # An open connection has answered by now. Getting it from the pool proves nothing:
+                # the server may have frozen since it was opened.
                 self._away &= connection.closed
                 watchdog.cancel()
                 await self._pool.putconn(connection)
         finally:
             self._probing &= not probe
 
-    async def _connected(self) -> AsyncConnection[Any]:
+    async def _take(self) -> AsyncConnection[Any]:
+        """A connection of the pool, without those that the server has closed meanwhile."""
         try:
-            return await self._live()
+            while _closed_by_server(connection := await self._pool.getconn()):
+                await connection.close()
+                await self._pool.putconn(connection)
         except Exception as error:
             self._away = True
             raise translated(error) from error
+        return connection
 
-    def _cut(self, connection: AsyncConnection[Any]) -> None:
+    def _shut_down(self, connection: AsyncConnection[Any]) -> None:
         self._away = True
         if not connection.closed:
-            with socket.socket(fileno=os.dup(connection.fileno())) as twin:
-                twin.shutdown(socket.SHUT_RDWR)
-
-    async def _live(self) -> AsyncConnection[Any]:
-        while True:
-            connection = await self._pool.getconn()
-            if not _hung_up(connection):
-                return connection
-            await connection.close()
-            await self._pool.putconn(connection)
+            with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
 
 
 class Autocommit(Link):
-    """Whichever connection is free, for each statement anew."""
+    """Runs each statement on any free connection, as a transaction of its own."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._gatherings: dict[Gathered, Gathering] = {}
+        self._batchers: dict[BatchedStatement, Batcher] = {}
 
     async def rows(self, statement: Statement, **values: object) -> Rows:
         async with self._connections.borrow() as link:
@@ -234,43 +217,39 @@ class Autocommit(Link):
         async with self._connections.borrow() as link:
             return await link.run(statement, **values)
 
-    async def answer(self, statement: Gathered, **values: object) -> Rows:
+    async def batched(self, statement: BatchedStatement, **values: object) -> Rows:
         if self._connections.is_away:
-            # One tries whether it is back. Those who ask at the same moment shall be refused with
-            # the others, and not wait together with that one.
-            return await self.answer_alone(statement, **values)
-        gathering = self._gatherings.get(statement)
-        if gathering is None:
-            gathering = self._gatherings[statement] = Gathering(statement, self._answers)
-        return await gathering.answer(values)
+            # Unbatched: one request probes the database and the others fail at once. In a batch,
+            # they would all wait for the probe.
+            return await self.rows(statement, **values)
+        batcher = self._batchers.get(statement)
+        if batcher is None:
+            batcher = self._batchers[statement] = Batcher(statement, self._run_batch)
+        return await batcher.submit(values)
 
-    async def answer_alone(self, statement: Gathered, **values: object) -> Rows:
+    async def _run_batch(
+        self, statement: BatchedStatement, requests: Sequence[Values]
+    ) -> Sequence[Rows]:
         async with self._connections.borrow() as link:
-            return await link.answer(statement, **values)
-
-    async def _answers(self, statement: Gathered, questions: Sequence[Values]) -> list[Rows]:
-        async with self._connections.borrow() as link:
-            return await link.answers(statement, questions)
+            cursor = await link.execute(statement, statement.arrays(requests))
+            return statement.split(await cursor.fetchall(), len(requests))
 
 
 async def _meaning(
     connection: AsyncConnection[Any], error: Exception
 ) -> tuple[Exception, BaseException | None]:
-    """What the error is to the core, and its cause; a connection of no more use is closed."""
+    """The core's error and the cause to show. Closes a connection that must not be used again."""
     if breaks_connection(error):
         await connection.close()
     meaning = translated(error)
     if meaning is error:
         return error, error.__cause__
-    # Tracebacks show causes, and those the values of the statement.
+    # Tracebacks show the cause: not that of a bug, whose message may hold values of the statement.
     return meaning, None if isinstance(meaning, Unexplained) else error
 
 
-def _hung_up(connection: AsyncConnection[Any]) -> bool:
-    """Whether an idle connection has something to read: then it is the server's farewell.
-
-    A look at the socket, without a round trip.
-    """
+def _closed_by_server(connection: AsyncConnection[Any]) -> bool:
+    """Whether the socket of an idle connection is readable: by an EOF or a farewell message."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
@@ -278,8 +257,8 @@ def _hung_up(connection: AsyncConnection[Any]) -> bool:
 
 def _adapters() -> AdaptersMap:
     adapters = AdaptersMap(psycopg.adapters)
-    # psycopg picks the smallest type that holds a number, which would prepare each statement anew
-    # for small, middling and large ones.
+    # One type for all numbers. psycopg's own choice, the smallest that fits, would prepare each
+    # statement several times.
     adapters.register_dumper(int, _Int8Dumper)
-    adapters.register_dumper(list, ListBinaryDumper)  # whose items are dumped so too
+    adapters.register_dumper(list, ListBinaryDumper)  # dumps its items with the dumper above
     return adapters

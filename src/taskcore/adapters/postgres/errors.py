@@ -1,7 +1,7 @@
-"""What the database's errors mean to the core, in one place.
+"""Translates the driver's errors to the core's.
 
-By the name of the constraint or by SQLSTATE (PostgreSQL manual, appendix A). Their texts are
-never passed on: they hold the values of the statement.
+By the name of the constraint or by SQLSTATE (PostgreSQL manual, appendix A). Never pass on their
+messages: they may hold values of the statement.
 """
 
 from collections.abc import Callable
@@ -27,38 +27,38 @@ _BY_CONSTRAINT: dict[str, Callable[[], TaskcoreError]] = {
     "sessions_user_id_fkey": NotFound,
 }
 
-# The statement failed, the connection goes on.
+# The statement failed; the connection stays usable.
 _TRANSIENT = {
-    "40001": "Another change came between; try again",
-    "40P01": "Another change came between; try again",
-    "55P03": "Somebody else is changing this just now; try again",
+    "40001": "The data changed in the meantime; try again",
+    "40P01": "The data changed in the meantime; try again",
+    "55P03": "Another request is changing this; try again",
     "57014": "The database took too long; try again",
     "53100": "The database has no room left; nothing was changed",
     "53200": "The database is out of memory; try again",
 }
 _BY_STATE: dict[str, Callable[[], TaskcoreError]] = {
-    "23503": Conflict,  # something needs what is not there
-    "23505": Conflict,  # something else has the same key
+    "23503": Conflict,  # a foreign key finds no row
+    "23505": Conflict,  # the key exists already
     "42501": RightsMissing,
     "42703": NotMigrated,  # no such column
     "42P01": NotMigrated,  # no such table
 }
-# The connection is of no more use: gone, about to go, or to a server that must not be written to.
+# The connection must not be used again: it is closing, or its server is read-only.
 _BROKEN = ("08", "57P", "53300", "25006", "25P03", "25P04")
-# Damaged data is not for the client to retry: it stays an unexpected error, loud in the log.
+# Damaged data is no error that a client can retry: it stays unexpected, and so gets logged.
 _CORRUPT = ("XX001", "XX002")
 _REFUSED_VALUE = ("22", "23")
 
-# Of one row among those of a statement.
+# Another transaction holds or changed a row of the statement.
 _CONTENDED = ("40001", "40P01", "55P03")
 
-_GONE = "The database does not answer; try again"
+NO_ANSWER = "The database does not answer; try again"
 
 
 class Unexplained(Exception):
-    """An error of the database that means nothing to the core: a mistake of ours.
+    """An error of the database that the core has no error for: a bug.
 
-    It names the kind and the place. What the server says besides may hold the row.
+    Names its class, SQLSTATE, table and constraint only; the server's message may hold the row.
     """
 
     def __init__(self, error: psycopg.Error) -> None:
@@ -68,12 +68,12 @@ class Unexplained(Exception):
 
 
 def translated(error: Exception) -> Exception:
-    """The core's error for a driver's; any other one as it is."""
+    """The core's error for one of the driver's; any other error unchanged."""
     if isinstance(error, (PoolTimeout, PoolClosed)):
-        return Unavailable(_GONE)
+        return Unavailable(NO_ANSWER)
     if isinstance(error, psycopg.Error):
         return _meaning(error) or Unexplained(error)
-    if isinstance(error, UnicodeEncodeError):  # half a surrogate pair, which is no text
+    if isinstance(error, UnicodeEncodeError):  # a lone surrogate
         return _unstorable()
     return error
 
@@ -89,15 +89,15 @@ def _meaning(error: psycopg.Error) -> TaskcoreError | None:
     if state.startswith(_REFUSED_VALUE) or (not state and isinstance(error, psycopg.DataError)):
         return _unstorable()
     if breaks_connection(error) and state not in _CORRUPT:
-        return Unavailable(_GONE)
+        return Unavailable(NO_ANSWER)
     return None
 
 
-def is_of_one(error: Exception) -> bool:
-    """Whether another question of the same statement may have brought this about.
+def concerns_one_request(error: Exception) -> bool:
+    """Whether one request of a batch may have caused this, so that each should be retried alone.
 
-    Nothing was changed then, and each can be asked again by itself. Not when the database is away
-    or overloaded: that it is for all, and asking more would not help.
+    The batch was one transaction and has changed nothing. False when the database is away or
+    overloaded: that concerns every request, and more statements would not help.
     """
     if isinstance(error, Unavailable):
         return getattr(error.__cause__, "sqlstate", None) in _CONTENDED
@@ -113,7 +113,7 @@ def breaks_connection(error: Exception) -> bool:
     if not isinstance(error, psycopg.Error):
         return False
     state = error.sqlstate or ""
-    # Without an SQLSTATE it was not the server that spoke: the connection failed, or a pooler
-    # answered what the protocol does not expect.
-    nameless = not state and isinstance(error, (psycopg.OperationalError, psycopg.InternalError))
-    return nameless or state.startswith(_BROKEN + _CORRUPT)
+    # Without an SQLSTATE the error is not the server's: the connection failed, or a pooler broke
+    # the protocol.
+    no_state = not state and isinstance(error, (psycopg.OperationalError, psycopg.InternalError))
+    return no_state or state.startswith(_BROKEN + _CORRUPT)

@@ -1,4 +1,4 @@
-"""Limits that hold across processes and machines, by the clock of the database."""
+"""Rate limits shared by all processes and machines, by the clock of the database."""
 
 import hashlib
 import hmac
@@ -27,20 +27,20 @@ from taskcore.adapters.postgres.schema import rate_limits
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.ports import Claim, Denial
 
-_SWEEP = 1000  # calls; what nobody remembers any more is removed now and then
-_SWEPT = 2000  # rows, so that it takes milliseconds
+_SWEEP = 1000  # calls between two removals of expired rows
+_SWEPT = 2000  # rows removed at most, so that it takes milliseconds
 _KEY, _FORGOTTEN_AT = rate_limits.c.key, rate_limits.c.forgotten_at
-# Not now(), which stands still while a statement waits for its turn.
+# Not now(), which does not advance while the statement waits for a lock.
 _NOW = func.clock_timestamp()
 
 
 @cache
 def _acquire(limits: int) -> Statement:
-    """Counts for each of so many limits until one is used up: one row, one statement, in order.
+    """Counts an attempt against each limit in order, up to the first that is used up.
 
-    A row that the WHERE of an upsert turns away is not returned, and then the next limit finds
-    nothing to begin with. Whoever comes at the same moment waits for the row, so what is compared
-    is never stale. Answers how many have counted, and how long each has to wait.
+    An upsert whose WHERE is false returns no row, and without one the next limit's upsert has
+    nothing to insert. Concurrent statements wait for the row's lock, so no comparison is stale.
+    Returns one row: for each limit whether it has counted (0 or 1), then its seconds to wait.
     """
     counted: list[CTE] = []
     waits = []
@@ -68,9 +68,9 @@ _SHARES = (
         bindparam("keys", type_=ARRAY(LargeBinary)), bindparam("shares", type_=ARRAY(Interval))
     )
     .table_valued("key", "share", with_ordinality="number")
-    .render_derived("given")
+    .render_derived("shares")
 )
-# Locked in the order in which they were counted, so that no two wait for each other.
+# Locked in the order in which `_acquire` counts, so that statements never deadlock.
 _HELD = (
     select(_KEY, _SHARES.c.share)
     .select_from(rate_limits.join(_SHARES, _SHARES.c.key == _KEY))
@@ -93,7 +93,7 @@ _FORGET = Statement(delete(rate_limits).where(_KEY.in_(_FORGOTTEN)))
 
 
 class PostgresLimiter:
-    """Each call is a transaction of its own and one round trip, a denial mostly two."""
+    """Each call is one transaction and one round trip; most denials take two."""
 
     def __init__(self, connections: Connections, key: bytes) -> None:
         self._connections = connections
@@ -114,7 +114,7 @@ class PostgresLimiter:
         passed = sum(row[: len(claims)])
         if passed == len(claims):
             return None
-        # Those before it have counted an attempt that is not to be.
+        # The limits before the denied one have counted an attempt that does not take place.
         await self.give_back({claim: claim.limit.step for claim in claims[:passed]})
         denied = claims[passed]
         wait = row[len(claims) + passed]

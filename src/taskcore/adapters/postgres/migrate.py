@@ -1,4 +1,4 @@
-"""Bringing a database to this schema, and asking where it stands."""
+"""Migrates a database, and reads its revision."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +18,7 @@ from taskcore.domain.errors import Invalid, Problem, Unavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-# Alembic is imported where it is needed, which is once in the life of a database: every start of
-# a program would pay for it.
+# Alembic is imported in the functions that need it, as it would slow down every start.
 # ruff: noqa: PLC0415
 
 # Any number that no other program on the same database uses for its advisory locks.
@@ -27,9 +26,9 @@ _LOCK = 0x7461736B636F7265  # "taskcore"
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """All or nothing: DDL is transactional. Who starts at the same moment waits, then does nothing.
+    """All or nothing. A concurrent upgrade waits for this one, and then has nothing to do.
 
-    Raises Unavailable, and Invalid for a revision that there is not.
+    Raises Unavailable, and Invalid for an unknown revision.
     """
     from alembic import command
     from alembic.util import CommandError
@@ -60,12 +59,12 @@ def current_revision(url: str) -> str | None:
 
 
 def reach(url: str) -> None:
-    """Raises Unavailable in libpq's own words. Those are for operators: they name host and user."""
+    """Raises Unavailable with libpq's message, for operators only: it names host and user."""
     try:
         psycopg.connect(_conninfo(url)).close()
     except psycopg.OperationalError as error:
-        words = str(error).partition("\n")[0]
-        raise Unavailable(f"The database cannot be reached: {words}") from None
+        reason = str(error).partition("\n")[0]
+        raise Unavailable(f"The database cannot be reached: {reason}") from None
 
 
 @contextmanager
@@ -80,17 +79,17 @@ def _connection(url: str) -> Iterator[Connection]:
         original = error.orig if isinstance(error.orig, Exception) else error
         meaning = translated(original)
         if meaning is original or isinstance(meaning, Unexplained):
-            raise  # operators migrate, and need every word
+            raise  # operators run migrations, and need the full message
         raise meaning from error
 
 
 def _conninfo(url: str) -> str:
-    # No statement timeout: a migration of a large table takes its time. It must not wait for locks
-    # for ever, though, with everybody else queueing behind it. What the URL says otherwise, a
-    # search_path for one, is where the tables will be looked for.
-    whole = conninfo_to_dict(conninfo(url))
+    # No statement timeout, because migrating a large table takes long; but a lock timeout, because
+    # every other statement on the table queues behind a waiting migration. Keep the URL's other
+    # options: its search_path decides where the tables are.
+    parts = conninfo_to_dict(conninfo(url))
     ours = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=10s"
-    return make_conninfo("", **whole | {"options": f"{whole['options']} {ours}"})
+    return make_conninfo("", **parts | {"options": f"{parts['options']} {ours}"})
 
 
 def _config(connection: Connection) -> "Config":
@@ -103,7 +102,7 @@ def _config(connection: Connection) -> "Config":
 
 
 def scripts() -> Path:
-    """Inside the package once installed, at the top of a checkout otherwise."""
+    """The folder of the revisions: in the installed package, or at the top of a checkout."""
     package = Path(__file__).parents[2]
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parents[1] / "migrations"

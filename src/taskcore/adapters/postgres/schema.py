@@ -1,4 +1,4 @@
-"""The tables. Every limit is a named constraint, whose name the error translation knows."""
+"""The tables. Limits are named constraints; errors.py translates some by name."""
 
 from sqlalchemy import (
     BigInteger,
@@ -22,10 +22,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TITLE, TextRule
 
-# What this code needs the database to be at, at least. Revisions are numbered in order.
+# The oldest revision that this code works with. Revisions are numbered in order.
 REVISION = "0004"
 
-# What a role must be allowed that serves and owns nothing.
+# The privileges that the server's role needs where it does not own the tables.
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 RIGHTS = {
     "users": _ALL,
@@ -83,7 +83,7 @@ users = Table(
     CheckConstraint("char_length(hashed_password) BETWEEN 1 AND 255", name="hashed_password"),
     CheckConstraint("role IN ('user', 'admin')", name="role"),
     UniqueConstraint("email_key"),
-    # The few rows that the guard of the last administrator locks.
+    # For locking the active administrators, so that one of them always remains.
     Index("users_active_admins_idx", "id", postgresql_where=text("role = 'admin' AND is_active")),
 )
 
@@ -100,12 +100,12 @@ tasks = Table(
     _limits(TITLE),
     _limits(DESCRIPTION),
     CheckConstraint("version >= 1", name="version"),
-    # Serves one owner's list in its order, newest first.
+    # For an owner's tasks, newest first.
     Index("tasks_owner_id_id_idx", "owner_id", "id"),
 )
 
-# How many tasks there are, in rows to be summed up; triggers keep them, see the migration. An
-# owner who may be gone already is no foreign key, and 0 stands for everybody.
+# The numbers of tasks; sum the rows of an owner. Triggers of migration 0004 maintain them. No
+# foreign key: the owner may be deleted already.
 task_counts = Table(
     "task_counts",
     metadata,
@@ -114,7 +114,7 @@ task_counts = Table(
     Column("count", BigInteger, nullable=False),
     postgresql_with={"fillfactor": "50"},
 )
-EVERYBODY = 0
+ALL_OWNERS = 0  # as owner_id: the number of all tasks
 
 sessions = Table(
     "sessions",
@@ -143,8 +143,8 @@ refresh_tokens = Table(
     Index("refresh_tokens_session_id_idx", "session_id"),
 )
 
-# No foreign keys: what happened stays true of those who are gone. A trigger keeps every row as it
-# is; see the migration.
+# No foreign keys: events outlive the accounts they are about. A trigger of migration 0003 refuses
+# changes.
 audit_events = Table(
     "audit_events",
     metadata,
@@ -164,8 +164,8 @@ audit_events = Table(
     Index("audit_events_event_idx", "event", "id"),
 )
 
-# GCRA needs one moment for each limit and subject. Unlogged: no attempt waits for the disk, and
-# after a crash of the database everybody may try anew.
+# GCRA needs one timestamp per limit and subject. Unlogged: no attempt waits for the disk, and a
+# crash of the database resets all limits.
 rate_limits = Table(
     "rate_limits",
     metadata,

@@ -1,4 +1,4 @@
-"""Sessions and refresh tokens in PostgreSQL. A method is one round trip, unless it says so."""
+"""Sessions and refresh tokens in PostgreSQL. A method is one round trip, except where noted."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -27,12 +27,12 @@ from taskcore.adapters.postgres.audit import recorded, values_of
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import refresh_tokens, sessions, users
 from taskcore.adapters.postgres.statements import (
-    Gathered,
+    BatchedStatement,
     Statement,
-    asked,
+    batch_of,
     columns_of,
+    counted_page,
     named_values,
-    page_of,
 )
 from taskcore.adapters.postgres.users import USER, user_of
 from taskcore.domain.audit import NewEvent
@@ -49,18 +49,18 @@ _TOKEN = columns_of(refresh_tokens, RefreshToken)
 
 
 def _in_order(*which: ColumnElement[bool]) -> Select[tuple[Any]]:
-    """Locked one after the other, so that two who end the same ones never wait for each other."""
+    """Locks them in one order, so that statements that end the same sessions never deadlock."""
     return select(sessions.c.id).where(*which).order_by(sessions.c.id).with_for_update()
 
 
-_ASKED = asked(id=Uuid(), now=_MOMENT)
-_FIND_ACTOR = Gathered(
-    select(_ASKED.c.number, users.c.id, users.c.role)
-    .select_from(_ASKED.join(sessions, sessions.c.id == _ASKED.c.id).join(users))
-    .where(sessions.c.expires_at > _ASKED.c.now, users.c.is_active)
+_BATCH = batch_of(id=Uuid(), now=_MOMENT)
+_FIND_ACTOR = BatchedStatement(
+    select(_BATCH.c.number, users.c.id, users.c.role)
+    .select_from(_BATCH.join(sessions, sessions.c.id == _BATCH.c.id).join(users))
+    .where(sessions.c.expires_at > _BATCH.c.now, users.c.is_active)
 )
-_THEIRS = sessions.c.user_id == bindparam("user_id")
-# Held, so that whoever changes the account comes before or after.
+_BY_USER = sessions.c.user_id == bindparam("user_id")
+# Locked, so that a change of the account happens before or after.
 _HOLDER = (
     select(users.c.id)
     .where(
@@ -85,8 +85,8 @@ _OPENED = (
 
 
 def _added(of: CTE) -> CTE:
-    """The token that goes out with a session's new state."""
-    given = {
+    """Inserts the token that is issued with the session's new state."""
+    values = {
         "digest": bindparam("digest", type_=LargeBinary),
         "nonce": bindparam("nonce", type_=LargeBinary),
         "issued_at": bindparam("last_used_at", type_=_MOMENT),
@@ -94,13 +94,13 @@ def _added(of: CTE) -> CTE:
     }
     return (
         insert(refresh_tokens)
-        .from_select(["session_id", *given], select(of.c.id, *given.values()).select_from(of))
+        .from_select(["session_id", *values], select(of.c.id, *values.values()).select_from(of))
         .cte("added")
     )
 
 
-# A row if the session was opened, with whether there are others to be forgotten. It cannot see
-# those that are opened at the same moment, so it does not wait until there are too many.
+# A row if the session was opened: whether to run _FORGET. It cannot see sessions that are opened
+# concurrently, so it is true before there are too many.
 _OPEN = Statement(
     select(
         or_(
@@ -114,12 +114,12 @@ _OPEN = Statement(
 )
 _KEPT = (
     select(sessions.c.id)
-    .where(_THEIRS, sessions.c.expires_at > bindparam("now"))
+    .where(_BY_USER, sessions.c.expires_at > bindparam("now"))
     .order_by(sessions.c.last_used_at.desc(), sessions.c.id.desc())
     .limit(MAX_SESSIONS)
 )
 _FORGET = Statement(
-    delete(sessions).where(sessions.c.id.in_(_in_order(_THEIRS, sessions.c.id.not_in(_KEPT))))
+    delete(sessions).where(sessions.c.id.in_(_in_order(_BY_USER, sessions.c.id.not_in(_KEPT))))
 )
 _FIND_BY_TOKEN = Statement(
     select(*_SESSION, *_TOKEN, *USER)
@@ -131,11 +131,13 @@ _LIVING = (
     .where(sessions.c.expires_at > bindparam("now"))
     .order_by(sessions.c.last_used_at.desc(), sessions.c.id.desc())
 )
-_OF_USER = Statement(_LIVING.where(_THEIRS))
-_PAGE = Statement(page_of(_LIVING, sessions.c.last_used_at, sessions.c.id))
-_PAGE_OF_USER = Statement(page_of(_LIVING.where(_THEIRS), sessions.c.last_used_at, sessions.c.id))
-_CHANGING = ("last_used_at", "expires_at", "ip", "user_agent")
-# The session first: in this order they are locked, and as they are then they are looked at.
+_OF_USER = Statement(_LIVING.where(_BY_USER))
+_PAGE = Statement(counted_page(_LIVING, sessions.c.last_used_at, sessions.c.id))
+_PAGE_OF_USER = Statement(
+    counted_page(_LIVING.where(_BY_USER), sessions.c.last_used_at, sessions.c.id)
+)
+_UPDATED = ("last_used_at", "expires_at", "ip", "user_agent")
+# Locks the session, then its token, and reads both as of then.
 _UNUSED = (
     select(sessions.c.id)
     .select_from(sessions.join(refresh_tokens))
@@ -150,11 +152,11 @@ _UNUSED = (
 _TOUCHED = (
     update(sessions)
     .where(sessions.c.id == _UNUSED.c.id)
-    .values({name: bindparam(name) for name in _CHANGING})
+    .values({name: bindparam(name) for name in _UPDATED})
     .cte("touched")
 )
-# All tokens of the session that are not yet superseded: the one used now gets its time, the ones
-# used before are superseded by that.
+# Of the tokens not yet superseded, the one used now gets its time of use, and those used before
+# become superseded.
 _USED = (
     update(refresh_tokens)
     .where(refresh_tokens.c.session_id == _UNUSED.c.id, ~refresh_tokens.c.superseded)
@@ -169,11 +171,11 @@ _END = Statement(
     delete(sessions).where(sessions.c.id == bindparam("id")).returning(sessions.c.user_id)
 )
 _END_OF = Statement(
-    delete(sessions).where(sessions.c.id == bindparam("id"), _THEIRS).returning(sessions.c.user_id)
+    delete(sessions).where(sessions.c.id == bindparam("id"), _BY_USER).returning(sessions.c.user_id)
 )
 _END_ALL_OF = Statement(
     delete(sessions).where(
-        sessions.c.id.in_(_in_order(_THEIRS, sessions.c.id.is_distinct_from(bindparam("but"))))
+        sessions.c.id.in_(_in_order(_BY_USER, sessions.c.id.is_distinct_from(bindparam("but"))))
     )
 )
 _END_ALL = Statement(
@@ -188,14 +190,14 @@ class PostgresSessions:
     _link: Link
 
     async def find_actor(self, session_id: SessionId, now: datetime) -> Actor | None:
-        for _, user_id, role in await self._link.answer(_FIND_ACTOR, id=session_id, now=now):
+        for _, user_id, role in await self._link.batched(_FIND_ACTOR, id=session_id, now=now):
             return Actor(UserId(user_id), Role(role), session_id)
         return None
 
     async def open(
         self, session: Session, token: RefreshToken, *, of: User, event: NewEvent
     ) -> bool:
-        """Two round trips where others are to be forgotten, or soon may be."""
+        """Two round trips if old sessions of the user must go, or soon may have to."""
         row = await self._link.row(
             _OPEN,
             **named_values((column.name for column in _SESSION), session),
@@ -205,8 +207,8 @@ class PostgresSessions:
             **values_of(event),
         )
         if row and row[0]:
-            # By itself, hence in another snapshot: whoever comes last sees all that were opened.
-            with suppress(Unavailable):  # it is open; the next login forgets what this one did not
+            # A statement of its own, hence a later snapshot: the last login sees all sessions.
+            with suppress(Unavailable):  # the session is open; the next login removes the old ones
                 await self._link.run(_FORGET, user_id=session.user_id, now=session.created_at)
         return row is not None
 
@@ -240,7 +242,7 @@ class PostgresSessions:
         row = await self._link.row(
             _ROTATE,
             session_id=session.id,
-            **named_values(_CHANGING, session),
+            **named_values(_UPDATED, session),
             used=used.digest,
             digest=successor.digest,
             nonce=successor.nonce,

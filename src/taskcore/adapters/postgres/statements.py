@@ -25,22 +25,26 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
 from sqlalchemy.types import TypeEngine
 
-# `$1` goes to the server as it is; psycopg would first have to translate any other style.
+Values = Mapping[str, Any]
+Row = tuple[Any, ...]
+Rows = list[Row]
+
+# The server takes `$1` as it is; psycopg would have to translate any other style.
 _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
 def columns_of(table: Table, entity: type) -> tuple[Column[Any], ...]:
-    """In the order of the entity's fields, so that a row is its arguments."""
+    """The columns in the order of the entity's fields, so that `entity(*row)` works."""
     return tuple(table.c[field.name] for field in fields(entity))
 
 
 def named_values(names: Iterable[str], entity: object) -> dict[str, Any]:
-    """Those fields of an entity, as a statement takes them."""
+    """These fields of the entity, as arguments of a statement."""
     return {name: getattr(entity, name) for name in names}
 
 
 class Statement:
-    """Text for psycopg's raw cursor and the order of its arguments."""
+    """SQL for psycopg's raw cursor, and the order of its arguments."""
 
     __slots__ = ("_fixed", "_names", "sql")
 
@@ -52,57 +56,61 @@ class Statement:
         self._names = tuple(compiled.positiontup or ())
         self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
 
-    def arguments(self, given: Mapping[str, Any]) -> list[Any]:
-        """In the order of the placeholders. A missing one is a KeyError: a mistake of ours."""
+    def arguments(self, values: Values) -> list[Any]:
+        """In the order of the placeholders. Raises KeyError for a missing one, which is a bug."""
         fixed = self._fixed
-        return [given[name] if name in given else fixed[name] for name in self._names]
+        return [values[name] if name in values else fixed[name] for name in self._names]
 
     def __repr__(self) -> str:
         return self.sql.decode()
 
 
-def asked(**kinds: TypeEngine[Any]) -> TableValuedAlias:
-    """The questions that are asked together: a row for each, with its arguments and its number."""
-    arrays = [bindparam(name, type_=ARRAY(kind)) for name, kind in kinds.items()]
-    columns = [column(name, kind) for name, kind in kinds.items()]
+def batch_of(**types: TypeEngine[Any]) -> TableValuedAlias:
+    """The requests of a batch as a table: a row each, with its arguments and its number."""
+    arrays = [bindparam(name, type_=ARRAY(kind)) for name, kind in types.items()]
+    columns = [column(name, kind) for name, kind in types.items()]
     return (
         func.unnest(*arrays)
         .table_valued(*columns, with_ordinality="number")
-        .render_derived(name="asked")
+        .render_derived(name="batch")
     )
 
 
-class Gathered(Statement):
-    """Answers many questions at once: rows of the number of a question, and what answers it.
+class BatchedStatement(Statement):
+    """Serves a batch of requests. Each row begins with the number of the request it belongs to.
 
-    Built on `asked`, whose arguments are those of a question.
+    Built on `batch_of`; its arguments are those of one request.
     """
 
-    __slots__ = ("_limit", "at_once")
+    __slots__ = ("_limit", "max_concurrent")
 
     def __init__(
-        self, clause: ClauseElement, *, at_once: int = 1, limit: str | None = None
+        self, clause: ClauseElement, *, max_concurrent: int = 1, limit: str | None = None
     ) -> None:
-        """How many such statements may be under way at once, and which argument limits the rows."""
+        """How many may run at once, and which argument limits a request's rows (else it is 1)."""
         super().__init__(clause)
-        self.at_once, self._limit = at_once, limit
+        self.max_concurrent, self._limit = max_concurrent, limit
 
-    def rows_for(self, question: Mapping[str, Any]) -> int:
-        """At most."""
-        return 1 if self._limit is None else int(question[self._limit])
+    def max_rows(self, values: Values) -> int:
+        return 1 if self._limit is None else int(values[self._limit])
 
-    def together(self, questions: Sequence[Mapping[str, Any]]) -> list[Any]:
-        return [[question[name] for question in questions] for name in self._names]
+    def arguments(self, values: Values) -> list[Any]:
+        """For a batch of one."""
+        return self.arrays([values])
 
-    def apart(self, rows: Iterable[tuple[Any, ...]], count: int) -> list[list[tuple[Any, ...]]]:
-        """For each of so many questions the rows that answer it, with the number in front."""
-        answers: list[list[tuple[Any, ...]]] = [[] for _ in range(count)]
+    def arrays(self, requests: Sequence[Values]) -> list[Any]:
+        """For each placeholder an array, with one element per request."""
+        return [[values[name] for values in requests] for name in self._names]
+
+    def split(self, rows: Iterable[Row], count: int) -> list[Rows]:
+        """The rows of each of `count` requests, still with the number in front."""
+        results: list[Rows] = [[] for _ in range(count)]
         for row in rows:
-            answers[row[0] - 1].append(row)
-        return answers
+            results[row[0] - 1].append(row)
+        return results
 
 
-def page_of(items: Select[Any], *newest: Column[Any]) -> Select[Any]:
+def counted_page(items: Select[Any], *newest_first: Column[Any]) -> Select[Any]:
     """One statement for a page and its total: rows of the total and the item's columns.
 
     There is always a row; on an empty page its item is all NULL. Both are read from one
@@ -111,7 +119,7 @@ def page_of(items: Select[Any], *newest: Column[Any]) -> Select[Any]:
     total = select(func.count().label("total")).select_from(items.order_by(None).subquery())
     page = (
         items.order_by(None)
-        .order_by(*(each.desc() for each in newest))
+        .order_by(*(each.desc() for each in newest_first))
         .limit(bindparam("limit", type_=BigInteger))
         .offset(bindparam("skip", type_=BigInteger))
         .subquery("page")
@@ -120,11 +128,11 @@ def page_of(items: Select[Any], *newest: Column[Any]) -> Select[Any]:
     return (
         select(counted.c.total, *page.c)
         .select_from(counted.join(page, true(), isouter=True))
-        .order_by(*(page.c[each.name].desc() for each in newest))
+        .order_by(*(page.c[each.name].desc() for each in newest_first))
     )
 
 
-def wanted(of: Column[Any], name: str, kind: type[TypeEngine[Any]]) -> ColumnElement[bool]:
-    """A filter that is off when its argument is NULL."""
-    given = cast(bindparam(name), kind)  # PostgreSQL cannot guess the type of a NULL
-    return or_(given.is_(None), of == given)
+def optional(of: Column[Any], name: str, kind: type[TypeEngine[Any]]) -> ColumnElement[bool]:
+    """A filter on the column that is off when its argument is NULL."""
+    argument = cast(bindparam(name), kind)  # PostgreSQL cannot infer the type of a NULL
+    return or_(argument.is_(None), of == argument)

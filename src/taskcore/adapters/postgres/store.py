@@ -44,7 +44,7 @@ class PostgresRepositories:
 
 
 class PostgresStore:
-    """BEGIN and COMMIT are round trips of their own: what is one statement uses `autocommit`."""
+    """BEGIN and COMMIT cost a round trip each, so single statements use `autocommit`."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -55,14 +55,14 @@ class PostgresStore:
         async with self._connections.borrow() as link, link.connection.transaction():
             yield PostgresRepositories(link)
             if link.connection.info.transaction_status is TransactionStatus.INERROR:
-                # COMMIT would be answered with a silent rollback.
-                raise RuntimeError("a transaction goes on after a refusal, which has undone it")
+                # COMMIT would silently roll back.
+                raise RuntimeError("the transaction goes on after an error that has aborted it")
 
     def autocommit(self) -> AbstractAsyncContextManager[PostgresRepositories]:
         return self._autocommit
 
     async def now(self) -> datetime:
-        """By the clock of the database's machine."""
+        """By the database server's clock."""
         async with self._connections.borrow() as link:
             ((now,),) = await link.rows(_NOW)
         return cast(datetime, now)
@@ -70,7 +70,7 @@ class PostgresStore:
     async def check(self) -> None:
         async with self._connections.borrow() as link:
             row = await link.row(_REVISION)
-            # A newer schema serves older code: migrations come before the code that needs them.
+            # A newer schema works with older code: migrations run before the code that needs them.
             if row is None or row[0] < REVISION:
                 raise NotMigrated
             if not all(await link.row(_RIGHTS) or ()):

@@ -1,4 +1,4 @@
-"""Users in PostgreSQL. A method is one statement, hence one round trip, unless it says so."""
+"""Users in PostgreSQL. A method is one round trip, except where noted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from sqlalchemy import (
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import users
-from taskcore.adapters.postgres.statements import Statement, named_values, page_of, wanted
+from taskcore.adapters.postgres.statements import Statement, counted_page, named_values, optional
 from taskcore.domain.errors import NotFound
 from taskcore.domain.users import NewUser, Role, User, UserChanges, UserId
 from taskcore.ports import Page
 
-# In the order of User's fields, which `user_of` takes.
+# In the order of User's fields, for `user_of`.
 USER = (
     users.c.id,
     users.c.email,
@@ -35,14 +35,13 @@ USER = (
     users.c.hashed_password,
 )
 
-_CHANGING = [*UserChanges.__annotations__, "updated_at"]
-
+_UPDATED = [*UserChanges.__annotations__, "updated_at"]
 
 _BY_ID = select(*USER).where(users.c.id == bindparam("id"))
 _GET = Statement(_BY_ID)
 _LOCK = Statement(_BY_ID.with_for_update(key_share=True))
-# Who locks several rows must not meet another who does: a row may change while they wait for it,
-# and then the order of their locks is no longer the same. So they take this one first.
+# Taken before several rows are locked. Two transactions that lock them could deadlock: a row that
+# changes while one of them waits for it is locked out of order.
 _ONE_AT_A_TIME = Statement(select(func.pg_advisory_xact_lock(literal_column("2026112301"))))
 _LOCK_ADMINS = Statement(
     select(users.c.id)
@@ -52,11 +51,11 @@ _LOCK_ADMINS = Statement(
 )
 _FIND_BY_EMAIL = Statement(select(*USER).where(users.c.email_key == bindparam("key")))
 _PAGE = Statement(
-    page_of(
+    counted_page(
         select(*USER).where(
-            wanted(users.c.email_key, "email", Text),
-            wanted(users.c.role, "role", Text),
-            wanted(users.c.is_active, "is_active", Boolean),
+            optional(users.c.email_key, "email", Text),
+            optional(users.c.role, "role", Text),
+            optional(users.c.is_active, "is_active", Boolean),
         ),
         users.c.id,
     )
@@ -77,7 +76,7 @@ _ADD = Statement(
 _SAVE = Statement(
     update(users)
     .where(users.c.id == bindparam("user_id"))
-    .values({name: bindparam(name) for name in _CHANGING})
+    .values({name: bindparam(name) for name in _UPDATED})
     .returning(*USER)
 )
 _REPLACE_PASSWORD_HASH = Statement(
@@ -108,7 +107,7 @@ class PostgresUsers:
         return _existing(await self._link.row(_LOCK, id=user_id))
 
     async def lock_admins(self) -> Sequence[UserId]:
-        """Two round trips: what changed while we waited is not in the first snapshot."""
+        """Two round trips: the snapshot must be taken after the wait for the advisory lock."""
         await self._link.rows(_ONE_AT_A_TIME)
         return [UserId(row[0]) for row in await self._link.rows(_LOCK_ADMINS)]
 
@@ -141,7 +140,7 @@ class PostgresUsers:
 
     async def save(self, user: User) -> User:
         return _existing(
-            await self._link.row(_SAVE, user_id=user.id, **named_values(_CHANGING, user))
+            await self._link.row(_SAVE, user_id=user.id, **named_values(_UPDATED, user))
         )
 
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:

@@ -1,0 +1,316 @@
+"""Batching: each request gets its own rows or its own error, and none waits for ever."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import BigInteger, select
+
+from taskcore.adapters.postgres import Connections, PostgresStore
+from taskcore.adapters.postgres.batching import MAX_REQUESTS, MAX_ROWS, Batcher
+from taskcore.adapters.postgres.statements import BatchedStatement, Rows, batch_of
+from taskcore.domain.errors import Invalid, NotFound, StaleWrite, Unavailable
+from taskcore.domain.tasks import Task, TaskId
+from taskcore.domain.users import UserId
+from taskcore.ports import Store
+from tests.contracts.stored import LATER, NOW, add_task, add_tasks, add_user
+
+pytestmark = pytest.mark.anyio
+
+_BATCH = batch_of(id=BigInteger())
+ECHO = BatchedStatement(select(_BATCH.c.number, _BATCH.c.id))
+
+
+class Database:
+    """A batcher whose statements return each request's id, once `may_respond` is set."""
+
+    def __init__(self, statement: BatchedStatement = ECHO) -> None:
+        self.batcher = Batcher(statement, self.run_batch)
+        self.batches: list[list[int]] = []
+        self.may_respond = asyncio.Event()
+        self.refuses: dict[int, Exception] = {}
+        self.is_away: Exception | None = None
+
+    async def run_batch(
+        self, _: BatchedStatement, requests: Sequence[Mapping[str, Any]]
+    ) -> list[Rows]:
+        ids = [values["id"] for values in requests]
+        self.batches.append(ids)
+        await self.may_respond.wait()
+        if self.is_away:
+            raise self.is_away
+        for one in ids:
+            if one in self.refuses:
+                raise self.refuses[one]
+        return [[(one,)] for one in ids]
+
+    async def get(self, one: int) -> Rows:
+        return await self.batcher.submit({"id": one})
+
+    async def submitted(self, *ids: int) -> list["asyncio.Task[Rows]"]:
+        """Each in a task of its own, which has submitted its request by now."""
+        tasks = [asyncio.create_task(self.get(one)) for one in ids]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return tasks
+
+
+@pytest.fixture
+def database() -> Database:
+    return Database()
+
+
+async def test_requests_during_a_statement_form_the_next_batch(database: Database) -> None:
+    first = await database.submitted(1)
+    others = await database.submitted(2, 3, 4)
+    assert database.batches == [[1]]  # no request joins a statement that has been sent
+    database.may_respond.set()
+    assert await asyncio.gather(*first, *others) == [[(n,)] for n in (1, 2, 3, 4)]
+    assert database.batches == [[1], [2, 3, 4]]
+
+
+async def test_requests_of_the_same_moment_share_the_first_statement(database: Database) -> None:
+    database.may_respond.set()
+    await asyncio.gather(*await database.submitted(1, 2, 3))
+    await asyncio.gather(*await database.submitted(4))
+    assert database.batches == [[1, 2, 3], [4]]
+
+
+async def test_a_request_that_arrives_as_the_task_ends_is_served(database: Database) -> None:
+    database.may_respond.set()
+
+    async def submit_repeatedly(one: int) -> None:
+        for _ in range(50):
+            assert await database.get(one) == [(one,)]
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*map(submit_repeatedly, range(5)))
+
+
+async def test_a_statement_that_waits_for_locks_does_not_delay_all_others() -> None:
+    database = Database(BatchedStatement(select(_BATCH.c.number), max_concurrent=2))
+    tasks = [task for n in (1, 2, 3) for task in await database.submitted(n)]
+    assert database.batches == [[1], [2]]
+    database.may_respond.set()
+    await asyncio.gather(*tasks)
+    assert database.batches == [[1], [2], [3]]
+
+
+async def test_a_batch_has_a_limit_of_requests(database: Database) -> None:
+    database.may_respond.set()
+    await asyncio.gather(*await database.submitted(*range(MAX_REQUESTS + 5)))
+    assert [len(batch) for batch in database.batches] == [MAX_REQUESTS, 5]
+
+
+async def test_a_batch_has_a_limit_of_rows_or_is_one_request() -> None:
+    database = Database(BatchedStatement(select(_BATCH.c.number), limit="id"))
+    database.may_respond.set()
+    half = MAX_ROWS // 2
+    await asyncio.gather(*await database.submitted(half, half, 1, MAX_ROWS + 1, MAX_ROWS, 0))
+    assert database.batches == [[half, half], [1], [MAX_ROWS + 1], [MAX_ROWS, 0]]
+
+
+async def test_an_error_of_one_request_is_raised_for_that_one_alone(database: Database) -> None:
+    database.refuses = {2: Invalid(), 4: RuntimeError("a bug")}
+    database.may_respond.set()
+    tasks = await database.submitted(1, 2, 3, 4)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert results[0::2] == [[(1,)], [(3,)]]
+    assert isinstance(results[1], Invalid)
+    assert isinstance(results[3], RuntimeError)
+    assert sorted(map(len, database.batches)) == [1, 1, 1, 1, 4]
+
+
+async def test_a_batch_is_not_retried_while_the_database_is_away(database: Database) -> None:
+    database.is_away = Unavailable("The database does not answer; try again")
+    tasks = await database.submitted(1, 2, 3) + await database.submitted(4)
+    database.may_respond.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(error, Unavailable) for error in results)
+    assert database.batches == [[1, 2, 3]]  # nor is the queued request sent
+    database.is_away = None
+    assert await database.get(5) == [(5,)]
+
+
+async def test_a_batch_of_cancelled_requests_is_not_sent(database: Database) -> None:
+    (first,) = await database.submitted(1)
+    (second,) = await database.submitted(2)
+    second.cancel()
+    database.may_respond.set()
+    assert await first == [(1,)]
+    assert await database.get(3) == [(3,)]
+    assert database.batches == [[1], [3]]
+
+
+async def test_a_cancelled_request_does_not_fail_the_others(database: Database) -> None:
+    first, second = await database.submitted(1, 2)
+    (third, fourth) = await database.submitted(3, 4)
+    first.cancel()
+    third.cancel()
+    await asyncio.sleep(0)
+    database.may_respond.set()
+    assert await second == [(2,)]
+    assert await fourth == [(4,)]
+    assert database.batches == [[1, 2], [4]]  # without the one cancelled before it was sent
+
+
+async def test_a_process_that_stops_cancels_all_requests(database: Database) -> None:
+    tasks = await database.submitted(1, 2)
+    for running in list(database.batcher._tasks):
+        running.cancel()
+    await asyncio.wait(tasks, timeout=5)
+    assert all(task.cancelled() for task in tasks)
+
+
+# On PostgreSQL, with more than one connection
+
+
+@pytest.fixture
+def store(connections: Connections) -> Store:
+    return PostgresStore(connections)
+
+
+async def test_each_request_gets_its_own_rows(store: Store) -> None:
+    ada, bob = await add_user(store, "ada"), await add_user(store, "bob")
+
+    async def kept(number: int) -> Task:
+        owner = (ada, bob)[number % 2].id
+        draft = Task.new(owner, NOW, title=f"{number}", description=f"of {owner}")
+        async with store.autocommit() as db:
+            added = await db.tasks.add(draft)
+            assert (added.title, added.owner_id) == (f"{number}", owner)
+            edited = added.edited(LATER, title=f"{number} again")
+            assert await db.tasks.save(edited) == edited
+            assert await db.tasks.get(added.id) == edited
+        return edited
+
+    tasks = await asyncio.gather(*map(kept, range(150)))
+    assert len({task.id for task in tasks}) == len(tasks)
+    async with store.autocommit() as db:
+        pages = await asyncio.gather(
+            *(
+                db.tasks.page(owner_id=o, skip=0, limit=n)
+                for n in (3, 100)
+                for o in (ada.id, bob.id)
+            ),
+            db.tasks.page(owner_id=UserId(10**9), skip=0, limit=5),
+            db.tasks.page(owner_id=None, skip=149, limit=5),
+        )
+    assert [(len(page.items), page.total) for page in pages] == [
+        *((3, 75), (3, 75), (75, 75), (75, 75), (0, 0), (1, 150))
+    ]
+    for page, owner in zip(pages, (ada, bob, ada, bob), strict=False):
+        assert {task.owner_id for task in page.items} == {owner.id}
+        assert list(page.items) == sorted(page.items, key=lambda task: task.id, reverse=True)
+
+
+async def test_of_concurrent_edits_of_one_version_one_succeeds(store: Store) -> None:
+    ada = await add_user(store)
+    task = await add_task(store, ada)
+
+    async def edit(number: int) -> Task | None:
+        async with store.autocommit() as db:
+            try:
+                return await db.tasks.save(task.edited(LATER, title=f"{number}"))
+            except StaleWrite:
+                return None
+
+    done = [saved for saved in await asyncio.gather(*map(edit, range(40))) if saved]
+    assert len(done) == 1
+    async with store.autocommit() as db:
+        assert await db.tasks.get(task.id) == done[0]
+
+
+async def test_an_add_for_an_owner_who_is_gone_does_not_fail_the_others(store: Store) -> None:
+    ada = await add_user(store)
+
+    async def add(owner: UserId) -> Task:
+        async with store.autocommit() as db:
+            return await db.tasks.add(Task.new(owner, NOW, title=f"of {owner}"))
+
+    gone = UserId(10**12)
+    owners = [ada.id, gone, ada.id, ada.id, gone, ada.id]
+    results = await asyncio.gather(*map(add, owners), return_exceptions=True)
+    for owner, result in zip(owners, results, strict=True):
+        assert isinstance(result, NotFound if owner == gone else Task)
+    async with store.autocommit() as db:
+        assert (await db.tasks.page(owner_id=None, skip=0, limit=10)).total == 4
+
+
+async def test_concurrent_removals_remove_their_own_tasks(store: Store) -> None:
+    ada = await add_user(store)
+    tasks = await add_tasks(store, ada, *map(str, range(30)))
+
+    async def remove(task: Task) -> bool:
+        async with store.autocommit() as db:
+            try:
+                await db.tasks.remove(task)
+            except StaleWrite:
+                return False
+        return True
+
+    stale = [task.edited(LATER, title="x") for task in tasks[20:]]
+    done = await asyncio.gather(*map(remove, [*tasks[:20], *stale, *tasks[:5]]))
+    assert sum(done) == 20
+    assert not any(done[20:30])
+    async with store.autocommit() as db:
+        page = await db.tasks.page(owner_id=ada.id, skip=0, limit=100)
+    assert {task.id for task in page.items} == {task.id for task in tasks[20:]}
+    assert page.total == 10
+
+
+async def test_an_id_beyond_the_column_is_not_found_and_fails_no_other_request(
+    store: Store,
+) -> None:
+    ada = await add_user(store)
+    task = await add_task(store, ada)
+
+    async def get(task_id: int) -> Task:
+        async with store.autocommit() as db:
+            return await db.tasks.get(TaskId(task_id))
+
+    results = await asyncio.gather(get(task.id), get(2**70), get(task.id), return_exceptions=True)
+    assert results[0] == results[2] == task
+    assert isinstance(results[1], NotFound)
+
+
+async def test_a_locked_row_fails_its_own_edit_alone(store: Store) -> None:
+    ada = await add_user(store)
+    held, *others = await add_tasks(store, ada, *map(str, range(12)))
+
+    async def edit(task: Task) -> Task:
+        async with store.autocommit() as db:
+            return await db.tasks.save(task.edited(LATER, title="changed"))
+
+    async with store.transaction() as tx:
+        await tx.tasks.save(held.edited(LATER, title="held"))
+        results = await asyncio.gather(*map(edit, [held, *others]), return_exceptions=True)
+    assert isinstance(results[0], Unavailable)
+    assert all(isinstance(result, Task) for result in results[1:])
+
+
+async def test_a_request_that_waits_for_a_row_delays_no_other(database_url: str) -> None:
+    """With a lock timeout of a minute: a request that also waited would miss the test's timeout."""
+    patient = make_conninfo(database_url, options="-c lock_timeout=60s -c statement_timeout=60s")
+    async with Connections(patient, deadline=60) as connections:
+        store = PostgresStore(connections)
+        ada = await add_user(store, "patient")
+        held, doomed, *others = await add_tasks(store, ada, *map(str, range(12)))
+
+        async def write(task: Task) -> Task | None:
+            async with store.autocommit() as db:
+                if int(task.title) % 2:
+                    await db.tasks.remove(task)
+                    return None
+                return await db.tasks.save(task.edited(LATER, title="changed"))
+
+        async with asyncio.timeout(20), store.transaction() as tx:
+            for task in (held, doomed):
+                await tx.tasks.save(task.edited(LATER, title="held"))
+            waiting = [asyncio.create_task(write(task)) for task in (held, doomed)]
+            await asyncio.gather(*map(write, others))
+            assert not any(task.done() for task in waiting)
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(result, StaleWrite) for result in results)
