@@ -196,10 +196,10 @@ async def test_a_value_that_the_domain_would_not_let_through_is_refused_by_the_d
     async with store.autocommit() as db:
         for title in ("", "x" * 256, "\x00", "a\x00b", "\ud800"):
             with pytest.raises(Invalid) as refusal:
-                await db.tasks.add(NewTask(title, "", ada.id, NOW))
+                await db.tasks.add(NewTask(ada.id, NOW, title))
             assert title in {"", "\x00"} or title not in str(refusal.value)
         with pytest.raises(Invalid):
-            await db.tasks.add(NewTask("x", "x" * 5001, ada.id, NOW))
+            await db.tasks.add(NewTask(ada.id, NOW, "x", "x" * 5001))
         good = NewUser(Email("a@b.org", "a@b.org"), None, Role.USER, NOW)
         for user, password_hash in (
             (replace(good, full_name="x" * 256), "h"),

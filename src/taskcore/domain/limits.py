@@ -36,8 +36,8 @@ class Limit:
         return self.period / self.quota
 
     @property
-    def wide(self) -> "Limit":
-        """For ten times as many: what holds for a place holds for a site so."""
+    def per_site(self) -> "Limit":
+        """The same limit for an IPv6 /48, with ten times the quota."""
         return replace(self, name=f"{self.name}.site", quota=10 * self.quota)
 
     @property

@@ -3,7 +3,7 @@
 import re
 import stringprep
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from taskcore.domain.errors import Invalid, Problem
@@ -47,6 +47,7 @@ def _characters(count: int) -> str:
 
 TITLE = TextRule("title", 1, 255)
 DESCRIPTION = TextRule("description", 0, 5000)
+TASK_RULES = (TITLE, DESCRIPTION)
 FULL_NAME = TextRule("full_name", 0, 255)
 # RFC 5321 allows 254 octets in a path without its brackets; the shortest useful one is `a@b`.
 EMAIL = TextRule("email", 3, 254)
@@ -59,6 +60,11 @@ def refuse(*problems: Problem | None) -> None:
     """Raise Invalid with every problem there is, so that a form learns all of them at once."""
     if found := [problem for problem in problems if problem]:
         raise Invalid(*found)
+
+
+def check(content: Mapping[str, object], rules: Iterable[TextRule]) -> None:
+    """Raises Invalid, with every rule that a text in `content` breaks."""
+    refuse(*(rule.problem(str(content[rule.field])) for rule in rules if rule.field in content))
 
 
 class Refusals:
