@@ -3,33 +3,19 @@
 They are structural: an adapter need not import them, and does not repeat their docstrings.
 """
 
-from taskcore.ports.audit import AuditRepository
-from taskcore.ports.clock import Clock
-from taskcore.ports.limits import Claim, Denial, RateLimiter
-from taskcore.ports.pages import Page
-from taskcore.ports.passwords import PasswordHasher
-from taskcore.ports.pseudonyms import Pseudonyms
-from taskcore.ports.sessions import SessionRepository
-from taskcore.ports.store import Repositories, Store
-from taskcore.ports.tasks import TaskRepository
-from taskcore.ports.tokens import AccessClaims, AccessTokens, RefreshTokens
-from taskcore.ports.users import UserRepository
-
-__all__ = [
-    "AccessClaims",
-    "AccessTokens",
-    "AuditRepository",
-    "Claim",
-    "Clock",
-    "Denial",
-    "Page",
-    "PasswordHasher",
-    "Pseudonyms",
-    "RateLimiter",
-    "RefreshTokens",
-    "Repositories",
-    "SessionRepository",
-    "Store",
-    "TaskRepository",
-    "UserRepository",
-]
+from taskcore.ports.audit import AuditRepository as AuditRepository
+from taskcore.ports.clock import Clock as Clock
+from taskcore.ports.limits import Claim as Claim
+from taskcore.ports.limits import Denial as Denial
+from taskcore.ports.limits import RateLimiter as RateLimiter
+from taskcore.ports.pages import Page as Page
+from taskcore.ports.passwords import PasswordHasher as PasswordHasher
+from taskcore.ports.pseudonyms import Pseudonyms as Pseudonyms
+from taskcore.ports.sessions import SessionRepository as SessionRepository
+from taskcore.ports.store import Repositories as Repositories
+from taskcore.ports.store import Store as Store
+from taskcore.ports.tasks import TaskRepository as TaskRepository
+from taskcore.ports.tokens import AccessClaims as AccessClaims
+from taskcore.ports.tokens import AccessTokens as AccessTokens
+from taskcore.ports.tokens import RefreshTokens as RefreshTokens
+from taskcore.ports.users import UserRepository as UserRepository

@@ -11,7 +11,6 @@ from taskcore.ports.pages import Page
 class AuditRepository(Protocol):
     async def add(self, *events: NewEvent) -> None:
         """Append only: no method changes or removes an event."""
-        ...
 
     async def page(
         self,
@@ -23,4 +22,3 @@ class AuditRepository(Protocol):
         since: datetime | None = None,
     ) -> Page[Event]:
         """Newest first. `user_id` matches the events that the user caused or that concern them."""
-        ...

@@ -37,8 +37,6 @@ class RateLimiter(Protocol):
         The first claim whose limit is used up is the one denied. List narrow limits first, so
         that a client that has used up its own limit cannot use up a shared one.
         """
-        ...
 
     async def give_back(self, shares: Mapping[Claim, timedelta]) -> None:
         """Reduce the count of each claim by its share. One attempt counts for `Limit.step`."""
-        ...

@@ -8,7 +8,6 @@ class PasswordHasher(Protocol):
 
     async def hash(self, password: str) -> str:
         """Raises Unavailable when the queue is full."""
-        ...
 
     async def verify(
         self, password: str, password_hash: str | None, *, as_typed: str | None = None
@@ -20,8 +19,6 @@ class PasswordHasher(Protocol):
         the normalisation of passwords are also compared with `as_typed`, the password before
         normalisation. Raises Unavailable.
         """
-        ...
 
     def needs_rehash(self, password_hash: str) -> bool:
         """Whether the hash has another format or strength than new ones get."""
-        ...

@@ -6,4 +6,3 @@ from typing import Protocol
 class Pseudonyms(Protocol):
     def of(self, name: str) -> str:
         """Deterministic. Without the key, a pseudonym cannot be traced or guessed to its name."""
-        ...

@@ -28,12 +28,9 @@ class Store(Protocol):
 
         An error raised by a repository aborts the transaction: let it leave the block.
         """
-        ...
 
     def autocommit(self) -> AbstractAsyncContextManager[Repositories]:
         """Each call is a transaction of its own, in one round trip. `lock` has no effect here."""
-        ...
 
     async def check(self) -> None:
         """Raises Unavailable when there is no answer, NotMigrated when the schema is older."""
-        ...

@@ -21,13 +21,11 @@ class AccessTokens(Protocol):
     @property
     def lifetime(self) -> float:
         """Seconds from issue to expiry."""
-        ...
 
     def issue(self, claims: AccessClaims, now: datetime) -> str: ...
 
     def read(self, token: str, now: datetime) -> AccessClaims:
         """Raises InvalidToken or ExpiredToken."""
-        ...
 
 
 class RefreshTokens(Protocol):
@@ -42,6 +40,5 @@ class RefreshTokens(Protocol):
 
         Deterministic. The token or the nonce alone does not reveal them.
         """
-        ...
 
     def digest(self, token: str) -> bytes: ...
