@@ -45,7 +45,7 @@ async def limiting(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncI
         async def advance(span: timedelta) -> None:
             clock.moment += span
 
-        yield Limiting(memory, advance, lambda: len(memory._forgotten_at))
+        yield Limiting(memory, advance, lambda: len(memory._expires_at))
         return
     url: str = request.getfixturevalue("database_url")
     emptied(url)
