@@ -60,26 +60,21 @@ class Core:
     ) -> Self:
         gate = Gate(store, limiter, clock)
         issuer = Issuer(access_tokens, refresh_tokens, clock)
+        refreshes = Refreshes(store, gate, clock, issuer, terms.idle)
+        logins = Logins(
+            store=store,
+            gate=gate,
+            clock=clock,
+            issuer=issuer,
+            hasher=hasher,
+            attempts=LoginAttempts(store, gate, clock),
+            pseudonyms=pseudonyms,
+            idle=terms.idle,
+            failure_floor=terms.failure_floor,
+        )
         return cls(
             accounts=Accounts(store, hasher, gate, clock, terms.app_name),
-            sessions=Sessions(
-                store=store,
-                gate=gate,
-                clock=clock,
-                access_tokens=access_tokens,
-                logins=Logins(
-                    store=store,
-                    gate=gate,
-                    clock=clock,
-                    issuer=issuer,
-                    hasher=hasher,
-                    attempts=LoginAttempts(store, gate, clock),
-                    pseudonyms=pseudonyms,
-                    idle=terms.idle,
-                    failure_floor=terms.failure_floor,
-                ),
-                refreshes=Refreshes(store, gate, clock, issuer, terms.idle),
-            ),
+            sessions=Sessions(store, gate, clock, access_tokens, logins, refreshes),
             tasks=Tasks(store, gate, clock),
             audit=Audit(store, gate),
             gate=gate,

@@ -69,7 +69,7 @@ class NewEvent:
     @classmethod
     def by(
         cls,
-        actor: Actor,
+        source: Actor | Origin,
         event: EventName,
         now: datetime,
         *,
@@ -77,32 +77,18 @@ class NewEvent:
         session_id: SessionId | None = None,
         **detail: str | int,
     ) -> Self:
-        """By a known actor. Concerns the actor and their session, unless others are named."""
-        return cls(
-            event,
-            now,
-            ActorKind.SYSTEM if actor.user_id is None else ActorKind.USER,
-            actor.user_id,
-            user_id or actor.user_id,
-            session_id or actor.session_id,
-            *_source(actor.origin),
-            detail,
-        )
+        """By an actor, or by an anonymous client that is known by its origin only.
 
-    @classmethod
-    def anonymous(
-        cls,
-        origin: Origin,
-        event: EventName,
-        now: datetime,
-        *,
-        user_id: UserId | None = None,
-        session_id: SessionId | None = None,
-        **detail: str | int,
-    ) -> Self:
-        """By a client that has not authenticated."""
-        source = _source(origin)
-        return cls(event, now, ActorKind.ANONYMOUS, None, user_id, session_id, *source, detail)
+        Concerns the actor and their session, unless others are named.
+        """
+        if isinstance(source, Origin):
+            kind, actor_id, origin = ActorKind.ANONYMOUS, None, source
+        else:
+            kind = ActorKind.SYSTEM if source.user_id is None else ActorKind.USER
+            actor_id, origin = source.user_id, source.origin
+            user_id, session_id = user_id or actor_id, session_id or source.session_id
+        where = (origin.ip, origin.user_agent, origin.request_id)
+        return cls(event, now, kind, actor_id, user_id, session_id, *where, detail)
 
     def stored_as(self, event_id: EventId) -> "Event":
         return Event(
@@ -113,7 +99,3 @@ class NewEvent:
 @dataclass(frozen=True, slots=True)
 class Event(NewEvent):
     id: EventId
-
-
-def _source(origin: Origin) -> tuple[str | None, str | None, str | None]:
-    return origin.ip, origin.user_agent, origin.request_id

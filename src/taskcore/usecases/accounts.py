@@ -39,7 +39,7 @@ class Accounts:
         async with self.store.transaction() as tx:
             user = await tx.users.add(new, password_hash)
             name, now = EventName.USER_REGISTERED, user.created_at
-            await tx.audit.add(NewEvent.anonymous(origin, name, now, user_id=user.id))
+            await tx.audit.add(NewEvent.by(origin, name, now, user_id=user.id))
             return user
 
     async def me(self, actor: Actor) -> User:

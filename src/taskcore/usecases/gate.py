@@ -29,11 +29,7 @@ class Gate:
         claim, now = denial.claim, self.clock.now()
         if await self.is_news(TRIPPED, f"{claim.limit.name} {claim.subject}"):
             name = EventName.RATELIMIT_TRIPPED
-            event = (
-                NewEvent.by(client, name, now)
-                if isinstance(client, Actor)
-                else NewEvent.anonymous(client, name, now)
-            )
+            event = NewEvent.by(client, name, now)
             await self.record(replace(event, detail={"limit": claim.limit.name, **detail}))
         raise TooMany(retry_after=denial.retry_after)
 

@@ -17,10 +17,7 @@ Result = TypeVar("Result")
 
 # After so many conflicts in a row, a write without an expected version takes the lock.
 _OPTIMISTIC_ATTEMPTS = 3
-_EVENTS = {
-    Permission.EDIT: EventName.TASK_CHANGED,
-    Permission.DELETE: EventName.TASK_DELETED,
-}
+_EVENTS = {Permission.EDIT: EventName.TASK_CHANGED, Permission.DELETE: EventName.TASK_DELETED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ transaction runs at a time.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from taskcore.adapters.memory.audit import MemoryAudit
 from taskcore.adapters.memory.sessions import MemorySessions
@@ -32,12 +32,7 @@ class MemoryStore:
     async def transaction(self) -> AsyncIterator[MemoryRepositories]:
         async with self._lock:
             tables = self._tables.copy()
-
-            @asynccontextmanager
-            async def access() -> AsyncIterator[Tables]:
-                yield tables
-
-            yield MemoryRepositories(access)
+            yield MemoryRepositories(lambda: nullcontext(tables))
             self._tables = tables
 
     @asynccontextmanager

@@ -45,7 +45,7 @@ class Logins:
             user = await self._find(key)
             grant = await self._verified(user, key, password, origin)
         except InvalidCredentials:
-            event = NewEvent.anonymous(
+            event = NewEvent.by(
                 origin,
                 EventName.LOGIN_FAILED,
                 self.clock.now(),

@@ -45,7 +45,7 @@ class Refreshes:
         # Anyone can invent tokens: recording a few shows that it happens and spares the disk.
         if not stored and await self.gate.is_news(UNKNOWN, origin.site or origin.network or ""):
             now, name = self.clock.now(), EventName.REFRESH_FAILED
-            await self.gate.record(NewEvent.anonymous(origin, name, now, reason="unknown"))
+            await self.gate.record(NewEvent.by(origin, name, now, reason="unknown"))
         while stored:
             if grant := await self._exchanged(refresh_token, *stored, origin):
                 return grant
@@ -80,7 +80,7 @@ class Refreshes:
 
     async def _refuse(self, session: Session, refusal: _Refusal, origin: Origin) -> NoReturn:
         """Record the refusal, and end the session of a replayed token."""
-        event = NewEvent.anonymous(
+        event = NewEvent.by(
             origin,
             refusal.event,
             self.clock.now(),
