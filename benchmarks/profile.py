@@ -29,7 +29,7 @@ _LAYERS = {
     "taskapi/bodies.py": "reading bodies",
     "litestar/": "framework: routing, parameters",
     "taskcore/adapters/jwt.py": "authentication",
-    "taskcore/usecases/sessions.py": "authentication",
+    "taskcore/usecases/sessions/": "authentication",
     "taskapi/providers.py": "authentication",
     "taskapi/": "handlers, encoding",
     "taskcore/": "use cases, rules",

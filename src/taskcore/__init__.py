@@ -1,4 +1,4 @@
-"""Task management as a library: accounts, sessions and tasks, with nothing but Python needed.
+"""Task management as a library: accounts, sessions and tasks, on the standard library alone.
 
     import taskcore
 
@@ -9,7 +9,7 @@
         task = await core.tasks.create(actor, title="Write the letter")
 
 `open_core` needs the adapters' packages (`pip install 'taskcore[core]'`);
-`taskcore.adapters.memory.memory_core()` gives the same Core without.
+`taskcore.adapters.memory.memory_core()` returns the same Core without them.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -86,7 +86,7 @@ __all__ = [
 
 
 def open_core(settings: Settings) -> AbstractAsyncContextManager[Core]:
-    """A Core on PostgreSQL, for as long as the block lasts; see `taskcore.wiring.open_core`."""
-    from taskcore import wiring  # noqa: PLC0415 - it needs what a plain `import taskcore` does not
+    """A Core on PostgreSQL, until the block ends; see `taskcore.wiring.open_core`."""
+    from taskcore import wiring  # noqa: PLC0415 - needs the adapters' packages
 
     return wiring.open_core(settings)

@@ -14,23 +14,26 @@ from taskcore.ports import (
     Store,
 )
 from taskcore.usecases.accounts import Accounts
-from taskcore.usecases.attempts import LoginAttempts
 from taskcore.usecases.audit import Audit
 from taskcore.usecases.gate import Gate
 from taskcore.usecases.sessions import Sessions
+from taskcore.usecases.sessions.attempts import LoginAttempts
+from taskcore.usecases.sessions.grants import Issuer
+from taskcore.usecases.sessions.logins import Logins
+from taskcore.usecases.sessions.refreshes import Refreshes
 from taskcore.usecases.tasks import Tasks
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What an installation chooses."""
+    """The settings that use cases depend on."""
 
     idle: timedelta = timedelta(days=7)
     """How long a session lives without a refresh."""
     failure_floor: timedelta = timedelta(0)
-    """How long a failed login takes at least, to hide that hashes of the past take longer."""
+    """How long a failed login takes at least, to hide that old hashes take longer to verify."""
     app_name: str = "taskcore"
-    """Nobody's password."""
+    """Shown in the documentation; refused as a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,22 @@ class Core:
         terms: Terms = Terms(),
     ) -> Self:
         gate = Gate(store, limiter, clock)
+        issuer = Issuer(access_tokens, refresh_tokens, clock)
+        refreshes = Refreshes(store, gate, clock, issuer, terms.idle)
+        logins = Logins(
+            store=store,
+            gate=gate,
+            clock=clock,
+            issuer=issuer,
+            hasher=hasher,
+            attempts=LoginAttempts(store, gate, clock),
+            pseudonyms=pseudonyms,
+            idle=terms.idle,
+            failure_floor=terms.failure_floor,
+        )
         return cls(
             accounts=Accounts(store, hasher, gate, clock, terms.app_name),
-            sessions=Sessions(
-                store=store,
-                hasher=hasher,
-                access_tokens=access_tokens,
-                refresh_tokens=refresh_tokens,
-                gate=gate,
-                attempts=LoginAttempts(store, gate, clock),
-                pseudonyms=pseudonyms,
-                clock=clock,
-                idle=terms.idle,
-                failure_floor=terms.failure_floor,
-            ),
+            sessions=Sessions(store, gate, clock, access_tokens, logins, refreshes),
             tasks=Tasks(store, gate, clock),
             audit=Audit(store, gate),
             gate=gate,

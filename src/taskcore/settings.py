@@ -1,10 +1,11 @@
-"""Settings: read once, from the environment and `.env`, with all problems reported together."""
+"""The settings, from the environment and `.env`. All problems are reported together."""
 
 import json
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -13,12 +14,16 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from taskcore.domain.errors import Misconfigured
+from taskcore.domain.sessions import SESSION_LIFETIME
 
 IPNetwork = IPv4Network | IPv6Network
 
 MIN_KEY_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as its hash
-_MIN_KEY_CHARACTERS = 8  # different ones; 64 hexadecimal digits of a random key have about 16
-# Keys that documents and templates print. Whoever reads them could forge every token.
+_LOG_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+_MILLISECOND, _SECOND = timedelta(milliseconds=1), timedelta(seconds=1)
+_MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
+_MIN_KEY_CHARACTERS = 8  # distinct ones; 64 random hexadecimal digits have about 16
+# Keys printed in documents and templates. They are public, so anyone could forge tokens with them.
 _PLACEHOLDER = re.compile(
     r"your[-_]|change.?(this|me|it)|change.*production|^(super.?)?secret|example|placeholder"
     r"|replace.?(this|me|with)|insecure|256-bits-long|512-bits-long"
@@ -28,7 +33,7 @@ _PLACEHOLDER = re.compile(
 
 
 class Secret:
-    """A text that shows itself only when asked to."""
+    """A text that only `reveal` shows."""
 
     __slots__ = ("_text",)
 
@@ -51,7 +56,7 @@ class Secret:
 @dataclass(frozen=True)
 class Settings:
     database_url: Secret | None
-    """None: a PostgreSQL of our own runs in `data_dir`."""
+    """None: an embedded PostgreSQL runs in `data_dir`."""
     secret_key: Secret | None
     """None, with the embedded database only: a random key is generated into `data_dir`."""
     data_dir: Path
@@ -69,16 +74,16 @@ class Settings:
     log_format: str | None = None
     """None: `console` on a terminal, else `json`."""
     old_secret_keys: tuple[Secret, ...] = ()
-    """They verify what they have signed, and sign nothing any more."""
+    """They verify tokens that they signed, and sign no new ones."""
     rate_limits: bool = True
     trusted_proxies: tuple[IPNetwork, ...] = ()
-    """Only what these say of where a request comes from is believed."""
+    """Forwarding headers are believed only from these addresses."""
     allowed_hosts: tuple[str, ...] = ()
-    """Names by which clients may ask for this service; none: any."""
+    """The accepted Host headers; empty: all."""
     docs: bool = True
     login_failure_floor: timedelta = timedelta(0)
     warnings: tuple[str, ...] = ()
-    """What does not stop the start, and should be mended all the same."""
+    """Problems that do not prevent a start."""
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Self:
@@ -96,33 +101,29 @@ class Settings:
             database_url=read.database_url(),
             secret_key=read.secret_key(),
             data_dir=Path(read.text("DATA_DIR", "") or default_data_dir(env)).absolute(),
-            algorithm=read.choice("ALGORITHM", "HS256", ["HS256", "HS384", "HS512"]),
-            access_token_lifetime=timedelta(
-                minutes=read.integer("ACCESS_TOKEN_EXPIRE_MINUTES", 30, 1, 24 * 60)
+            algorithm=read.choice("ALGORITHM", cls.algorithm, ["HS256", "HS384", "HS512"]),
+            access_token_lifetime=read.duration(
+                "ACCESS_TOKEN_EXPIRE_MINUTES", cls.access_token_lifetime, _MINUTE, _DAY
             ),
-            refresh_token_lifetime=timedelta(
-                days=read.integer("REFRESH_TOKEN_EXPIRE_DAYS", 7, 1, 30)
+            refresh_token_lifetime=read.duration(
+                "REFRESH_TOKEN_EXPIRE_DAYS", cls.refresh_token_lifetime, _DAY, SESSION_LIFETIME
             ),
             app_name=read.text("APP_NAME", cls.app_name),
             app_version=read.text("APP_VERSION", cls.app_version),
-            debug=(debug := read.flag("DEBUG", default=False)),
+            debug=(debug := read.flag("DEBUG", default=cls.debug)),
             cors_origins=read.origins("CORS_ORIGINS", cls.cors_origins),
             server_host=read.text("SERVER_HOST", cls.server_host),
-            server_port=read.integer("SERVER_PORT", 8000, 1, 65535),
-            workers=read.integer("WORKERS", 1, 1, 64),
-            log_level=read.choice(
-                "LOG_LEVEL",
-                "DEBUG" if debug else "INFO",
-                ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
-            ),
+            server_port=read.integer("SERVER_PORT", cls.server_port, 1, 65535),
+            workers=read.integer("WORKERS", cls.workers, 1, 64),
+            log_level=read.choice("LOG_LEVEL", "DEBUG" if debug else cls.log_level, _LOG_LEVELS),
             log_format=read.choice("LOG_FORMAT", "", ["console", "json"]) or None,
             old_secret_keys=read.old_secret_keys(),
-            rate_limits=read.flag("RATE_LIMITS", default=True),
+            rate_limits=read.flag("RATE_LIMITS", default=cls.rate_limits),
             trusted_proxies=read.networks("TRUSTED_PROXIES"),
             allowed_hosts=read.hosts("ALLOWED_HOSTS"),
-            docs=read.flag("DOCS_ENABLED", default=True),
-            login_failure_floor=timedelta(
-                milliseconds=read.integer("LOGIN_FAILURE_FLOOR_MS", 0, 0, 10_000)
+            docs=read.flag("DOCS_ENABLED", default=cls.docs),
+            login_failure_floor=read.duration(
+                "LOGIN_FAILURE_FLOOR_MS", cls.login_failure_floor, _MILLISECOND, 10 * _SECOND, low=0
             ),
             warnings=tuple(read.warnings),
         )
@@ -144,14 +145,14 @@ class Settings:
         return self.data_dir / "secret.key"
 
     def shown(self) -> dict[str, object]:
-        """Every variable and its value, for people; secrets only as set or not."""
+        """Every variable and its value, for people. Of a secret only whether it is set."""
         return {
             "DATABASE_URL": _masked(self.database_url, "embedded PostgreSQL in DATA_DIR"),
             "SECRET_KEY": _masked(self.secret_key, "generated into DATA_DIR"),
             "DATA_DIR": str(self.data_dir),
             "ALGORITHM": self.algorithm,
-            "ACCESS_TOKEN_EXPIRE_MINUTES": int(self.access_token_lifetime.total_seconds()) // 60,
-            "REFRESH_TOKEN_EXPIRE_DAYS": self.refresh_token_lifetime.days,
+            "ACCESS_TOKEN_EXPIRE_MINUTES": self.access_token_lifetime // _MINUTE,
+            "REFRESH_TOKEN_EXPIRE_DAYS": self.refresh_token_lifetime // _DAY,
             "APP_NAME": self.app_name,
             "APP_VERSION": self.app_version,
             "DEBUG": self.debug,
@@ -166,7 +167,7 @@ class Settings:
             "TRUSTED_PROXIES": list(map(str, self.trusted_proxies)),
             "ALLOWED_HOSTS": list(self.allowed_hosts),
             "DOCS_ENABLED": self.docs,
-            "LOGIN_FAILURE_FLOOR_MS": self.login_failure_floor // timedelta(milliseconds=1),
+            "LOGIN_FAILURE_FLOOR_MS": self.login_failure_floor // _MILLISECOND,
         }
 
 
@@ -174,7 +175,7 @@ def environment(folder: Path | None = None) -> dict[str, str]:
     """The process's environment over the `.env` of `folder` (the working directory)."""
     file = (folder or Path.cwd()) / ".env"
     try:
-        text = file.read_text(encoding="utf-8-sig")  # some editors of Windows put a mark first
+        text = file.read_text(encoding="utf-8-sig")  # Windows editors may add a byte order mark
     except FileNotFoundError:
         text = ""
     except (OSError, UnicodeDecodeError) as error:
@@ -195,7 +196,7 @@ _LINE = re.compile(
 
 
 def _parsed(text: str) -> dict[str, str]:
-    """NAME=value lines; quotes around a value go, so does a comment after a space."""
+    """NAME=value lines, without quotes around the value and without a comment after a space."""
     values: dict[str, str] = {}
     for line in text.splitlines():
         if not line.lstrip().startswith("#") and (match := _LINE.fullmatch(line)):
@@ -209,7 +210,7 @@ def _masked(secret: Secret | None, default: str) -> str:
 
 
 class _Reader:
-    """Reads variables one by one and remembers what is wrong with them."""
+    """Reads variables one by one and collects their problems."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
@@ -220,7 +221,7 @@ class _Reader:
         self.problems.setdefault(name, f"{name} {sentence}")
 
     def text(self, name: str, default: str) -> str:
-        # An empty variable counts as not set: that is what `NAME=` in a compose file means.
+        # An empty variable counts as not set, as `NAME=` in a compose file means it.
         return self._env.get(name, "").strip() or default
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
@@ -229,6 +230,11 @@ class _Reader:
             return int(text)
         self.problem(name, f"must be a whole number from {low} to {high}")
         return default
+
+    def duration(
+        self, name: str, default: timedelta, unit: timedelta, high: timedelta, *, low: int = 1
+    ) -> timedelta:
+        return unit * self.integer(name, default // unit, low, high // unit)
 
     def flag(self, name: str, *, default: bool) -> bool:
         text = self.text(name, str(default)).lower()
@@ -248,7 +254,7 @@ class _Reader:
         return default
 
     def secret(self, name: str) -> Secret | None:
-        """The variable, or the content of the file that NAME_FILE names."""
+        """The variable, or the content of the file in NAME_FILE."""
         value, file = self._env.get(name, ""), self.text(f"{name}_FILE", "")
         if value.strip() and file:
             self.problem(name, f"and {name}_FILE are both set; keep one")
@@ -264,7 +270,7 @@ class _Reader:
             else:
                 if not value.strip():
                     self.problem(f"{name}_FILE", "names an empty file")
-        if any("\ud800" <= c <= "\udfff" for c in value):  # bytes that were no UTF-8
+        if any("\ud800" <= c <= "\udfff" for c in value):  # bytes that are no UTF-8
             self.problem(name, "must be text in UTF-8")
         return Secret(value) if value.strip() else None
 
@@ -272,7 +278,7 @@ class _Reader:
         secret = self.secret("DATABASE_URL")
         if secret is None:
             return None
-        # SQLAlchemy's spelling with a driver is common in the .env files that people bring.
+        # SQLAlchemy's spelling with a driver is common in existing .env files.
         url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", secret.reveal().strip())
         if not url.startswith("postgresql://"):
             self.problem("DATABASE_URL", "must start with postgresql://")
@@ -285,7 +291,7 @@ class _Reader:
         return secret
 
     def old_secret_keys(self) -> tuple[Secret, ...]:
-        """A JSON list, or keys with commas between them: no key that we propose has one."""
+        """A JSON list or a comma list; the keys that we generate hold no commas."""
         secret = self.secret("SECRET_KEYS_OLD")
         keys = self._listed("SECRET_KEYS_OLD", secret.reveal() if secret else "")
         for key in keys:
@@ -303,24 +309,19 @@ class _Reader:
     def _listed(self, name: str, text: str) -> tuple[str, ...]:
         """A JSON list or a comma list."""
         try:
-            given = json.loads(text) if text.lstrip().startswith("[") else text.split(",")
+            items = json.loads(text) if text.lstrip().startswith("[") else text.split(",")
         except (ValueError, RecursionError):
             self.problem(name, "must be a JSON list or a list with commas")
             return ()
-        return tuple(str(item).strip() for item in given if str(item).strip())
+        return tuple(str(item).strip() for item in items if str(item).strip())
 
     def networks(self, name: str) -> tuple[IPNetwork, ...]:
-        found = []
-        for text in self._listed(name, self.text(name, "")):
-            try:
-                network = ip_network(text)
-            except ValueError:
-                network = None
-            if network is None or network.prefixlen == 0:  # everybody is no proxy
-                self.problem(name, "must list the addresses or networks (CIDR) of your proxies")
-            else:
-                found.append(network)
-        return tuple(found)
+        with suppress(ValueError):
+            networks = tuple(map(ip_network, self._listed(name, self.text(name, ""))))
+            if all(network.prefixlen for network in networks):  # a /0 would trust every client
+                return networks
+        self.problem(name, "must list the addresses or networks (CIDR) of your proxies")
+        return ()
 
     def hosts(self, name: str) -> tuple[str, ...]:
         hosts = tuple(host.lower() for host in self._listed(name, self.text(name, "")))

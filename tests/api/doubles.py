@@ -70,4 +70,5 @@ def failing_core(clock: ManualClock) -> tuple[Core, FailingStore]:
 def held_core(clock: ManualClock) -> tuple[Core, HeldHasher]:
     hasher = HeldHasher()
     core = bound(MemoryStore(), clock, CHEAP)
-    return replace(core, sessions=replace(core.sessions, hasher=hasher)), hasher
+    logins = replace(core.sessions.logins, hasher=hasher)
+    return replace(core, sessions=replace(core.sessions, logins=logins)), hasher

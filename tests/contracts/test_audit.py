@@ -37,8 +37,8 @@ async def test_an_event_is_kept_as_it_was_told(store: Store) -> None:
     told = [
         NewEvent.by(ACTOR, EventName.ROLE_CHANGED, NOW, user_id=BOB, old="user", new="admin"),
         NewEvent.by(SYSTEM, EventName.USER_DELETED, LATER, user_id=BOB),
-        NewEvent.of_anybody(ORIGIN, EventName.LOGIN_FAILED, NOW, account="x" * 64),
-        NewEvent.of_anybody(Origin(), EventName.REFRESH_FAILED, NOW, sessions=3, note="é\u202e"),
+        NewEvent.by(ORIGIN, EventName.LOGIN_FAILED, NOW, account="x" * 64),
+        NewEvent.by(Origin(), EventName.REFRESH_FAILED, NOW, sessions=3, note="é\u202e"),
     ]
     stored = await added(store, *told)
     for event, kept in zip(told, stored, strict=True):
@@ -55,7 +55,7 @@ async def test_an_event_says_who_did_it_and_whom_it_concerns() -> None:
     assert (others.actor_id, others.user_id) == (ADA, BOB)
     operators = NewEvent.by(SYSTEM, EventName.USER_CREATED, NOW, user_id=BOB)
     assert (operators.actor, operators.actor_id, operators.user_id) == ("system", None, BOB)
-    strangers = NewEvent.of_anybody(ORIGIN, EventName.LOGIN_FAILED, NOW, user_id=BOB)
+    strangers = NewEvent.by(ORIGIN, EventName.LOGIN_FAILED, NOW, user_id=BOB)
     assert (strangers.actor, strangers.actor_id, strangers.user_id) == ("anonymous", None, BOB)
     assert (strangers.ip, strangers.user_agent, strangers.request_id) == (
         ORIGIN.ip,
@@ -71,8 +71,8 @@ async def test_a_page_is_newest_first_and_filtered_by_all_that_is_named(store: S
         store,
         NewEvent.by(ACTOR, EventName.LOGOUT, hours[0]),
         NewEvent.by(ACTOR, EventName.USER_DEACTIVATED, hours[1], user_id=BOB),
-        NewEvent.of_anybody(ORIGIN, EventName.LOGIN_FAILED, hours[2], user_id=BOB),
-        NewEvent.of_anybody(ORIGIN, EventName.LOGIN_FAILED, hours[3]),
+        NewEvent.by(ORIGIN, EventName.LOGIN_FAILED, hours[2], user_id=BOB),
+        NewEvent.by(ORIGIN, EventName.LOGIN_FAILED, hours[3]),
         NewEvent.by(SYSTEM, EventName.USER_REACTIVATED, hours[4], user_id=BOB),
         NewEvent.by(SYSTEM, EventName.KEY_ROTATED, hours[5]),
     )

@@ -45,7 +45,7 @@ async def limiting(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncI
         async def advance(span: timedelta) -> None:
             clock.moment += span
 
-        yield Limiting(memory, advance, lambda: len(memory._forgotten_at))
+        yield Limiting(memory, advance, lambda: len(memory._expires_at))
         return
     url: str = request.getfixturevalue("database_url")
     emptied(url)
@@ -197,7 +197,7 @@ async def test_no_number_of_the_domain_is_rounded() -> None:
     """Steps are whole microseconds, or a quota would be one less than it says."""
     stated = [limit for limit in vars(domain).values() if isinstance(limit, Limit)]
     assert len({limit.name for limit in stated}) == len(stated) == 15
-    for limit in (*stated, *(limit.wide for limit in stated)):
+    for limit in (*stated, *(limit.per_site for limit in stated)):
         assert limit.step * limit.quota == limit.period
         shares = {Success.COUNTS: 0, Success.GIVES_BACK: 1, Success.CLEARS: limit.quota}
         assert limit.given_back == shares[limit.success] * limit.step

@@ -207,7 +207,7 @@ async def test_the_floor_is_a_setting_and_off_unless_it_is_set(site: Site) -> No
     env = {"DATABASE_URL": as_url(site.conninfo), "SECRET_KEY": KEY}
     for more, expected in ({}, 0), ({"LOGIN_FAILURE_FLOOR_MS": "500"}, 500):
         async with open_core(Settings.from_env(env | more)) as core:
-            assert core.sessions.failure_floor == timedelta(milliseconds=expected)
+            assert core.sessions.logins.failure_floor == timedelta(milliseconds=expected)
 
 
 def test_registering_tells_of_an_account_as_documented_and_not_too_often(site: Site) -> None:

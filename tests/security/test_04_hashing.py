@@ -162,7 +162,7 @@ async def test_the_processes_share_the_processors(site: Site, workers: int) -> N
     """A2-3: a process hashes on so many threads that all of them together use each core once."""
     env = {"DATABASE_URL": as_url(site.conninfo), "SECRET_KEY": KEY, "WORKERS": str(workers)}
     async with open_core(Settings.from_env(env)) as core:
-        hasher = core.sessions.hasher
+        hasher = core.sessions.logins.hasher
         assert isinstance(hasher, Argon2Hasher)
         assert core.accounts.hasher is hasher
         assert hasher._pool._max_workers == max(1, (os.cpu_count() or 1) // workers)

@@ -83,5 +83,5 @@ def test_a_key_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.M
         return other if path == file else real(path, **more)
 
     monkeypatch.setattr(Path, "stat", stat)
-    with pytest.raises(Misconfigured, match="belongs to somebody else"):
+    with pytest.raises(Misconfigured, match="belongs to another user"):
         generated_secret(file)

@@ -8,7 +8,16 @@ from typing import Any
 from taskcore.domain.errors import Unavailable
 from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import UserId
-from taskcore.ports import Audit, Page, PasswordHasher, Repositories, Sessions, Store, Tasks, Users
+from taskcore.ports import (
+    AuditRepository,
+    Page,
+    PasswordHasher,
+    Repositories,
+    SessionRepository,
+    Store,
+    TaskRepository,
+    UserRepository,
+)
 
 Step = Callable[[], Awaitable[Any]]
 
@@ -51,7 +60,7 @@ class WatchedHasher:
 
 @dataclass
 class InterruptedTasks:
-    inner: Tasks
+    inner: TaskRepository
     before_writing: Step
 
     async def get(self, task_id: TaskId) -> Task:
@@ -80,10 +89,10 @@ class InterruptedTasks:
 
 @dataclass
 class InterruptedRepositories:
-    users: Users
-    tasks: Tasks
-    sessions: Sessions
-    audit: Audit
+    users: UserRepository
+    tasks: TaskRepository
+    sessions: SessionRepository
+    audit: AuditRepository
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""Driven adapters: what the core's ports are plugged into. None knows another."""
+"""Driven adapters: the implementations of the ports. None imports another."""

@@ -1,4 +1,4 @@
-"""Password hashes: argon2id for all that are made, bcrypt understood where old ones remain."""
+"""Password hashes: creates argon2id, verifies argon2id and old bcrypt hashes."""
 
 import asyncio
 import logging
@@ -22,23 +22,23 @@ _log = logging.getLogger(__name__)
 MEMORY_KIB = 19456
 PASSES = 2
 LANES = 1
-# For each thread. More waiting would wait longer than a person does: 64 hashes are some 2 s.
+# Waiting hashes per thread. 64 take some 2 s; users do not wait longer.
 QUEUE = 64
-# What a stored hash may ask of this machine; one that was tampered with could ask for all of it.
+# The most that a stored hash may cost; a tampered one could exhaust the machine.
 _MAX_MEMORY_KIB, _MAX_PASSES, _MAX_LANES, _MAX_BCRYPT_COST = 131072, 10, 16, 15
 _ARGON2 = re.compile(
     r"\$argon2id\$v=19\$m=([0-9]{1,7}),t=([0-9]{1,3}),p=([0-9]{1,3})(?:\$[A-Za-z0-9+/]+){2}"
 )
 _BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
-BCRYPT = "$2"  # how such a hash begins, of whichever revision
-_BCRYPT_BYTES = 72  # bcrypt never looked at more
+BCRYPT = "$2"  # the prefix of every revision
+_BCRYPT_BYTES = 72  # bcrypt ignores the rest
 
 
 class Argon2Hasher:
-    """Hashes in threads of its own: argon2 releases the GIL, and the event loop goes on.
+    """Hashes in threads of its own: argon2 releases the GIL, so the event loop keeps running.
 
-    The number of threads bounds how many hashes run at once, also when callers give up: a
-    semaphore would let a cancelled caller's hash run on beside the next one.
+    The number of threads bounds the hashes that run at once, even when callers are cancelled. A
+    semaphore would be released on cancellation while the hash still runs.
     """
 
     def __init__(
@@ -56,8 +56,7 @@ class Argon2Hasher:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2")
         self._queue = QUEUE * self._threads if queue is None else queue
         self._waiting = 0
-        # Made with the parameters of today, so that a wrong address costs what a wrong password
-        # does.
+        # Has today's parameters, so that an unknown address takes as long as a wrong password.
         self._decoy = self._argon2.hash(secrets.token_urlsafe())
 
     async def hash(self, password: str) -> str:
@@ -67,8 +66,8 @@ class Argon2Hasher:
         self, password: str, password_hash: str | None, *, as_typed: str | None = None
     ) -> bool:
         if password_hash is not None and not _is_readable(password_hash):
-            _log.warning("a stored password hash is damaged, or asks for more than any of ours")
-        # In bcrypt's time nothing was normalised.
+            _log.warning("a stored password hash is damaged, or costs more than is allowed")
+        # The passwords of bcrypt hashes were not normalised.
         spellings = dict.fromkeys((as_typed or password, password))
         return await self._run(lambda: self._verify(password, password_hash, spellings))
 
@@ -105,16 +104,16 @@ class Argon2Hasher:
             raise Unavailable("Too many logins at once; try again", retry_after=2)
         self._waiting += 1
         future = self._pool.submit(work)
-        # Counted until the work is done, not until the caller is: a caller may give up before.
+        # Count until the work is done: a cancelled caller leaves before that.
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: self._done(loop))
         return await asyncio.wrap_future(future)
 
     def _done(self, loop: asyncio.AbstractEventLoop) -> None:
         if not loop.is_closed():
-            loop.call_soon_threadsafe(self._one_less)
+            loop.call_soon_threadsafe(self._decrement)
 
-    def _one_less(self) -> None:
+    def _decrement(self) -> None:
         self._waiting -= 1
 
 

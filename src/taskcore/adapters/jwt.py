@@ -23,12 +23,12 @@ ISSUER = "taskcore"
 AUDIENCE = "taskcore"
 _TYPE = "at+jwt"
 _MAX_CHARACTERS = 2048
-_REMEMBERED = 1024  # tokens; ours have some 400 characters
-LEEWAY = 5  # seconds; machines that keep time by NTP differ by less
+_CACHED = 1024  # tokens; ours have some 400 characters
+LEEWAY = 5  # seconds; more than NTP leaves between two machines
 
 
 class _Payload(Struct):
-    """Every claim must be there, and be as it is here."""
+    """Every claim is required."""
 
     sub: Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,18}\Z")]
     sid: UUID
@@ -44,11 +44,11 @@ _payload = msgspec.json.Decoder(_Payload).decode
 
 
 class JwtTokens:
-    """The first key signs, all verify. A token names its key by a digest of that.
+    """The first key signs, all keys verify. `kid` is a digest of the key.
 
-    Reading compares: a header and a signature are the very text that we would write, or the token
-    is none of ours. So nobody who sends one chooses an algorithm or a way to find a key, nothing
-    is parsed before its signature has been verified, and a token has one spelling.
+    Header and signature must equal the text that `issue` would write. So a client cannot choose the
+    algorithm or the key, nothing is parsed before the signature is verified, and each token has
+    exactly one spelling.
     """
 
     def __init__(self, *keys: bytes, algorithm: str = "HS256", lifetime: float = 1800.0) -> None:
@@ -57,9 +57,9 @@ class JwtTokens:
         self._key, self._header = keys[0], _header(keys[0], algorithm)
         self._keys = {self._first_segment(key): key for key in keys}
         self._hmac = jwt.get_algorithm_by_name(algorithm)
-        # Who signed a token stays true. Whether it still counts is asked each time: of the clock
-        # here, and of its session in the database.
-        self._signed = lru_cache(maxsize=_REMEMBERED)(self._verified)
+        # A signature stays valid, so it is verified once. `read` checks the times on every request,
+        # and its caller the session.
+        self._signed = lru_cache(maxsize=_CACHED)(self._verified)
 
     def issue(self, claims: AccessClaims, now: datetime) -> str:
         issued_at = int(now.timestamp())
@@ -83,14 +83,13 @@ class JwtTokens:
         return AccessClaims(UserId(user_id), SessionId(payload.sid))
 
     def _verified(self, token: str) -> "_Payload":
-        said, _, signature = token.rpartition(".")
-        header, _, claims = said.partition(".")
+        signed, _, signature = token.rpartition(".")
+        header, _, claims = signed.partition(".")
         key = self._keys.get(header)
         if key is None or len(token) > _MAX_CHARACTERS:
             raise InvalidToken
-        # What cannot be encoded was never issued.
-        ours = base64url_encode(self._hmac.sign(said.encode(errors="replace"), key))
-        if not hmac.compare_digest(ours, signature.encode(errors="replace")):
+        expected = base64url_encode(self._hmac.sign(signed.encode(errors="replace"), key))
+        if not hmac.compare_digest(expected, signature.encode(errors="replace")):
             raise InvalidToken
         try:
             return _payload(base64url_decode(claims))

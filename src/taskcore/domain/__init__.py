@@ -1,1 +1,1 @@
-"""What the business knows: entities, rules, policies and refusals; pure and synchronous."""
+"""The domain: entities, rules, policies and errors; pure and synchronous."""

@@ -1,7 +1,7 @@
-"""The audit: who did what to whom, from where. Written once, never changed, never a secret."""
+"""The audit log: who did what to whom, from where. Append only, and free of secrets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType, Self
@@ -21,14 +21,14 @@ class EventName(StrEnum):
     USER_REACTIVATED = "user.reactivated"
     USER_DELETED = "user.deleted"
     USER_UNLOCKED = "user.unlocked"
-    """What strangers have used up of the account's login limits is forgotten."""
+    """An administrator reset the login limits of the account."""
     ROLE_CHANGED = "role.changed"
     PROFILE_CHANGED = "profile.changed"
-    """Somebody else's, by an administrator. What people do with their own is not told."""
+    """By an administrator. What users do to their own profile and tasks is not recorded."""
     TASK_CHANGED = "task.changed"
     TASK_DELETED = "task.deleted"
     ADMIN_BOOTSTRAP = "admin.bootstrap"
-    """An administrator was made where there was none."""
+    """The first administrator was created."""
     LOGIN_SUCCEEDED = "login.succeeded"
     LOGIN_FAILED = "login.failed"
     REFRESH_FAILED = "refresh.failed"
@@ -37,23 +37,23 @@ class EventName(StrEnum):
     REUSE_DETECTED = "session.reuse_detected"
     PASSWORD_CHANGED = "password.changed"  # noqa: S105 - a name
     REAUTH_FAILED = "reauth.failed"
-    """Somebody logged in gave a wrong password where it was asked for again."""
+    """A logged-in user gave a wrong password where an operation asks for it again."""
     AUTHZ_DENIED = "authz.denied"
     RATELIMIT_TRIPPED = "ratelimit.tripped"
     KEY_ROTATED = "config.key_rotated"
-    """Access tokens are signed with another key from now on."""
+    """Access tokens are signed with a new key from now on."""
 
 
 class ActorKind(StrEnum):
     USER = "user"
     SYSTEM = "system"
-    """The operator at the terminal; the user agent tells as which user of the machine."""
+    """The operator at the terminal; `user_agent` holds the name of the Unix user."""
     ANONYMOUS = "anonymous"
 
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """`user_id` is whom it concerns, `actor_id` who did it. Neither need exist any more."""
+    """`actor_id` is the user who acted, `user_id` the one concerned; both may be deleted by now."""
 
     event: EventName
     at: datetime
@@ -69,7 +69,7 @@ class NewEvent:
     @classmethod
     def by(
         cls,
-        actor: Actor,
+        source: Actor | Origin,
         event: EventName,
         now: datetime,
         *,
@@ -77,38 +77,25 @@ class NewEvent:
         session_id: SessionId | None = None,
         **detail: str | int,
     ) -> Self:
-        """Of somebody known. It concerns them and their session, unless another is named."""
-        return cls(
-            event,
-            now,
-            ActorKind.SYSTEM if actor.user_id is None else ActorKind.USER,
-            actor.user_id,
-            user_id or actor.user_id,
-            session_id or actor.session_id,
-            *_noted(actor.origin),
-            detail,
-        )
+        """By an actor, or by an anonymous client that is known by its origin only.
 
-    @classmethod
-    def of_anybody(
-        cls,
-        origin: Origin,
-        event: EventName,
-        now: datetime,
-        *,
-        user_id: UserId | None = None,
-        session_id: SessionId | None = None,
-        **detail: str | int,
-    ) -> Self:
-        """Of somebody who has not proved who they are."""
-        noted = _noted(origin)
-        return cls(event, now, ActorKind.ANONYMOUS, None, user_id, session_id, *noted, detail)
+        Concerns the actor and their session, unless others are named.
+        """
+        if isinstance(source, Origin):
+            kind, actor_id, origin = ActorKind.ANONYMOUS, None, source
+        else:
+            kind = ActorKind.SYSTEM if source.user_id is None else ActorKind.USER
+            actor_id, origin = source.user_id, source.origin
+            user_id, session_id = user_id or actor_id, session_id or source.session_id
+        where = (origin.ip, origin.user_agent, origin.request_id)
+        return cls(event, now, kind, actor_id, user_id, session_id, *where, detail)
+
+    def stored_as(self, event_id: EventId) -> "Event":
+        return Event(
+            **{field.name: getattr(self, field.name) for field in fields(self)}, id=event_id
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Event(NewEvent):
     id: EventId
-
-
-def _noted(origin: Origin) -> tuple[str | None, str | None, str | None]:
-    return origin.ip, origin.user_agent, origin.request_id

@@ -1,25 +1,25 @@
-"""Everything the core refuses to do, drawn as one tree.
+"""All errors of the core, as one tree.
 
     TaskcoreError
     ├── Invalid              the input breaks a rule; says which fields and why
-    ├── Unauthenticated      nobody is logged in
+    ├── Unauthenticated      the caller is not logged in
     │   ├── InvalidCredentials   wrong e-mail or password, or a deactivated account
-    │   ├── InvalidToken         the access or refresh token is not good
-    │   └── ExpiredToken         it was, but its time is over
-    ├── Forbidden            may see it, may not do it
-    ├── NotFound             does not exist, or may not be seen
-    ├── Conflict             the state of things stands against it
+    │   ├── InvalidToken         the access or refresh token is not valid
+    │   └── ExpiredToken         the token has expired
+    ├── Forbidden            the actor may see it, but not do this
+    ├── NotFound             does not exist, or the actor may not see it
+    ├── Conflict             the current state does not allow it
     │   ├── EmailTaken           another account has this e-mail address
-    │   ├── LastAdmin            nobody would be left to administer
-    │   └── StaleWrite           somebody else changed it meanwhile
-    ├── TooMany              over a limit; says when to try again
-    ├── Unavailable          something the core needs does not answer; says when to try again
-    │   └── NotMigrated          the database lacks what this version needs
-    │       └── RightsMissing    it does not let us do what this version needs
-    └── Misconfigured        the settings or the machine do not allow a start
+    │   ├── LastAdmin            no active administrator would be left
+    │   └── StaleWrite           another request has changed it meanwhile
+    ├── TooMany              over a rate limit; says when to try again
+    ├── Unavailable          a dependency does not answer; says when to try again
+    │   └── NotMigrated          the database schema is too old
+    │       └── RightsMissing    the database role lacks rights
+    └── Misconfigured        the settings or the machine prevent a start
 
-Driving adapters translate this tree once: to problem details over HTTP, to exit codes on the
-command line. `code` is stable: programs may rely on it.
+Each driving adapter maps this tree once: to problem details over HTTP, to exit codes on the
+command line. `code` is stable: clients may rely on it.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from typing import ClassVar
 
 
 class TaskcoreError(Exception):
-    """A refusal, with a sentence for people (`detail`) and a slug for programs (`code`)."""
+    """An error with a sentence for people (`detail`) and a slug for programs (`code`)."""
 
     code: ClassVar[str]
     title: ClassVar[str]
@@ -40,7 +40,7 @@ class TaskcoreError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One broken rule: the field as its owner calls it, a sentence and a slug."""
+    """One broken rule: the field by its public name, a sentence and a slug."""
 
     field: str
     detail: str
@@ -103,7 +103,7 @@ class LastAdmin(Conflict):
 
 class StaleWrite(Conflict):
     code = "stale_write"
-    title = "Somebody else changed this meanwhile; read it again and repeat your change"
+    title = "This has changed meanwhile; read it again and repeat your change"
 
 
 class TooMany(TaskcoreError):

@@ -1,4 +1,4 @@
-"""Where requests come from, as far as whoever passes them on knows."""
+"""Where a request comes from."""
 
 import re
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Self
 
-# What a user agent may say of itself. Longer ones are cut, not refused: it is only noted down.
+# Longer ones are cut, not refused: user agents are only recorded.
 _MAX_USER_AGENT = 255
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# A subscriber of IPv6 has at least so many bits to choose addresses from (RFC 6177).
+# RFC 6177: an IPv6 subscriber gets at least a /64 of addresses, and up to a /48.
 _SUBSCRIBER_BITS = 64
 _SITE_BITS = 48
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Nothing is decided by it but how often somebody may try; it is noted in the audit."""
+    """Used only for rate limits and the audit log."""
 
     ip: str | None = None
     user_agent: str | None = None
@@ -26,18 +26,18 @@ class Origin:
     def new(
         cls, *, ip: str | None = None, user_agent: str | None = None, request_id: str | None = None
     ) -> Self:
-        """What is no address counts as unknown; a user agent is cut and cleaned."""
+        """An invalid address counts as unknown. The user agent is cut and cleaned."""
         agent = _UNPRINTABLE.sub(" ", user_agent or "")[:_MAX_USER_AGENT].strip()
         return cls(address(ip), agent or None, request_id)
 
     @property
     def network(self) -> str | None:
-        """What counts as one place: an address, and with IPv6 the /64 that it lies in."""
+        """What rate limits count as one client: an IPv4 address or an IPv6 /64."""
         return _network(self.ip, _SUBSCRIBER_BITS) or self.ip
 
     @property
     def site(self) -> str | None:
-        """The /48 that one customer of IPv6 may have, with 65 536 places in it. IPv4 has none."""
+        """The IPv6 /48, which one subscriber may hold, with its 65 536 networks. None for IPv4."""
         return _network(self.ip, _SITE_BITS)
 
 
@@ -50,13 +50,11 @@ def _network(ip: str | None, bits: int) -> str | None:
 
 @lru_cache(maxsize=4096)
 def address(text: str | None) -> str | None:
-    """An IP address as it is written here, `::ffff:192.0.2.1` as IPv4; None for anything else."""
+    """The canonical form of an IP address, `::ffff:192.0.2.1` as IPv4; None for anything else."""
     try:
-        found = ip_address(text or "")
+        parsed = ip_address(text or "")
     except ValueError:
         return None
-    if isinstance(found, IPv6Address):
-        if found.ipv4_mapped:
-            return str(found.ipv4_mapped)
-        return str(IPv6Address(int(found)))  # without the name of an interface
-    return str(found)
+    if isinstance(parsed, IPv6Address):
+        return str(parsed.ipv4_mapped or IPv6Address(int(parsed)))  # drops the interface's name
+    return str(parsed)

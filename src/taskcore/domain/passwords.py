@@ -1,4 +1,4 @@
-"""What a password must be: long enough, and not among the first that anybody would guess."""
+"""The rules for passwords: long enough, and not easy to guess."""
 
 import unicodedata
 from functools import cache
@@ -7,15 +7,15 @@ from importlib import resources
 from taskcore.domain.errors import Invalid, Problem
 from taskcore.domain.rules import PASSWORD, Email
 
-# Beyond this no text is worth normalising, which takes time per character.
+# Longer texts are refused before normalising, which takes time per character.
 _LONGEST = 4 * PASSWORD.max
 
 
 def normalized_password(password: str, *, field: str = PASSWORD.field) -> str:
-    """The password as it is hashed: NFC, so that é typed as one or two code points is the same.
+    """The form that is hashed: NFC, so that é typed as one or as two code points is the same.
 
-    Not NFKC, not trimmed, not cut: apart from that it counts exactly as typed (NIST SP 800-63B
-    section 3.1.1.2). Raises Invalid.
+    Otherwise exactly as typed: not NFKC, not trimmed, not cut (NIST SP 800-63B section 3.1.1.2).
+    Raises Invalid.
     """
     if len(password) > _LONGEST:
         raise _refused(field, f"takes at most {PASSWORD.max} characters", "too_long")
@@ -30,10 +30,10 @@ def normalized_password(password: str, *, field: str = PASSWORD.field) -> str:
 
 
 def new_password(password: str, *known: str | None, field: str = PASSWORD.field) -> str:
-    """As `normalized_password`, and refused where it is easy to guess.
+    """As `normalized_password`, and refuses a password that is easy to guess.
 
-    It is compared whole, never in parts: with the list of common ones, and with what is `known`
-    of the account and everybody would try (its address and name, the name of the service).
+    Compares the whole password, never parts of it, with a list of common ones and with what is
+    `known` of the account: its address and name, and the name of the service.
     """
     normal = normalized_password(password, field=field)
     guess = normal.casefold()
@@ -50,7 +50,7 @@ def new_password(password: str, *known: str | None, field: str = PASSWORD.field)
 
 
 def _spellings(text: str) -> set[str]:
-    if len(text) > PASSWORD.max:  # no password, and perhaps no name either: not worth a look
+    if len(text) > PASSWORD.max:  # no password can equal it
         return set()
     spelled = unicodedata.normalize("NFC", text).casefold()
     words = {spelled, spelled.partition("@")[0], "".join(spelled.split()), _address(text)}
@@ -58,7 +58,7 @@ def _spellings(text: str) -> set[str]:
 
 
 def _address(text: str) -> str:
-    """However its domain is spelled; nothing where it is none."""
+    """The key of an e-mail address, however its domain is spelled; "" for other texts."""
     try:
         return Email.parse(text).key
     except Invalid:
@@ -67,7 +67,7 @@ def _address(text: str) -> str:
 
 @cache
 def _common() -> frozenset[str]:
-    """11 611 passwords of at least eight characters, from zxcvbn's list; case folded."""
+    """The passwords in zxcvbn's list that are long enough; case folded."""
     file = resources.files(__package__) / "common_passwords.txt"
     return frozenset(file.read_text(encoding="utf-8").splitlines())
 

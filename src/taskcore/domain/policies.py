@@ -1,7 +1,7 @@
 """Who may do what. The only module that compares roles.
 
-Two questions, in this order: may the actor know of the thing at all (else it does not exist for
-them), and may they do this to it (else it is forbidden).
+Two checks, in this order: may the actor see the thing (else NotFound), and may they do this to it
+(else Forbidden).
 """
 
 from collections.abc import Container
@@ -17,7 +17,7 @@ from taskcore.domain.users import Role, UserId
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Whoever a use case runs for, as the store knew them when the request arrived."""
+    """The user or operator a use case runs for, as stored when the request arrived."""
 
     user_id: UserId | None
     role: Role
@@ -25,7 +25,7 @@ class Actor:
     origin: Origin = NOWHERE
 
 
-# The operator at the terminal: an administrator without an account, hence without own tasks.
+# The operator at the terminal: an administrator without an account, hence without tasks.
 SYSTEM = Actor(user_id=None, role=Role.ADMIN)
 
 
@@ -35,7 +35,7 @@ class Permission(StrEnum):
     DELETE = "delete"
 
 
-# What a role may do with anybody's task. With their own, everybody may do everything.
+# What a role may do with any task. Owners may do everything with their own.
 _WITH_ANY_TASK = {
     Role.USER: frozenset[Permission](),
     Role.ADMIN: frozenset({Permission.VIEW, Permission.EDIT, Permission.DELETE}),
@@ -47,7 +47,7 @@ def may(actor: Actor, permission: Permission, task: Task) -> bool:
 
 
 def authorize(actor: Actor, permission: Permission, task: Task) -> None:
-    """Raises NotFound where the actor may not see the task, Forbidden where they may only look."""
+    """Raises NotFound if the actor may not see the task, Forbidden if they may only see it."""
     if not may(actor, Permission.VIEW, task):
         raise NotFound
     if not may(actor, permission, task):
@@ -55,7 +55,7 @@ def authorize(actor: Actor, permission: Permission, task: Task) -> None:
 
 
 def visible_tasks(actor: Actor, owner_id: UserId | None = None) -> UserId | None:
-    """The scope of a list: one owner's tasks, or everybody's (None).
+    """The scope of a list: one owner's tasks, or all (None).
 
     Raises Forbidden when a user names another owner.
     """
@@ -67,18 +67,18 @@ def visible_tasks(actor: Actor, owner_id: UserId | None = None) -> UserId | None
 
 
 def authorize_accounts(actor: Actor, admins: Container[UserId] | None = None) -> None:
-    """Everything about other people's accounts, sessions and deeds. Raises Forbidden.
+    """Demand the right to manage other accounts, their sessions and events. Raises Forbidden.
 
-    `admins` are the active administrators at this moment, locked: what an actor was when their
-    request arrived must not outlive its end, or they could undo it.
+    `admins` are the active administrators, locked. An actor who has lost their rights since the
+    request arrived is refused, because they could otherwise restore them.
     """
-    gone = admins is not None and actor.user_id is not None and actor.user_id not in admins
-    if gone or not _administers(actor):
+    demoted = admins is not None and actor.user_id is not None and actor.user_id not in admins
+    if demoted or not _administers(actor):
         raise Forbidden("Only administrators manage accounts")
 
 
 def own_id(actor: Actor) -> UserId:
-    """Whose account and tasks `own` means. Raises Forbidden for an actor without an account."""
+    """The actor's user id. Raises Forbidden for an actor without an account."""
     if actor.user_id is None:
         raise Forbidden("The system operator has no account; name a user to act as")
     return actor.user_id

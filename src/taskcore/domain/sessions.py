@@ -1,8 +1,8 @@
-"""Sessions: what a login opens, and how its refresh tokens follow one another.
+"""Sessions, and the refresh tokens that keep them alive.
 
-A refresh token is used once; its use brings a successor. A client that sends the same token
-again at once (two tabs, a retry after a lost answer) gets the same successor. Anybody who
-sends it later holds a copy, so the session ends, whoever of the two they are.
+A refresh token is used once and exchanged for a successor. Sent again within RETRY_WINDOW (two
+tabs, a retry after a lost response), it returns the same successor. Sent later, it has been copied,
+so the session ends: the server cannot tell the owner from the thief.
 """
 
 from dataclasses import dataclass, replace
@@ -16,17 +16,17 @@ from taskcore.domain.users import UserId
 
 SessionId = NewType("SessionId", UUID)
 
-# Whatever happens, people log in again after this long. NIST SP 800-63B AAL1: at most 30 days.
+# From the login, however often the session is used. NIST SP 800-63B AAL1: at most 30 days.
 SESSION_LIFETIME = timedelta(days=30)
-# How long a repeated use counts as a retry. Okta and Supabase allow 10 s by default.
+# How long a second use counts as a retry. Okta and Supabase allow 10 s by default.
 RETRY_WINDOW = timedelta(seconds=10)
-# Of one user. With the next login the one that was not used for longest ends.
+# Per user. The next login ends the least recently used one.
 MAX_SESSIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`last_used_at`, `ip` and `user_agent` are those of the last login or refresh."""
+    """`last_used_at`, `ip` and `user_agent` are of the last login or refresh."""
 
     id: SessionId
     user_id: UserId
@@ -49,7 +49,7 @@ class Session:
         return cls(session_id, user_id, now, now, expires_at, origin.ip, origin.user_agent)
 
     def used(self, now: datetime, idle: timedelta, origin: Origin = NOWHERE) -> Self:
-        """Good until it was idle for `idle`, and never beyond its lifetime."""
+        """A copy that expires after `idle`, and never beyond SESSION_LIFETIME."""
         return replace(
             self,
             last_used_at=now,
@@ -60,7 +60,7 @@ class Session:
 
 
 class Use(Enum):
-    """What presenting a refresh token amounts to."""
+    """What the use of a refresh token counts as."""
 
     FIRST = auto()
     RETRY = auto()
@@ -70,10 +70,10 @@ class Use(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """What is kept of a refresh token: enough to recognise it, too little to make it.
+    """The stored form of a refresh token, from which the token cannot be recovered.
 
-    `digest` is the SHA-256 of the token. `nonce` and the token together determine the
-    successor, so that a retry can be answered although the successor is not stored either.
+    `digest` is the SHA-256 of the token. The token and `nonce` determine the successor, so that a
+    retry gets it again although it is not stored either.
     """
 
     digest: bytes
@@ -86,13 +86,12 @@ class RefreshToken:
 
     @classmethod
     def new(cls, session: Session, digest: bytes, nonce: bytes) -> Self:
-        """The one that goes out with the session's last use, and ends with it."""
+        """Issued at the session's last use; expires with the session."""
         return cls(digest, session.id, nonce, session.last_used_at, session.expires_at)
 
     def use(self, now: datetime) -> Use:
         if self.used_at is not None:
-            # Superseded means that the successor has been used too: its owner has moved on, so
-            # this cannot be their retry.
+            # Superseded: the successor has been used too, so this is no retry by the owner.
             fresh = now - self.used_at <= RETRY_WINDOW
             return Use.RETRY if fresh and not self.superseded else Use.REPLAY
         return Use.FIRST if now < self.expires_at else Use.EXPIRED

@@ -1,30 +1,46 @@
-"""Tasks: what people keep, and how a task changes."""
+"""Tasks: their fields, and how a task is created and edited.
 
-from dataclasses import dataclass, replace
+A new field goes into one of the TypedDicts and both dataclasses, and its rule into TASK_RULES.
+"""
+
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import NewType, Self, TypedDict, Unpack
 
-from taskcore.domain.rules import DESCRIPTION, TITLE, only, refuse
+from taskcore.domain.rules import TASK_RULES, check, only
 from taskcore.domain.users import UserId
 
 TaskId = NewType("TaskId", int)
 
 
-class TaskChanges(TypedDict, total=False):
+class OptionalTaskFields(TypedDict, total=False):
+    """What a new task may leave out; NewTask has the defaults."""
+
+    description: str
+
+
+class NewTaskFields(OptionalTaskFields):
+    title: str
+
+
+class TaskChanges(OptionalTaskFields, total=False):
     """What an edit may name; a key left out stays as it is."""
 
     title: str
-    description: str
 
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
     """A task that has passed every rule and has no id yet."""
 
-    title: str
-    description: str
     owner_id: UserId
     created_at: datetime
+    title: str
+    description: str = ""
+
+    def stored_as(self, task_id: TaskId) -> "Task":
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Task(id=task_id, version=1, updated_at=self.created_at, **content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +54,19 @@ class Task:
     updated_at: datetime
 
     @staticmethod
-    def new(owner_id: UserId, now: datetime, *, title: str, description: str = "") -> NewTask:
+    def new(owner_id: UserId, now: datetime, **content: Unpack[NewTaskFields]) -> NewTask:
         """Raises Invalid, with every broken rule."""
-        _check(title=title, description=description)
-        return NewTask(title, description, owner_id, now)
+        only(content, NewTaskFields)
+        check(content, TASK_RULES)
+        return NewTask(owner_id, now, **content)
 
     def edited(self, now: datetime, **changes: Unpack[TaskChanges]) -> Self:
-        """A changed copy of the next version, or this very object where nothing would change.
+        """A changed copy with the next version, or this very object if nothing would change.
 
         Raises Invalid, with every broken rule.
         """
         only(changes, TaskChanges)
-        _check(**changes)
+        check(changes, TASK_RULES)
         if all(getattr(self, name) == value for name, value in changes.items()):
             return self
         return replace(self, **changes, version=self.version + 1, updated_at=now)
-
-
-def _check(**changes: Unpack[TaskChanges]) -> None:
-    texts = dict(changes)
-    refuse(*(rule.problem(str(texts[rule.field])) for rule in _RULES if rule.field in texts))
-
-
-_RULES = (TITLE, DESCRIPTION)

@@ -1,4 +1,4 @@
-"""People with an account: who they are and how an account changes."""
+"""Users: their accounts, and how an account is created and edited."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,7 +16,7 @@ class Role(StrEnum):
 
 
 class ProfileChanges(TypedDict, total=False):
-    """What people may change of themselves. A key left out stays; `None` removes the name."""
+    """What users may change about themselves. A key left out stays; `None` removes the name."""
 
     full_name: str | None
 
@@ -36,6 +36,18 @@ class NewUser:
     full_name: str | None
     role: Role
     created_at: datetime
+
+    def stored_as(self, user_id: UserId, password_hash: str) -> "User":
+        return User(
+            id=user_id,
+            email=self.email.address,
+            full_name=self.full_name,
+            role=self.role,
+            is_active=True,
+            created_at=self.created_at,
+            updated_at=self.created_at,
+            password_hash=password_hash,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +73,7 @@ class User:
         return NewUser(address, full_name, role, now)
 
     def edited(self, now: datetime, **changes: Unpack[UserChanges]) -> Self:
-        """A changed copy, or this very object where nothing would change. Raises Invalid."""
+        """A changed copy, or this very object if nothing would change. Raises Invalid."""
         only(changes, UserChanges)
         refuse(FULL_NAME.problem(changes.get("full_name") or ""))
         if all(getattr(self, name) == value for name, value in changes.items()):

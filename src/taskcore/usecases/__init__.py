@@ -1,1 +1,1 @@
-"""What people do, one method each, in their words. Here transactions begin and end."""
+"""The use cases: one class per noun, one method per operation. Transactions begin and end here."""

@@ -1,4 +1,4 @@
-"""Having an account, and managing other people's."""
+"""Managing one's own account and, for administrators, those of others."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REAUTH, REGI
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.passwords import new_password as checked_password
 from taskcore.domain.policies import Actor, authorize_accounts, own_id
-from taskcore.domain.rules import Email, Refusals, check_slice, only
+from taskcore.domain.rules import MAX_LIMIT, Email, Refusals, check_slice, only
 from taskcore.domain.users import NewUser, ProfileChanges, Role, User, UserChanges, UserId
 from taskcore.ports import Claim, Clock, Page, PasswordHasher, Store
 from taskcore.usecases.gate import Gate, per_network
@@ -30,16 +30,16 @@ class Accounts:
     async def register(
         self, *, email: str, password: str, full_name: str | None = None, origin: Origin = NOWHERE
     ) -> User:
-        """Anybody may; the role is always `user`.
+        """Open to anonymous clients; the role is always `user`.
 
         Raises Invalid, EmailTaken, TooMany and Unavailable.
         """
         await self.gate.admit(origin, *per_network(origin, REGISTER))
-        draft, password_hash = await self._drafted(email, password, full_name, Role.USER)
+        new, password_hash = await self._new_user(email, password, full_name, Role.USER)
         async with self.store.transaction() as tx:
-            user = await tx.users.add(draft, password_hash)
+            user = await tx.users.add(new, password_hash)
             name, now = EventName.USER_REGISTERED, user.created_at
-            await tx.audit.add(NewEvent.of_anybody(origin, name, now, user_id=user.id))
+            await tx.audit.add(NewEvent.by(origin, name, now, user_id=user.id))
             return user
 
     async def me(self, actor: Actor) -> User:
@@ -47,7 +47,7 @@ class Accounts:
             return await db.users.get(own_id(actor))
 
     async def change_profile(self, actor: Actor, **changes: Unpack[ProfileChanges]) -> User:
-        """What `changes` does not name stays as it is. Raises Invalid."""
+        """Fields that `changes` leaves out stay as they are. Raises Invalid."""
         only(changes, ProfileChanges)
         async with self.store.transaction() as tx:
             user = await tx.users.lock(own_id(actor))
@@ -57,20 +57,20 @@ class Accounts:
     async def change_password(
         self, actor: Actor, *, current_password: str, new_password: str
     ) -> None:
-        """All sessions end but the one that the actor acts in.
+        """Ends all sessions except the actor's current one.
 
         Raises Invalid, InvalidCredentials when the current password is wrong, TooMany and
         Unavailable.
         """
         await self._admit(actor, CHANGE_PASSWORD)
         while True:
-            user = await self._proved(actor, current_password)
+            user = await self._verified(actor, current_password)
             known = (user.email, user.full_name, self.app_name, _SERVICE)
             normal = checked_password(new_password, *known, field="new_password")
             new_hash = await self.hasher.hash(normal)
             async with self.store.transaction() as tx:
-                # Replaced meanwhile, by a change or only by a login that hashed it anew: then it
-                # has to be proved again.
+                # False when the hash has changed since it was verified: by another change of the
+                # password, or by a login that renewed an old hash. Then verify again.
                 if not await tx.users.replace_password_hash(user.id, user.password_hash, new_hash):
                     continue
                 ended = await tx.sessions.end_all(user.id, but=actor.session_id)
@@ -81,13 +81,13 @@ class Accounts:
     async def delete_own(self, actor: Actor, *, password: str) -> None:
         """Raises InvalidCredentials when the password is wrong, LastAdmin, TooMany, Unavailable."""
         await self._admit(actor, DELETE_ACCOUNT)
-        user = await self._proved(actor, password)
+        user = await self._verified(actor, password)
         async with self.store.transaction() as tx:
             _keep_an_admin(await tx.users.lock_admins(), without=user.id)
             await tx.users.remove(user.id)
             await tx.audit.add(NewEvent.by(actor, EventName.USER_DELETED, self.clock.now()))
 
-    # For administrators. Each raises Forbidden for everybody else.
+    # For administrators. Each raises Forbidden for other users.
 
     async def create(
         self,
@@ -100,12 +100,12 @@ class Accounts:
     ) -> User:
         """Raises Invalid, EmailTaken, Unavailable."""
         await self.gate.administers(actor)
-        draft, password_hash = await self._drafted(email, password, full_name, role)
+        new, password_hash = await self._new_user(email, password, full_name, role)
         async with self.store.transaction() as tx:
-            # Hashing takes its time: meanwhile somebody may have ended the actor's rights.
+            # Authorize again: the actor may have lost their rights while the hash was made.
             admins = await tx.users.lock_admins()
             authorize_accounts(actor, admins)
-            user = await tx.users.add(draft, password_hash)
+            user = await tx.users.add(new, password_hash)
             is_first = user.is_active_admin and not admins
             name = EventName.ADMIN_BOOTSTRAP if is_first else EventName.USER_CREATED
             now = user.created_at
@@ -119,7 +119,7 @@ class Accounts:
             return await db.users.get(user_id)
 
     async def find(self, actor: Actor, email: str) -> User | None:
-        """By address; raises Invalid where it is none."""
+        """By e-mail address. Raises Invalid for a malformed one."""
         await self.gate.administers(actor)
         async with self.store.autocommit() as db:
             return await db.users.find_by_email(Email.parse(email).key)
@@ -129,7 +129,7 @@ class Accounts:
         actor: Actor,
         *,
         skip: int = 0,
-        limit: int = 100,
+        limit: int = MAX_LIMIT,
         email: str | None = None,
         role: Role | None = None,
         is_active: bool | None = None,
@@ -150,7 +150,7 @@ class Accounts:
         """
         await self.gate.administers(actor)
         async with self.store.transaction() as tx:
-            # The administrators are locked before the user: one order for everybody.
+            # Lock the administrators before the user: one order everywhere prevents deadlocks.
             admins = await tx.users.lock_admins()
             authorize_accounts(actor, admins)
             user = await tx.users.lock(user_id)
@@ -182,8 +182,8 @@ class Accounts:
         user_id = str(own_id(actor))
         await self.gate.admit(actor, Claim(limit, user_id), Claim(REAUTH, user_id))
 
-    async def _proved(self, actor: Actor, password: str) -> User:
-        """Whose account it is, where they know its password. Raises InvalidCredentials."""
+    async def _verified(self, actor: Actor, password: str) -> User:
+        """The actor's account, if the password is right. Raises InvalidCredentials."""
         async with self.store.autocommit() as db:
             user = await db.users.get(own_id(actor))
         if not await verified(self.hasher, password, user.password_hash):
@@ -193,21 +193,21 @@ class Accounts:
         await self.gate.succeeded(Claim(REAUTH, str(user.id)))
         return user
 
-    async def _drafted(
+    async def _new_user(
         self, email: str, password: str, full_name: str | None, role: Role
     ) -> tuple[NewUser, str]:
-        """An account that keeps every rule, and the hash of its password. Raises Invalid."""
+        """A valid new account and the hash of its password. Raises Invalid."""
         refusals = Refusals()
         with refusals:
-            draft = User.new(email, self.clock.now(), full_name=full_name, role=role)
+            new = User.new(email, self.clock.now(), full_name=full_name, role=role)
         with refusals:
             normal = checked_password(password, email, full_name, self.app_name, _SERVICE)
         refusals.raise_all()
-        return draft, await self.hasher.hash(normal)
+        return new, await self.hasher.hash(normal)
 
 
 def _events(actor: Actor, before: User, after: User) -> Iterator[NewEvent]:
-    """What an administrator did to an account. Names themselves are nobody's business here."""
+    """What an administrator changed in an account. The names themselves are not recorded."""
     now, user_id = after.updated_at, after.id
     if before.role is not after.role:
         old, new = before.role.value, after.role.value

@@ -1,11 +1,11 @@
-"""Reading what was done."""
+"""Reading the audit log."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from taskcore.domain.audit import ActorKind, Event, EventName
 from taskcore.domain.policies import Actor, own_id
-from taskcore.domain.rules import check_slice
+from taskcore.domain.rules import MAX_LIMIT, check_slice
 from taskcore.domain.users import UserId
 from taskcore.ports import Page, Store
 from taskcore.usecases.gate import Gate
@@ -21,14 +21,14 @@ class Audit:
         actor: Actor,
         *,
         skip: int = 0,
-        limit: int = 100,
+        limit: int = MAX_LIMIT,
         user_id: UserId | None = None,
         event: EventName | None = None,
         since: datetime | None = None,
     ) -> Page[Event]:
-        """Everybody's deeds, or what one user did and what was done to them; newest first.
+        """All events, or those that one user caused or that concern them; newest first.
 
-        For administrators: raises Forbidden for everybody else, and Invalid.
+        For administrators. Raises Forbidden and Invalid.
         """
         await self.gate.administers(actor)
         check_slice(skip, limit)
@@ -37,8 +37,8 @@ class Audit:
                 skip=skip, limit=limit, user_id=user_id, event=event, since=since
             )
 
-    async def own(self, actor: Actor, *, skip: int = 0, limit: int = 100) -> Page[Event]:
-        """The same of oneself. Where others acted it does not tell from where. Raises Invalid."""
+    async def own(self, actor: Actor, *, skip: int = 0, limit: int = MAX_LIMIT) -> Page[Event]:
+        """The same for the actor, without the origin of what others did. Raises Invalid."""
         check_slice(skip, limit)
         user_id = own_id(actor)
         async with self.store.autocommit() as db:

@@ -1,4 +1,4 @@
-"""Proving that somebody knows a password."""
+"""Verifying a password."""
 
 from taskcore.domain.errors import Invalid
 from taskcore.domain.passwords import normalized_password
@@ -6,12 +6,9 @@ from taskcore.ports import PasswordHasher
 
 
 async def verified(hasher: PasswordHasher, password: str, password_hash: str | None) -> bool:
-    """Exactly one verification, whatever is wrong. Raises Unavailable.
-
-    A password that no account can have costs the same as any other wrong one.
-    """
+    """Runs exactly one verification, so that timing reveals nothing. Raises Unavailable."""
     try:
         normal = normalized_password(password)
-    except Invalid:
+    except Invalid:  # no account can have this password
         return await hasher.verify("", None)
     return await hasher.verify(normal, password_hash, as_typed=password)

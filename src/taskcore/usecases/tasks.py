@@ -1,28 +1,23 @@
-"""Keeping tasks."""
+"""Creating, reading, editing and deleting tasks."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar, Unpack
+from typing import Generic, TypeVar, Unpack
 
 from taskcore.domain.audit import EventName, NewEvent
 from taskcore.domain.errors import Forbidden, InvalidToken, NotFound, StaleWrite
 from taskcore.domain.policies import Actor, Permission, authorize, own_id, visible_tasks
-from taskcore.domain.rules import check_slice
-from taskcore.domain.tasks import Task, TaskChanges, TaskId
+from taskcore.domain.rules import MAX_LIMIT, check_slice
+from taskcore.domain.tasks import NewTaskFields, Task, TaskChanges, TaskId
 from taskcore.domain.users import UserId
-from taskcore.ports import Clock, Page, Repositories, Store
-from taskcore.ports import Tasks as TaskRepository
+from taskcore.ports import Clock, Page, Repositories, Store, TaskRepository
 from taskcore.usecases.gate import Gate
 
 Result = TypeVar("Result")
 
-# An edit that names no version is repeated when another one came between its read and its write.
-# So many in a row means that the task is being fought over: then it takes its turn at a lock.
-_ATTEMPTS = 3
-_ON_RECORD = {
-    Permission.EDIT: EventName.TASK_CHANGED,
-    Permission.DELETE: EventName.TASK_DELETED,
-}
+# After so many conflicts in a row, a write without an expected version takes the lock.
+_OPTIMISTIC_ATTEMPTS = 3
+_EVENTS = {Permission.EDIT: EventName.TASK_CHANGED, Permission.DELETE: EventName.TASK_DELETED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +26,13 @@ class Tasks:
     gate: Gate
     clock: Clock
 
-    async def create(self, actor: Actor, *, title: str, description: str = "") -> Task:
+    async def create(self, actor: Actor, **content: Unpack[NewTaskFields]) -> Task:
         """Raises Invalid."""
-        draft = Task.new(own_id(actor), self.clock.now(), title=title, description=description)
+        new = Task.new(own_id(actor), self.clock.now(), **content)
         async with self.store.autocommit() as db:
             try:
-                return await db.tasks.add(draft)
-            except NotFound:  # the account went away after the actor was read
+                return await db.tasks.add(new)
+            except NotFound:  # the account was deleted after the actor was read
                 raise InvalidToken from None
 
     async def get(self, actor: Actor, task_id: TaskId) -> Task:
@@ -53,13 +48,13 @@ class Tasks:
         *,
         owner_id: UserId | None = None,
         skip: int = 0,
-        limit: int = 100,
+        limit: int = MAX_LIMIT,
         before: TaskId | None = None,
     ) -> Page[Task]:
         """Newest first. Raises Invalid, and Forbidden for another owner's tasks.
 
-        To read on, name the last task that you have seen as `before`: what was made or deleted
-        meanwhile shifts nothing. `skip` does shift, and reads what it leaves out.
+        To read on, pass the last task's id as `before`: tasks added or deleted in between then
+        shift nothing. With `skip` they do, and the store reads what it skips.
         """
         check_slice(skip, limit)
         try:
@@ -78,7 +73,7 @@ class Tasks:
         expected_version: int | None = None,
         **changes: Unpack[TaskChanges],
     ) -> Task:
-        """What `changes` does not name stays as it is.
+        """Fields that `changes` leaves out stay as they are.
 
         Raises NotFound, Forbidden, Invalid, and StaleWrite when the task is not of the expected
         version.
@@ -88,7 +83,9 @@ class Tasks:
             edited = task.edited(self.clock.now(), **changes)
             return task if edited is task else await tasks.save(edited)
 
-        return await self._on_current(actor, Permission.EDIT, task_id, expected_version, save)
+        return await _TaskWrite(
+            self.store, self.clock, actor, Permission.EDIT, task_id, expected_version, save
+        ).run()
 
     async def delete(
         self, actor: Actor, task_id: TaskId, *, expected_version: int | None = None
@@ -98,61 +95,55 @@ class Tasks:
         async def remove(tasks: TaskRepository, task: Task) -> None:
             await tasks.remove(task)
 
-        await self._on_current(actor, Permission.DELETE, task_id, expected_version, remove)
+        await _TaskWrite(
+            self.store, self.clock, actor, Permission.DELETE, task_id, expected_version, remove
+        ).run()
 
-    async def _on_current(
-        self,
-        actor: Actor,
-        permission: Permission,
-        task_id: TaskId,
-        expected_version: int | None,
-        write: Callable[[TaskRepository, Task], Awaitable[Result]],
-    ) -> Result:
-        """Read, decide, then write only if what was read still stands.
 
-        The version makes two statements as safe as a locked transaction, in half the round trips.
-        """
-        for _ in range(_ATTEMPTS):
+@dataclass(frozen=True, slots=True)
+class _TaskWrite(Generic[Result]):
+    """One write to one task: read it, authorize, and write if its version is still the same.
+
+    The version makes two statements as safe as a locked transaction, in half the round trips.
+    """
+
+    store: Store
+    clock: Clock
+    actor: Actor
+    permission: Permission
+    task_id: TaskId
+    expected_version: int | None
+    write: Callable[[TaskRepository, Task], Awaitable[Result]]
+
+    async def run(self) -> Result:
+        """Without an expected version, retries on a conflict, and in the end takes the lock."""
+        for _ in range(_OPTIMISTIC_ATTEMPTS):
             try:
-                return await self._attempt(actor, permission, task_id, expected_version, write)
+                return await self._write_optimistically()
             except StaleWrite:
-                if expected_version is not None:
+                if self.expected_version is not None:
                     raise
         async with self.store.transaction() as tx:
-            task = await tx.tasks.lock(task_id)
-            authorize(actor, permission, task)
-            return await self._written(tx, actor, permission, task, write)
+            task = await tx.tasks.lock(self.task_id)
+            authorize(self.actor, self.permission, task)
+            return await self._write_and_record(tx, task)
 
-    async def _attempt(
-        self,
-        actor: Actor,
-        permission: Permission,
-        task_id: TaskId,
-        expected_version: int | None,
-        write: Callable[[TaskRepository, Task], Awaitable[Result]],
-    ) -> Result:
+    async def _write_optimistically(self) -> Result:
         async with self.store.autocommit() as db:
-            task = await db.tasks.get(task_id)
-            authorize(actor, permission, task)
-            if expected_version not in {None, task.version}:
+            task = await db.tasks.get(self.task_id)
+            authorize(self.actor, self.permission, task)
+            if self.expected_version not in {None, task.version}:
                 raise StaleWrite
-            if task.owner_id == actor.user_id:
-                return await write(db.tasks, task)
+            if task.owner_id == self.actor.user_id:
+                return await self.write(db.tasks, task)
         async with self.store.transaction() as tx:
-            return await self._written(tx, actor, permission, task, write)
+            return await self._write_and_record(tx, task)
 
-    async def _written(
-        self,
-        tx: Repositories,
-        actor: Actor,
-        permission: Permission,
-        task: Task,
-        write: Callable[[TaskRepository, Task], Awaitable[Result]],
-    ) -> Result:
-        """What is done to others is put on record."""
-        result = await write(tx.tasks, task)
-        if result is not task and task.owner_id != actor.user_id:
-            name, owner = _ON_RECORD[permission], task.owner_id
-            now = self.clock.now()
-            await tx.audit.add(NewEvent.by(actor, name, now, user_id=owner, task_id=task.id))
+    async def _write_and_record(self, tx: Repositories, task: Task) -> Result:
+        """Writes to another user's task go into the audit log."""
+        result = await self.write(tx.tasks, task)
+        if result is not task and task.owner_id != self.actor.user_id:
+            name, now = _EVENTS[self.permission], self.clock.now()
+            event = NewEvent.by(self.actor, name, now, user_id=task.owner_id, task_id=task.id)
+            await tx.audit.add(event)
         return result

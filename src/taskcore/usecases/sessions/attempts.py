@@ -1,4 +1,4 @@
-"""How often a login may be tried, and from where in spite of that."""
+"""Rate limits on logins, and who is exempt from some of them."""
 
 from dataclasses import dataclass
 
@@ -23,36 +23,33 @@ class LoginAttempts:
     clock: Clock
 
     async def admit(self, account: str, key: str | None, origin: Origin) -> list[Claim]:
-        """The attempt is counted: on the account's pseudonym, and on where it comes from.
+        """Count the attempt on the account's pseudonym and on the network. Raises TooMany.
 
-        What strangers have used up, of the account's limits or of everybody's, keeps nobody out
-        from where they are logged in already: from there only limits of that place's own count.
-        Raises TooMany.
+        A network where the account has a session is familiar. An attempt from there may exceed the
+        limits that other networks use up, the account's and the global one, but not its own.
         """
         here = f"{account} {origin.network}"
         pair = Claim(LOGIN, here)
         of_account = _of_account(account)
-        of_place = per_network(origin, LOGIN_FAILURES, LOGIN_NETWORK)
-        everybodys = Claim(LOGIN_EVERYBODY, "")
-        claims = [pair, *of_account, *of_place, everybodys]
+        of_network = per_network(origin, LOGIN_FAILURES, LOGIN_NETWORK)
+        overall = Claim(LOGIN_EVERYBODY, "")
+        claims = [pair, *of_account, *of_network, overall]
         denial = await self.gate.limiter.acquire(*claims)
-        used_up_by_strangers = denial and denial.claim in {*of_account, everybodys}
-        if used_up_by_strangers and await self._is_familiar(key, origin):
-            claims = [pair, Claim(LOGIN_IN_A_ROW, here), *of_place]
+        shared = denial and denial.claim in {*of_account, overall}
+        if shared and await self._is_familiar(key, origin):
+            claims = [pair, Claim(LOGIN_IN_A_ROW, here), *of_network]
             denial = await self.gate.limiter.acquire(*claims)
         if denial:
             await self.gate.turn_away(origin, denial, account=account)
         return claims
 
-    async def forget(self, account: str) -> None:
-        """The failures of strangers."""
+    async def reset(self, account: str) -> None:
         await self.gate.succeeded(*_of_account(account))
 
     async def _is_familiar(self, key: str | None, origin: Origin) -> bool:
-        """Whether somebody is logged in to the account from there."""
         async with self.store.autocommit() as db:
             user = await db.users.find_by_email(key or "")
-            # Asked for nobody's sessions too, so that it takes the same time.
+            # An unknown account costs the same query, so that timing does not reveal it.
             user_id = UserId(0) if user is None else user.id
             sessions = await db.sessions.of_user(user_id, self.clock.now())
         return any(Origin(session.ip).network == origin.network for session in sessions)

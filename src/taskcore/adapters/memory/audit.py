@@ -1,0 +1,42 @@
+"""The audit log in memory."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from taskcore.adapters.memory.tables import Access, Tables, newest_first
+from taskcore.domain.audit import Event, EventId, EventName, NewEvent
+from taskcore.domain.users import UserId
+from taskcore.ports import Page
+
+
+@dataclass(slots=True)
+class MemoryAudit:
+    _access: Access
+
+    async def add(self, *events: NewEvent) -> None:
+        async with self._access() as tables:
+            append(tables, *events)
+
+    async def page(
+        self,
+        *,
+        skip: int,
+        limit: int,
+        user_id: UserId | None = None,
+        event: EventName | None = None,
+        since: datetime | None = None,
+    ) -> Page[Event]:
+        async with self._access() as tables:
+            matching = [
+                stored
+                for stored in tables.audit
+                if user_id in {None, stored.user_id, stored.actor_id}
+                and event in {None, stored.event}
+                and (since is None or stored.at >= since)
+            ]
+        return newest_first(matching, skip, limit)
+
+
+def append(tables: Tables, *events: NewEvent) -> None:
+    for event in events:
+        tables.audit += (event.stored_as(EventId(next(tables.ids.events))),)

@@ -1,0 +1,48 @@
+"""The store: every repository, and transactions over them.
+
+A transaction works on a copy of the tables, which is a snapshot because rows are frozen. One
+transaction runs at a time.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+
+from taskcore.adapters.memory.audit import MemoryAudit
+from taskcore.adapters.memory.sessions import MemorySessions
+from taskcore.adapters.memory.tables import Access, Tables
+from taskcore.adapters.memory.tasks import MemoryTasks
+from taskcore.adapters.memory.users import MemoryUsers
+
+
+class MemoryRepositories:
+    def __init__(self, access: Access) -> None:
+        self.users = MemoryUsers(access)
+        self.tasks = MemoryTasks(access)
+        self.sessions = MemorySessions(access)
+        self.audit = MemoryAudit(access)
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self._tables = Tables()
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[MemoryRepositories]:
+        async with self._lock:
+            tables = self._tables.copy()
+            yield MemoryRepositories(lambda: nullcontext(tables))
+            self._tables = tables
+
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[MemoryRepositories]:
+        @asynccontextmanager
+        async def access() -> AsyncIterator[Tables]:
+            async with self._lock:
+                yield self._tables
+
+        yield MemoryRepositories(access)
+
+    async def check(self) -> None:
+        """Memory is always available."""

@@ -1,0 +1,71 @@
+"""The tables, and what the repositories share."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager
+from copy import copy
+from dataclasses import dataclass, field, fields
+from itertools import count
+from typing import TypeVar
+
+from taskcore.domain.audit import Event
+from taskcore.domain.errors import NotFound
+from taskcore.domain.sessions import RefreshToken, Session, SessionId
+from taskcore.domain.tasks import Task, TaskId
+from taskcore.domain.users import User, UserId
+from taskcore.ports import Page
+
+Item = TypeVar("Item")
+
+
+@dataclass(slots=True)
+class Sequences:
+    """The next ids. All copies of the tables share them, so a rollback does not reuse an id."""
+
+    users: Iterator[int] = field(default_factory=lambda: count(1))
+    tasks: Iterator[int] = field(default_factory=lambda: count(1))
+    events: Iterator[int] = field(default_factory=lambda: count(1))
+
+
+@dataclass(slots=True)
+class Tables:
+    ids: Sequences = field(default_factory=Sequences)
+    users: dict[UserId, User] = field(default_factory=dict)
+    emails: dict[str, UserId] = field(default_factory=dict)
+    tasks: dict[TaskId, Task] = field(default_factory=dict)
+    sessions: dict[SessionId, Session] = field(default_factory=dict)
+    tokens: dict[bytes, RefreshToken] = field(default_factory=dict)
+    audit: tuple[Event, ...] = ()
+
+    def copy(self) -> "Tables":
+        return Tables(*(copy(getattr(self, table.name)) for table in fields(self)))
+
+    def remove_account(self, user_id: UserId) -> None:
+        """The user and, as foreign keys would, everything they own. Raises NotFound."""
+        existing(self.users.pop(user_id, None))
+        self.emails = {key: owner for key, owner in self.emails.items() if owner != user_id}
+        self.tasks = {key: task for key, task in self.tasks.items() if task.owner_id != user_id}
+        self.end_sessions([s.id for s in self.sessions.values() if s.user_id == user_id])
+
+    def end_sessions(self, ended: Collection[SessionId]) -> None:
+        """With their refresh tokens."""
+        self.sessions = {key: row for key, row in self.sessions.items() if key not in ended}
+        self.tokens = {
+            key: token for key, token in self.tokens.items() if token.session_id not in ended
+        }
+
+
+Access = Callable[[], AbstractAsyncContextManager[Tables]]
+"""Opened by each call of a repository. Yields a transaction's own tables, or with autocommit the
+committed ones while no transaction runs."""
+
+
+def existing(row: Item | None) -> Item:
+    """Raises NotFound for None."""
+    if row is None:
+        raise NotFound
+    return row
+
+
+def newest_first(rows: list[Item], skip: int, limit: int) -> Page[Item]:
+    """A page of rows that are in the order of their ids, as the values of a table are."""
+    return Page(rows[::-1][skip : skip + limit], len(rows))

@@ -1,0 +1,140 @@
+"""Logging in, refreshing, authenticating, and ending sessions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from taskcore.domain.audit import EventName, NewEvent
+from taskcore.domain.errors import InvalidToken, NotFound
+from taskcore.domain.origins import NOWHERE, Origin
+from taskcore.domain.policies import Actor, own_id
+from taskcore.domain.rules import MAX_LIMIT, check_slice
+from taskcore.domain.sessions import Session, SessionId
+from taskcore.domain.users import User, UserId
+from taskcore.ports import AccessTokens, Clock, Page, Store
+from taskcore.usecases.gate import Gate
+from taskcore.usecases.sessions.grants import Grant
+from taskcore.usecases.sessions.logins import Logins
+from taskcore.usecases.sessions.refreshes import Refreshes
+
+__all__ = ["Grant", "Sessions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    store: Store
+    gate: Gate
+    clock: Clock
+    access_tokens: AccessTokens
+    logins: Logins
+    refreshes: Refreshes
+
+    async def log_in(self, *, email: str, password: str, origin: Origin = NOWHERE) -> Grant:
+        """Raises InvalidCredentials, TooMany and Unavailable.
+
+        An unknown address, a wrong password and a deactivated account cannot be told apart, neither
+        by the error nor by the time it takes. An attempt counts before the password is verified.
+        """
+        return await self.logins.log_in(email, password, origin)
+
+    async def refresh(self, *, refresh_token: str, origin: Origin = NOWHERE) -> Grant:
+        """Exchange a refresh token for a new pair of tokens.
+
+        The same token sent again within seconds returns the same successor; sent later, it ends
+        the session. Raises InvalidToken, ExpiredToken, TooMany and Unavailable.
+        """
+        return await self.refreshes.refresh(refresh_token, origin)
+
+    async def authenticate(self, access_token: str, *, origin: Origin = NOWHERE) -> Actor:
+        """The actor of an access token, with their current role.
+
+        Raises InvalidToken and ExpiredToken, also when the session has ended or the account was
+        deactivated since the token was issued.
+        """
+        now = self.clock.now()
+        claims = self.access_tokens.read(access_token, now)
+        async with self.store.autocommit() as db:
+            actor = await db.sessions.find_actor(claims.session_id, now)
+        if actor is None or actor.user_id != claims.user_id:
+            raise InvalidToken
+        return Actor(actor.user_id, actor.role, actor.session_id, origin)
+
+    async def log_out(self, actor: Actor) -> None:
+        """End the actor's current session. Raises InvalidToken when it has ended already."""
+        if actor.session_id is None or not await self._end(actor, actor.session_id, actor.user_id):
+            raise InvalidToken
+
+    async def log_out_everywhere(self, actor: Actor) -> int:
+        """End all sessions of the actor, the current one too. Returns how many."""
+        return await self._end_all(actor, EventName.LOGOUT, own_id(actor))
+
+    async def own(self, actor: Actor) -> Sequence[Session]:
+        """The actor's sessions, most recently used first."""
+        async with self.store.autocommit() as db:
+            return await db.sessions.of_user(own_id(actor), self.clock.now())
+
+    async def end_own(self, actor: Actor, session_id: SessionId) -> None:
+        """Raises NotFound, also for another user's session."""
+        if not await self._end(actor, session_id, own_id(actor)):
+            raise NotFound
+
+    # For administrators. Each raises Forbidden for other users.
+
+    async def page(
+        self, actor: Actor, *, user_id: UserId | None = None, skip: int = 0, limit: int = MAX_LIMIT
+    ) -> Page[Session]:
+        """All sessions, or one user's; most recently used first. Raises Invalid."""
+        await self.gate.administers(actor)
+        check_slice(skip, limit)
+        async with self.store.autocommit() as db:
+            return await db.sessions.page(
+                user_id=user_id, skip=skip, limit=limit, now=self.clock.now()
+            )
+
+    async def end(self, actor: Actor, session_id: SessionId) -> None:
+        """Any user's session. Raises NotFound."""
+        await self.gate.administers(actor)
+        if not await self._end(actor, session_id):
+            raise NotFound
+
+    async def end_all_of(self, actor: Actor, user_id: UserId) -> int:
+        """Returns how many there were. Raises NotFound when there is no such user."""
+        await self.gate.administers(actor)
+        async with self.store.autocommit() as db:
+            await db.users.get(user_id)
+        return await self._end_all(actor, EventName.SESSION_REVOKED, user_id)
+
+    async def end_everybodys(self, actor: Actor) -> int:
+        """End all sessions of all users, the actor's own too. Returns how many."""
+        await self.gate.administers(actor)
+        return await self._end_all(actor, EventName.SESSION_REVOKED, None)
+
+    async def unlock(self, actor: Actor, user_id: UserId) -> User:
+        """Reset the login limits of an account after failures by others. Raises NotFound."""
+        await self.gate.administers(actor)
+        async with self.store.transaction() as tx:
+            user = await tx.users.get(user_id)
+            now = self.clock.now()
+            await tx.audit.add(NewEvent.by(actor, EventName.USER_UNLOCKED, now, user_id=user_id))
+        await self.logins.reset_limits(user)
+        return user
+
+    async def _end(self, actor: Actor, session_id: SessionId, of: UserId | None = None) -> bool:
+        """Returns False when there is no such session."""
+        async with self.store.transaction() as tx:
+            user_id = await tx.sessions.end(session_id, of=of)
+            if user_id is None:
+                return False
+            is_current = session_id == actor.session_id
+            name = EventName.LOGOUT if is_current else EventName.SESSION_REVOKED
+            now = self.clock.now()
+            await tx.audit.add(
+                NewEvent.by(actor, name, now, user_id=user_id, session_id=session_id)
+            )
+        return True
+
+    async def _end_all(self, actor: Actor, name: EventName, user_id: UserId | None) -> int:
+        async with self.store.transaction() as tx:
+            ended = await tx.sessions.end_all(user_id)
+            now = self.clock.now()
+            await tx.audit.add(NewEvent.by(actor, name, now, user_id=user_id, sessions=ended))
+        return ended

@@ -1,0 +1,118 @@
+"""Logging in with a password."""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import uuid4
+
+from taskcore.domain.audit import EventName, NewEvent
+from taskcore.domain.errors import Invalid, InvalidCredentials, Unavailable
+from taskcore.domain.origins import Origin
+from taskcore.domain.passwords import normalized_password
+from taskcore.domain.policies import Actor
+from taskcore.domain.rules import Email
+from taskcore.domain.sessions import Session, SessionId
+from taskcore.domain.users import User
+from taskcore.ports import Clock, PasswordHasher, Pseudonyms, Store
+from taskcore.usecases.gate import Gate
+from taskcore.usecases.passwords import verified
+from taskcore.usecases.sessions.attempts import LoginAttempts
+from taskcore.usecases.sessions.grants import Grant, Issuer
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    store: Store
+    gate: Gate
+    clock: Clock
+    issuer: Issuer
+    hasher: PasswordHasher
+    attempts: LoginAttempts
+    pseudonyms: Pseudonyms
+    idle: timedelta
+    """How long a session lives without a refresh."""
+    failure_floor: timedelta
+    """How long a failed login takes at least."""
+
+    async def log_in(self, email: str, password: str, origin: Origin) -> Grant:
+        """Raises InvalidCredentials, TooMany and Unavailable."""
+        begun = self.clock.now()
+        key = _key(email)
+        account = self.pseudonyms.of(email if key is None else key)
+        claims = await self.attempts.admit(account, key, origin)
+        user = None
+        try:
+            user = await self._find(key)
+            grant = await self._verified(user, key, password, origin)
+        except InvalidCredentials:
+            event = NewEvent.by(
+                origin,
+                EventName.LOGIN_FAILED,
+                self.clock.now(),
+                user_id=user.id if user else None,
+                account=account,  # a pseudonym: users type passwords into the wrong field
+            )
+            await self.gate.record(event)
+            await self.clock.wait_until(begun + self.failure_floor)
+            raise
+        except Unavailable:  # the attempt has revealed nothing
+            await self.gate.take_back(*claims)
+            raise
+        await self.gate.succeeded(*claims)
+        return grant
+
+    async def reset_limits(self, user: User) -> None:
+        await self.attempts.reset(self.pseudonyms.of(Email.parse(user.email).key))
+
+    async def _find(self, key: str | None) -> User | None:
+        async with self.store.autocommit() as db:
+            return await db.users.find_by_email(key or "")
+
+    async def _verified(
+        self, user: User | None, key: str | None, password: str, origin: Origin
+    ) -> Grant:
+        """Raises InvalidCredentials, after exactly one verification whatever is wrong.
+
+        Verifies again only if the account changes in between.
+        """
+        while await verified(self.hasher, password, user.password_hash if user else None):
+            if user is None or not user.is_active:
+                break
+            if self.hasher.needs_rehash(user.password_hash):
+                user = await self._rehashed(user, password)
+            if grant := await self._opened(user, origin):
+                return grant
+            # The account changed while the password was verified, perhaps because another login
+            # has replaced an old hash.
+            user = await self._find(key)
+            if user is None:
+                break
+        raise InvalidCredentials
+
+    async def _opened(self, user: User, origin: Origin) -> Grant | None:
+        """None if the account has changed since it was read."""
+        now = self.clock.now()
+        session = Session.new(SessionId(uuid4()), user.id, now, self.idle, origin)
+        token = self.issuer.refresh_tokens.new()
+        stored = self.issuer.stored(session, token)
+        actor = Actor(user.id, user.role, session.id, origin)
+        event = NewEvent.by(actor, EventName.LOGIN_SUCCEEDED, now)
+        async with self.store.autocommit() as db:
+            opened = await db.sessions.open(session, stored, of=user, event=event)
+        return self.issuer.grant(session, token, user) if opened else None
+
+    async def _rehashed(self, user: User, password: str) -> User:
+        """The user with a hash of today's kind; unchanged when the hasher is busy."""
+        with suppress(Unavailable):  # the next login tries again
+            old, new = user.password_hash, await self.hasher.hash(normalized_password(password))
+            async with self.store.autocommit() as db:
+                if await db.users.replace_password_hash(user.id, old, new):
+                    return replace(user, password_hash=new)
+        return user
+
+
+def _key(email: str) -> str | None:
+    try:
+        return Email.parse(email).key
+    except Invalid:
+        return None
