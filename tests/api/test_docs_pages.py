@@ -14,7 +14,8 @@ import pytest
 from litestar import Litestar, Router
 
 from taskapi.docs import CONTENT_SECURITY_POLICY, docs_handlers
-from taskapi.docs.files import FOLDER, accepts_gzip, matches
+from taskapi.docs.files import FOLDER, accepts_gzip
+from taskapi.etags import matches
 
 PROVENANCE = json.loads((FOLDER / "PROVENANCE.json").read_text())
 PACKAGES = {package["name"]: package for package in PROVENANCE["packages"]}
