@@ -64,7 +64,7 @@ async def http(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def anybody(http: httpx.AsyncClient) -> Person:
+async def anonymous(http: httpx.AsyncClient) -> Person:
     """Not logged in."""
     return Person(http)
 

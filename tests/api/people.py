@@ -11,7 +11,7 @@ from taskcore import SYSTEM, Core, Role
 
 V1 = "/api/v1"
 PASSWORD = "correct horse"
-NOBODY = 9_000_000_000_000_000_000  # an id that no test reaches
+MISSING_ID = 9_000_000_000_000_000_000  # an id that no test reaches
 
 TOKEN_KEYS = {"access_token", "refresh_token", "token_type"}
 _SECRET = re.compile("hash|password|token|secret")

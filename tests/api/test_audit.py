@@ -83,7 +83,7 @@ async def test_one_sees_what_concerns_oneself_and_not_from_where_others_act(
     broken(await ada.get("/auth/events?limit=0"), "limit")
 
 
-async def test_the_audit_is_for_administrators(ada: Person, anybody: Person) -> None:
+async def test_the_audit_is_for_administrators(ada: Person, anonymous: Person) -> None:
     refused(await ada.get("/audit"), 403, "forbidden")
-    refused(await anybody.get("/audit"), 401, "unauthenticated")
-    refused(await anybody.get("/auth/events"), 401, "unauthenticated")
+    refused(await anonymous.get("/audit"), 401, "unauthenticated")
+    refused(await anonymous.get("/auth/events"), 401, "unauthenticated")

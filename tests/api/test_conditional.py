@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.api.people import NOBODY, V1, Person, refused
+from tests.api.people import MISSING_ID, V1, Person, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +60,7 @@ async def test_a_deletion_succeeds_on_a_version_that_was_seen(ada: Person) -> No
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 async def test_no_tag_makes_a_missing_task_exist(ada: Person, bob: Person, method: str) -> None:
     theirs = await at_version_three(bob)
-    for path in (f"/tasks/{NOBODY}", theirs):
+    for path in (f"/tasks/{MISSING_ID}", theirs):
         for if_match in ("*", '"3"', '"2", "3"', "garbage"):
             assert await write(ada, method, path, if_match, "x") == 404, if_match
 
@@ -93,7 +93,7 @@ async def test_a_write_unless_it_is_there_changes_nothing_that_is(ada: Person, m
     headers = {"If-None-Match": '"2"', "If-Match": '"3", "4"'}
     assert (await ada.ask(method, path, body, headers=headers)).is_success
     headers = {"If-None-Match": "*"}
-    refused(await ada.ask(method, f"/tasks/{NOBODY}", body, headers=headers), 404, "not_found")
+    refused(await ada.ask(method, f"/tasks/{MISSING_ID}", body, headers=headers), 404, "not_found")
 
 
 async def test_what_the_client_has_already_is_not_sent_again(ada: Person) -> None:

@@ -20,7 +20,7 @@ from taskapi.edge import Edge
 from taskcore import NotMigrated, Unavailable
 from tests.api.conftest import ORIGIN, SETTINGS, app_over, opened
 from tests.api.doubles import FailingStore, HeldHasher, failing_core, held_core
-from tests.api.people import NOBODY, PASSWORD, V1, Person, join, refused
+from tests.api.people import MISSING_ID, PASSWORD, V1, Person, join, refused
 from tests.conftest import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -41,16 +41,16 @@ EVERYTHING: list[tuple[str, str, Any]] = [
     ("POST", "/auth/logout-all", None),
     ("GET", "/tasks", None),
     ("POST", "/tasks", {"title": "x"}),
-    ("GET", f"/tasks/{NOBODY}", None),
-    ("PUT", f"/tasks/{NOBODY}", {}),
-    ("PATCH", f"/tasks/{NOBODY}", {}),
-    ("DELETE", f"/tasks/{NOBODY}", None),
+    ("GET", f"/tasks/{MISSING_ID}", None),
+    ("PUT", f"/tasks/{MISSING_ID}", {}),
+    ("PATCH", f"/tasks/{MISSING_ID}", {}),
+    ("DELETE", f"/tasks/{MISSING_ID}", None),
     ("GET", "/users", None),
     ("POST", "/users", {"email": "x@example.org", "password": PASSWORD}),
-    ("GET", f"/users/{NOBODY}", None),
-    ("PATCH", f"/users/{NOBODY}", {}),
-    ("DELETE", f"/users/{NOBODY}", None),
-    ("DELETE", f"/users/{NOBODY}/sessions", None),
+    ("GET", f"/users/{MISSING_ID}", None),
+    ("PATCH", f"/users/{MISSING_ID}", {}),
+    ("DELETE", f"/users/{MISSING_ID}", None),
+    ("DELETE", f"/users/{MISSING_ID}/sessions", None),
     ("GET", "/audit", None),
 ]
 
@@ -152,8 +152,8 @@ class Crowd:
 
     async def comes(self, size: int) -> list[asyncio.Task[httpx.Response]]:
         body = {"email": self.ada.email, "password": PASSWORD}
-        anybody = Person(self.ada.http)
-        logins = [asyncio.create_task(anybody.post("/auth/login", body)) for _ in range(size)]
+        anonymous = Person(self.ada.http)
+        logins = [asyncio.create_task(anonymous.post("/auth/login", body)) for _ in range(size)]
         with anyio.fail_after(5):
             for _ in logins:
                 await self._hasher.holds.acquire()

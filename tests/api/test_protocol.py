@@ -11,7 +11,7 @@ from litestar import Litestar
 import taskapi.bodies
 from taskapi.edge import MAX_HEADER_BYTES
 from tests.api.conftest import ORIGIN, opened
-from tests.api.people import NOBODY, V1, Person, alike, broken, refused
+from tests.api.people import MISSING_ID, V1, Person, alike, broken, refused
 
 # None of this depends on where things are stored.
 pytestmark = [
@@ -49,7 +49,7 @@ READS = [
     "/tasks?limit=1",
     "/tasks?limit=x",
     "/tasks/{task}",
-    f"/tasks/{NOBODY}",
+    f"/tasks/{MISSING_ID}",
     "/users",
     "/users/{root}",
     "/nowhere",
@@ -59,19 +59,19 @@ READS = [
 ]
 
 
-async def test_options_tells_the_methods(anybody: Person) -> None:
+async def test_options_tells_the_methods(anonymous: Person) -> None:
     for path, allow in RESOURCES.items():
-        answer = await anybody.ask("OPTIONS", path)
+        answer = await anonymous.ask("OPTIONS", path)
         assert (answer.status_code, answer.headers["allow"]) == (204, allow), path
     for path in ("/livez", "/readyz"):
-        answer = await anybody.http.options(path)
+        answer = await anonymous.http.options(path)
         assert (answer.status_code, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
 
 
-async def test_a_method_that_a_resource_lacks_is_refused(anybody: Person, root: Person) -> None:
+async def test_a_method_that_a_resource_lacks_is_refused(anonymous: Person, root: Person) -> None:
     for path, allow in RESOURCES.items():
         for method in set(METHODS) - set(allow.split(", ")):
-            for person in (anybody, root):
+            for person in (anonymous, root):
                 answer = await person.ask(method, path)
                 refused_head = method == "HEAD" and answer.status_code == 405
                 assert refused_head or refused(answer, 405, "method_not_allowed")
@@ -84,14 +84,14 @@ NOWHERE = [
 ]
 
 
-async def test_what_is_not_there_is_not_found(anybody: Person) -> None:
+async def test_what_is_not_there_is_not_found(anonymous: Person) -> None:
     for path in NOWHERE:
         for method in ("GET", "POST", "DELETE"):
-            refused(await anybody.ask(method, path), 404, "not_found")
-        assert (await anybody.ask("OPTIONS", path)).status_code == 404, path
-    refused(await anybody.get("/docs/assets/x"), 404, "not_found")
+            refused(await anonymous.ask(method, path), 404, "not_found")
+        assert (await anonymous.ask("OPTIONS", path)).status_code == 404, path
+    refused(await anonymous.get("/docs/assets/x"), 404, "not_found")
     for url in ("/", "/api", "/api/v2/tasks", "/schema", "/metrics", "/favicon.ico", "/%00"):
-        refused(await anybody.http.get(url), 404, "not_found")
+        refused(await anonymous.http.get(url), 404, "not_found")
 
 
 async def test_head_answers_as_get_does_without_the_body(root: Person) -> None:
@@ -107,16 +107,16 @@ async def test_head_answers_as_get_does_without_the_body(root: Person) -> None:
         }
 
 
-async def test_head_is_refused_as_get_is(anybody: Person, root: Person) -> None:
-    assert (await anybody.ask("HEAD", "/tasks")).status_code == 401
+async def test_head_is_refused_as_get_is(anonymous: Person, root: Person) -> None:
+    assert (await anonymous.ask("HEAD", "/tasks")).status_code == 401
     tag = {"If-None-Match": "*"}
     path = f"/tasks/{(await root.task())['id']}"
     assert (await root.ask("HEAD", path, headers=tag)).status_code == 304
 
 
-async def test_livez_and_readyz_say_that_all_is_well(anybody: Person) -> None:
+async def test_livez_and_readyz_say_that_all_is_well(anonymous: Person) -> None:
     for path in ("/livez", "/readyz"):
-        answer = await anybody.http.get(path)
+        answer = await anonymous.http.get(path)
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
@@ -147,7 +147,11 @@ async def test_a_slash_at_the_end_makes_no_difference(ada: Person) -> None:
     ],
 )
 async def test_a_body_that_is_not_json_is_refused(ada: Person, media_type: str | None) -> None:
-    for method, path in (("POST", "/tasks"), ("PATCH", "/auth/me"), ("PUT", f"/tasks/{NOBODY}")):
+    for method, path in (
+        ("POST", "/tasks"),
+        ("PATCH", "/auth/me"),
+        ("PUT", f"/tasks/{MISSING_ID}"),
+    ):
         request = ada.http.build_request(
             method,
             V1 + path,
@@ -256,9 +260,9 @@ async def test_the_size_counts_however_it_is_told(ada: Person) -> None:
     refused(answer, 413, "body_too_large")
 
 
-async def test_headers_have_a_largest_size(anybody: Person) -> None:
+async def test_headers_have_a_largest_size(anonymous: Person) -> None:
     for size, status in ((MAX_HEADER_BYTES - 500, 200), (MAX_HEADER_BYTES, 431), (20_000, 431)):
-        answer = await anybody.http.get("/livez", headers={"X-Filling": "x" * size})
+        answer = await anonymous.http.get("/livez", headers={"X-Filling": "x" * size})
         assert answer.status_code == status
     refused(answer, 431, "headers_too_large")
 
@@ -289,13 +293,13 @@ async def test_a_query_that_is_longer_than_any_with_a_meaning_is_refused(ada: Pe
         assert (problem["parameter"], problem["code"]) == ("limit", "too_long")
 
 
-async def test_a_request_names_one_host(anybody: Person) -> None:
+async def test_a_request_names_one_host(anonymous: Person) -> None:
     for hosts in ([], ["a", "b"], [""]):
         given = [("Host", host) for host in hosts]
         request = httpx.Request("GET", "http://api.test/livez", headers=given)
         if not hosts:
             del request.headers["host"]
-        refused(await anybody.http.send(request), 400, "malformed_request")
+        refused(await anonymous.http.send(request), 400, "malformed_request")
 
 
 CHALLENGES: list[tuple[dict[str, str], str, str | None]] = [
@@ -355,10 +359,10 @@ async def test_a_token_in_the_address_or_in_a_body_is_none(ada: Person) -> None:
         refused(answer, 401, "unauthenticated")
 
 
-async def test_two_authorization_headers_are_one_too_many(ada: Person, anybody: Person) -> None:
+async def test_two_authorization_headers_are_one_too_many(ada: Person, anonymous: Person) -> None:
     for other in (ada.token, "x"):
         for path in ("/tasks", "/users", "/auth/me", "/openapi.json"):
-            answer = await anybody.http.get(
+            answer = await anonymous.http.get(
                 V1 + path,
                 headers=[("Authorization", f"Bearer {ada.token}"), ("Authorization", str(other))],
             )
@@ -382,14 +386,14 @@ async def test_a_nul_in_the_query_is_refused_wherever_it_is(ada: Person) -> None
         broken(await ada.post(f"/auth/login?{query}", {}), name)
 
 
-async def test_a_sane_request_id_is_kept(anybody: Person) -> None:
+async def test_a_sane_request_id_is_kept(anonymous: Person) -> None:
     for asked in ("a", "A.b_c-9", "x" * 64):
         for url in ("/livez", f"{V1}/tasks", f"{V1}/nowhere"):
-            answer = await anybody.http.get(url, headers={"X-Request-Id": asked})
+            answer = await anonymous.http.get(url, headers={"X-Request-Id": asked})
             assert answer.headers["x-request-id"] == asked
 
 
-async def test_any_other_request_id_is_replaced(anybody: Person) -> None:
+async def test_any_other_request_id_is_replaced(anonymous: Person) -> None:
     minted = set()
     for asked in (
         None,
@@ -408,7 +412,7 @@ async def test_any_other_request_id_is_replaced(anybody: Person) -> None:
             {} if asked is None else {"X-Request-Id": asked.encode("latin-1").decode("latin-1")}
         )
         raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        answer = await anybody.http.get(f"{V1}/tasks", headers=raw)
+        answer = await anonymous.http.get(f"{V1}/tasks", headers=raw)
         minted.add(answer.headers["x-request-id"])
         assert answer.headers["x-request-id"] != asked
     assert len(minted) == 11
@@ -443,11 +447,11 @@ EXPOSED = {
 }
 
 
-async def test_only_listed_origins_may_read_an_answer(anybody: Person, ada: Person) -> None:
+async def test_only_listed_origins_may_read_an_answer(anonymous: Person, ada: Person) -> None:
     for origin in ALLOWED + STRANGE:
         for answer in (
             await ada.get("/tasks", origin=origin),
-            await anybody.get("/tasks", origin=origin),
+            await anonymous.get("/tasks", origin=origin),
             await ada.get("/nowhere", origin=origin),
             await ada.ask("BREW", "/tasks", headers={"Origin": origin}),
             await ada.ask("POST", "/tasks", content=b"{", headers={"Origin": origin}),
@@ -462,14 +466,14 @@ async def test_only_listed_origins_may_read_an_answer(anybody: Person, ada: Pers
                 assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-async def test_a_preflight_of_a_listed_origin_is_told_what_it_may_send(anybody: Person) -> None:
+async def test_a_preflight_of_a_listed_origin_is_told_what_it_may_send(anonymous: Person) -> None:
     asked = {
         "Access-Control-Request-Method": "PUT",
         "Access-Control-Request-Headers": "authorization,if-match",
     }
     for origin in ALLOWED + STRANGE:
         for path, allow in RESOURCES.items():
-            answer = await anybody.ask("OPTIONS", path, headers={"Origin": origin} | asked)
+            answer = await anonymous.ask("OPTIONS", path, headers={"Origin": origin} | asked)
             assert (answer.status_code, answer.headers["allow"]) == (204, allow)
             assert answer.headers["vary"] == "Origin"
             if origin not in ALLOWED:
@@ -483,14 +487,14 @@ async def test_a_preflight_of_a_listed_origin_is_told_what_it_may_send(anybody: 
             assert int(answer.headers["access-control-max-age"]) > 0
 
 
-async def test_answers_are_not_kept_by_caches(anybody: Person, ada: Person) -> None:
+async def test_answers_are_not_kept_by_caches(anonymous: Person, ada: Person) -> None:
     for answer in (
         await ada.get("/tasks"),
         await ada.get("/auth/me"),
-        await anybody.get("/auth/me"),
-        await anybody.get("/nowhere"),
-        await anybody.post("/auth/login", {"email": ada.email, "password": "correct horse"}),
-        await anybody.post("/auth/refresh", {"refresh_token": ada.refresh_token}),
+        await anonymous.get("/auth/me"),
+        await anonymous.get("/nowhere"),
+        await anonymous.post("/auth/login", {"email": ada.email, "password": "correct horse"}),
+        await anonymous.post("/auth/refresh", {"refresh_token": ada.refresh_token}),
     ):
         assert answer.headers["cache-control"] == "no-store"
 

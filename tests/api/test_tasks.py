@@ -6,7 +6,7 @@ from base64 import urlsafe_b64encode
 
 import pytest
 
-from tests.api.people import NOBODY, V1, Person, broken, refused
+from tests.api.people import MISSING_ID, V1, Person, broken, refused
 from tests.conftest import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -300,7 +300,7 @@ UNSPELLABLE = [
 
 
 async def test_an_id_that_is_not_spelled_as_ours_names_nothing(ada: Person, root: Person) -> None:
-    for spelling in [*UNSPELLABLE, str(NOBODY), "9223372036854775807"]:
+    for spelling in [*UNSPELLABLE, str(MISSING_ID), "9223372036854775807"]:
         for method in ("GET", "PUT", "PATCH", "DELETE"):
             body = {"title": "x"} if method[0] == "P" else None
             refused(await ada.ask(method, f"/tasks/{spelling}", body), 404, "not_found")

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from taskcore import Core, Role
-from tests.api.people import NOBODY, PASSWORD, Person, broken, join, refused
+from tests.api.people import MISSING_ID, PASSWORD, Person, broken, join, refused
 from tests.conftest import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -14,7 +14,9 @@ pytestmark = pytest.mark.anyio
 USER = {"id", "email", "full_name", "role", "is_active", "created_at", "updated_at"}
 
 
-async def test_an_administrator_creates_accounts_of_any_role(anybody: Person, root: Person) -> None:
+async def test_an_administrator_creates_accounts_of_any_role(
+    anonymous: Person, root: Person
+) -> None:
     for email, more in (
         ("a@x.org", {}),
         ("b@x.org", {"full_name": "Bob", "role": "user"}),
@@ -28,7 +30,7 @@ async def test_an_administrator_creates_accounts_of_any_role(anybody: Person, ro
         shown = {"full_name": None, "role": "user", "is_active": True, "email": email} | more
         assert shown.items() <= user.items()
         assert (await root.get(f"/users/{user['id']}")).json() == user
-        grant = await anybody.post("/auth/login", {"email": email, "password": PASSWORD})
+        grant = await anonymous.post("/auth/login", {"email": email, "password": PASSWORD})
         assert grant.json()["user"] == user
 
 
@@ -134,7 +136,7 @@ async def test_a_change_is_checked_and_then_changes_nothing(root: Person, ada: P
 
 async def test_nobody_has_an_account_that_is_not_there(root: Person) -> None:
     for method, body in (("GET", None), ("PATCH", {"full_name": "x"}), ("DELETE", None)):
-        refused(await root.ask(method, f"/users/{NOBODY}", body), 404, "not_found")
+        refused(await root.ask(method, f"/users/{MISSING_ID}", body), 404, "not_found")
 
 
 async def test_deleting_an_account_takes_its_tasks_along(
@@ -166,20 +168,20 @@ async def test_the_last_administrator_stays(root: Person, ada: Person, core: Cor
 
 
 async def test_a_deactivated_account_is_shut_out_at_once(
-    anybody: Person, root: Person, ada: Person
+    anonymous: Person, root: Person, ada: Person
 ) -> None:
     task = await ada.task()
     assert (await root.patch(f"/users/{ada.id}", {"is_active": False})).is_success
     refused(await ada.get("/auth/me"), 401, "invalid_token")
     refused(await ada.put(f"/tasks/{task['id']}", {"title": "x"}), 401, "invalid_token")
-    refresh = await anybody.post("/auth/refresh", {"refresh_token": ada.refresh_token})
+    refresh = await anonymous.post("/auth/refresh", {"refresh_token": ada.refresh_token})
     refused(refresh, 401, "invalid_token")
-    login = await anybody.post("/auth/login", {"email": ada.email, "password": PASSWORD})
+    login = await anonymous.post("/auth/login", {"email": ada.email, "password": PASSWORD})
     refused(login, 401, "invalid_credentials")
     # What is theirs stays, and so may they come back.
     assert (await root.get(f"/tasks/{task['id']}")).json() == task
     assert (await root.patch(f"/users/{ada.id}", {"is_active": True})).is_success
-    login = await anybody.post("/auth/login", {"email": ada.email, "password": PASSWORD})
+    login = await anonymous.post("/auth/login", {"email": ada.email, "password": PASSWORD})
     assert login.status_code == 200
 
 
@@ -203,13 +205,13 @@ FOR_ADMINISTRATORS = [
 
 async def test_a_user_has_no_business_there(ada: Person, bob: Person) -> None:
     for method, path in FOR_ADMINISTRATORS:
-        for user_id in (ada.id, bob.id, NOBODY, "x"):
+        for user_id in (ada.id, bob.id, MISSING_ID, "x"):
             refused(await ada.ask(method, path.format(id=user_id)), 403, "forbidden")
     assert (await bob.get("/auth/me")).status_code == 200
 
 
 async def test_users_and_strangers_are_refused_before_their_body_is_read(
-    anybody: Person, ada: Person
+    anonymous: Person, ada: Person
 ) -> None:
     for content in (b"", b"{", b"\xff", b"[" * 60_000, b"x" * 70_000, b'{"role":"admin"}'):
         for method, path in (("POST", "/users"), ("PATCH", f"/users/{ada.id}")):
@@ -221,9 +223,9 @@ async def test_users_and_strangers_are_refused_before_their_body_is_read(
             ("PATCH", "/auth/me"),
             ("POST", "/auth/delete-account"),
         ):
-            refused(await anybody.ask(method, path, content=content), 401, "unauthenticated")
+            refused(await anonymous.ask(method, path, content=content), 401, "unauthenticated")
 
 
-async def test_a_bad_query_does_not_come_before_the_refusal(anybody: Person, ada: Person) -> None:
+async def test_a_bad_query_does_not_come_before_the_refusal(anonymous: Person, ada: Person) -> None:
     refused(await ada.get("/users?limit=x"), 403, "forbidden")
-    refused(await anybody.get("/tasks?limit=x"), 401, "unauthenticated")
+    refused(await anonymous.get("/tasks?limit=x"), 401, "unauthenticated")
