@@ -28,7 +28,7 @@ from taskapi.tasks import tasks
 from taskcore import Core, Settings, open_core
 
 MAX_BODY_BYTES = 65536  # the largest useful body is a task of 5000 characters, all escaped
-# Per process. A worker serves about a thousand requests a second, so the last waits 0.3 seconds.
+# Per process. A worker serves over a thousand requests a second, so none waits for long.
 IN_FLIGHT = 256
 ORPHAN_DRAIN = 3  # seconds; few requests take longer
 _LISTENS_WITHIN = 0.1  # seconds

@@ -1,4 +1,4 @@
-"""Registering, and one's own account."""
+"""Registration, login, tokens, and the user's own account."""
 
 import pytest
 
@@ -28,13 +28,13 @@ async def test_registering_shows_the_account(anonymous: Person) -> None:
     }
 
 
-async def test_a_name_is_not_needed(anonymous: Person) -> None:
+async def test_the_name_is_optional(anonymous: Person) -> None:
     for email, name in (("a@example.org", {}), ("b@example.org", {"full_name": None})):
         body = {"email": email, "password": PASSWORD, **name}
         assert (await anonymous.post("/auth/register", body)).json()["full_name"] is None
 
 
-async def test_nobody_becomes_an_administrator_by_being_first(anonymous: Person) -> None:
+async def test_the_first_account_is_not_an_administrator(anonymous: Person) -> None:
     answer = await anonymous.post("/auth/register", {"email": "a@x.org", "password": PASSWORD})
     assert answer.json()["role"] == "user"
 
@@ -105,7 +105,7 @@ async def test_every_failed_login_gets_the_same_answer(
     bob = await join(core, ada.http, "bob")
     assert (await root.patch(f"/users/{bob.id}", {"is_active": False})).status_code == 200
     wrong = [
-        {"email": "nobody@example.org", "password": PASSWORD},
+        {"email": "unknown@example.org", "password": PASSWORD},
         {"email": ada.email, "password": "wrong horse"},
         {"email": bob.email, "password": PASSWORD},
         {"email": "no address at all", "password": PASSWORD},
@@ -142,7 +142,9 @@ async def test_a_refresh_token_that_turns_up_again_ends_the_session(
     refused(await ada.get("/auth/me"), 401, "invalid_token")
 
 
-async def test_one_kind_of_token_is_not_taken_for_the_other(anonymous: Person, ada: Person) -> None:
+async def test_access_and_refresh_tokens_are_not_interchangeable(
+    anonymous: Person, ada: Person
+) -> None:
     for token in (ada.token, "", "tcr_", "tcr_\u00e9", "x" * 5000, "a\x00b"):
         answer = await anonymous.post("/auth/refresh", {"refresh_token": token})
         refused(answer, 401, "invalid_token")
@@ -150,7 +152,7 @@ async def test_one_kind_of_token_is_not_taken_for_the_other(anonymous: Person, a
     refused(answer, 401, "invalid_token")
 
 
-async def test_an_access_token_ends_after_its_time(ada: Person, clock: ManualClock) -> None:
+async def test_an_access_token_expires(ada: Person, clock: ManualClock) -> None:
     clock.advance(seconds=1799)
     assert (await ada.get("/auth/me")).status_code == 200
     clock.advance(seconds=10)
@@ -161,14 +163,14 @@ async def test_an_access_token_ends_after_its_time(ada: Person, clock: ManualClo
     )
 
 
-async def test_people_see_their_own_account(ada: Person) -> None:
+async def test_users_see_their_own_account(ada: Person) -> None:
     answer = await ada.get("/auth/me")
     assert answer.status_code == 200
     assert set(answer.json()) == USER
     assert answer.json()["email"] == ada.email
 
 
-async def test_people_change_their_name_and_nothing_that_they_do_not_name(
+async def test_users_change_their_name_and_omitted_fields_stay(
     ada: Person, clock: ManualClock
 ) -> None:
     before = (await ada.get("/auth/me")).json()
@@ -187,11 +189,11 @@ async def test_people_change_their_name_and_nothing_that_they_do_not_name(
 
 
 @pytest.mark.parametrize(("name", "code"), [("x" * 256, "too_long"), (7, "wrong_type")])
-async def test_a_name_has_its_rule(ada: Person, name: object, code: str) -> None:
+async def test_an_invalid_name_is_refused(ada: Person, name: object, code: str) -> None:
     assert broken(await ada.patch("/auth/me", {"full_name": name}), "/full_name")["code"] == code
 
 
-async def test_deleting_ones_account_takes_the_tasks_and_the_tokens_along(
+async def test_deleting_an_account_deletes_its_tasks_and_ends_its_tokens(
     anonymous: Person, ada: Person, bob: Person, root: Person
 ) -> None:
     task, other = await ada.task(), await bob.task()
@@ -216,15 +218,13 @@ async def test_deleting_ones_account_takes_the_tasks_and_the_tokens_along(
 
 
 @pytest.mark.parametrize("password", ["wrong horse", "", "x" * 3000])
-async def test_only_the_password_deletes_an_account(ada: Person, password: str) -> None:
+async def test_deleting_an_account_needs_the_right_password(ada: Person, password: str) -> None:
     answer = await ada.post("/auth/delete-account", {"password": password})
     refused(answer, 401, "invalid_credentials")
     assert (await ada.get("/auth/me")).status_code == 200
 
 
-async def test_the_last_administrator_cannot_delete_the_own_account(
-    core: Core, root: Person
-) -> None:
+async def test_the_last_administrator_cannot_delete_their_account(core: Core, root: Person) -> None:
     answer = await root.post("/auth/delete-account", {"password": PASSWORD})
     refused(answer, 409, "last_admin")
     another = await join(core, root.http, "another")
