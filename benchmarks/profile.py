@@ -25,6 +25,8 @@ _LAYERS = {
     "structlog/": "log",
     "taskapi/logs.py": "log",
     "taskapi/edge.py": "edge: ids, headers, limits",
+    "taskapi/exchange.py": "edge: ids, headers, limits",
+    "taskapi/request_state.py": "edge: ids, headers, limits",
     "taskapi/proxies.py": "edge: ids, headers, limits",
     "taskapi/bodies.py": "reading bodies",
     "litestar/": "framework: routing, parameters",

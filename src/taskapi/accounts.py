@@ -1,37 +1,29 @@
-"""Accounts over HTTP: one's own under /auth, everybody's under /users."""
+"""Accounts over HTTP: a user's own under /auth, all under /users."""
+
+from typing import Annotated, Any
 
 import structlog
 from litestar import Router, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
+from taskapi.bodies import Body, fields_set
+from taskapi.fields import (
+    Email,
+    FullName,
+    Id,
+    IsActive,
+    NewPassword,
+    Password,
+    Timestamp,
+    Total,
+    UserRole,
+)
+from taskapi.paths import parse_id
 from taskapi.problems import LIMITED, MAY_REFUSE
 from taskapi.providers import ActorRequest, ApiRequest, administers, logged_in, origin_of
-from taskapi.wire import (
-    FIRST,
-    MOST,
-    ROLES,
-    TRUTHS,
-    Active,
-    Address,
-    Body,
-    EmailText,
-    FullName,
-    IsActive,
-    Limit,
-    NewPassword,
-    PasswordText,
-    RoleName,
-    RoleView,
-    Skip,
-    Total,
-    UserView,
-    View,
-    chosen,
-    identifier,
-    named,
-    view,
-)
+from taskapi.query import DEFAULT_LIMIT, DEFAULT_SKIP, Limit, Skip, parse_choice
+from taskapi.responses import View
 from taskcore import (
     EmailTaken,
     Forbidden,
@@ -47,9 +39,22 @@ from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REGISTER
 
 log = structlog.get_logger("taskapi")
 
+# Any and str, not bool and Role: those would also take `null` for None, hence for no filter. (Any,
+# because for a str msgspec would add its own type to the schema.)
+ActiveFilter = Annotated[
+    Any, Meta(description="Who may log in, or who may not", extra_json_schema={"type": "boolean"})
+]
+RoleFilter = Annotated[
+    str,
+    Meta(description="Of one role", extra_json_schema={"enum": [role.value for role in Role]}),
+]
+EmailFilter = Annotated[Email, Meta(description="The one account with this address")]
+_BOOLEANS = {"true": True, "false": False}
+_ROLES = {role.value: role for role in Role}
+
 
 class Registration(Body):
-    email: EmailText
+    email: Email
     password: NewPassword
     full_name: FullName | None = None
 
@@ -59,25 +64,37 @@ class ProfilePatch(Body):
 
 
 class PasswordChange(Body):
-    current_password: PasswordText
+    current_password: Password
     new_password: NewPassword
 
 
 class AccountDeletion(Body):
-    password: PasswordText
+    password: Password
 
 
 class UserDraft(Body):
-    email: EmailText
+    email: Email
     password: NewPassword
     full_name: FullName | None = None
-    role: RoleView = Role.USER
+    role: UserRole = Role.USER
 
 
 class UserPatch(Body):
     full_name: FullName | UnsetType | None = UNSET
-    role: RoleView | UnsetType = UNSET
+    role: UserRole | UnsetType = UNSET
     is_active: IsActive | UnsetType = UNSET
+
+
+class UserView(View):
+    """An account."""
+
+    id: Id
+    email: Email
+    full_name: FullName | None
+    role: UserRole
+    is_active: IsActive
+    created_at: Timestamp
+    updated_at: Timestamp
 
 
 class UserPage(View):
@@ -95,22 +112,17 @@ class UserPage(View):
 async def register(request: ApiRequest, data: JSONBody[Registration]) -> UserView:
     """Register an account.
 
-    Anybody may. The role is `user`; only an administrator makes administrators.
+    No login is needed. The role is `user`; only an administrator makes administrators.
     """
-    user = await request.core.accounts.register(
-        email=data.email,
-        password=data.password,
-        full_name=data.full_name,
-        origin=origin_of(request),
-    )
+    user = await request.core.accounts.register(**fields_set(data), origin=origin_of(request))
     log.info("account.registered", user_id=user.id)
-    return view(user, UserView)
+    return UserView.of(user)
 
 
 @get("/me", operation_id="me", before_request=logged_in)
 async def me(request: ActorRequest) -> UserView:
     """Show who is logged in."""
-    return view(await request.core.accounts.me(request.actor), UserView)
+    return UserView.of(await request.core.accounts.me(request.actor))
 
 
 @patch("/me", operation_id="changeProfile", before_request=logged_in, opt={MAY_REFUSE: (Invalid,)})
@@ -119,9 +131,10 @@ async def change_profile(request: ActorRequest, data: JSONBody[ProfilePatch]) ->
 
     What is not named stays as it is; `null` removes the name.
     """
-    user = await request.core.accounts.change_profile(request.actor, **named(data))
-    log.info("account.changed", user_id=user.id, fields=sorted(named(data)))
-    return view(user, UserView)
+    changes = fields_set(data)
+    user = await request.core.accounts.change_profile(request.actor, **changes)
+    log.info("account.changed", user_id=user.id, fields=sorted(changes))
+    return UserView.of(user)
 
 
 @post(
@@ -136,9 +149,7 @@ async def change_password(request: ActorRequest, data: JSONBody[PasswordChange])
 
     Every other session ends.
     """
-    await request.core.accounts.change_password(
-        request.actor, current_password=data.current_password, new_password=data.new_password
-    )
+    await request.core.accounts.change_password(request.actor, **fields_set(data))
     log.info("account.password_changed", user_id=request.actor.user_id)
 
 
@@ -154,7 +165,7 @@ async def delete_account(request: ActorRequest, data: JSONBody[AccountDeletion])
 
     The password proves that it is the owner who asks. There is no way back.
     """
-    await request.core.accounts.delete_own(request.actor, password=data.password)
+    await request.core.accounts.delete_own(request.actor, **fields_set(data))
     log.info("account.deleted", user_id=request.actor.user_id)
 
 
@@ -164,11 +175,11 @@ own_account = [register, me, change_profile, change_password, delete_account]
 @get("/", operation_id="listUsers", opt={MAY_REFUSE: (Forbidden, Invalid)})
 async def list_users(
     request: ActorRequest,
-    skip: FromQuery[Skip] = FIRST,
-    limit: FromQuery[Limit] = MOST,
-    email: FromQuery[Address | None] = None,
-    role: FromQuery[RoleName | None] = None,
-    is_active: FromQuery[Active] = None,
+    skip: FromQuery[Skip] = DEFAULT_SKIP,
+    limit: FromQuery[Limit] = DEFAULT_LIMIT,
+    email: FromQuery[EmailFilter | None] = None,
+    role: FromQuery[RoleFilter | None] = None,
+    is_active: FromQuery[ActiveFilter] = None,
 ) -> UserPage:
     """List accounts, newest first."""
     page = await request.core.accounts.page(
@@ -176,32 +187,25 @@ async def list_users(
         skip=skip,
         limit=limit,
         email=email,
-        role=chosen("role", role, ROLES),
-        is_active=chosen("is_active", is_active, TRUTHS),
+        role=parse_choice("role", role, _ROLES),
+        is_active=parse_choice("is_active", is_active, _BOOLEANS),
     )
-    return UserPage([view(user, UserView) for user in page.items], page.total, skip, limit)
+    return UserPage([UserView.of(user) for user in page.items], page.total, skip, limit)
 
 
 @post("/", operation_id="createUser", opt={MAY_REFUSE: (Forbidden, EmailTaken, Invalid)})
 async def create_user(request: ActorRequest, data: JSONBody[UserDraft]) -> UserView:
-    """Create an account for somebody."""
-    user = await request.core.accounts.create(
-        request.actor,
-        email=data.email,
-        password=data.password,
-        full_name=data.full_name,
-        role=data.role,
-    )
+    """Create an account for another person."""
+    user = await request.core.accounts.create(request.actor, **fields_set(data))
     log.info("account.created", user_id=user.id, role=user.role, by=request.actor.user_id)
-    return view(user, UserView)
+    return UserView.of(user)
 
 
 @get("/{user_id:str}", operation_id="getUser", opt={MAY_REFUSE: (Forbidden, NotFound)})
 async def get_user(request: ActorRequest, user_id: FromPath[str]) -> UserView:
     """Show an account."""
-    return view(
-        await request.core.accounts.get(request.actor, UserId(identifier(user_id))), UserView
-    )
+    user = await request.core.accounts.get(request.actor, UserId(parse_id(user_id)))
+    return UserView.of(user)
 
 
 @patch(
@@ -218,13 +222,10 @@ async def change_user(
 
     What is not named stays as it is. It takes effect with the next request of whom it concerns.
     """
-    user = await request.core.accounts.change(
-        request.actor, UserId(identifier(user_id)), **named(data)
-    )
-    log.info(
-        "account.changed", user_id=user.id, by=request.actor.user_id, fields=sorted(named(data))
-    )
-    return view(user, UserView)
+    changes = fields_set(data)
+    user = await request.core.accounts.change(request.actor, UserId(parse_id(user_id)), **changes)
+    log.info("account.changed", user_id=user.id, by=request.actor.user_id, fields=sorted(changes))
+    return UserView.of(user)
 
 
 @delete(
@@ -234,7 +235,7 @@ async def change_user(
 )
 async def delete_user(request: ActorRequest, user_id: FromPath[str]) -> None:
     """Delete an account, with all its tasks."""
-    await request.core.accounts.delete(request.actor, UserId(identifier(user_id)))
+    await request.core.accounts.delete(request.actor, UserId(parse_id(user_id)))
     log.info("account.deleted", user_id=int(user_id), by=request.actor.user_id)
 
 
@@ -245,7 +246,7 @@ async def delete_user(request: ActorRequest, user_id: FromPath[str]) -> None:
 )
 async def end_user_sessions(request: ActorRequest, user_id: FromPath[str]) -> None:
     """Log a user out everywhere."""
-    ended = await request.core.sessions.end_all_of(request.actor, UserId(identifier(user_id)))
+    ended = await request.core.sessions.end_all_of(request.actor, UserId(parse_id(user_id)))
     log.info("session.revoked", user_id=int(user_id), by=request.actor.user_id, sessions=ended)
 
 

@@ -13,31 +13,31 @@ from litestar import Litestar, Router
 
 from taskapi import logs
 from taskapi.accounts import own_account, users
-from taskapi.answers import Answer
 from taskapi.audit import audit, own_events
 from taskapi.docs import docs_handlers
 from taskapi.edge import Edge
 from taskapi.health import livez, readyz
 from taskapi.openapi import document, document_handler
+from taskapi.paths import PREFIX
 from taskapi.problems import HANDLERS
 from taskapi.providers import ActorRequest, CoreOpener, container
+from taskapi.query import decode_query_int, is_query_int
+from taskapi.responses import JsonResponse
 from taskapi.sessions import own_sessions
 from taskapi.tasks import tasks
-from taskapi.wire import is_whole, parsed_whole
 from taskcore import Core, Settings, open_core
 
-PREFIX = "/api/v1"
-MAX_BODY_BYTES = 65536  # the largest body with a meaning is a task of 5000 characters, escaped
-# Per process. A worker answers some thousand requests a second: this is a fraction of a second.
+MAX_BODY_BYTES = 65536  # the largest useful body is a task of 5000 characters, all escaped
+# Per process. A worker serves over a thousand requests a second, so none waits for long.
 IN_FLIGHT = 256
-ORPHAN_DRAIN = 3  # seconds; hardly a request takes longer
-_LISTENS = 0.1  # seconds
-_NEW_OBJECTS = 20_000  # until garbage is looked for; Python's own number is 700
-_STOPS = {signal.SIGINT, signal.SIGTERM}
+ORPHAN_DRAIN = 3  # seconds; few requests take longer
+_LISTENS_WITHIN = 0.1  # seconds
+_GC_THRESHOLD = 20_000  # new objects until a collection; Python's default is 700
+_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
-    """An ASGI application over whatever core the opener opens, for as long as it runs."""
+    """An ASGI application over the core that the opener opens, for as long as it runs."""
     di = container(opener)
 
     @asynccontextmanager
@@ -66,10 +66,10 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
         exception_handlers=HANDLERS,
         lifespan=[lifespan],
         request_class=ActorRequest,
-        response_class=Answer,
+        response_class=JsonResponse,
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=None,
-        type_decoders=[(is_whole, parsed_whole)],
+        type_decoders=[(is_query_int, decode_query_int)],
         logging_config=None,
     )
     app.state.document = document(app, settings)
@@ -86,18 +86,18 @@ def production() -> Litestar:
     async def opener() -> AsyncIterator[Core]:
         parent = asyncio.create_task(_follow_parent())
         async with open_core(settings) as core:
-            _collect_garbage_seldom()  # before the next line: the time that it takes must not count
-            # The server listens once we are through, and lets the event loop stand until it does.
+            _collect_garbage_seldom()  # before call_later: its duration must not count there
+            # The server listens after this generator yields, and the event loop next runs then.
             asyncio.get_running_loop().call_later(
-                _LISTENS, signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOPS
+                _LISTENS_WITHIN, signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOP_SIGNALS
             )
             yield core
         parent.cancel()
 
     app = create_app(opener, settings)
-    # A ctrl-C reaches a worker twice, from the terminal and by its server. Before it listens that
-    # would make it hang.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    # Ctrl-C reaches a worker twice, from the terminal and from the server's main process. Before
+    # the worker listens, that would make it hang.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     return app
 
 
@@ -113,23 +113,23 @@ def served_document(settings: Settings) -> bytes:
 
 
 def _collect_garbage_seldom() -> None:
-    """Python would look for garbage every few requests, through all that was imported.
+    """By default Python would collect every few requests, through all imported objects.
 
-    What is here by now stays: it is looked at no more. And what requests make is mostly gone
-    with its last reference; an edit under load takes 8 % less CPU with this.
+    Freeze exempts the objects that exist now. Most objects of a request are freed by reference
+    counting anyway; an edit under load takes 8 % less CPU with this.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])
-    gc.enable()  # `taskcli serve` has kept it off until here
+    gc.set_threshold(_GC_THRESHOLD, *gc.get_threshold()[1:])
+    gc.enable()  # `taskcli serve` has disabled it until here
 
 
 async def _follow_parent() -> None:
-    """A worker whose server was killed would go on as an orphan, beside the next server."""
-    # The server may have died before this runs: then our parent is somebody else already.
+    """Stop when the server's main process is killed; an orphan would go on beside a new server."""
+    # Not simply os.getppid(): if the main process died before this runs, the parent has changed.
     server = multiprocessing.parent_process()
     parent = server.pid if server else os.getppid()
-    while os.getppid() == parent:  # noqa: ASYNC110 - nothing announces that a parent has died
+    while os.getppid() == parent:  # noqa: ASYNC110 - the death of a parent raises no event
         await asyncio.sleep(0.5)
-    signal.alarm(ORPHAN_DRAIN)  # nobody is left to end us when a client never finishes
+    signal.alarm(ORPHAN_DRAIN)  # no other process would end this one if a client never finishes
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The audit over HTTP: everybody's deeds for administrators, and one's own."""
+"""The audit log over HTTP: all events for administrators, and each user's own."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -7,30 +7,24 @@ from litestar import Router, get
 from litestar.params import FromQuery
 from msgspec import Meta
 
+from taskapi.fields import Id, Ip, Timestamp, Total, UserAgent
 from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, administers, logged_in
-from taskapi.wire import (
-    ANYBODY,
-    FIRST,
-    MOST,
-    Id,
-    Ip,
+from taskapi.query import (
+    ANY_USER,
+    DEFAULT_LIMIT,
+    DEFAULT_SKIP,
     Limit,
-    Moment,
+    QueryInt,
     Skip,
-    Total,
-    UserAgent,
-    View,
-    Whole,
-    chosen,
-    moment,
-    view,
-    whole,
+    parse_choice,
+    parse_timestamp,
 )
+from taskapi.responses import View
 from taskcore import Event, EventName, Forbidden, Invalid, Page, UserId
 
 _EVENTS = {name.value: name for name in EventName}
-UserFilter = Annotated[Whole, whole(Whole, "What this user did, and what concerns them")]
+UserFilter = Annotated[QueryInt, QueryInt.meta("What this user did, and what concerns them")]
 EventFilter = Annotated[
     str, Meta(description="Of one kind", extra_json_schema={"enum": list(_EVENTS)})
 ]
@@ -47,7 +41,7 @@ class EventView(View):
     """Who did what to whom, from where."""
 
     id: Id
-    at: Moment
+    at: Timestamp
     event: Annotated[EventName, Meta(examples=[EventName.ROLE_CHANGED.value])]
     actor: Annotated[
         str, Meta(extra_json_schema={"enum": ["user", "system", "anonymous"]}, examples=["user"])
@@ -71,9 +65,9 @@ class EventPage(View):
 @get("/", operation_id="listEvents", opt={MAY_REFUSE: (Forbidden, Invalid)})
 async def list_events(
     request: ActorRequest,
-    skip: FromQuery[Skip] = FIRST,
-    limit: FromQuery[Limit] = MOST,
-    user: FromQuery[UserFilter] = ANYBODY,
+    skip: FromQuery[Skip] = DEFAULT_SKIP,
+    limit: FromQuery[Limit] = DEFAULT_LIMIT,
+    user: FromQuery[UserFilter] = ANY_USER,
     event: FromQuery[EventFilter | None] = None,
     since: FromQuery[Since | None] = None,
 ) -> EventPage:
@@ -82,11 +76,11 @@ async def list_events(
         request.actor,
         skip=skip,
         limit=limit,
-        user_id=None if user is ANYBODY else UserId(user),
-        event=chosen("event", event, _EVENTS),
-        since=moment("since", since),
+        user_id=None if user is ANY_USER else UserId(user),
+        event=parse_choice("event", event, _EVENTS),
+        since=parse_timestamp("since", since),
     )
-    return _shown(page, skip, limit)
+    return _view(page, skip, limit)
 
 
 @get(
@@ -94,15 +88,16 @@ async def list_events(
 )
 async def own_events(
     request: ActorRequest,
-    skip: FromQuery[Skip] = FIRST,
-    limit: FromQuery[Limit] = MOST,
+    skip: FromQuery[Skip] = DEFAULT_SKIP,
+    limit: FromQuery[Limit] = DEFAULT_LIMIT,
 ) -> EventPage:
     """List what was done with one's own account, newest first."""
-    return _shown(await request.core.audit.own(request.actor, skip=skip, limit=limit), skip, limit)
+    page = await request.core.audit.own(request.actor, skip=skip, limit=limit)
+    return _view(page, skip, limit)
 
 
-def _shown(page: Page[Event], skip: Skip, limit: Limit) -> EventPage:
-    return EventPage([view(event, EventView) for event in page.items], page.total, skip, limit)
+def _view(page: Page[Event], skip: Skip, limit: Limit) -> EventPage:
+    return EventPage([EventView.of(event) for event in page.items], page.total, skip, limit)
 
 
 audit = Router("/audit", route_handlers=[list_events], before_request=administers, tags=["Audit"])

@@ -1,8 +1,7 @@
-"""How a body is read: as JSON alone, to its end, and as strictly as it is documented."""
+"""How a request body is read: JSON only, completely, and as strictly as it is documented."""
 
 import asyncio
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -10,42 +9,53 @@ import msgspec
 from litestar import Request
 from litestar.exceptions import ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from msgspec import UNSET, Struct
 
 from taskapi.problems import HttpProblem
+from taskapi.request_state import request_state
 
 _JSON = re.compile(
     r"application/(json|merge-patch\+json)\s*(;\s*charset=(\"?)utf-?8\3\s*)?", re.IGNORECASE
 )
-_DIGITS = 18  # enough to tell, of however many there are
-ARRIVES_WITHIN = 5.0  # seconds; at 13 KB/s the largest body does
+_DIGITS = 18  # of a Content-Length: enough to compare it, however many there are
+ARRIVES_WITHIN = 5.0  # seconds; enough for the largest body at 13 KB/s
+
+
+class Body(Struct, forbid_unknown_fields=True):
+    """What clients send. Unknown fields are errors, because ignoring them would hide mistakes."""
+
+    def __repr__(self) -> str:  # the fields may hold passwords and tokens
+        return f"{type(self).__name__}(…)"
+
+
+def fields_set(body: Body) -> dict[str, Any]:
+    """The fields that the client sent, or that have a default: absent is not null."""
+    fields = msgspec.structs.asdict(body)
+    return {name: value for name, value in fields.items() if value is not UNSET}
 
 
 class JsonRequest(Request[Any, Any, Any]):
     """The request of every handler that takes `data`."""
 
-    _arrived: bytes | None = None
+    _content: bytes | None = None
 
-    def given(self, header: bytes) -> str | None:
-        """A header of those that are read here at all; all its lines, where there are several.
-
-        Litestar's own dictionary of headers costs more to make than most bodies to read.
-        """
-        given: Mapping[bytes, bytes] = self.scope["state"]["given"]
-        return None if (value := given.get(header)) is None else value.decode("latin-1")
+    def header(self, name: bytes) -> str | None:
+        """One of the headers that the edge keeps."""
+        return request_state(self.scope).header(name)
 
     async def body(self) -> bytes:
-        if self._arrived is None:
-            self._arrived = await self._read()
-        return self._arrived
+        if self._content is None:
+            self._content = await self._read()
+        return self._content
 
     async def _read(self) -> bytes:
         limit = self.route_handler.resolve_request_max_body_size() or 0
-        announced = self.given(b"content-length") or ""
+        announced = self.header(b"content-length") or ""
         if announced.isdecimal() and int(announced[:_DIGITS]) > limit:
             raise RequestEntityTooLarge
         body = b""
         with suppress(TimeoutError):
-            # Or clients that never finish would take every place there is.
+            # Without a timeout, clients that never finish could use up IN_FLIGHT.
             async with asyncio.timeout(ARRIVES_WITHIN):
                 while (message := await self.receive())["type"] == "http.request":
                     body += message.get("body", b"")
@@ -56,13 +66,13 @@ class JsonRequest(Request[Any, Any, Any]):
         raise HttpProblem(400, "malformed_request", "The body did not arrive whole")
 
     async def json(self) -> Any:  # noqa: ANN401 - whatever the handler takes
-        """Asked by Litestar when there is a body at all.
+        """Called by Litestar if there is a body.
 
-        It would convert as leniently as it does queries, where `0` may stand for false. An
-        instance of the handler's own type passes through that unchanged.
+        Converts here: Litestar would convert as leniently as it does queries, where `0` may stand
+        for false. It passes an instance of the handler's own type through unchanged.
         """
-        media_type = self.given(b"content-type") or ""
-        coding = self.given(b"content-encoding") or "identity"
+        media_type = self.header(b"content-type") or ""
+        coding = self.header(b"content-encoding") or "identity"
         if not _JSON.fullmatch(media_type) or coding.lower() != "identity":
             raise HttpProblem(
                 415,
@@ -70,15 +80,15 @@ class JsonRequest(Request[Any, Any, Any]):
                 "Send the body as application/json in UTF-8",
                 {"Accept": "application/json"},
             )
-        found = await super().json()
-        taken = self.route_handler.parsed_data_field
+        content = await super().json()
+        data = self.route_handler.parsed_data_field
         try:
-            return msgspec.convert(found, taken.annotation if taken else Any)
+            return msgspec.convert(content, data.annotation if data else Any)
         except msgspec.ValidationError as error:
-            raise ValidationException(extra=[_located(str(error))]) from None
+            raise ValidationException(extra=[_field_error(str(error))]) from None
 
 
-def _located(message: str) -> dict[str, str]:
-    """As Litestar tells of what it found itself; `data` is its word for the body as a whole."""
-    said, _, path = message.partition(" - at `$")
-    return {"message": said, "key": path.strip(".`") or "data", "source": "body"}
+def _field_error(message: str) -> dict[str, str]:
+    """In the form of Litestar's own errors; `data` is its name for the whole body."""
+    reason, _, path = message.partition(" - at `$")
+    return {"message": reason, "key": path.strip(".`") or "data", "source": "body"}

@@ -1,9 +1,9 @@
-"""Whether this process lives, and whether it is ready to serve."""
+"""Liveness and readiness of this process."""
 
 from litestar import get
 
 from taskapi.providers import ApiRequest
-from taskapi.wire import View
+from taskapi.responses import View
 
 
 class Health(View):
@@ -12,12 +12,12 @@ class Health(View):
 
 @get("/livez", include_in_schema=False)
 async def livez() -> Health:
-    """No I/O: a database that is away is no reason to restart this process."""
+    """No I/O: restarting this process would not bring back a database that is away."""
     return Health("ok")
 
 
 @get("/readyz", include_in_schema=False)
 async def readyz(request: ApiRequest) -> Health:
-    """The database answers and is migrated; else 503."""
+    """503 unless the database answers and is migrated."""
     await request.core.store.check()
     return Health("ok")

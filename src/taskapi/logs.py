@@ -15,23 +15,22 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-# Of the request that is served in this context.
+# The id of the request that is being served in this context.
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 _SECRET = ("password", "token", "secret", "authorization", "cookie")
 
 
-@lru_cache(maxsize=256)  # the names are written in the code, and they are few
+@lru_cache(maxsize=256)  # the names are few, and none comes from a client
 def _is_secret(name: str) -> bool:
     return any(word in name.lower() for word in _SECRET)
 
 
 class Lines:
-    """Where structlog's lines go: under load those of one turn of the event loop go out together.
+    """Writes log lines; under load, all lines of one turn of the event loop together.
 
-    Each write lets go of the interpreter's lock, and the threads of the server take it then: a
-    write for each line is an eighth of what a request costs. A warning waits for nothing. What
-    cannot be written is lost: the disk is full or nobody reads, and no request shall fail of that.
-    For the loop's own thread.
+    Each write releases the GIL, and the server's threads take it: a write per line would be an
+    eighth of the cost of a request. A warning is written at once. A line that cannot be written (a
+    full disk, a closed pipe) is lost, so that no request fails. For the event loop's thread only.
     """
 
     def __init__(self, file: BinaryIO | None = None) -> None:
@@ -43,7 +42,7 @@ class Lines:
         self._waiting.append(line + b"\n")
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:  # there are no turns here
+        except RuntimeError:  # without a loop there are no turns
             self.write_out()
             return
         if self._due_in is not loop:
@@ -61,13 +60,13 @@ class Lines:
     def write_out(self) -> None:
         self._due_in = None
         while self._waiting:
-            together = self._waiting.popleft()
-            # What is longer may be torn in a pipe, by the lines of another worker.
-            while self._waiting and len(together) + len(self._waiting[0]) <= PIPE_BUF:
-                together += self._waiting.popleft()
+            batch = self._waiting.popleft()
+            # A longer write to a pipe may be mixed with the lines of another worker.
+            while self._waiting and len(batch) + len(self._waiting[0]) <= PIPE_BUF:
+                batch += self._waiting.popleft()
             if self.file:
                 with suppress(OSError):
-                    self.file.write(together)
+                    self.file.write(batch)
                     self.file.flush()
 
 
@@ -75,25 +74,25 @@ LINES = Lines()
 
 
 def configure(level: str, style: str | None) -> None:
-    """`style` is `console` or `json`; None takes the one that fits where stderr goes."""
+    """`style` is `console` or `json`; None means console if stderr is a terminal, else json."""
     style = style or ("console" if sys.stderr.isatty() else "json")
     LINES.file = sys.stderr.buffer
     structlog.configure(
-        processors=[*_FIRST, *_rendered(style), _as_bytes],
+        processors=[*_PROCESSORS, *_rendered(style), _as_bytes],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: LINES,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(style))
-    # Libraries speak up when something is wrong; their chatter would drown ours.
+    # From libraries only warnings: their debug and info lines would bury ours.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
 def formatter(style: str) -> logging.Formatter:
-    """For the lines of the server and of libraries, so that all come out in one shape."""
+    """Formats the lines of the server and of libraries as ours."""
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_FIRST,
+        foreign_pre_chain=_PROCESSORS,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             *_rendered(style),
@@ -106,7 +105,7 @@ def _rendered(style: str) -> list[Processor]:
         return [
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
-                # Where rich is installed the default shows variables, passwords among them.
+                # If rich is installed, the default shows local variables, passwords included.
                 exception_formatter=structlog.dev.plain_traceback,
             )
         ]
@@ -125,7 +124,7 @@ def _encoded(event: EventDict, **_: object) -> str:
 
 
 def _without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Nobody should log one; this is for the day when somebody does."""
+    """The code logs no secret; this is the safety net for a mistake."""
     for name in event:
         if _is_secret(name):
             event[name] = "***"
@@ -144,4 +143,4 @@ def _stamped(_: WrappedLogger, level: str, event: EventDict) -> EventDict:
     return event
 
 
-_FIRST: list[Processor] = [of_request, _stamped, _without_secrets]
+_PROCESSORS: list[Processor] = [of_request, _stamped, _without_secrets]

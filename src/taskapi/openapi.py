@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, read off the handlers: their names, docstrings, types and refusals."""
+"""The OpenAPI 3.1 document, made from the handlers: names, docstrings, types and errors."""
 
 import inspect
 import json
@@ -15,13 +15,19 @@ from litestar.params import ParameterKwarg
 from litestar.routes import HTTPRoute
 from msgspec import Struct
 
-from taskapi.docs.files import matches
-from taskapi.problems import HEEDS, MAY_REFUSE, MEDIA_TYPE, SENDS, ProblemView, status_of
+from taskapi.etags import matches
+from taskapi.fields import Id
+from taskapi.problems import MAY_REFUSE, MEDIA_TYPE, ProblemView, status_of
 from taskapi.providers import ApiRequest, administers, logged_in
-from taskapi.wire import Id, Whole
+from taskapi.query import QueryInt
 from taskcore import Invalid, Settings, TaskcoreError, Unauthenticated, Unavailable
 
 Json = dict[str, Any]
+
+# Keys in the `opt` of a handler: the headers that it sends on success, beside those of every
+# response, and the conditional request headers that it reads.
+SENDS = "sends"
+HEEDS = "heeds"
 
 _HEADERS: Mapping[str, Json] = {
     "ETag": {"description": "The version of the task", "schema": {"type": "string"}},
@@ -47,18 +53,18 @@ _CONDITIONS = {
     "If-None-Match": 'The version that you have, as `"3"`',
 }
 _ALWAYS = ("X-Request-Id",)
-_OF_STATUS = {
+_HEADERS_BY_STATUS = {
     401: ("WWW-Authenticate",),
     429: ("Retry-After", "RateLimit-Policy", "RateLimit"),
     503: ("Retry-After",),
 }
-_BY_HTTP = {
+_REASONS_BY_STATUS = {
     400: "The request cannot be read",
     413: "The body is too large",
     415: "The body is not JSON",
     500: "A mistake of the service",
 }
-# What a created thing can be used for next; explorers and fuzzers follow it.
+# The operations on what was created; API explorers and fuzzers follow them.
 _LINKS = {
     "createTask": ("task_id", ("getTask", "editTask", "patchTask", "deleteTask")),
     "createUser": ("user_id", ("getUser", "changeUser", "deleteUser")),
@@ -70,24 +76,24 @@ async def document_handler(request: ApiRequest) -> Response[bytes]:
     document: bytes = request.app.state.document
     tag = f'"{sha256(document).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    if matches(request.given(b"if-none-match") or "", tag):
+    if matches(request.header(b"if-none-match"), tag):
         return Response(b"", status_code=304, headers=headers)
     return Response(document, media_type="application/json", headers=headers)
 
 
 def document(app: Litestar, settings: Settings) -> bytes:
-    operations = [_Operation(*found) for found in _documented(app)]
+    operations = [_Operation(path, handler) for path, handler in _documented(app)]
     paths: dict[str, Json] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method] = operation.described()
+        paths.setdefault(operation.path, {})[operation.method] = operation.as_json()
     shapes = {shape for operation in operations for shape in operation.shapes} | {ProblemView}
     _, schemas = msgspec.json.schema_components(
         sorted(shapes, key=lambda shape: shape.__name__),
         ref_template="#/components/schemas/{name}",
     )
     for schema in schemas.values():
-        _give_example(schema, schemas)
-    whole = {
+        _add_example(schema, schemas)
+    parts = {
         "openapi": "3.1.0",
         "info": {
             "title": settings.app_name,
@@ -112,8 +118,8 @@ def document(app: Litestar, settings: Settings) -> bytes:
             },
         },
     }
-    # Types that are shown are called after what they show.
-    return json.dumps(whole, ensure_ascii=False).replace('View"', '"').encode()
+    # The schema of a TaskView is named Task.
+    return json.dumps(parts, ensure_ascii=False).replace('View"', '"').encode()
 
 
 _INTRODUCTION = """\
@@ -134,7 +140,7 @@ _TAGS = [
 def _documented(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler]]:
     for route in app.routes:
         if isinstance(route, HTTPRoute):
-            # In an order of their own it would differ from worker to worker, and so would its tag.
+            # Sorted, because Litestar's order differs between workers, and so would the ETag.
             for handler in sorted(route.route_handlers, key=lambda each: sorted(each.http_methods)):
                 if handler.include_in_schema is not False and handler.operation_id:
                     yield route.path_format, handler
@@ -146,17 +152,17 @@ class _Operation:
         (method,) = handler.http_methods
         self.method = method.lower()
         self._hints = get_type_hints(handler.fn, include_extras=True)
-        self._body = _shown(self._hints.get("data"))
-        self._answers = _shown(self._hints["return"])
-        self._refusals: tuple[type[TaskcoreError], ...] = handler.opt.get(MAY_REFUSE, ())
-        self._heeded: tuple[str, ...] = handler.opt.get(HEEDS, ())
+        self._body = _struct_in(self._hints.get("data"))
+        self._success = _struct_in(self._hints["return"])
+        self._errors: tuple[type[TaskcoreError], ...] = handler.opt.get(MAY_REFUSE, ())
+        self._conditions: tuple[str, ...] = handler.opt.get(HEEDS, ())
         self._is_protected = handler.resolve_before_request() in {logged_in, administers}
 
     @property
     def shapes(self) -> list[type[Struct]]:
-        return [shape for shape in (self._body, self._answers) if shape]
+        return [shape for shape in (self._body, self._success) if shape]
 
-    def described(self) -> Json:
+    def as_json(self) -> Json:
         text = inspect.getdoc(self._handler.fn) or ""
         summary, _, description = text.partition("\n")
         operation: Json = {
@@ -182,10 +188,10 @@ class _Operation:
     def _parameters(self) -> Iterator[Json]:
         signature = inspect.signature(self._handler.fn)
         for name, hint in self._hints.items():
-            given = next((m for m in _metadata(hint) if isinstance(m, ParameterKwarg)), None)
-            if given is None:
+            parameter = next((m for m in _metadata(hint) if isinstance(m, ParameterKwarg)), None)
+            if parameter is None:
                 continue
-            if given.param_type is ParamType.PATH:
+            if parameter.param_type is ParamType.PATH:
                 schema = msgspec.json.schema(hint)
                 is_number = "format" not in schema
                 kind = "a whole number from 1" if is_number else "an id as we spell it"
@@ -198,18 +204,18 @@ class _Operation:
                 }
                 continue
             schema = _without_null(msgspec.json.schema(hint))
-            described = (given.description) or schema.pop("description", "")
+            description = parameter.description or schema.pop("description", "")
             default = signature.parameters[name].default
-            if isinstance(default, Whole) and default >= default.low:
+            if isinstance(default, QueryInt) and default >= default.low:
                 schema["default"] = default
             yield {
-                "name": given.name or name,
-                "in": given.param_type.value,
+                "name": parameter.name or name,
+                "in": parameter.param_type.value,
                 "required": False,
-                "description": described,
+                "description": description,
                 "schema": schema,
             }
-        for name in self._heeded:
+        for name in self._conditions:
             yield {
                 "name": name,
                 "in": "header",
@@ -224,8 +230,8 @@ class _Operation:
             "description": HTTPStatus(status).phrase,
             "headers": _references((*_ALWAYS, *self._handler.opt.get(SENDS, ()))),
         }
-        if self._answers:
-            success["content"] = {"application/json": {"schema": _reference(self._answers)}}
+        if self._success:
+            success["content"] = {"application/json": {"schema": _reference(self._success)}}
         if self._handler.operation_id in _LINKS:
             parameter, operations = _LINKS[self._handler.operation_id]
             success["links"] = {
@@ -233,7 +239,7 @@ class _Operation:
                 for name in operations
             }
         responses = {str(status): success}
-        if "If-None-Match" in self._heeded:
+        if "If-None-Match" in self._conditions:
             responses["304"] = {
                 "description": "You have this version already",
                 "headers": _references((*_ALWAYS, "ETag")),
@@ -243,29 +249,29 @@ class _Operation:
         return responses
 
     def _problems(self) -> dict[int, list[str]]:
-        """Titles by status: what this operation refuses, and what every one of its kind does."""
-        refusals: list[type[TaskcoreError]] = [*self._refusals, Unavailable]
+        """Reasons by status: the errors of this operation, and those of all operations like it."""
+        errors: list[type[TaskcoreError]] = [*self._errors, Unavailable]
         statuses = [500]
         if self._is_protected:
-            refusals.append(Unauthenticated)
+            errors.append(Unauthenticated)
             statuses.append(400)
         if self._body:
-            refusals.append(Invalid)
+            errors.append(Invalid)
             statuses += [400, 413, 415]
         if any(parameter["in"] == "query" for parameter in self._parameters()):
-            refusals.append(Invalid)
-        found: dict[int, list[str]] = {}
-        for refusal in dict.fromkeys(refusals):
-            found.setdefault(status_of(refusal), []).append(f"`{refusal.code}`: {refusal.title}")
+            errors.append(Invalid)
+        reasons: dict[int, list[str]] = {}
+        for error in dict.fromkeys(errors):
+            reasons.setdefault(status_of(error), []).append(f"`{error.code}`: {error.title}")
         for status in dict.fromkeys(statuses):
-            found.setdefault(status, []).append(_BY_HTTP[status])
-        return found
+            reasons.setdefault(status, []).append(_REASONS_BY_STATUS[status])
+        return reasons
 
 
 def _problem_response(status: int, reasons: list[str]) -> Json:
     return {
         "description": ". ".join(reasons),
-        "headers": _references((*_ALWAYS, *_OF_STATUS.get(status, ()))),
+        "headers": _references((*_ALWAYS, *_HEADERS_BY_STATUS.get(status, ()))),
         "content": {MEDIA_TYPE: {"schema": _reference(ProblemView)}},
     }
 
@@ -278,11 +284,11 @@ def _reference(shape: type[Struct]) -> Json:
     return {"$ref": f"#/components/schemas/{shape.__name__}"}
 
 
-def _shown(answer: Any) -> type[Struct] | None:  # noqa: ANN401 - a type expression
+def _struct_in(annotation: Any) -> type[Struct] | None:  # noqa: ANN401 - a type expression
     """The struct in `Shape`, `Response[Shape]` or `Response[Shape] | Response[None]`."""
-    if isinstance(answer, type) and issubclass(answer, Struct):
-        return answer
-    return next((shape for part in get_args(answer) if (shape := _shown(part))), None)
+    if isinstance(annotation, type) and issubclass(annotation, Struct):
+        return annotation
+    return next((shape for part in get_args(annotation) if (shape := _struct_in(part))), None)
 
 
 def _metadata(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type expression
@@ -290,15 +296,15 @@ def _metadata(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type expression
 
 
 def _without_null(schema: Json) -> Json:
-    """A parameter that is not given is absent, never null."""
+    """A parameter without a value is absent, never null."""
     if "anyOf" in schema:
         rest = [option for option in schema["anyOf"] if option != {"type": "null"}]
         return rest[0] if len(rest) == 1 else schema | {"anyOf": rest}
     return schema
 
 
-def _give_example(schema: Json, schemas: Mapping[str, Json]) -> None:
-    """A whole object of the examples of its fields."""
+def _add_example(schema: Json, schemas: Mapping[str, Json]) -> None:
+    """Compose the example of an object from those of its fields."""
     if "properties" in schema:
         schema["examples"] = [_example(schema, schemas)]
 
@@ -311,7 +317,7 @@ def _example(schema: Json, schemas: Mapping[str, Json]) -> Any:  # noqa: ANN401 
         return _example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
     if "properties" in schema:
         fields = {name: _example(field, schemas) for name, field in schema["properties"].items()}
-        # What has none is left out: it belongs to another case than the one that is shown.
+        # A field without an example is left out: it belongs to another case than the example's.
         return {name: example for name, example in fields.items() if example is not None}
     if "anyOf" in schema:
         return _example(schema["anyOf"][0], schemas)

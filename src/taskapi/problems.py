@@ -1,4 +1,4 @@
-"""Refusals over HTTP: RFC 9457 problem details, translated in one place."""
+"""Errors over HTTP: every exception becomes an RFC 9457 problem here."""
 
 import re
 from collections.abc import Mapping
@@ -13,6 +13,8 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap, Scope, Send
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from taskapi.query import NOT_AN_INTEGER
+from taskapi.request_state import request_state
 from taskcore import (
     Conflict,
     ExpiredToken,
@@ -31,14 +33,11 @@ from taskcore import (
 log = structlog.get_logger("taskapi")
 
 MEDIA_TYPE = "application/problem+json"
-# The key under which a handler lists the refusals of the core that are its own.
+# Keys in the `opt` of a handler: the core's errors that it may raise, and the rate limit that its
+# 429 describes (stricter ones may apply to some clients).
 MAY_REFUSE = "may_refuse"
-# Under this, the limit that clients are told of. Others may be narrower for some.
 LIMITED = "limited"
-# The same for the headers of its success, beside those of every answer.
-SENDS = "sends"
-# And for the conditions that it heeds: headers of the request.
-HEEDS = "heeds"
+AnyRequest = Request[Any, Any, Any]  # Litestar's type; at run time it is an ActorRequest
 
 # The most specific class wins.
 STATUS: Mapping[type[TaskcoreError], int] = {
@@ -76,7 +75,7 @@ class ProblemView(Struct, omit_defaults=True):
 
 
 class HttpProblem(Exception):
-    """A refusal that only HTTP knows."""
+    """An error of HTTP alone, unknown to the core."""
 
     def __init__(
         self,
@@ -91,7 +90,7 @@ class HttpProblem(Exception):
         self.headers, self.errors = dict(headers or {}), errors
 
 
-_TITLES = {kind.code: kind.title for kind in STATUS}  # of a refusal that HTTP makes as well
+_TITLES = {kind.code: kind.title for kind in STATUS}  # also for an HttpProblem with such a code
 
 
 def status_of(error: type[TaskcoreError]) -> int:
@@ -115,7 +114,7 @@ def problem(
             status=status,
             detail=detail,
             code=code,
-            request_id=scope["state"]["request_id"],
+            request_id=request_state(scope).request_id,
             errors=errors or UNSET,
         ),
         status_code=status,
@@ -125,7 +124,7 @@ def problem(
 
 
 async def send_problem(scope: Scope, send: Send, refusal: HttpProblem) -> None:
-    """For what is refused before the framework sees it."""
+    """For a request that never reaches Litestar."""
     response = problem(
         scope,
         refusal.status,
@@ -146,10 +145,7 @@ async def send_problem(scope: Scope, send: Send, refusal: HttpProblem) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-Asked = Request[Any, Any, Any]
-
-
-def _core_refused(request: Asked, error: TaskcoreError) -> Response[ProblemView]:
+def _core_error(request: AnyRequest, error: TaskcoreError) -> Response[ProblemView]:
     status = status_of(type(error))
     headers: dict[str, str] = {}
     errors: list[FieldProblem] | None = None
@@ -158,13 +154,13 @@ def _core_refused(request: Asked, error: TaskcoreError) -> Response[ProblemView]
     if isinstance(error, (TooMany, Unavailable)):
         headers["Retry-After"] = str(max(1, ceil(error.retry_after)))
     if isinstance(error, TooMany) and (limit := request.route_handler.opt.get(LIMITED)):
-        # The IETF's draft "RateLimit header fields for HTTP". The numbers are those of the limit
-        # that people meet first, whichever it was: which one holds them up is not for everybody.
+        # The IETF's draft "RateLimit header fields for HTTP". Always the numbers of the documented
+        # limit: which of the others refused the request is not for clients to know.
         name, seconds = limit.name, int(limit.period.total_seconds())
         headers["RateLimit-Policy"] = f'"{name}";q={limit.quota};w={seconds}'
         headers["RateLimit"] = f'"{name}";r=0;t={headers["Retry-After"]}'
     if isinstance(error, Invalid):
-        errors = [_located(request, p.field, p.detail, p.code) for p in error.problems]
+        errors = [_field_problem(request, p.field, p.detail, p.code) for p in error.problems]
     detail = error.detail if errors is None else error.title
     return problem(
         request.scope,
@@ -178,7 +174,7 @@ def _core_refused(request: Asked, error: TaskcoreError) -> Response[ProblemView]
 
 
 def _challenge(error: Unauthenticated) -> str:
-    """RFC 6750 section 3: no error code for who sent no credentials."""
+    """RFC 6750 section 3: no error code if the request had no credentials."""
     challenge = 'Bearer realm="taskcore"'
     if isinstance(error, InvalidToken):
         challenge += ', error="invalid_token"'
@@ -187,24 +183,24 @@ def _challenge(error: Unauthenticated) -> str:
     return challenge
 
 
-def _located(request: Asked, field: str, detail: str, code: str) -> FieldProblem:
-    """Reads take their input from the query, writes from the body."""
+def _field_problem(request: AnyRequest, field: str, detail: str, code: str) -> FieldProblem:
+    """A GET takes its input from the query, other methods from the body."""
     if request.method == "GET":
         return FieldProblem(detail, code, parameter=field)
     return FieldProblem(detail, code, pointer=f"/{field}" if field else "")
 
 
-def _shape_refused(request: Asked, error: ValidationException) -> Response[ProblemView]:
-    """422: it could be read, but is not what the operation takes."""
-    found = error.extra if isinstance(error.extra, list) else []
-    errors = [_shape_problem(entry) for entry in found if isinstance(entry, dict)]
+def _shape_error(request: AnyRequest, error: ValidationException) -> Response[ProblemView]:
+    """422: the request was parsed, but has the wrong types or fields."""
+    entries = error.extra if isinstance(error.extra, list) else []
+    errors = [_shape_problem(entry) for entry in entries if isinstance(entry, dict)]
     return problem(
         request.scope, 422, Invalid.code, Invalid.title, errors=errors, title=Invalid.title
     )
 
 
 _FIELD = re.compile(r"`(?P<field>.*)`", re.DOTALL)
-# The beginnings of msgspec's messages.
+# By the beginnings of msgspec's messages.
 _SHAPE_CODES = {
     "Object missing required field": ("is required", "required"),
     "Object contains unknown field": ("is not a field of this object", "unknown_field"),
@@ -215,34 +211,34 @@ _SHAPE_CODES = {
 def _shape_problem(entry: Mapping[str, Any]) -> FieldProblem:
     message, key = str(entry.get("message", "")), str(entry.get("key", ""))
     detail, code = message, "wrong_type"
-    for start, (sentence, slug) in _SHAPE_CODES.items():
-        if message.startswith(start) and (named := _FIELD.search(message)):
-            return FieldProblem(sentence, slug, pointer=_pointer(named["field"]))
-    if message.startswith("must be a whole number"):
+    for start, (text, slug) in _SHAPE_CODES.items():
+        if message.startswith(start) and (match := _FIELD.search(message)):
+            return FieldProblem(text, slug, pointer=_pointer(match["field"]))
+    if message.startswith(NOT_AN_INTEGER):
         code = "out_of_range"
     if entry.get("source") not in (None, "body"):
         return FieldProblem(detail, code, parameter=key)
-    if key == "data":  # the framework's word for the body as a whole
+    if key == "data":  # Litestar's name for the whole body
         return FieldProblem("a JSON object is required", "required", pointer="")
     return FieldProblem(detail, code, pointer=_pointer(key))
 
 
 def _pointer(key: str) -> str:
-    """RFC 6901, to a field of the body."""
+    """The JSON pointer (RFC 6901) to a field of the body."""
     return "/" + key.replace("~", "~0").replace("/", "~1")
 
 
-def _http_refused(request: Asked, error: HTTPException) -> Response[ProblemView]:
+def _http_error(request: AnyRequest, error: HTTPException) -> Response[ProblemView]:
     status = error.status_code
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _failed(request, error)
+        return _internal_error(request, error)
     code, detail = _HTTP.get(status, (HTTPStatus(status).phrase.lower().replace(" ", "_"), ""))
     return problem(
         request.scope,
         status,
         code,
         detail or HTTPStatus(status).phrase,
-        headers=error.headers or {},  # a 405 carries its Allow there
+        headers=error.headers or {},  # the Allow of a 405
     )
 
 
@@ -254,7 +250,7 @@ _HTTP = {
 }
 
 
-def _edge_refused(request: Asked, error: HttpProblem) -> Response[ProblemView]:
+def _http_problem(request: AnyRequest, error: HttpProblem) -> Response[ProblemView]:
     return problem(
         request.scope,
         error.status,
@@ -265,14 +261,14 @@ def _edge_refused(request: Asked, error: HttpProblem) -> Response[ProblemView]:
     )
 
 
-def _unreadable(request: Asked, error: Exception) -> Response[ProblemView]:
-    """What msgspec lets through of broken UTF-8 and of JSON nested beyond any use."""
+def _unreadable(request: AnyRequest, error: Exception) -> Response[ProblemView]:
+    """Broken UTF-8 and too deeply nested JSON, for which msgspec raises no error of its own."""
     log.warning("request.unreadable", error=type(error).__name__)
     return problem(request.scope, 400, *_HTTP[400])
 
 
-def _failed(request: Asked, error: Exception) -> Response[ProblemView]:
-    """A mistake of ours: loud in the log, silent to the client."""
+def _internal_error(request: AnyRequest, error: Exception) -> Response[ProblemView]:
+    """A bug: the traceback goes to the log, and no detail to the client."""
     log.error("request.failed", exc_info=error)
     return problem(
         request.scope,
@@ -283,11 +279,11 @@ def _failed(request: Asked, error: Exception) -> Response[ProblemView]:
 
 
 HANDLERS: ExceptionHandlersMap = {
-    TaskcoreError: _core_refused,
-    HttpProblem: _edge_refused,
-    ValidationException: _shape_refused,
-    HTTPException: _http_refused,
+    TaskcoreError: _core_error,
+    HttpProblem: _http_problem,
+    ValidationException: _shape_error,
+    HTTPException: _http_error,
     UnicodeDecodeError: _unreadable,
     RecursionError: _unreadable,
-    Exception: _failed,
+    Exception: _internal_error,
 }

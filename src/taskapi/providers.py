@@ -1,21 +1,21 @@
-"""What handlers ask for: the Core of this process, and the Actor of this request."""
+"""What handlers need: the Core of this process, and the Actor of this request."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, cast
+from typing import cast
 
 from dishka import AsyncContainer, Provider, Scope, make_async_container, provide
-from litestar import Request
 
 from taskapi.bodies import JsonRequest
+from taskapi.problems import AnyRequest
+from taskapi.request_state import request_state
 from taskcore import Actor, Core, InvalidToken, Origin, Unauthenticated
 
-AnyRequest = Request[Any, Any, Any]  # as Litestar has it; ours are all ActorRequests
 CoreOpener = Callable[[], AbstractAsyncContextManager[Core]]
 
 
 class CoreProvider(Provider):
-    """The graph holds what lives as long as the process. Requests do not pass through it."""
+    """Holds what lives as long as the process; requests do not use the container."""
 
     scope = Scope.APP
 
@@ -34,7 +34,7 @@ def container(opener: CoreOpener) -> AsyncContainer:
 
 
 class ApiRequest(JsonRequest):
-    """A request, as far as it is anybody's."""
+    """A request that needs no login."""
 
     @property
     def core(self) -> Core:
@@ -42,16 +42,16 @@ class ApiRequest(JsonRequest):
 
 
 class ActorRequest(ApiRequest):
-    """A request of somebody who is logged in: for handlers that `logged_in` guards."""
+    """A request of a logged-in user, for handlers behind `logged_in`."""
 
     @property
     def actor(self) -> Actor:
-        return cast(Actor, self.scope["state"]["actor"])
+        return cast(Actor, request_state(self.scope).actor)
 
 
-def bearer_token(request: ApiRequest) -> str:
-    """RFC 6750 section 2.1, the only way in: never a query parameter, never a cookie."""
-    scheme, _, token = (request.given(b"authorization") or "").partition(" ")
+def bearer_token(authorization: str) -> str:
+    """RFC 6750 section 2.1. Query parameters and cookies are never accepted."""
+    scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated
     if not token or " " in token:
@@ -60,30 +60,30 @@ def bearer_token(request: ApiRequest) -> str:
 
 
 def origin_of(request: ApiRequest) -> Origin:
-    """Where a request comes from, for the limits and the audit."""
-    state = request.scope["state"]
+    """Where a request comes from, for rate limits and the audit log."""
+    state = request_state(request.scope)
     return Origin.new(
-        ip=state["client"],
-        user_agent=request.given(b"user-agent") or "",
-        request_id=state["request_id"],
+        ip=state.client,
+        user_agent=state.header(b"user-agent") or "",
+        request_id=state.request_id,
     )
 
 
-# What stands before a handler: the `before_request` of its route, or of its router. It comes
-# before the body is read, so that strangers learn nothing about that. (A guard of Litestar's would
-# do as well, but is given a copy of the handler each time, which costs more than the check.)
+# The `before_request` of routes and routers. It runs before the body is read, so that clients
+# without permission learn nothing from the body's validation. (Litestar would give a guard a copy
+# of the handler at each request, which costs more than the check.)
 
 
 async def logged_in(request: AnyRequest) -> None:
     """Raises Unauthenticated."""
     request = cast(ActorRequest, request)
-    request.scope["state"]["actor"] = await request.core.sessions.authenticate(
-        bearer_token(request), origin=origin_of(request)
+    request_state(request.scope).actor = await request.core.sessions.authenticate(
+        bearer_token(request.header(b"authorization") or ""), origin=origin_of(request)
     )
 
 
 async def administers(request: AnyRequest) -> None:
-    """The core decides this anyway. Raises Unauthenticated and Forbidden."""
+    """Raises Unauthenticated and Forbidden. The core would refuse too, but after the body."""
     request = cast(ActorRequest, request)
     await logged_in(request)
     await request.core.gate.administers(request.actor)

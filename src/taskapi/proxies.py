@@ -1,4 +1,4 @@
-"""Who asks, where proxies stand between."""
+"""The address of the client, also behind trusted proxies."""
 
 import re
 from collections.abc import Sequence
@@ -17,47 +17,47 @@ _WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
 
 class Proxies:
-    """What the trusted ones say is believed, and nothing else.
+    """Believes the forwarding headers of trusted proxies only.
 
-    Each proxy adds whom it was asked by at the right end of X-Forwarded-For. Everything to the left
-    of the first address that is none of ours is the client's own invention.
+    Each proxy appends the address of its peer to X-Forwarded-For. From the right, the first address
+    that is not a trusted proxy is the client; the client may have invented all to its left.
     """
 
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
         self._trusted = tuple(trusted)
-        self._mentioned = False
-        # The same few come over and over.
-        self._trusts = lru_cache(maxsize=4096)(self._is_ours)
+        self._warned = False
+        # Cached: the same few addresses recur.
+        self._trusts = lru_cache(maxsize=4096)(self._is_trusted)
 
     def client(self, peer: str | None, scope: HTTPScope) -> tuple[str | None, bool]:
-        """The address of whoever asks, and whether they came over TLS."""
-        found = address(peer)
+        """The address of the client, and whether it uses TLS."""
+        client = address(peer)
         hops = _values(scope, b"x-forwarded-for")
-        if not self._trusts(found):
-            self._mention(found, hops)
-            return found, scope["scheme"] == "https"
+        if not self._trusts(client):
+            self._warn_once(client, hops)
+            return client, scope["scheme"] == "https"
         for hop in reversed(hops):
-            named = address(_without_port(hop))
-            if named is None:  # not from a proxy of ours, so nothing before it is either
+            previous = address(_without_port(hop))
+            if previous is None:  # no trusted proxy writes this, so do not believe the rest either
                 break
-            found = named
-            if not self._trusts(named):
+            client = previous
+            if not self._trusts(client):
                 break
-        return found, _values(scope, b"x-forwarded-proto")[-1:] == ["https"]
+        return client, _values(scope, b"x-forwarded-proto")[-1:] == ["https"]
 
-    def _mention(self, peer: str | None, hops: Sequence[str]) -> None:
-        """Once: a proxy that is not named here makes all its clients one, who share its limits."""
-        if hops and not self._mentioned:
-            self._mentioned = True
+    def _warn_once(self, peer: str | None, hops: Sequence[str]) -> None:
+        """All clients behind a proxy that is not trusted share one address and its rate limits."""
+        if hops and not self._warned:
+            self._warned = True
             log.warning("proxy.not_trusted", peer=peer, advice="is it yours? then TRUSTED_PROXIES")
 
-    def _is_ours(self, text: str | None) -> bool:
+    def _is_trusted(self, text: str | None) -> bool:
         return text is not None and any(ip_address(text) in network for network in self._trusted)
 
 
-def _values(scope: HTTPScope, wanted: bytes) -> list[str]:
-    """The items of a header that may come several times, in order."""
-    lines = [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+def _values(scope: HTTPScope, header: bytes) -> list[str]:
+    """The comma-separated items of a header, over all its lines, in order."""
+    lines = [value.decode("latin-1") for name, value in scope["headers"] if name == header]
     return [item.strip() for item in ",".join(lines).split(",")] if lines else []
 
 

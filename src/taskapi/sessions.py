@@ -1,4 +1,4 @@
-"""Logging in over HTTP, staying logged in, and logging out."""
+"""Sessions over HTTP: log in, refresh, list, log out."""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,29 +8,14 @@ from litestar import delete, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
+from taskapi.accounts import UserView
+from taskapi.bodies import Body
+from taskapi.fields import Ip, Password, Timestamp, UserAgent
+from taskapi.paths import SessionUuid, parse_session_id
 from taskapi.problems import LIMITED, MAY_REFUSE
 from taskapi.providers import ActorRequest, ApiRequest, logged_in, origin_of
-from taskapi.wire import (
-    Body,
-    Ip,
-    Moment,
-    PasswordText,
-    SessionUuid,
-    UserAgent,
-    UserView,
-    View,
-    session_identifier,
-    view,
-)
-from taskcore import (
-    Actor,
-    Grant,
-    InvalidCredentials,
-    InvalidToken,
-    NotFound,
-    Session,
-    TooMany,
-)
+from taskapi.responses import View
+from taskcore import Actor, Grant, InvalidCredentials, InvalidToken, NotFound, Session, TooMany
 from taskcore.domain.limits import LOGIN, REFRESH
 
 log = structlog.get_logger("taskapi")
@@ -38,7 +23,7 @@ log = structlog.get_logger("taskapi")
 
 class Credentials(Body):
     email: Annotated[str, Meta(extra_json_schema={"examples": ["ada@example.org"]})]
-    password: PasswordText
+    password: Password
 
 
 RefreshToken = Annotated[str, Meta(examples=["tcr_mO0…"])]
@@ -61,12 +46,12 @@ class Tokens(View):
 
 
 class SessionView(View):
-    """Where somebody is logged in."""
+    """A login of a user, on one device."""
 
     id: Annotated[UUID, Meta(examples=["0b0f6f0a-3c1c-4d0b-9a55-2f9f4c1f8a11"])]
-    created_at: Moment
-    last_used_at: Annotated[Moment, Meta(description="The last login or refresh")]
-    expires_at: Annotated[Moment, Meta(description="When it ends if it is not used")]
+    created_at: Timestamp
+    last_used_at: Annotated[Timestamp, Meta(description="The last login or refresh")]
+    expires_at: Annotated[Timestamp, Meta(description="When it ends if it is not used")]
     ip: Ip | None
     user_agent: UserAgent | None
     current: Annotated[bool, Meta(description="Whether it is the one that asks", examples=[True])]
@@ -109,7 +94,7 @@ async def refresh(request: ApiRequest, data: JSONBody[Refresh]) -> Tokens:
     """Trade a refresh token for a new pair of tokens.
 
     It is used up by that. The same request sent again within seconds gets the same answer; a used
-    token that turns up later ends the session, because somebody holds a copy.
+    token that turns up later ends the session, because a second client holds a copy.
     """
     try:
         grant = await request.core.sessions.refresh(
@@ -145,7 +130,7 @@ async def log_out_everywhere(request: ActorRequest) -> None:
 async def list_sessions(request: ActorRequest) -> SessionList:
     """List where one is logged in, the session used last first."""
     sessions = await request.core.sessions.own(request.actor)
-    return SessionList([_shown(session, request.actor) for session in sessions])
+    return SessionList([_view(session, request.actor) for session in sessions])
 
 
 @delete(
@@ -156,7 +141,7 @@ async def list_sessions(request: ActorRequest) -> SessionList:
 )
 async def end_session(request: ActorRequest, session_id: FromPath[SessionUuid]) -> None:
     """End one of one's sessions."""
-    await request.core.sessions.end_own(request.actor, session_identifier(session_id))
+    await request.core.sessions.end_own(request.actor, parse_session_id(session_id))
     log.info("session.revoked", user_id=request.actor.user_id)
 
 
@@ -166,11 +151,11 @@ def _tokens(grant: Grant) -> Tokens:
         refresh_token=grant.refresh_token,
         token_type="bearer",  # noqa: S106 - the name of the scheme
         expires_in=grant.expires_in,
-        user=view(grant.user, UserView),
+        user=UserView.of(grant.user),
     )
 
 
-def _shown(session: Session, actor: Actor) -> SessionView:
+def _view(session: Session, actor: Actor) -> SessionView:
     return SessionView(
         id=session.id,
         created_at=session.created_at,

@@ -1,7 +1,6 @@
 """Tasks over HTTP."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from contextlib import suppress
+from typing import Annotated
 
 import msgspec
 import structlog
@@ -9,36 +8,25 @@ from litestar import Router, delete, get, patch, post, put
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, UnsetType
 
-from taskapi.answers import Answer
-from taskapi.problems import HEEDS, MAY_REFUSE, SENDS
+from taskapi.bodies import Body, fields_set
+from taskapi.cursors import Cursor, decode_cursor, encode_cursor
+from taskapi.etags import NO_VERSION, etag, if_match_versions, matches
+from taskapi.fields import Description, Id, Timestamp, Title, Total, Version
+from taskapi.openapi import HEEDS, SENDS
+from taskapi.paths import PREFIX, parse_id
+from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, logged_in
-from taskapi.wire import (
-    ANYBODY,
-    FIRST,
-    MOST,
-    NO_VERSION,
-    Body,
-    Cursor,
-    Description,
-    Limit,
-    OwnerId,
-    Skip,
-    TaskView,
-    Title,
-    Total,
-    View,
-    etag,
-    identifier,
-    matches,
-    named,
-    seen_versions,
-    view,
-)
-from taskcore import Forbidden, Invalid, NotFound, Problem, StaleWrite, Task, TaskId, UserId
+from taskapi.query import ANY_USER, DEFAULT_LIMIT, DEFAULT_SKIP, Limit, QueryInt, Skip
+from taskapi.responses import JsonResponse, View
+from taskcore import Forbidden, Invalid, NotFound, StaleWrite, Task, TaskId, UserId
 
 log = structlog.get_logger("taskapi")
 
-_PATH = "/api/v1/tasks"
+_PATH = "/tasks"
+_URL = PREFIX + _PATH
+OwnerId = Annotated[
+    QueryInt, QueryInt.meta("Whose tasks; only administrators may name another owner")
+]
 
 
 class TaskDraft(Body):
@@ -49,6 +37,18 @@ class TaskDraft(Body):
 class TaskPatch(Body):
     title: Title | UnsetType = UNSET
     description: Description | UnsetType = UNSET
+
+
+class TaskView(View):
+    """A task."""
+
+    id: Id
+    title: Title
+    description: Description
+    owner_id: Id
+    version: Version
+    created_at: Timestamp
+    updated_at: Timestamp
 
 
 class TaskPage(View):
@@ -62,62 +62,37 @@ class TaskPage(View):
 @get("/", operation_id="listTasks", opt={MAY_REFUSE: (Forbidden, Invalid), SENDS: ("Link",)})
 async def list_tasks(
     request: ActorRequest,
-    skip: FromQuery[Skip] = FIRST,
-    limit: FromQuery[Limit] = MOST,
-    owner_id: FromQuery[OwnerId] = ANYBODY,
+    skip: FromQuery[Skip] = DEFAULT_SKIP,
+    limit: FromQuery[Limit] = DEFAULT_LIMIT,
+    owner_id: FromQuery[OwnerId] = ANY_USER,
     cursor: FromQuery[Cursor] = "",
-) -> Answer[TaskPage]:
+) -> JsonResponse[TaskPage]:
     """List tasks, newest first.
 
     One's own; administrators see everybody's, or one owner's. To read on, send `next_cursor` as
     `cursor`, or follow the `Link` header: what is created or deleted meanwhile shifts nothing, and
     the last page takes no longer than the first. `skip` does shift, and reads what it leaves out.
     """
-    owner = None if owner_id is ANYBODY else UserId(owner_id)
+    owner = None if owner_id is ANY_USER else UserId(owner_id)
     page = await request.core.tasks.page(
-        request.actor, owner_id=owner, skip=skip, limit=limit, before=_before(cursor)
+        request.actor, owner_id=owner, skip=skip, limit=limit, before=decode_cursor(cursor)
     )
-    next_cursor = _cursor(page.items[-1].id) if page.has_more else None
+    next_cursor = encode_cursor(page.items[-1].id) if page.has_more else None
     items = msgspec.convert(page.items, list[TaskView], from_attributes=True)
-    shown = TaskPage(items, page.total, skip, limit, next_cursor)
+    view = TaskPage(items, page.total, skip, limit, next_cursor)
     if next_cursor is None:
-        return Answer(shown)
+        return JsonResponse(view)
     of_owner = f"&owner_id={owner}" if owner else ""
-    following = f"{_PATH}?limit={limit}&cursor={next_cursor}{of_owner}"
-    return Answer(shown, headers={"Link": f'<{following}>; rel="next"'})
-
-
-def _cursor(last: TaskId) -> str:
-    """Where a page ends. Clients hand it back as it is; what is in it is our own business."""
-    return urlsafe_b64encode(f"before {last}".encode()).rstrip(b"=").decode()
-
-
-def _before(cursor: str) -> TaskId | None:
-    """Raises Invalid for what is none of our cursors."""
-    if not cursor:
-        return None
-    with suppress(ValueError, NotFound):
-        said = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        before = TaskId(identifier(said.removeprefix("before ")))
-        if _cursor(before) == cursor:
-            return before
-    raise Invalid(
-        Problem(
-            "cursor",
-            "is no cursor of ours; take the next_cursor of a page, or leave it out",
-            "wrong_type",
-        )
-    )
+    next_page = f"{_URL}?limit={limit}&cursor={next_cursor}{of_owner}"
+    return JsonResponse(view, headers={"Link": f'<{next_page}>; rel="next"'})
 
 
 @post("/", operation_id="createTask", opt={MAY_REFUSE: (Invalid,), SENDS: ("ETag", "Location")})
-async def create_task(request: ActorRequest, data: JSONBody[TaskDraft]) -> Answer[TaskView]:
+async def create_task(request: ActorRequest, data: JSONBody[TaskDraft]) -> JsonResponse[TaskView]:
     """Create a task."""
-    task = await request.core.tasks.create(
-        request.actor, title=data.title, description=data.description
-    )
+    task = await request.core.tasks.create(request.actor, **fields_set(data))
     log.info("task.created", task_id=task.id, by=request.actor.user_id)
-    return _shown(task, 201, {"Location": f"{_PATH}/{task.id}"})
+    return _response(task, 201, {"Location": f"{_URL}/{task.id}"})
 
 
 @get(
@@ -127,24 +102,26 @@ async def create_task(request: ActorRequest, data: JSONBody[TaskDraft]) -> Answe
 )
 async def get_task(
     request: ActorRequest, task_id: FromPath[str]
-) -> Answer[TaskView] | Answer[None]:
+) -> JsonResponse[TaskView] | JsonResponse[None]:
     """Show a task."""
-    task = await request.core.tasks.get(request.actor, TaskId(identifier(task_id)))
-    if matches(request.given(b"if-none-match"), task.version):
-        return Answer(None, status_code=304, headers={"ETag": etag(task.version)})
-    return _shown(task)
+    task = await request.core.tasks.get(request.actor, TaskId(parse_id(task_id)))
+    tag = etag(task.version)
+    if matches(request.header(b"if-none-match"), tag):
+        return JsonResponse(None, status_code=304, headers={"ETag": tag})
+    return _response(task)
 
 
 async def _expected_version(request: ActorRequest, task_id: str) -> int | None:
-    """The one version that a write is for; None for any."""
-    versions = seen_versions(request.given(b"if-match"))
-    unwanted = request.given(b"if-none-match")
-    if versions is None and unwanted is None:
+    """The version that the client's conditions allow a write to; None for any."""
+    versions = if_match_versions(request.header(b"if-match"))
+    if_none_match = request.header(b"if-none-match")
+    if versions is None and if_none_match is None:
         return None
-    if unwanted is not None or len(versions or ()) > 1:  # then the one that stands, if it fits
-        task = await request.core.tasks.get(request.actor, TaskId(identifier(task_id)))
-        fits = versions is None or task.version in versions
-        return task.version if fits and not matches(unwanted, task.version) else NO_VERSION
+    if if_none_match is not None or len(versions or ()) > 1:  # the current one, if it is allowed
+        task = await request.core.tasks.get(request.actor, TaskId(parse_id(task_id)))
+        is_allowed = versions is None or task.version in versions
+        is_allowed = is_allowed and not matches(if_none_match, etag(task.version))
+        return task.version if is_allowed else NO_VERSION
     return next(iter(versions or ()), NO_VERSION)
 
 
@@ -152,23 +129,22 @@ async def _edit(
     request: ActorRequest,
     task_id: FromPath[str],
     data: JSONBody[TaskPatch],
-) -> Answer[TaskView]:
+) -> JsonResponse[TaskView]:
     """Edit a task.
 
     What is not named stays as it is, with PUT as with PATCH. With `If-Match` it succeeds only on
     the version that you have seen.
     """
+    changes = fields_set(data)
     task = await request.core.tasks.edit(
         request.actor,
-        TaskId(identifier(task_id)),
+        TaskId(parse_id(task_id)),
         expected_version=await _expected_version(request, task_id),
-        **named(data),
+        **changes,
     )
-    if named(data):
-        log.info(
-            "task.changed", task_id=task.id, by=request.actor.user_id, fields=sorted(named(data))
-        )
-    return _shown(task)
+    if changes:
+        log.info("task.changed", task_id=task.id, by=request.actor.user_id, fields=sorted(changes))
+    return _response(task)
 
 
 _EDITING = {
@@ -189,24 +165,24 @@ async def delete_task(request: ActorRequest, task_id: FromPath[str]) -> None:
     """Delete a task."""
     await request.core.tasks.delete(
         request.actor,
-        TaskId(identifier(task_id)),
+        TaskId(parse_id(task_id)),
         expected_version=await _expected_version(request, task_id),
     )
     log.info("task.deleted", task_id=int(task_id), by=request.actor.user_id)
 
 
-def _shown(
+def _response(
     task: Task, status: int = 200, headers: dict[str, str] | None = None
-) -> Answer[TaskView]:
-    return Answer(
-        view(task, TaskView),
+) -> JsonResponse[TaskView]:
+    return JsonResponse(
+        TaskView.of(task),
         status_code=status,
         headers={"ETag": etag(task.version)} | (headers or {}),
     )
 
 
 tasks = Router(
-    "/tasks",
+    _PATH,
     route_handlers=[list_tasks, create_task, get_task, edit_task, patch_task, delete_task],
     before_request=logged_in,
     tags=["Tasks"],

@@ -1,4 +1,4 @@
-"""The API over each store, and people who use it."""
+"""The API over each store, and clients logged in to it."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -30,7 +30,7 @@ SETTINGS = Settings(
 
 @asynccontextmanager
 async def opened(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a running application, which finds every answer sound."""
+    """A client of a running application. It checks every response with `check_sound`."""
     # httpx and Litestar spell the types of an ASGI scope differently.
     transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
     async with (
@@ -64,7 +64,7 @@ async def http(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def anybody(http: httpx.AsyncClient) -> Person:
+async def anonymous(http: httpx.AsyncClient) -> Person:
     """Not logged in."""
     return Person(http)
 
@@ -87,9 +87,9 @@ async def root(core: Core, http: httpx.AsyncClient) -> Person:
 
 @pytest.fixture
 def events(quiet: None) -> Iterator[list[Any]]:  # noqa: ARG001 - it comes first
-    """What is logged meanwhile, with all that a request adds to its lines."""
+    """The log entries of the test, with the fields that every request adds."""
     capture = LogCapture()
-    # In place: whoever has a logger already goes on with these.
+    # Changed in place: loggers that exist already keep a reference to this list.
     processors = structlog.get_config()["processors"]
     before = processors.copy()
     processors[:] = [of_request, LISTENER.structured, capture]
@@ -99,7 +99,7 @@ def events(quiet: None) -> Iterator[list[Any]]:  # noqa: ARG001 - it comes first
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Nothing is printed; `events` sees it."""
+    """Print no log entries; the fixture `events` collects them."""
 
     def drop(*_: object) -> Any:
         raise structlog.DropEvent
@@ -111,7 +111,7 @@ def quiet() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def served(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A real server on a database of its own, as talkative as it can be."""
+    """A real server on its own database, with all log levels."""
     folder = tmp_path_factory.mktemp("served")
     with serving(folder, database_url, LOG_LEVEL="DEBUG", CORS_ORIGINS=ORIGIN) as api:
         yield api

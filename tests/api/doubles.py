@@ -1,4 +1,4 @@
-"""Cores in trouble: their store is away or broken, or their hasher does not come to an end."""
+"""Cores whose store fails, or whose hasher does not finish."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ CHEAP = ScryptHasher(n=2, r=1, p=1)
 
 @dataclass
 class FailingStore:
-    """As `store`, until there is an error to raise instead."""
+    """Delegates to `store` while `error` is None; otherwise raises the error."""
 
     store: MemoryStore = field(default_factory=MemoryStore)
     error: Exception | None = None
@@ -42,7 +42,7 @@ class FailingStore:
 
 
 class HeldHasher:
-    """Verifies when it is told to go on."""
+    """Verifies only after `go_on` is set; `holds` counts the calls that wait."""
 
     def __init__(self) -> None:
         self.holds = asyncio.Semaphore(0)

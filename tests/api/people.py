@@ -1,4 +1,4 @@
-"""People who use the API over HTTP, and what holds for every answer they get."""
+"""Users of the API over HTTP, and the checks of every response that they get."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from taskcore import SYSTEM, Core, Role
 
 V1 = "/api/v1"
 PASSWORD = "correct horse"
-NOBODY = 9_000_000_000_000_000_000  # an id that no test reaches
+MISSING_ID = 9_000_000_000_000_000_000  # an id that no test reaches
 
 TOKEN_KEYS = {"access_token", "refresh_token", "token_type"}
 _SECRET = re.compile("hash|password|token|secret")
@@ -21,7 +21,7 @@ _PROBLEM = {"type", "title", "status", "detail", "code", "request_id"}
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a token, or with none."""
+    """A client with the token of a user, or with none."""
 
     http: httpx.AsyncClient
     token: str | None = None
@@ -38,10 +38,10 @@ class Person:
         headers: Mapping[str, str] | None = None,
         content: bytes | str | None = None,
     ) -> httpx.Response:
-        """`path` within the API; `body` as JSON, or `content` as it is."""
+        """Send `body` as JSON, or `content` unchanged. `path` is relative to /api/v1."""
         sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         sent |= headers or {}
-        # httpx would refuse what is not ASCII.
+        # As bytes, because httpx refuses header values that are not ASCII.
         raw = [(name.encode(), value.encode()) for name, value in sent.items()]
         if content is not None:
             if "Content-Type" not in sent:
@@ -51,19 +51,19 @@ class Person:
         return await self.http.request(method, V1 + path, headers=raw, **json)  # type: ignore[arg-type]
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
-        return await self.ask("GET", path, headers=_spelled(headers))
+        return await self.ask("GET", path, headers=_header_names(headers))
 
     async def post(self, path: str, body: object = None) -> httpx.Response:
         return await self.ask("POST", path, body)
 
     async def put(self, path: str, body: object, **headers: str) -> httpx.Response:
-        return await self.ask("PUT", path, body, headers=_spelled(headers))
+        return await self.ask("PUT", path, body, headers=_header_names(headers))
 
     async def patch(self, path: str, body: object, **headers: str) -> httpx.Response:
-        return await self.ask("PATCH", path, body, headers=_spelled(headers))
+        return await self.ask("PATCH", path, body, headers=_header_names(headers))
 
     async def delete(self, path: str, **headers: str) -> httpx.Response:
-        return await self.ask("DELETE", path, headers=_spelled(headers))
+        return await self.ask("DELETE", path, headers=_header_names(headers))
 
     async def task(self, title: str = "Write the letter", description: str = "") -> Any:
         answer = await self.post("/tasks", {"title": title, "description": description})
@@ -74,14 +74,14 @@ class Person:
         return [task["title"] for task in (await self.get("/tasks")).json()["items"]]
 
 
-def _spelled(headers: Mapping[str, str]) -> dict[str, str]:
+def _header_names(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 async def join(
     core: Core, http: httpx.AsyncClient, name: str, role: Role = Role.USER, *, full_name: str = ""
 ) -> Person:
-    """A new account, logged in."""
+    """Create an account and log in."""
     user = await core.accounts.create(
         SYSTEM,
         email=f"{name}@example.org",
@@ -94,14 +94,14 @@ async def join(
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> Any:
-    """Assert it, and return the problem."""
+    """Assert the status and code of a refusal, and return the problem."""
     assert answer.status_code == status, answer.text
     assert answer.json()["code"] == code, answer.text
     return answer.json()
 
 
 def broken(answer: httpx.Response, where: str) -> Any:
-    """Assert that exactly one rule is broken, there; return the entry.
+    """Assert that exactly one rule is broken, at `where`; return its entry.
 
     `where` is a pointer into the body, or the name of a parameter.
     """
@@ -111,7 +111,7 @@ def broken(answer: httpx.Response, where: str) -> Any:
 
 
 def alike(one: httpx.Response, other: httpx.Response) -> bool:
-    """Whether nothing but the id of the request tells two answers apart, byte by byte."""
+    """Whether two responses are equal byte by byte, apart from the request id."""
     return _anonymous(one) == _anonymous(other)
 
 
@@ -123,7 +123,7 @@ def _anonymous(answer: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], 
 
 
 async def check_sound(answer: httpx.Response) -> None:
-    """What holds for every answer. The clients of these tests check it each time."""
+    """Check what holds for every response. The client `opened` yields calls it each time."""
     await answer.aread()
     headers = answer.headers
     assert headers["x-content-type-options"] == "nosniff"

@@ -1,4 +1,4 @@
-"""A real server process, and bytes to and from it."""
+"""A real server process, and raw bytes exchanged with it."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ def as_url(conninfo: str) -> str:
 
 @contextmanager
 def serving(folder: Path, database_url: str, **env: str) -> Iterator[Api]:
-    """On a database that nobody else empties meanwhile."""
+    """A server on its own database, which no other test empties."""
     with new_database(database_url) as conninfo:
         upgrade(conninfo)
         with Api(folder, DATABASE_URL=as_url(conninfo), SECRET_KEY=KEY, **env) as api:
@@ -41,20 +41,20 @@ class Reply:
 
 
 def exchange(port: int, sent: bytes, *, then_hang_up: bool = False) -> list[Reply]:
-    """All that comes back until the server closes the connection.
+    """Send bytes; return all responses until the server closes the connection.
 
     Raises TimeoutError when it neither answers nor closes.
     """
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=8) as connection:
-        # A server that refuses early may close while we still send: the answer counts.
+        # A server that refuses early may close while we still send; its response still counts.
         with suppress(ConnectionError):
             connection.sendall(sent)
             if then_hang_up:
                 connection.shutdown(socket.SHUT_WR)
         with suppress(ConnectionError):
-            while found := connection.recv(65536):
-                received += found
+            while data := connection.recv(65536):
+                received += data
     return list(_replies(received))
 
 

@@ -1,4 +1,4 @@
-"""Registering, and one's own account."""
+"""Registration, login, tokens, and the user's own account."""
 
 import pytest
 
@@ -11,9 +11,9 @@ pytestmark = pytest.mark.anyio
 USER = {"id", "email", "full_name", "role", "is_active", "created_at", "updated_at"}
 
 
-async def test_registering_shows_the_account(anybody: Person) -> None:
+async def test_registering_shows_the_account(anonymous: Person) -> None:
     body = {"email": "Ada@Example.ORG", "password": PASSWORD, "full_name": "Ada Lovelace"}
-    answer = await anybody.post("/auth/register", body)
+    answer = await anonymous.post("/auth/register", body)
     assert answer.status_code == 201
     user = answer.json()
     assert set(user) == USER
@@ -28,22 +28,22 @@ async def test_registering_shows_the_account(anybody: Person) -> None:
     }
 
 
-async def test_a_name_is_not_needed(anybody: Person) -> None:
+async def test_the_name_is_optional(anonymous: Person) -> None:
     for email, name in (("a@example.org", {}), ("b@example.org", {"full_name": None})):
         body = {"email": email, "password": PASSWORD, **name}
-        assert (await anybody.post("/auth/register", body)).json()["full_name"] is None
+        assert (await anonymous.post("/auth/register", body)).json()["full_name"] is None
 
 
-async def test_nobody_becomes_an_administrator_by_being_first(anybody: Person) -> None:
-    answer = await anybody.post("/auth/register", {"email": "a@x.org", "password": PASSWORD})
+async def test_the_first_account_is_not_an_administrator(anonymous: Person) -> None:
+    answer = await anonymous.post("/auth/register", {"email": "a@x.org", "password": PASSWORD})
     assert answer.json()["role"] == "user"
 
 
-async def test_an_address_registers_once_however_it_is_spelled(anybody: Person) -> None:
+async def test_an_address_registers_once_however_it_is_spelled(anonymous: Person) -> None:
     body = {"email": "ada@example.org", "password": PASSWORD}
-    assert (await anybody.post("/auth/register", body)).status_code == 201
+    assert (await anonymous.post("/auth/register", body)).status_code == 201
     for email in ("ada@example.org", "ADA@EXAMPLE.ORG"):
-        answer = await anybody.post("/auth/register", body | {"email": email})
+        answer = await anonymous.post("/auth/register", body | {"email": email})
         refused(answer, 409, "email_taken")
 
 
@@ -67,9 +67,9 @@ BROKEN = [
 ]
 
 
-async def test_registering_says_which_rule_is_broken(anybody: Person, root: Person) -> None:
+async def test_registering_says_which_rule_is_broken(anonymous: Person, root: Person) -> None:
     whole = {"email": "ada@example.org", "password": PASSWORD, "full_name": "Ada"}
-    for person, path in ((anybody, "/auth/register"), (root, "/users")):
+    for person, path in ((anonymous, "/auth/register"), (root, "/users")):
         for field, value, code in BROKEN:
             answer = await person.post(path, whole | {field: value})
             assert broken(answer, f"/{field}")["code"] == code
@@ -79,8 +79,8 @@ async def test_registering_says_which_rule_is_broken(anybody: Person, root: Pers
     assert (await root.get("/users")).json()["total"] == 1
 
 
-async def test_logging_in_hands_out_tokens(anybody: Person, ada: Person) -> None:
-    answer = await anybody.post("/auth/login", {"email": ada.email, "password": PASSWORD})
+async def test_logging_in_hands_out_tokens(anonymous: Person, ada: Person) -> None:
+    answer = await anonymous.post("/auth/login", {"email": ada.email, "password": PASSWORD})
     assert answer.status_code == 200
     tokens = answer.json()
     assert set(tokens) == {"access_token", "refresh_token", "token_type", "expires_in", "user"}
@@ -93,19 +93,19 @@ async def test_logging_in_hands_out_tokens(anybody: Person, ada: Person) -> None
 
 
 async def test_the_spelling_of_the_address_does_not_matter_to_log_in(
-    anybody: Person, ada: Person
+    anonymous: Person, ada: Person
 ) -> None:
     body = {"email": ada.email.upper(), "password": PASSWORD}
-    assert (await anybody.post("/auth/login", body)).status_code == 200
+    assert (await anonymous.post("/auth/login", body)).status_code == 200
 
 
 async def test_every_failed_login_gets_the_same_answer(
-    core: Core, anybody: Person, ada: Person, root: Person
+    core: Core, anonymous: Person, ada: Person, root: Person
 ) -> None:
     bob = await join(core, ada.http, "bob")
     assert (await root.patch(f"/users/{bob.id}", {"is_active": False})).status_code == 200
     wrong = [
-        {"email": "nobody@example.org", "password": PASSWORD},
+        {"email": "unknown@example.org", "password": PASSWORD},
         {"email": ada.email, "password": "wrong horse"},
         {"email": bob.email, "password": PASSWORD},
         {"email": "no address at all", "password": PASSWORD},
@@ -113,7 +113,7 @@ async def test_every_failed_login_gets_the_same_answer(
         {"email": ada.email, "password": "x" * 10_000},
         {"email": ada.email, "password": f"{PASSWORD}\x00"},
     ]
-    answers = [await anybody.post("/auth/login", body) for body in wrong]
+    answers = [await anonymous.post("/auth/login", body) for body in wrong]
     for answer in answers:
         refused(answer, 401, "invalid_credentials")
         assert answer.headers["www-authenticate"] == 'Bearer realm="taskcore"'
@@ -122,8 +122,8 @@ async def test_every_failed_login_gets_the_same_answer(
         assert answer.json() | {"request_id": ""} == answers[0].json() | {"request_id": ""}
 
 
-async def test_refreshing_rotates_both_tokens(anybody: Person, ada: Person) -> None:
-    answer = await anybody.post("/auth/refresh", {"refresh_token": ada.refresh_token})
+async def test_refreshing_rotates_both_tokens(anonymous: Person, ada: Person) -> None:
+    answer = await anonymous.post("/auth/refresh", {"refresh_token": ada.refresh_token})
     assert answer.status_code == 200
     tokens = answer.json()
     assert set(tokens) == {"access_token", "refresh_token", "token_type", "expires_in", "user"}
@@ -133,24 +133,26 @@ async def test_refreshing_rotates_both_tokens(anybody: Person, ada: Person) -> N
 
 
 async def test_a_refresh_token_that_turns_up_again_ends_the_session(
-    anybody: Person, ada: Person, clock: ManualClock
+    anonymous: Person, ada: Person, clock: ManualClock
 ) -> None:
-    assert (await anybody.post("/auth/refresh", {"refresh_token": ada.refresh_token})).is_success
+    assert (await anonymous.post("/auth/refresh", {"refresh_token": ada.refresh_token})).is_success
     clock.advance(seconds=11)
-    answer = await anybody.post("/auth/refresh", {"refresh_token": ada.refresh_token})
+    answer = await anonymous.post("/auth/refresh", {"refresh_token": ada.refresh_token})
     refused(answer, 401, "invalid_token")
     refused(await ada.get("/auth/me"), 401, "invalid_token")
 
 
-async def test_one_kind_of_token_is_not_taken_for_the_other(anybody: Person, ada: Person) -> None:
+async def test_access_and_refresh_tokens_are_not_interchangeable(
+    anonymous: Person, ada: Person
+) -> None:
     for token in (ada.token, "", "tcr_", "tcr_\u00e9", "x" * 5000, "a\x00b"):
-        answer = await anybody.post("/auth/refresh", {"refresh_token": token})
+        answer = await anonymous.post("/auth/refresh", {"refresh_token": token})
         refused(answer, 401, "invalid_token")
     answer = await Person(ada.http, ada.refresh_token).get("/auth/me")
     refused(answer, 401, "invalid_token")
 
 
-async def test_an_access_token_ends_after_its_time(ada: Person, clock: ManualClock) -> None:
+async def test_an_access_token_expires(ada: Person, clock: ManualClock) -> None:
     clock.advance(seconds=1799)
     assert (await ada.get("/auth/me")).status_code == 200
     clock.advance(seconds=10)
@@ -161,14 +163,14 @@ async def test_an_access_token_ends_after_its_time(ada: Person, clock: ManualClo
     )
 
 
-async def test_people_see_their_own_account(ada: Person) -> None:
+async def test_users_see_their_own_account(ada: Person) -> None:
     answer = await ada.get("/auth/me")
     assert answer.status_code == 200
     assert set(answer.json()) == USER
     assert answer.json()["email"] == ada.email
 
 
-async def test_people_change_their_name_and_nothing_that_they_do_not_name(
+async def test_users_change_their_name_and_omitted_fields_stay(
     ada: Person, clock: ManualClock
 ) -> None:
     before = (await ada.get("/auth/me")).json()
@@ -187,24 +189,24 @@ async def test_people_change_their_name_and_nothing_that_they_do_not_name(
 
 
 @pytest.mark.parametrize(("name", "code"), [("x" * 256, "too_long"), (7, "wrong_type")])
-async def test_a_name_has_its_rule(ada: Person, name: object, code: str) -> None:
+async def test_an_invalid_name_is_refused(ada: Person, name: object, code: str) -> None:
     assert broken(await ada.patch("/auth/me", {"full_name": name}), "/full_name")["code"] == code
 
 
-async def test_deleting_ones_account_takes_the_tasks_and_the_tokens_along(
-    anybody: Person, ada: Person, bob: Person, root: Person
+async def test_deleting_an_account_deletes_its_tasks_and_ends_its_tokens(
+    anonymous: Person, ada: Person, bob: Person, root: Person
 ) -> None:
     task, other = await ada.task(), await bob.task()
     answer = await ada.post("/auth/delete-account", {"password": PASSWORD})
     assert answer.status_code == 204
     refused(await ada.get("/auth/me"), 401, "invalid_token")
     refused(
-        await anybody.post("/auth/refresh", {"refresh_token": ada.refresh_token}),
+        await anonymous.post("/auth/refresh", {"refresh_token": ada.refresh_token}),
         401,
         "invalid_token",
     )
     refused(
-        await anybody.post("/auth/login", {"email": ada.email, "password": PASSWORD}),
+        await anonymous.post("/auth/login", {"email": ada.email, "password": PASSWORD}),
         401,
         "invalid_credentials",
     )
@@ -212,19 +214,17 @@ async def test_deleting_ones_account_takes_the_tasks_and_the_tokens_along(
     refused(await root.get(f"/users/{ada.id}"), 404, "not_found")
     assert [t["id"] for t in (await root.get("/tasks")).json()["items"]] == [other["id"]]
     again = {"email": ada.email, "password": PASSWORD}
-    assert (await anybody.post("/auth/register", again)).status_code == 201
+    assert (await anonymous.post("/auth/register", again)).status_code == 201
 
 
 @pytest.mark.parametrize("password", ["wrong horse", "", "x" * 3000])
-async def test_only_the_password_deletes_an_account(ada: Person, password: str) -> None:
+async def test_deleting_an_account_needs_the_right_password(ada: Person, password: str) -> None:
     answer = await ada.post("/auth/delete-account", {"password": password})
     refused(answer, 401, "invalid_credentials")
     assert (await ada.get("/auth/me")).status_code == 200
 
 
-async def test_the_last_administrator_cannot_delete_the_own_account(
-    core: Core, root: Person
-) -> None:
+async def test_the_last_administrator_cannot_delete_their_account(core: Core, root: Person) -> None:
     answer = await root.post("/auth/delete-account", {"password": PASSWORD})
     refused(answer, 409, "last_admin")
     another = await join(core, root.http, "another")

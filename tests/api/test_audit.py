@@ -1,4 +1,4 @@
-"""The audit over HTTP: what may be chosen, and what does not fit."""
+"""The audit log over HTTP: its filters, and who may read it."""
 
 from typing import Any
 
@@ -31,13 +31,13 @@ async def test_a_page_is_an_envelope_newest_first(root: Person, ada: Person) -> 
     assert older[0]["id"] < newest["id"]
 
 
-async def test_events_are_chosen_by_user_kind_and_moment(root: Person, ada: Person) -> None:
+async def test_events_are_filtered_by_user_kind_and_time(root: Person, ada: Person) -> None:
     await ada.get("/users")
     everything = await events(root)
     for user in (root, ada):
         found = await events(root, f"?user={user.id}")
-        theirs = [e for e in everything if user.id in {e["user_id"], e["actor_id"]}]
-        assert found == theirs != []
+        expected = [e for e in everything if user.id in {e["user_id"], e["actor_id"]}]
+        assert found == expected != []
     (denied,) = await events(root, "?event=authz.denied")
     assert (denied["actor_id"], denied["detail"]) == (ada.id, {"action": "administer"})
     at = denied["at"]
@@ -59,11 +59,11 @@ async def test_events_are_chosen_by_user_kind_and_moment(root: Person, ada: Pers
         *(("skip=-1", "skip"), ("limit=0", "limit"), ("limit=101", "limit")),
     ],
 )
-async def test_what_does_not_fit_is_named(root: Person, query: str, where: str) -> None:
+async def test_an_invalid_parameter_is_named(root: Person, query: str, where: str) -> None:
     broken(await root.get(f"/audit?{query}"), where)
 
 
-async def test_one_sees_what_concerns_oneself_and_not_from_where_others_act(
+async def test_users_see_their_own_events_without_the_origin_of_others(
     root: Person, ada: Person, bob: Person
 ) -> None:
     await ada.post("/auth/password", {"current_password": "wrong horse", "new_password": PASSWORD})
@@ -83,7 +83,7 @@ async def test_one_sees_what_concerns_oneself_and_not_from_where_others_act(
     broken(await ada.get("/auth/events?limit=0"), "limit")
 
 
-async def test_the_audit_is_for_administrators(ada: Person, anybody: Person) -> None:
+async def test_the_audit_is_for_administrators(ada: Person, anonymous: Person) -> None:
     refused(await ada.get("/audit"), 403, "forbidden")
-    refused(await anybody.get("/audit"), 401, "unauthenticated")
-    refused(await anybody.get("/auth/events"), 401, "unauthenticated")
+    refused(await anonymous.get("/audit"), 401, "unauthenticated")
+    refused(await anonymous.get("/auth/events"), 401, "unauthenticated")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.api.people import NOBODY, V1, Person, refused
+from tests.api.people import MISSING_ID, V1, Person, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ async def write(person: Person, method: str, path: str, if_match: str, title: st
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_a_write_succeeds_on_a_version_that_was_seen(ada: Person, method: str) -> None:
+async def test_a_write_succeeds_if_the_version_matches(ada: Person, method: str) -> None:
     for if_match in MATCHING:
         path = await at_version_three(ada)
         assert await write(ada, method, path, if_match, "4") == 200, if_match
@@ -44,13 +44,13 @@ async def test_a_write_succeeds_on_a_version_that_was_seen(ada: Person, method: 
 async def test_a_write_on_any_other_version_changes_nothing(ada: Person, method: str) -> None:
     path = await at_version_three(ada)
     before = (await ada.get(path)).json()
-    # Weak tags never match here: section 13.1.1 asks for the strong comparison.
+    # Weak tags never match: section 13.1.1 requires the strong comparison.
     for if_match in [*STALE, *GARBAGE, 'W/"3"', 'W/"3", "2"']:
         assert await write(ada, method, path, if_match, "4") == 412, if_match
     assert (await ada.get(path)).json() == before
 
 
-async def test_a_deletion_succeeds_on_a_version_that_was_seen(ada: Person) -> None:
+async def test_a_deletion_succeeds_if_the_version_matches(ada: Person) -> None:
     for if_match in MATCHING:
         path = await at_version_three(ada)
         assert await write(ada, "DELETE", path, if_match, "") == 204, if_match
@@ -58,9 +58,11 @@ async def test_a_deletion_succeeds_on_a_version_that_was_seen(ada: Person) -> No
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-async def test_no_tag_makes_a_missing_task_exist(ada: Person, bob: Person, method: str) -> None:
-    theirs = await at_version_three(bob)
-    for path in (f"/tasks/{NOBODY}", theirs):
+async def test_a_missing_task_is_404_whatever_the_tag(
+    ada: Person, bob: Person, method: str
+) -> None:
+    other = await at_version_three(bob)
+    for path in (f"/tasks/{MISSING_ID}", other):
         for if_match in ("*", '"3"', '"2", "3"', "garbage"):
             assert await write(ada, method, path, if_match, "x") == 404, if_match
 
@@ -79,7 +81,7 @@ async def test_of_two_writes_on_one_version_the_second_is_stale(ada: Person, roo
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-async def test_a_write_unless_it_is_there_changes_nothing_that_is(ada: Person, method: str) -> None:
+async def test_if_none_match_refuses_a_write_to_an_existing_task(ada: Person, method: str) -> None:
     path = await at_version_three(ada)
     body = None if method == "DELETE" else {"title": "4"}
     for headers in (
@@ -93,10 +95,10 @@ async def test_a_write_unless_it_is_there_changes_nothing_that_is(ada: Person, m
     headers = {"If-None-Match": '"2"', "If-Match": '"3", "4"'}
     assert (await ada.ask(method, path, body, headers=headers)).is_success
     headers = {"If-None-Match": "*"}
-    refused(await ada.ask(method, f"/tasks/{NOBODY}", body, headers=headers), 404, "not_found")
+    refused(await ada.ask(method, f"/tasks/{MISSING_ID}", body, headers=headers), 404, "not_found")
 
 
-async def test_what_the_client_has_already_is_not_sent_again(ada: Person) -> None:
+async def test_a_version_that_the_client_has_is_not_sent_again(ada: Person) -> None:
     path = await at_version_three(ada)
     for if_none_match in [*MATCHING, 'W/"3"', '"x", W/"3"']:
         answer = await ada.get(path, if_none_match=if_none_match)
@@ -109,15 +111,15 @@ async def test_what_the_client_has_already_is_not_sent_again(ada: Person) -> Non
         assert answer.json()["version"] == 3
 
 
-async def test_a_task_that_may_not_be_seen_is_never_not_modified(ada: Person, bob: Person) -> None:
+async def test_a_task_of_another_user_is_404_and_never_304(ada: Person, bob: Person) -> None:
     path = await at_version_three(bob)
     for tag in ("*", '"3"'):
         refused(await ada.get(path, if_none_match=tag), 404, "not_found")
 
 
 @pytest.mark.parametrize("condition", [b"\xa0*", b"*\x85", b'\xa0"3"', b'"3"\x85'])
-async def test_only_blanks_of_http_stand_around_a_condition(ada: Person, condition: bytes) -> None:
-    """As bytes: in UTF-8 these would be two each, of which Python takes one for a blank."""
+async def test_only_spaces_and_tabs_may_surround_a_condition(ada: Person, condition: bytes) -> None:
+    """Sent as bytes: in UTF-8 each would be two, one of which Python strips as a blank."""
     there = V1 + await at_version_three(ada)
     bearer = (b"Authorization", f"Bearer {ada.token}".encode())
     only_if = [bearer, (b"If-Match", condition)]
@@ -143,7 +145,7 @@ async def test_several_lines_of_a_condition_are_one_list(
 
 
 @pytest.mark.parametrize("filling", [" ", '"', ",", '"a" ', 'W/"'])
-async def test_a_long_header_takes_no_long_time(ada: Person, filling: str) -> None:
+async def test_a_long_condition_is_parsed_quickly(ada: Person, filling: str) -> None:
     path = await at_version_three(ada)
     header = f'"x"{filling * (15_000 // len(filling))}x'
     before = time.process_time()

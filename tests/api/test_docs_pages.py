@@ -1,4 +1,4 @@
-"""The documentation pages: complete, cacheable, and sufficient unto themselves."""
+"""The documentation pages: complete, cacheable, and loading nothing from elsewhere."""
 
 import asyncio
 import gzip
@@ -14,7 +14,8 @@ import pytest
 from litestar import Litestar, Router
 
 from taskapi.docs import CONTENT_SECURITY_POLICY, docs_handlers
-from taskapi.docs.files import FOLDER, accepts_gzip, matches
+from taskapi.docs.files import FOLDER, accepts_gzip
+from taskapi.etags import matches
 
 PROVENANCE = json.loads((FOLDER / "PROVENANCE.json").read_text())
 PACKAGES = {package["name"]: package for package in PROVENANCE["packages"]}
@@ -22,7 +23,7 @@ VENDORED = [file for package in PACKAGES.values() for file in package["files"]]
 OURS = {"PROVENANCE.json", "swagger-init.js", "redoc-init.js"}
 PAGES = ["docs", "redoc"]
 
-# No OpenAPI of Litestar's: its own documentation routes would answer for ours.
+# Without Litestar's own OpenAPI routes, which would answer in place of ours.
 APP = Litestar(
     [Router("/api/v1", route_handlers=docs_handlers("Tasks <& more>"))],
     openapi_config=None,
@@ -35,7 +36,7 @@ def get(path: str, **headers: str) -> httpx.Response:
         # httpx and Litestar spell the types of an ASGI scope differently.
         transport = httpx.ASGITransport(APP)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
-            # httpx asks for gzip by itself; here a request says what the test says.
+            # httpx adds accept-encoding: gzip by itself; only the test decides here.
             client.headers.pop("accept-encoding")
             return await client.get(
                 path, headers={name.replace("_", "-"): value for name, value in headers.items()}
@@ -54,8 +55,8 @@ class Addresses(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        address = found.get("src") or (found.get("href") if tag == "link" else None)
+        values = dict(attrs)
+        address = values.get("src") or (values.get("href") if tag == "link" else None)
         if address:
             self.loaded.append(address)
         elif tag == "script":
@@ -91,7 +92,7 @@ def test_redoc_stays_below_the_release_that_sends_telemetry() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_pages_answer_with_their_policy(page: str) -> None:
+def test_pages_send_their_content_security_policy(page: str) -> None:
     answer = get(f"/api/v1/{page}")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -193,7 +194,7 @@ def test_pages_are_not_part_of_the_documented_api() -> None:
         ("gzipped", False),
     ],
 )
-def test_gzip_is_sent_to_those_who_take_it(accept_encoding: str, *, answer: bool) -> None:
+def test_gzip_is_sent_to_clients_that_accept_it(accept_encoding: str, *, answer: bool) -> None:
     assert accepts_gzip(accept_encoding) is answer
 
 
@@ -201,5 +202,5 @@ def test_gzip_is_sent_to_those_who_take_it(accept_encoding: str, *, answer: bool
     ("if_none_match", "answer"),
     [("", False), ("*", True), ('"a"', True), ('"b", W/"a"', True), ('"b"', False), ("a", False)],
 )
-def test_a_tag_is_found_in_the_list_a_client_holds(if_none_match: str, *, answer: bool) -> None:
+def test_a_tag_is_found_in_if_none_match(if_none_match: str, *, answer: bool) -> None:
     assert matches(if_none_match, '"a"') is answer

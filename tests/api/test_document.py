@@ -21,7 +21,7 @@ from taskcore.domain import rules
 from taskcore.domain.rules import TextRule
 from tests.api.conftest import SETTINGS, app_over, opened
 from tests.api.doubles import FailingStore, failing_core
-from tests.api.people import NOBODY, PASSWORD, V1, Person, join
+from tests.api.people import MISSING_ID, PASSWORD, V1, Person, join
 from tests.conftest import ManualClock
 
 Json = dict[str, Any]
@@ -298,7 +298,7 @@ class Reached:
         """`more` for `Person.ask`, or the id in the path as `id`."""
         method, path = call.split(" ")
         there = path.removeprefix(V1)
-        there = re.sub(r"{\w+}", str(more.pop("id", NOBODY)), there) + more.pop("query", "")
+        there = re.sub(r"{\w+}", str(more.pop("id", MISSING_ID)), there) + more.pop("query", "")
         answer = await person.ask(method, there, body, **more)
         described = DOCUMENT["paths"][path][method.lower()]["responses"]
         assert str(answer.status_code) in described, (call, answer.text)
@@ -399,7 +399,7 @@ async def _successes_and_states(reached: Reached, root: Person, ada: Person) -> 
     task = (await ask(ada, "POST /api/v1/tasks", {"title": "x"})).json()["id"]
     await ask(ada, "POST /api/v1/tasks", {"title": "y"})
     await ask(ada, "GET /api/v1/tasks", query="?limit=1")
-    await ask(ada, "GET /api/v1/tasks", query=f"?owner_id={NOBODY}")
+    await ask(ada, "GET /api/v1/tasks", query=f"?owner_id={MISSING_ID}")
     one = "/api/v1/tasks/{task_id}"
     await ask(ada, f"GET {one}", id=task)
     await ask(ada, f"GET {one}", id=task, headers={"If-None-Match": "*"})
@@ -439,7 +439,7 @@ async def test_access_is_what_the_table_says(
     anybody = Person(root.http)
     for call, level in ACCESS.items():
         method, path = call.split(" ")
-        there = re.sub(r"{\w+}", str(NOBODY), path)
+        there = re.sub(r"{\w+}", str(MISSING_ID), path)
         statuses = []
         for person in (anybody, await again(ada), await again(root)):
             sent = {"Authorization": f"Bearer {person.token}"} if person.token else {}

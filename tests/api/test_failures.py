@@ -1,4 +1,4 @@
-"""When something is wrong on our side: with the store, with the code, or with the load."""
+"""Failures of the server: the store is away, the code has a bug, or the load is too high."""
 
 import asyncio
 import subprocess
@@ -20,7 +20,7 @@ from taskapi.edge import Edge
 from taskcore import NotMigrated, Unavailable
 from tests.api.conftest import ORIGIN, SETTINGS, app_over, opened
 from tests.api.doubles import FailingStore, HeldHasher, failing_core, held_core
-from tests.api.people import NOBODY, PASSWORD, V1, Person, join, refused
+from tests.api.people import MISSING_ID, PASSWORD, V1, Person, join, refused
 from tests.conftest import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -41,29 +41,29 @@ EVERYTHING: list[tuple[str, str, Any]] = [
     ("POST", "/auth/logout-all", None),
     ("GET", "/tasks", None),
     ("POST", "/tasks", {"title": "x"}),
-    ("GET", f"/tasks/{NOBODY}", None),
-    ("PUT", f"/tasks/{NOBODY}", {}),
-    ("PATCH", f"/tasks/{NOBODY}", {}),
-    ("DELETE", f"/tasks/{NOBODY}", None),
+    ("GET", f"/tasks/{MISSING_ID}", None),
+    ("PUT", f"/tasks/{MISSING_ID}", {}),
+    ("PATCH", f"/tasks/{MISSING_ID}", {}),
+    ("DELETE", f"/tasks/{MISSING_ID}", None),
     ("GET", "/users", None),
     ("POST", "/users", {"email": "x@example.org", "password": PASSWORD}),
-    ("GET", f"/users/{NOBODY}", None),
-    ("PATCH", f"/users/{NOBODY}", {}),
-    ("DELETE", f"/users/{NOBODY}", None),
-    ("DELETE", f"/users/{NOBODY}/sessions", None),
+    ("GET", f"/users/{MISSING_ID}", None),
+    ("PATCH", f"/users/{MISSING_ID}", {}),
+    ("DELETE", f"/users/{MISSING_ID}", None),
+    ("DELETE", f"/users/{MISSING_ID}/sessions", None),
     ("GET", "/audit", None),
 ]
 
 
 @pytest.fixture
 async def failing(clock: ManualClock) -> AsyncIterator[tuple[Person, FailingStore]]:
-    """Somebody who is logged in, and the store that is about to fail."""
+    """A logged-in client, and the store, which a test makes fail."""
     core, store = failing_core(clock)
     async with opened(app_over(core)) as http:
         yield await join(core, http, "ada"), store
 
 
-async def test_a_store_that_is_away_makes_everything_unavailable(
+async def test_every_operation_is_503_while_the_store_is_away(
     failing: tuple[Person, FailingStore],
 ) -> None:
     ada, store = failing
@@ -77,7 +77,7 @@ async def test_a_store_that_is_away_makes_everything_unavailable(
     assert (await ada.get("/auth/me")).status_code == 200
 
 
-async def test_readiness_follows_the_store_and_life_does_not(
+async def test_readyz_follows_the_store_and_livez_does_not(
     failing: tuple[Person, FailingStore],
 ) -> None:
     ada, store = failing
@@ -92,7 +92,7 @@ async def test_readiness_follows_the_store_and_life_does_not(
     assert (await ada.http.get("/readyz")).status_code == 200
 
 
-async def test_a_mistake_of_ours_says_nothing_but_where_to_look(
+async def test_a_bug_shows_no_detail_except_the_request_id(
     failing: tuple[Person, FailingStore], events: list[Any]
 ) -> None:
     ada, store = failing
@@ -112,7 +112,7 @@ async def test_a_mistake_of_ours_says_nothing_but_where_to_look(
         assert [e["status"] for e in events if e["event"] == "request"] == [500]
 
 
-async def test_a_mistake_outside_the_framework_is_told_the_same_way(
+async def test_a_bug_outside_litestar_is_reported_the_same_way(
     app: Litestar, events: list[Any]
 ) -> None:
     async def broken(scope: Scope, _: Receive, __: Send) -> None:
@@ -130,7 +130,7 @@ async def test_a_mistake_outside_the_framework_is_told_the_same_way(
             assert events[-1]["status"] == 500
 
 
-async def test_a_mistake_in_the_middle_of_an_answer_ends_the_connection(
+async def test_a_bug_in_the_middle_of_a_response_ends_the_connection(
     app: Litestar, events: list[Any]
 ) -> None:
     async def broken(_: Scope, __: Receive, send: Send) -> None:
@@ -152,8 +152,8 @@ class Crowd:
 
     async def comes(self, size: int) -> list[asyncio.Task[httpx.Response]]:
         body = {"email": self.ada.email, "password": PASSWORD}
-        anybody = Person(self.ada.http)
-        logins = [asyncio.create_task(anybody.post("/auth/login", body)) for _ in range(size)]
+        anonymous = Person(self.ada.http)
+        logins = [asyncio.create_task(anonymous.post("/auth/login", body)) for _ in range(size)]
         with anyio.fail_after(5):
             for _ in logins:
                 await self._hasher.holds.acquire()
@@ -165,7 +165,7 @@ class Crowd:
 
 @pytest.fixture
 async def crowd(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crowd]:
-    """Two are served at a time."""
+    """With two requests served at a time."""
     monkeypatch.setattr(taskapi.app, "IN_FLIGHT", 2)
     core, hasher = held_core(clock)
     async with opened(app_over(core)) as http:
@@ -186,7 +186,7 @@ async def test_requests_beyond_the_limit_are_refused_at_once(crowd: Crowd) -> No
         assert answer.headers["access-control-allow-origin"] == ORIGIN
     assert time.perf_counter() - before < 0.5
     refused(await crowd.ada.get("/tasks"), 503, "overloaded")
-    # Who restarts this process because it is busy makes it worse.
+    # Health checks must pass: to restart a busy process would make the load worse.
     for path in ("/livez", "/readyz"):
         assert (await crowd.ada.http.get(path)).status_code == 200
     crowd.goes()
@@ -194,7 +194,7 @@ async def test_requests_beyond_the_limit_are_refused_at_once(crowd: Crowd) -> No
     assert (await crowd.ada.get("/tasks")).status_code == 200
 
 
-async def test_whoever_gives_up_makes_room(crowd: Crowd) -> None:
+async def test_a_cancelled_request_makes_room_for_another(crowd: Crowd) -> None:
     for _ in range(3):
         for login in await crowd.comes(2):
             login.cancel()
@@ -243,7 +243,7 @@ structlog.get_logger().info("request")
 
 
 @pytest.mark.parametrize("style", ["json", "console"])
-def test_a_line_is_one_write_so_that_workers_do_not_mix_theirs(style: str) -> None:
+def test_a_log_line_is_one_write_so_that_workers_do_not_mix_lines(style: str) -> None:
     done = subprocess.run(  # noqa: S603 - ours
         [sys.executable, "-c", _WRITES, style], capture_output=True, text=True, check=True
     )

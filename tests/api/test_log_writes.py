@@ -1,4 +1,4 @@
-"""How the lines of the log go out."""
+"""How log lines are written."""
 
 import asyncio
 import io
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Writes(io.RawIOBase):
-    """Keeps every write that reaches the system."""
+    """Records every write to the operating system."""
 
     def __init__(self) -> None:
         self.done: list[bytes] = []
@@ -44,10 +44,10 @@ def line(number: int) -> bytes:
 
 
 def numbers(writes: list[bytes]) -> list[int]:
-    return [int(said.split()[0]) for said in b"".join(writes).splitlines()]
+    return [int(text.split()[0]) for text in b"".join(writes).splitlines()]
 
 
-async def test_the_lines_of_a_turn_of_the_loop_go_out_together_whole_and_in_order(
+async def test_lines_of_one_loop_turn_are_written_together_whole_and_in_order(
     log: Lines, writes: Writes
 ) -> None:
     for turn in range(2):
@@ -61,7 +61,7 @@ async def test_the_lines_of_a_turn_of_the_loop_go_out_together_whole_and_in_orde
         writes.done.clear()
 
 
-async def test_a_line_that_is_longer_than_a_pipe_takes_at_once_goes_alone(
+async def test_a_line_longer_than_an_atomic_pipe_write_is_written_alone(
     log: Lines, writes: Writes
 ) -> None:
     lines = [line(1), b"x" * PIPE_BUF, line(2)]
@@ -71,7 +71,7 @@ async def test_a_line_that_is_longer_than_a_pipe_takes_at_once_goes_alone(
     assert writes.done == [each + b"\n" for each in lines]
 
 
-async def test_a_warning_goes_out_at_once_after_all_that_was_said_before(
+async def test_a_warning_is_written_at_once_after_all_earlier_lines(
     log: Lines, writes: Writes
 ) -> None:
     log.info(line(0))
@@ -79,7 +79,7 @@ async def test_a_warning_goes_out_at_once_after_all_that_was_said_before(
     assert numbers(writes.done) == [0, 1]
 
 
-def test_where_no_loop_runs_a_line_goes_out_at_once(log: Lines, writes: Writes) -> None:
+def test_without_a_running_loop_a_line_is_written_at_once(log: Lines, writes: Writes) -> None:
     async def last_turn(number: int) -> None:
         asyncio.get_running_loop().stop()
         log.info(line(number))
@@ -87,7 +87,7 @@ def test_where_no_loop_runs_a_line_goes_out_at_once(log: Lines, writes: Writes) 
 
     log.info(line(0))
     assert numbers(writes.done) == [0]
-    for number in (1, 2):  # whose lines their own loops do not live to write
+    for number in (1, 2):  # lines that a loop queued and stopped before writing
         loop = asyncio.new_event_loop()
         task = loop.create_task(last_turn(number))
         loop.run_forever()
@@ -97,11 +97,13 @@ def test_where_no_loop_runs_a_line_goes_out_at_once(log: Lines, writes: Writes) 
     assert numbers(writes.done) == [0, 1, 2, 3]
 
 
-async def test_what_cannot_be_written_is_lost_and_fails_nothing(log: Lines, writes: Writes) -> None:
+async def test_a_line_that_cannot_be_written_is_lost_without_an_error(
+    log: Lines, writes: Writes
+) -> None:
     failures: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
     writes.is_full = True
-    for number in range(500):  # more than any buffer holds
+    for number in range(500):  # more than the buffer holds
         log.info(line(number))
         await asyncio.sleep(0)
     assert writes.done == []

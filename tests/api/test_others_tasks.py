@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.api.people import NOBODY, Person, alike, refused
+from tests.api.people import MISSING_ID, Person, alike, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ async def test_nothing_tells_another_users_task_from_a_missing_one(
     ada: Person, bob: Person
 ) -> None:
     theirs = f"/tasks/{(await bob.task())['id']}"
-    missing = f"/tasks/{NOBODY}"
+    missing = f"/tasks/{MISSING_ID}"
     for method in ("GET", "HEAD", "DELETE", "POST", "OPTIONS"):
         assert alike(await ada.ask(method, theirs), await ada.ask(method, missing))
     refused(await ada.get(theirs), 404, "not_found")
@@ -72,7 +72,7 @@ async def test_lists_and_totals_count_ones_own(ada: Person, bob: Person) -> None
 
 async def test_a_user_who_names_another_owner_is_refused(ada: Person, bob: Person) -> None:
     await bob.task()
-    answers = [await ada.get(f"/tasks?owner_id={owner}") for owner in (bob.id, NOBODY)]
+    answers = [await ada.get(f"/tasks?owner_id={owner}") for owner in (bob.id, MISSING_ID)]
     for answer in answers:
         refused(answer, 403, "forbidden")
     assert alike(*answers)
@@ -86,7 +86,7 @@ async def test_an_administrator_sees_everybodys_or_one_owners(
     for person, task in ((ada, hers), (bob, his), (root, roots)):
         page = (await root.get(f"/tasks?owner_id={person.id}")).json()
         assert (page["items"], page["total"]) == ([task], 1)
-    assert (await root.get(f"/tasks?owner_id={NOBODY}")).json()["items"] == []
+    assert (await root.get(f"/tasks?owner_id={MISSING_ID}")).json()["items"] == []
 
 
 async def test_an_administrator_looks_after_everybodys_tasks(root: Person, ada: Person) -> None:
@@ -105,5 +105,5 @@ async def test_a_former_administrator_sees_others_tasks_no_more(root: Person, ad
     path = f"/tasks/{(await ada.task())['id']}"
     assert (await root.patch(f"/users/{ada.id}", {"role": "admin"})).is_success
     assert (await ada.patch(f"/users/{root.id}", {"role": "user"})).is_success
-    assert alike(await root.get(path), await root.get(f"/tasks/{NOBODY}"))
+    assert alike(await root.get(path), await root.get(f"/tasks/{MISSING_ID}"))
     refused(await root.delete(path), 404, "not_found")

@@ -1,4 +1,4 @@
-"""HTTP itself: methods, media types, credentials, origins, headers, ids of requests."""
+"""HTTP itself: methods, media types, credentials, origins, headers, request ids."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,9 +11,9 @@ from litestar import Litestar
 import taskapi.bodies
 from taskapi.edge import MAX_HEADER_BYTES
 from tests.api.conftest import ORIGIN, opened
-from tests.api.people import NOBODY, V1, Person, alike, broken, refused
+from tests.api.people import MISSING_ID, V1, Person, alike, broken, refused
 
-# None of this depends on where things are stored.
+# On one store only: none of this depends on the store.
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.parametrize("store", ["memory"], indirect=True),
@@ -49,7 +49,7 @@ READS = [
     "/tasks?limit=1",
     "/tasks?limit=x",
     "/tasks/{task}",
-    f"/tasks/{NOBODY}",
+    f"/tasks/{MISSING_ID}",
     "/users",
     "/users/{root}",
     "/nowhere",
@@ -59,19 +59,19 @@ READS = [
 ]
 
 
-async def test_options_tells_the_methods(anybody: Person) -> None:
+async def test_options_lists_the_methods(anonymous: Person) -> None:
     for path, allow in RESOURCES.items():
-        answer = await anybody.ask("OPTIONS", path)
+        answer = await anonymous.ask("OPTIONS", path)
         assert (answer.status_code, answer.headers["allow"]) == (204, allow), path
     for path in ("/livez", "/readyz"):
-        answer = await anybody.http.options(path)
+        answer = await anonymous.http.options(path)
         assert (answer.status_code, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
 
 
-async def test_a_method_that_a_resource_lacks_is_refused(anybody: Person, root: Person) -> None:
+async def test_a_method_that_a_resource_lacks_is_refused(anonymous: Person, root: Person) -> None:
     for path, allow in RESOURCES.items():
         for method in set(METHODS) - set(allow.split(", ")):
-            for person in (anybody, root):
+            for person in (anonymous, root):
                 answer = await person.ask(method, path)
                 refused_head = method == "HEAD" and answer.status_code == 405
                 assert refused_head or refused(answer, 405, "method_not_allowed")
@@ -84,14 +84,14 @@ NOWHERE = [
 ]
 
 
-async def test_what_is_not_there_is_not_found(anybody: Person) -> None:
+async def test_an_unknown_path_is_not_found(anonymous: Person) -> None:
     for path in NOWHERE:
         for method in ("GET", "POST", "DELETE"):
-            refused(await anybody.ask(method, path), 404, "not_found")
-        assert (await anybody.ask("OPTIONS", path)).status_code == 404, path
-    refused(await anybody.get("/docs/assets/x"), 404, "not_found")
+            refused(await anonymous.ask(method, path), 404, "not_found")
+        assert (await anonymous.ask("OPTIONS", path)).status_code == 404, path
+    refused(await anonymous.get("/docs/assets/x"), 404, "not_found")
     for url in ("/", "/api", "/api/v2/tasks", "/schema", "/metrics", "/favicon.ico", "/%00"):
-        refused(await anybody.http.get(url), 404, "not_found")
+        refused(await anonymous.http.get(url), 404, "not_found")
 
 
 async def test_head_answers_as_get_does_without_the_body(root: Person) -> None:
@@ -107,16 +107,16 @@ async def test_head_answers_as_get_does_without_the_body(root: Person) -> None:
         }
 
 
-async def test_head_is_refused_as_get_is(anybody: Person, root: Person) -> None:
-    assert (await anybody.ask("HEAD", "/tasks")).status_code == 401
+async def test_head_is_refused_as_get_is(anonymous: Person, root: Person) -> None:
+    assert (await anonymous.ask("HEAD", "/tasks")).status_code == 401
     tag = {"If-None-Match": "*"}
     path = f"/tasks/{(await root.task())['id']}"
     assert (await root.ask("HEAD", path, headers=tag)).status_code == 304
 
 
-async def test_livez_and_readyz_say_that_all_is_well(anybody: Person) -> None:
+async def test_livez_and_readyz_are_ok(anonymous: Person) -> None:
     for path in ("/livez", "/readyz"):
-        answer = await anybody.http.get(path)
+        answer = await anonymous.http.get(path)
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
@@ -147,7 +147,11 @@ async def test_a_slash_at_the_end_makes_no_difference(ada: Person) -> None:
     ],
 )
 async def test_a_body_that_is_not_json_is_refused(ada: Person, media_type: str | None) -> None:
-    for method, path in (("POST", "/tasks"), ("PATCH", "/auth/me"), ("PUT", f"/tasks/{NOBODY}")):
+    for method, path in (
+        ("POST", "/tasks"),
+        ("PATCH", "/auth/me"),
+        ("PUT", f"/tasks/{MISSING_ID}"),
+    ):
         request = ada.http.build_request(
             method,
             V1 + path,
@@ -171,13 +175,13 @@ async def test_a_body_that_is_not_json_is_refused(ada: Person, media_type: str |
         "application/json ; charset=utf8",
     ],
 )
-async def test_json_has_more_than_one_name(ada: Person, media_type: str) -> None:
+async def test_spellings_of_the_json_media_type_are_accepted(ada: Person, media_type: str) -> None:
     headers = {"Content-Type": media_type}
     answer = await ada.ask("POST", "/tasks", {"title": "x"}, headers=headers)
     assert answer.status_code == 201
 
 
-async def test_two_content_types_are_none(ada: Person) -> None:
+async def test_two_content_types_are_refused(ada: Person) -> None:
     answer = await ada.http.post(
         f"{V1}/tasks",
         content=b'{"title":"x"}',
@@ -190,8 +194,8 @@ async def test_two_content_types_are_none(ada: Person) -> None:
     refused(answer, 415, "unsupported_media_type")
 
 
-async def test_a_body_that_no_header_announces_needs_its_name_too(ada: Person) -> None:
-    # As HTTP/2 allows.
+async def test_a_body_without_a_length_needs_its_media_type_too(ada: Person) -> None:
+    # HTTP/2 allows a body without Content-Length.
     for media_type, status in ((None, 415), ("text/plain", 415), ("application/json", 201)):
         request = ada.http.build_request(
             "POST",
@@ -204,7 +208,7 @@ async def test_a_body_that_no_header_announces_needs_its_name_too(ada: Person) -
         assert (await ada.http.send(request)).status_code == status
 
 
-async def test_a_body_that_does_not_arrive_is_not_waited_for(
+async def test_a_body_that_does_not_arrive_times_out(
     ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(taskapi.bodies, "ARRIVES_WITHIN", 0.05)
@@ -223,7 +227,7 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for(
     assert (await ada.get("/tasks")).status_code == 200
 
 
-async def test_a_packed_body_is_refused(ada: Person) -> None:
+async def test_a_compressed_body_is_refused(ada: Person) -> None:
     for coding in ("gzip", "br", "x"):
         headers = {"Content-Encoding": coding}
         answer = await ada.ask("POST", "/tasks", {"title": "x"}, headers=headers)
@@ -243,7 +247,7 @@ async def test_a_body_has_a_largest_size(ada: Person) -> None:
     refused(answer, 413, "body_too_large")
 
 
-async def test_the_size_counts_however_it_is_told(ada: Person) -> None:
+async def test_the_size_limit_holds_with_and_without_content_length(ada: Person) -> None:
     async def chunks() -> Any:
         for _ in range(70):
             yield b"x" * 1000
@@ -256,14 +260,14 @@ async def test_the_size_counts_however_it_is_told(ada: Person) -> None:
     refused(answer, 413, "body_too_large")
 
 
-async def test_headers_have_a_largest_size(anybody: Person) -> None:
+async def test_headers_have_a_largest_size(anonymous: Person) -> None:
     for size, status in ((MAX_HEADER_BYTES - 500, 200), (MAX_HEADER_BYTES, 431), (20_000, 431)):
-        answer = await anybody.http.get("/livez", headers={"X-Filling": "x" * size})
+        answer = await anonymous.http.get("/livez", headers={"X-Filling": "x" * size})
         assert answer.status_code == status
     refused(answer, 431, "headers_too_large")
 
 
-async def test_a_kind_of_problem_has_one_title(ada: Person) -> None:
+async def test_problems_of_one_code_share_a_title(ada: Person) -> None:
     """RFC 9457 section 3.1.4."""
     for code, paths in (
         ("not_found", ("/tasks/0", "/nothing", "/tasks//", "/tasks%2F1")),
@@ -274,13 +278,13 @@ async def test_a_kind_of_problem_has_one_title(ada: Person) -> None:
         assert len({answer["title"] for answer in answers}) == 1
 
 
-async def test_a_path_that_is_longer_than_any_of_ours_names_nothing(ada: Person) -> None:
+async def test_a_path_that_is_too_long_is_not_found(ada: Person) -> None:
     for size in (400, 60_000):
         refused(await ada.get("/tasks/" + "9" * size), 404, "not_found")
         refused(await ada.get("/tasks/" + "%F0%9F%98%80" * (size // 12)), 404, "not_found")
 
 
-async def test_a_query_that_is_longer_than_any_with_a_meaning_is_refused(ada: Person) -> None:
+async def test_a_query_that_is_too_long_is_refused(ada: Person) -> None:
     assert (await ada.get("/tasks?limit=1&x=" + "y" * 8000)).status_code == 200
     for query in ("x=1&limit=" + "9" * 8192, "limit=1&" * 1024 + "limit=" + "1" * 10):
         answer = await ada.get(f"/tasks?{query}")
@@ -289,13 +293,13 @@ async def test_a_query_that_is_longer_than_any_with_a_meaning_is_refused(ada: Pe
         assert (problem["parameter"], problem["code"]) == ("limit", "too_long")
 
 
-async def test_a_request_names_one_host(anybody: Person) -> None:
+async def test_a_request_needs_exactly_one_host(anonymous: Person) -> None:
     for hosts in ([], ["a", "b"], [""]):
-        given = [("Host", host) for host in hosts]
-        request = httpx.Request("GET", "http://api.test/livez", headers=given)
+        headers = [("Host", host) for host in hosts]
+        request = httpx.Request("GET", "http://api.test/livez", headers=headers)
         if not hosts:
             del request.headers["host"]
-        refused(await anybody.http.send(request), 400, "malformed_request")
+        refused(await anonymous.http.send(request), 400, "malformed_request")
 
 
 CHALLENGES: list[tuple[dict[str, str], str, str | None]] = [
@@ -347,7 +351,7 @@ async def test_the_scheme_may_be_written_in_any_case(ada: Person) -> None:
         assert (await ada.http.get(f"{V1}/tasks", headers=headers)).status_code == 200
 
 
-async def test_a_token_in_the_address_or_in_a_body_is_none(ada: Person) -> None:
+async def test_a_token_in_the_query_or_body_is_ignored(ada: Person) -> None:
     for name in ("access_token", "token", "authorization", "bearer"):
         answer = await ada.http.get(f"{V1}/tasks?{name}={ada.token}")
         refused(answer, 401, "unauthenticated")
@@ -355,10 +359,10 @@ async def test_a_token_in_the_address_or_in_a_body_is_none(ada: Person) -> None:
         refused(answer, 401, "unauthenticated")
 
 
-async def test_two_authorization_headers_are_one_too_many(ada: Person, anybody: Person) -> None:
+async def test_two_authorization_headers_are_refused(ada: Person, anonymous: Person) -> None:
     for other in (ada.token, "x"):
         for path in ("/tasks", "/users", "/auth/me", "/openapi.json"):
-            answer = await anybody.http.get(
+            answer = await anonymous.http.get(
                 V1 + path,
                 headers=[("Authorization", f"Bearer {ada.token}"), ("Authorization", str(other))],
             )
@@ -382,16 +386,16 @@ async def test_a_nul_in_the_query_is_refused_wherever_it_is(ada: Person) -> None
         broken(await ada.post(f"/auth/login?{query}", {}), name)
 
 
-async def test_a_sane_request_id_is_kept(anybody: Person) -> None:
-    for asked in ("a", "A.b_c-9", "x" * 64):
+async def test_a_valid_request_id_is_kept(anonymous: Person) -> None:
+    for request_id in ("a", "A.b_c-9", "x" * 64):
         for url in ("/livez", f"{V1}/tasks", f"{V1}/nowhere"):
-            answer = await anybody.http.get(url, headers={"X-Request-Id": asked})
-            assert answer.headers["x-request-id"] == asked
+            answer = await anonymous.http.get(url, headers={"X-Request-Id": request_id})
+            assert answer.headers["x-request-id"] == request_id
 
 
-async def test_any_other_request_id_is_replaced(anybody: Person) -> None:
+async def test_any_other_request_id_is_replaced(anonymous: Person) -> None:
     minted = set()
-    for asked in (
+    for request_id in (
         None,
         "",
         "x" * 65,
@@ -405,12 +409,14 @@ async def test_any_other_request_id_is_replaced(anybody: Person) -> None:
         "a,b",
     ):
         headers = (
-            {} if asked is None else {"X-Request-Id": asked.encode("latin-1").decode("latin-1")}
+            {}
+            if request_id is None
+            else {"X-Request-Id": request_id.encode("latin-1").decode("latin-1")}
         )
         raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        answer = await anybody.http.get(f"{V1}/tasks", headers=raw)
+        answer = await anonymous.http.get(f"{V1}/tasks", headers=raw)
         minted.add(answer.headers["x-request-id"])
-        assert answer.headers["x-request-id"] != asked
+        assert answer.headers["x-request-id"] != request_id
     assert len(minted) == 11
 
 
@@ -443,11 +449,11 @@ EXPOSED = {
 }
 
 
-async def test_only_listed_origins_may_read_an_answer(anybody: Person, ada: Person) -> None:
+async def test_only_listed_origins_may_read_an_answer(anonymous: Person, ada: Person) -> None:
     for origin in ALLOWED + STRANGE:
         for answer in (
             await ada.get("/tasks", origin=origin),
-            await anybody.get("/tasks", origin=origin),
+            await anonymous.get("/tasks", origin=origin),
             await ada.get("/nowhere", origin=origin),
             await ada.ask("BREW", "/tasks", headers={"Origin": origin}),
             await ada.ask("POST", "/tasks", content=b"{", headers={"Origin": origin}),
@@ -462,14 +468,14 @@ async def test_only_listed_origins_may_read_an_answer(anybody: Person, ada: Pers
                 assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-async def test_a_preflight_of_a_listed_origin_is_told_what_it_may_send(anybody: Person) -> None:
-    asked = {
+async def test_a_preflight_of_a_listed_origin_lists_what_it_may_send(anonymous: Person) -> None:
+    preflight = {
         "Access-Control-Request-Method": "PUT",
         "Access-Control-Request-Headers": "authorization,if-match",
     }
     for origin in ALLOWED + STRANGE:
         for path, allow in RESOURCES.items():
-            answer = await anybody.ask("OPTIONS", path, headers={"Origin": origin} | asked)
+            answer = await anonymous.ask("OPTIONS", path, headers={"Origin": origin} | preflight)
             assert (answer.status_code, answer.headers["allow"]) == (204, allow)
             assert answer.headers["vary"] == "Origin"
             if origin not in ALLOWED:
@@ -483,26 +489,26 @@ async def test_a_preflight_of_a_listed_origin_is_told_what_it_may_send(anybody: 
             assert int(answer.headers["access-control-max-age"]) > 0
 
 
-async def test_answers_are_not_kept_by_caches(anybody: Person, ada: Person) -> None:
+async def test_caches_may_not_store_responses(anonymous: Person, ada: Person) -> None:
     for answer in (
         await ada.get("/tasks"),
         await ada.get("/auth/me"),
-        await anybody.get("/auth/me"),
-        await anybody.get("/nowhere"),
-        await anybody.post("/auth/login", {"email": ada.email, "password": "correct horse"}),
-        await anybody.post("/auth/refresh", {"refresh_token": ada.refresh_token}),
+        await anonymous.get("/auth/me"),
+        await anonymous.get("/nowhere"),
+        await anonymous.post("/auth/login", {"email": ada.email, "password": "correct horse"}),
+        await anonymous.post("/auth/refresh", {"refresh_token": ada.refresh_token}),
     ):
         assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_nothing_says_what_it_is_made_of(ada: Person) -> None:
+async def test_responses_do_not_name_the_software(ada: Person) -> None:
     for answer in (await ada.get("/tasks"), await ada.get("/nowhere"), await ada.get("/tasks/x")):
         assert "server" not in answer.headers
         assert not [name for name in answer.headers if name.startswith("x-powered")]
         assert "litestar" not in answer.text.lower()
 
 
-async def test_the_document_is_not_sent_twice(app: Litestar) -> None:
+async def test_an_openapi_document_that_the_client_has_is_not_sent_again(app: Litestar) -> None:
     async with opened(app) as http:
         first = await http.get(f"{V1}/openapi.json")
         tag = first.headers["etag"]

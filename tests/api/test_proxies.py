@@ -1,4 +1,4 @@
-"""Who asks, where proxies stand between."""
+"""The client's address and scheme behind trusted proxies."""
 
 from ipaddress import ip_network
 from typing import Any
@@ -12,13 +12,13 @@ from taskapi.proxies import Proxies
 OURS = Proxies([ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")])
 
 
-def asked(*headers: tuple[str, str], scheme: str = "http") -> Any:
+def request(*headers: tuple[str, str], scheme: str = "http") -> Any:
     raw = [(name.lower().encode(), value.encode()) for name, value in headers]
     return {"headers": raw, "scheme": scheme}
 
 
 def forwarded(*values: str) -> Any:
-    return asked(*(("X-Forwarded-For", value) for value in values))
+    return request(*(("X-Forwarded-For", value) for value in values))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def forwarded(*values: str) -> Any:
         (None, ["192.0.2.1"], None),
     ],
 )
-def test_the_last_stranger_that_a_trusted_proxy_names_is_the_client(
+def test_the_last_untrusted_address_before_trusted_proxies_is_the_client(
     peer: str | None, values: list[str], client: str | None
 ) -> None:
     assert OURS.client(peer, forwarded(*values))[0] == client
@@ -64,19 +64,19 @@ def test_the_last_stranger_that_a_trusted_proxy_names_is_the_client(
         ("192.0.2.9", ["https"], False),
     ],
 )
-def test_of_tls_too_a_trusted_proxy_is_believed(
+def test_only_a_trusted_proxy_is_believed_about_tls(
     peer: str,
     proto: list[str],
     secure: bool,  # noqa: FBT001 - a row of a table
 ) -> None:
-    assert OURS.client(peer, asked(*(("X-Forwarded-Proto", p) for p in proto)))[1] is secure
+    assert OURS.client(peer, request(*(("X-Forwarded-Proto", p) for p in proto)))[1] is secure
 
 
-def test_a_server_that_ends_tls_itself_is_believed() -> None:
-    assert OURS.client("192.0.2.9", asked(scheme="https"))[1] is True
+def test_tls_that_the_server_itself_terminates_counts() -> None:
+    assert OURS.client("192.0.2.9", request(scheme="https"))[1] is True
 
 
-def test_a_proxy_that_nobody_has_named_is_mentioned_once() -> None:
+def test_an_untrusted_proxy_is_logged_once() -> None:
     capture = LogCapture()
     structlog.configure(processors=[capture])
     proxies = Proxies([])

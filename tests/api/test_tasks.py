@@ -1,4 +1,4 @@
-"""Keeping tasks over HTTP."""
+"""Tasks over HTTP."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from base64 import urlsafe_b64encode
 
 import pytest
 
-from tests.api.people import NOBODY, V1, Person, broken, refused
+from tests.api.people import MISSING_ID, V1, Person, broken, refused
 from tests.conftest import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +36,7 @@ async def test_creating_shows_the_task_and_where_it_is(ada: Person) -> None:
     assert there.headers["etag"] == '"1"'
 
 
-async def test_a_description_is_not_needed(ada: Person) -> None:
+async def test_the_description_is_optional(ada: Person) -> None:
     assert (await ada.post("/tasks", {"title": "x"})).json()["description"] == ""
 
 
@@ -87,14 +87,14 @@ async def test_creating_says_which_rule_is_broken(ada: Person) -> None:
     assert await ada.titles() == []
 
 
-async def test_every_broken_rule_is_told_at_once(ada: Person) -> None:
+async def test_all_broken_rules_are_reported_together(ada: Person) -> None:
     answer = await ada.post("/tasks", {"title": "", "description": "x" * 5001})
     errors = refused(answer, 422, "invalid")["errors"]
     assert [error["pointer"] for error in errors] == ["/title", "/description"]
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_an_edit_erases_nothing_that_it_does_not_name(
+async def test_an_edit_leaves_omitted_fields_as_they_are(
     ada: Person, method: str, clock: ManualClock
 ) -> None:
     task = await ada.task("Write", "Two pages")
@@ -110,7 +110,7 @@ async def test_an_edit_erases_nothing_that_it_does_not_name(
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_an_edit_that_changes_nothing_is_no_new_version(
+async def test_an_edit_that_changes_nothing_keeps_the_version(
     ada: Person, method: str, clock: ManualClock
 ) -> None:
     task = await ada.task()
@@ -135,7 +135,7 @@ async def test_an_edit_says_which_rule_is_broken_and_changes_nothing(
     assert (await ada.get(f"/tasks/{task['id']}")).json() == task
 
 
-async def test_a_merge_patch_may_call_itself_one(ada: Person) -> None:
+async def test_the_merge_patch_media_type_is_accepted(ada: Person) -> None:
     task = await ada.task()
     headers = {"Content-Type": "application/merge-patch+json; charset=UTF-8"}
     answer = await ada.ask("PATCH", f"/tasks/{task['id']}", {"title": "x"}, headers=headers)
@@ -184,12 +184,12 @@ async def test_a_list_comes_in_pages_that_know_the_total(ada: Person) -> None:
 
 
 async def read_on(person: Person, path: str) -> list[str]:
-    """The titles of all pages, by cursor; by the header it would have been the same."""
+    """The titles of all pages by cursor; each `Link` must lead to the same page."""
     titles: list[str] = []
-    following, cursor = f"{V1}{path}&cursor=", ""
+    next_page, cursor = f"{V1}{path}&cursor=", ""
     while True:
         answer = await person.get(f"{path}&cursor={cursor}")
-        same = await person.get(following.removeprefix(V1))
+        same = await person.get(next_page.removeprefix(V1))
         page = answer.json()
         assert same.json() == page
         titles += [task["title"] for task in page["items"]]
@@ -199,10 +199,10 @@ async def read_on(person: Person, path: str) -> list[str]:
             return titles
         match = re.fullmatch('<(.*)>; rel="next"', answer.headers["link"])
         assert match
-        following = match[1]
+        next_page = match[1]
 
 
-async def test_a_list_is_read_on_by_cursor(ada: Person, root: Person) -> None:
+async def test_a_cursor_leads_to_the_next_page(ada: Person, root: Person) -> None:
     for number in range(5):
         await ada.task(str(number))
     await root.task("of root")
@@ -213,18 +213,18 @@ async def test_a_list_is_read_on_by_cursor(ada: Person, root: Person) -> None:
     assert await read_on(root, "/tasks?limit=2") == ["of root", "4", "3", "2", "1", "0"]
 
 
-async def test_what_comes_and_goes_shifts_nothing_for_who_reads_on(ada: Person) -> None:
+async def test_tasks_created_or_deleted_meanwhile_shift_no_page_by_cursor(ada: Person) -> None:
     tasks = [await ada.task(str(number)) for number in range(6)]
     first = (await ada.get("/tasks?limit=2")).json()
     await ada.task("new")
-    for gone in (5, 4, 2):  # both that were shown, and one that was not
+    for gone in (5, 4, 2):  # the two of the first page, and one of a later page
         await ada.delete(f"/tasks/{tasks[gone]['id']}")
     then = (await ada.get(f"/tasks?limit=2&cursor={first['next_cursor']}")).json()
     assert [task["title"] for task in then["items"]] == ["3", "1"]
     assert then["total"] == 4
 
 
-async def test_a_cursor_opens_nobody_elses_list(ada: Person, bob: Person) -> None:
+async def test_a_cursor_of_another_user_shows_only_own_tasks(ada: Person, bob: Person) -> None:
     await bob.task("of bob")
     for number in range(3):
         await ada.task(str(number))
@@ -233,7 +233,7 @@ async def test_a_cursor_opens_nobody_elses_list(ada: Person, bob: Person) -> Non
     assert [task["title"] for task in page["items"]] == ["of bob"]
 
 
-async def test_what_is_no_cursor_is_refused(ada: Person) -> None:
+async def test_an_invalid_cursor_is_refused(ada: Person) -> None:
     tasks = [await ada.task(str(number)) for number in range(3)]
     cursor = (await ada.get("/tasks?limit=1")).json()["next_cursor"]
     for wrong in (
@@ -247,8 +247,8 @@ async def test_what_is_no_cursor_is_refused(ada: Person) -> None:
         ),
         *("%FF", "%E2%82%AC", "A" * 5000, urlsafe_b64encode(b"before 0").rstrip(b"=").decode()),
         *(
-            urlsafe_b64encode(said).rstrip(b"=").decode()
-            for said in (
+            urlsafe_b64encode(text).rstrip(b"=").decode()
+            for text in (
                 b"before x",
                 b"before -1",
                 b"before 9223372036854775808",
@@ -271,17 +271,17 @@ OUT_OF_BOUNDS = [
 ]  # fmt: skip
 
 
-async def test_a_page_has_bounds(ada: Person) -> None:
+async def test_a_page_parameter_out_of_bounds_is_refused(ada: Person) -> None:
     for query in OUT_OF_BOUNDS:
         assert broken(await ada.get(f"/tasks?{query}"), query.partition("=")[0])["detail"]
 
 
-async def test_every_bad_parameter_is_told_at_once(ada: Person) -> None:
+async def test_all_bad_parameters_are_reported_together(ada: Person) -> None:
     errors = refused(await ada.get("/tasks?skip=-1&limit=0"), 422, "invalid")["errors"]
     assert sorted(error["parameter"] for error in errors) == ["limit", "skip"]
 
 
-async def test_parameters_that_mean_nothing_are_ignored(ada: Person) -> None:
+async def test_unknown_parameters_are_ignored(ada: Person) -> None:
     task = await ada.task()
     for query in ("sort=title", "limits=5", "q=%ff", "=", "&&", "%zz", "title[]=a"):
         assert (await ada.get(f"/tasks?{query}")).json()["items"] == [task]
@@ -292,15 +292,15 @@ async def test_a_refusal_does_not_repeat_the_query(ada: Person) -> None:
     assert "canary" not in answer.text
 
 
-UNSPELLABLE = [
+INVALID_IDS = [
     *("0", "-1", "+5", "05", "5.0", "5e0", "0x5", "5_0", "%205", "5%20", "5%0A", "null", "NaN"),
     *("\uff15", "\u0665", "%EF%BC%95", "%00", "5%00", "%ff", "%zz", "%", "'", "x", "%2F", "..%2F"),
     *("9223372036854775808", "1" * 30, "9" * 5000),
 ]
 
 
-async def test_an_id_that_is_not_spelled_as_ours_names_nothing(ada: Person, root: Person) -> None:
-    for spelling in [*UNSPELLABLE, str(NOBODY), "9223372036854775807"]:
+async def test_an_id_in_another_spelling_is_not_found(ada: Person, root: Person) -> None:
+    for spelling in [*INVALID_IDS, str(MISSING_ID), "9223372036854775807"]:
         for method in ("GET", "PUT", "PATCH", "DELETE"):
             body = {"title": "x"} if method[0] == "P" else None
             refused(await ada.ask(method, f"/tasks/{spelling}", body), 404, "not_found")

@@ -1,4 +1,4 @@
-"""Everybody's accounts, for administrators."""
+"""All accounts, for administrators."""
 
 import json
 from urllib.parse import quote
@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from taskcore import Core, Role
-from tests.api.people import NOBODY, PASSWORD, Person, broken, join, refused
+from tests.api.people import MISSING_ID, PASSWORD, Person, broken, join, refused
 from tests.conftest import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -14,7 +14,9 @@ pytestmark = pytest.mark.anyio
 USER = {"id", "email", "full_name", "role", "is_active", "created_at", "updated_at"}
 
 
-async def test_an_administrator_creates_accounts_of_any_role(anybody: Person, root: Person) -> None:
+async def test_an_administrator_creates_accounts_of_any_role(
+    anonymous: Person, root: Person
+) -> None:
     for email, more in (
         ("a@x.org", {}),
         ("b@x.org", {"full_name": "Bob", "role": "user"}),
@@ -28,7 +30,7 @@ async def test_an_administrator_creates_accounts_of_any_role(anybody: Person, ro
         shown = {"full_name": None, "role": "user", "is_active": True, "email": email} | more
         assert shown.items() <= user.items()
         assert (await root.get(f"/users/{user['id']}")).json() == user
-        grant = await anybody.post("/auth/login", {"email": email, "password": PASSWORD})
+        grant = await anonymous.post("/auth/login", {"email": email, "password": PASSWORD})
         assert grant.json()["user"] == user
 
 
@@ -69,7 +71,7 @@ async def test_a_list_is_an_envelope_newest_first(root: Person, ada: Person, bob
     assert (page["total"], page["skip"], page["limit"]) == (3, 1, 1)
 
 
-async def test_a_list_can_be_narrowed(root: Person, ada: Person, bob: Person) -> None:
+async def test_a_list_can_be_filtered(root: Person, ada: Person, bob: Person) -> None:
     assert (await root.patch(f"/users/{bob.id}", {"is_active": False})).is_success
     for query, found in [
         (f"email={ada.email}", [ada]),
@@ -87,7 +89,7 @@ async def test_a_list_can_be_narrowed(root: Person, ada: Person, bob: Person) ->
         assert page["total"] == len(found)
 
 
-async def test_what_narrows_a_list_is_checked(root: Person) -> None:
+async def test_an_invalid_filter_is_refused(root: Person) -> None:
     for query in (
         *[f"is_active={word}" for word in ("", "null", "1", "0", "yes", "tru", "%00")],
         *[f"role={word}" for word in ("", "null", "root", "user,admin", "%F0%9F%98%80", "%00")],
@@ -98,7 +100,7 @@ async def test_what_narrows_a_list_is_checked(root: Person) -> None:
         broken(await root.get(f"/users?{query}"), query.partition("=")[0])
 
 
-async def test_an_account_is_changed_in_what_is_named_alone(
+async def test_changing_an_account_leaves_omitted_fields_as_they_are(
     root: Person, ada: Person, clock: ManualClock
 ) -> None:
     path = f"/users/{ada.id}"
@@ -120,7 +122,7 @@ async def test_an_account_is_changed_in_what_is_named_alone(
         assert (await root.get(path)).json() == user
 
 
-async def test_a_change_is_checked_and_then_changes_nothing(root: Person, ada: Person) -> None:
+async def test_an_invalid_change_changes_nothing(root: Person, ada: Person) -> None:
     before = (await root.get(f"/users/{ada.id}")).json()
     for body, where in (
         ({"full_name": "x" * 256}, "/full_name"),
@@ -132,12 +134,12 @@ async def test_a_change_is_checked_and_then_changes_nothing(root: Person, ada: P
     assert (await root.get(f"/users/{ada.id}")).json() == before
 
 
-async def test_nobody_has_an_account_that_is_not_there(root: Person) -> None:
+async def test_a_missing_account_is_not_found(root: Person) -> None:
     for method, body in (("GET", None), ("PATCH", {"full_name": "x"}), ("DELETE", None)):
-        refused(await root.ask(method, f"/users/{NOBODY}", body), 404, "not_found")
+        refused(await root.ask(method, f"/users/{MISSING_ID}", body), 404, "not_found")
 
 
-async def test_deleting_an_account_takes_its_tasks_along(
+async def test_deleting_an_account_deletes_its_tasks(
     root: Person, ada: Person, bob: Person
 ) -> None:
     await ada.task("hers")
@@ -155,35 +157,35 @@ async def test_the_last_administrator_stays(root: Person, ada: Person, core: Cor
         refused(await root.patch(path, change), 409, "last_admin")
     refused(await root.delete(path), 409, "last_admin")
     assert (await root.get("/auth/me")).json()["role"] == "admin"
-    # An inactive administrator is none.
+    # An inactive administrator does not count.
     other = await join(core, root.http, "other", Role.ADMIN)
     assert (await root.patch(f"/users/{other.id}", {"is_active": False})).is_success
     refused(await root.delete(path), 409, "last_admin")
-    # Of two the one may go, and then no more the other.
+    # Of two administrators one may be demoted, and then not the other.
     assert (await root.patch(f"/users/{ada.id}", {"role": "admin"})).is_success
     assert (await ada.patch(path, {"role": "user"})).status_code == 200
     refused(await ada.patch(f"/users/{ada.id}", {"role": "user"}), 409, "last_admin")
 
 
-async def test_a_deactivated_account_is_shut_out_at_once(
-    anybody: Person, root: Person, ada: Person
+async def test_a_deactivated_account_is_refused_at_once(
+    anonymous: Person, root: Person, ada: Person
 ) -> None:
     task = await ada.task()
     assert (await root.patch(f"/users/{ada.id}", {"is_active": False})).is_success
     refused(await ada.get("/auth/me"), 401, "invalid_token")
     refused(await ada.put(f"/tasks/{task['id']}", {"title": "x"}), 401, "invalid_token")
-    refresh = await anybody.post("/auth/refresh", {"refresh_token": ada.refresh_token})
+    refresh = await anonymous.post("/auth/refresh", {"refresh_token": ada.refresh_token})
     refused(refresh, 401, "invalid_token")
-    login = await anybody.post("/auth/login", {"email": ada.email, "password": PASSWORD})
+    login = await anonymous.post("/auth/login", {"email": ada.email, "password": PASSWORD})
     refused(login, 401, "invalid_credentials")
-    # What is theirs stays, and so may they come back.
+    # The tasks stay, and the account can be activated again.
     assert (await root.get(f"/tasks/{task['id']}")).json() == task
     assert (await root.patch(f"/users/{ada.id}", {"is_active": True})).is_success
-    login = await anybody.post("/auth/login", {"email": ada.email, "password": PASSWORD})
+    login = await anonymous.post("/auth/login", {"email": ada.email, "password": PASSWORD})
     assert login.status_code == 200
 
 
-async def test_a_role_counts_from_the_next_request_on(root: Person, ada: Person) -> None:
+async def test_a_new_role_applies_from_the_next_request(root: Person, ada: Person) -> None:
     refused(await ada.get("/users"), 403, "forbidden")
     assert (await root.patch(f"/users/{ada.id}", {"role": "admin"})).is_success
     assert (await ada.get("/users")).status_code == 200
@@ -201,15 +203,15 @@ FOR_ADMINISTRATORS = [
 ]
 
 
-async def test_a_user_has_no_business_there(ada: Person, bob: Person) -> None:
+async def test_users_are_refused_on_administrators_routes(ada: Person, bob: Person) -> None:
     for method, path in FOR_ADMINISTRATORS:
-        for user_id in (ada.id, bob.id, NOBODY, "x"):
+        for user_id in (ada.id, bob.id, MISSING_ID, "x"):
             refused(await ada.ask(method, path.format(id=user_id)), 403, "forbidden")
     assert (await bob.get("/auth/me")).status_code == 200
 
 
-async def test_users_and_strangers_are_refused_before_their_body_is_read(
-    anybody: Person, ada: Person
+async def test_clients_without_permission_are_refused_before_their_body_is_read(
+    anonymous: Person, ada: Person
 ) -> None:
     for content in (b"", b"{", b"\xff", b"[" * 60_000, b"x" * 70_000, b'{"role":"admin"}'):
         for method, path in (("POST", "/users"), ("PATCH", f"/users/{ada.id}")):
@@ -221,9 +223,11 @@ async def test_users_and_strangers_are_refused_before_their_body_is_read(
             ("PATCH", "/auth/me"),
             ("POST", "/auth/delete-account"),
         ):
-            refused(await anybody.ask(method, path, content=content), 401, "unauthenticated")
+            refused(await anonymous.ask(method, path, content=content), 401, "unauthenticated")
 
 
-async def test_a_bad_query_does_not_come_before_the_refusal(anybody: Person, ada: Person) -> None:
+async def test_clients_without_permission_are_refused_before_their_query_is_checked(
+    anonymous: Person, ada: Person
+) -> None:
     refused(await ada.get("/users?limit=x"), 403, "forbidden")
-    refused(await anybody.get("/tasks?limit=x"), 401, "unauthenticated")
+    refused(await anonymous.get("/tasks?limit=x"), 401, "unauthenticated")

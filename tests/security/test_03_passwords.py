@@ -10,9 +10,8 @@ from uuid import uuid4
 import pytest
 from cyclopts import App
 
-from taskapi.accounts import AccountDeletion, PasswordChange, Registration, UserDraft
+from taskapi.accounts import AccountDeletion, PasswordChange, Registration, UserDraft, UserView
 from taskapi.sessions import Credentials, Refresh, Tokens
-from taskapi.wire import UserView, view
 from taskcli.main import commands
 from taskcore import SYSTEM, Actor, Core, Invalid, InvalidCredentials, InvalidToken, Settings
 from taskcore.domain import passwords
@@ -319,7 +318,7 @@ async def test_what_holds_a_secret_does_not_show_it(core: Core) -> None:
         AccountDeletion(password=PASSWORD),
         UserDraft(email="a@b.org", password=PASSWORD),
         Refresh(refresh_token=tokens[1]),
-        Tokens(*tokens, "bearer", 1800, view(ada.user, UserView)),
+        Tokens(*tokens, "bearer", 1800, UserView.of(ada.user)),
         ada.grant,
     )
     shown = "".join(f"{it!r} {it}" for it in (core, ada.user, settings, refusal.value, *said))

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import psycopg
 import pytest
 
-from taskapi.wire import Body
+from taskapi.bodies import Body
 from taskcore.adapters.memory import memory_core
 from taskcore.adapters.postgres import upgrade
 from tests.api.conftest import app_over

@@ -1,18 +1,19 @@
-"""The documentation pages: Swagger UI and ReDoc, from this package alone and with no internet."""
+"""The documentation pages: Swagger UI and ReDoc, with all assets in this package."""
 
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from html import escape
-from typing import Any
 
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_304_NOT_MODIFIED, HTTP_308_PERMANENT_REDIRECT
 
-from taskapi.docs.files import accepts_gzip, assets, by_url_name, matches
+from taskapi.docs.files import accepts_gzip, assets, by_url_name
+from taskapi.etags import matches
+from taskapi.problems import AnyRequest
 
 __all__ = ["CONTENT_SECURITY_POLICY", "docs_handlers"]
 
@@ -33,7 +34,7 @@ _MAY_LOAD = {
 CONTENT_SECURITY_POLICY = "; ".join(f"{what} {where}" for what, where in _MAY_LOAD.items())
 
 # Every address is relative to the page, so that the pages work behind any prefix. The empty icon
-# keeps browsers from asking for /favicon.ico.
+# keeps browsers from requesting /favicon.ico.
 _HTML = """\
 <!doctype html>
 <html lang="en">
@@ -51,8 +52,6 @@ _HTML = """\
 </html>
 """
 
-_Request = Request[Any, Any, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class _Page:
@@ -66,7 +65,7 @@ def docs_handlers(title: str) -> list[HTTPRouteHandler]:
     The pages carry their own Content-Security-Policy. An unknown asset is a NotFoundException.
     """
 
-    # Written at the first request and not here: building an app should not read 0.8 MB of assets.
+    # Built at the first request: creating an app should not read 0.8 MB of assets.
     @cache
     def swagger_ui() -> _Page:
         return _page(
@@ -80,30 +79,30 @@ def docs_handlers(title: str) -> list[HTTPRouteHandler]:
         return _page(f"{title} - ReDoc", scripts=("redoc.standalone.js", "redoc-init.js"))
 
     @get("/docs", include_in_schema=False)
-    async def show_swagger_ui(request: _Request) -> Response[bytes]:
+    async def show_swagger_ui(request: AnyRequest) -> Response[bytes]:
         return _to_canonical(request, "docs") or _show(request, swagger_ui())
 
     @get("/redoc", include_in_schema=False)
-    async def show_redoc(request: _Request) -> Response[bytes]:
+    async def show_redoc(request: AnyRequest) -> Response[bytes]:
         return _to_canonical(request, "redoc") or _show(request, redoc())
 
     return [show_swagger_ui, show_redoc, send_asset]
 
 
 @get("/docs/assets/{name:str}", include_in_schema=False)
-async def send_asset(request: _Request, name: FromPath[str]) -> Response[bytes]:
+async def send_asset(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
     asset = by_url_name().get(name)
     if asset is None:
         raise NotFoundException
     packed = accepts_gzip(request.headers.get("accept-encoding", ""))
-    # The two forms differ byte by byte, so they are two representations with a tag each.
+    # Packed and plain are two representations, so each has a tag of its own.
     etag = f'"{asset.digest}-gzip"' if packed else f'"{asset.digest}"'
     headers = {
         "cache-control": "public, max-age=31536000, immutable",
         "etag": etag,
         "vary": "Accept-Encoding",
     }
-    if matches(request.headers.get("if-none-match", ""), etag):
+    if matches(request.headers.get("if-none-match"), etag):
         return Response(b"", status_code=HTTP_304_NOT_MODIFIED, headers=headers)
     if packed:
         headers["content-encoding"] = "gzip"
@@ -124,23 +123,23 @@ def _page(title: str, *, scripts: tuple[str, ...], styles: tuple[str, ...] = ())
     return _Page(body, f'"{sha256(body).hexdigest()[:16]}"')
 
 
-def _show(request: _Request, page: _Page) -> Response[bytes]:
+def _show(request: AnyRequest, page: _Page) -> Response[bytes]:
     headers = {
-        # Asking again costs a 304; keeping a page would keep the names of yesterday's assets.
+        # Revalidation costs a 304; a cached page could name assets of an older version.
         "cache-control": "no-cache",
         "content-security-policy": CONTENT_SECURITY_POLICY,
         "etag": page.etag,
     }
-    if matches(request.headers.get("if-none-match", ""), page.etag):
+    if matches(request.headers.get("if-none-match"), page.etag):
         return Response(b"", status_code=HTTP_304_NOT_MODIFIED, headers=headers)
     return Response(page.body, media_type="text/html", headers=headers)
 
 
-def _to_canonical(request: _Request, name: str) -> Response[bytes] | None:
-    """Litestar answers `/docs/` like `/docs`, but there every relative address would be wrong.
+def _to_canonical(request: AnyRequest, name: str) -> Response[bytes] | None:
+    """Redirect `/docs/` to `/docs`: Litestar serves both, but relative addresses need the latter.
 
-    It has already cut the slash off `path`; `raw_path` is optional in ASGI, and without it the
-    page is shown as it is.
+    Litestar has removed the slash from `path`; `raw_path` is optional in ASGI, and without it
+    there is no redirect.
     """
     raw: bytes = request.scope.get("raw_path") or b""
     path = raw.partition(b"?")[0]

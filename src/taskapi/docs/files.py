@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 FOLDER = Path(__file__).parent / "assets"
 
-# What the pages ask for, and nothing else: licences and provenance are for readers of the source.
+# Only what the pages load: licences and provenance are for readers of the source.
 _SERVED = (
     "swagger-ui-bundle.js",
     "swagger-ui.css",
@@ -24,7 +24,7 @@ _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
 
 @dataclass(frozen=True)
 class Asset:
-    # The name carries a digest of the content, so that a browser may keep the file for ever.
+    # The name contains a digest of the content, so that a browser may cache the file for ever.
     url_name: str
     digest: str
     media_type: str
@@ -32,7 +32,7 @@ class Asset:
 
     @cached_property
     def plain(self) -> bytes:
-        """Unpacked only if somebody asks: browsers take gzip, and this would be 3 MB a worker."""
+        """Unpacked on demand: browsers accept gzip, and this takes 3 MB per worker."""
         return gzip.decompress(self.packed)
 
 
@@ -76,9 +76,3 @@ def accepts_gzip(accept_encoding: str) -> bool:
         for coding, weight in [match.groups()]
     }
     return weights.get("gzip", weights.get("*", 0.0)) > 0
-
-
-def matches(if_none_match: str, etag: str) -> bool:
-    """RFC 9110, 13.1.2: `*` or any of the listed tags, compared weakly."""
-    tags = (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
-    return any(tag in ("*", etag) for tag in tags)

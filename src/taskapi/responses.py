@@ -1,23 +1,34 @@
-"""How an answer is sent."""
+"""How a response is sent, and the base class of what it shows."""
 
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 from litestar import Response
 from litestar.status_codes import HTTP_200_OK
 from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
+from msgspec import Struct
 
 Content = TypeVar("Content")
-# A Whole is a plain number to clients.
-_encode = msgspec.json.Encoder(enc_hook=int).encode
+_encode = msgspec.json.Encoder(enc_hook=int).encode  # a QueryInt is sent as a plain number
 _JSON = (b"content-type", b"application/json")
 
 
-class Answer(Response[Content]):
-    """JSON, or nothing where the content is None.
+class View(Struct):
+    """An allow-list of the fields that clients may see, so that no other can leak."""
 
-    Litestar's own response can do much more, cookies and background tasks and encoders of one's
-    own; looking for each costs more than all that happens here.
+    @classmethod
+    def of(cls, entity: object) -> Self:
+        return msgspec.convert(entity, cls, from_attributes=True)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class JsonResponse(Response[Content]):
+    """JSON, or an empty body if the content is None.
+
+    Litestar's own response also handles cookies, background tasks and custom encoders; looking
+    for each costs more than everything done here.
     """
 
     def __init__(
@@ -26,7 +37,7 @@ class Answer(Response[Content]):
         *,
         status_code: int | None = None,
         headers: dict[str, str] | None = None,
-        **_: Any,  # noqa: ANN401 - what Litestar would have otherwise
+        **_: Any,  # noqa: ANN401 - Litestar's other options
     ) -> None:
         self.content, self.status_code, self.headers = content, status_code, headers or {}
 
@@ -36,18 +47,18 @@ class Answer(Response[Content]):
         request: object,  # noqa: ARG002
         *,
         status_code: int | None = None,
-        **_: Any,  # noqa: ANN401 - what was not asked for
-    ) -> "_Sent":
+        **_: Any,  # noqa: ANN401 - Litestar's other options
+    ) -> "_AsgiResponse":
         status = self.status_code or status_code or HTTP_200_OK
         headers = [(name.lower().encode(), text.encode()) for name, text in self.headers.items()]
         if self.content is None:
-            return _Sent(status, headers, b"")
+            return _AsgiResponse(status, headers, b"")
         body = _encode(self.content)
         headers += (_JSON, (b"content-length", str(len(body)).encode()))
-        return _Sent(status, headers, body)
+        return _AsgiResponse(status, headers, body)
 
 
-class _Sent:
+class _AsgiResponse:
     __slots__ = ("_body", "_headers", "_status")
 
     def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
