@@ -12,6 +12,7 @@ from taskcore.domain.tasks import Task, TaskChanges, TaskId
 from taskcore.domain.users import User, UserId
 from taskcore.ports import Store
 from tests.contracts.stored import LATER, NOW, add_task, add_tasks, add_user
+from tests.factories import a_task
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +24,9 @@ async def test_an_added_task_is_read_back_with_every_field(store: Store) -> None
         added = await db.tasks.add(draft)
         read = await db.tasks.get(added.id)
     assert read == added
-    assert added == Task(added.id, "Write", "to \U0001f600", ada.id, 1, NOW, NOW)
+    assert added == a_task(
+        id=added.id, title="Write", description="to \U0001f600", owner_id=ada.id, version=1
+    )
     assert read.created_at.utcoffset() == timedelta(0)
 
 

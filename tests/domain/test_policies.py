@@ -1,6 +1,5 @@
 """Who may do what: the whole matrix."""
 
-from datetime import UTC, datetime
 from itertools import product
 
 import pytest
@@ -18,15 +17,15 @@ from taskcore.domain.policies import (
     own_id,
     visible_tasks,
 )
-from taskcore.domain.tasks import Task, TaskId
+from taskcore.domain.tasks import Task
 from taskcore.domain.users import Role, UserId
+from tests.factories import a_task
 
-NOW = datetime(2030, 1, 2, tzinfo=UTC)
 ADA, BOB = UserId(1), UserId(2)
 
 
 def task_of(owner_id: UserId) -> Task:
-    return Task(TaskId(7), "x", "", owner_id, 1, NOW, NOW)
+    return a_task(owner_id=owner_id)
 
 
 # role, own task -> what may be done with it
