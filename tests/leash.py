@@ -12,7 +12,7 @@ class Leash:
 
     def __init__(self, group: int) -> None:
         self._shell = subprocess.Popen(  # noqa: S603 - fixed words
-            ["/bin/sh", "-c", 'read -r _; kill -KILL -- "-$1"', "sh", str(group)],
+            ["/bin/sh", "-c", 'read -r _; kill -KILL "-$1"', "sh", str(group)],
             stdin=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
