@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks import floor, seed_stack
 from benchmarks.data import PASSWORD, SECRET_KEY, Database, People, Person
 from benchmarks.load import Call, Plan
-from taskapi.app import PREFIX
+from taskapi.paths import PREFIX
 
 OURS_PORT = 8103
 # `make bench` sets an environment without the other contestants' libraries, some of which our

@@ -1,12 +1,14 @@
 """What the tests of every ring share: a clock moved by hand, both stores, and a core on each."""
 
 import asyncio
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType
 from uuid import uuid4
 
 import psycopg
@@ -37,6 +39,18 @@ KEY = bytes(range(64))
 settings.register_profile("fast", max_examples=60, deadline=None, derandomize=True, database=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
 settings.load_profile("fast")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """End the run after a SIGINT even if a finalizer raises in place of the KeyboardInterrupt."""
+    handler = signal.getsignal(signal.SIGINT)
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        session.shouldstop = "interrupted"
+        if callable(handler):
+            handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupted)
 
 
 @pytest.fixture(scope="session")

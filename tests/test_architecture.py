@@ -1,6 +1,7 @@
-"""The shape of the house, as far as a machine can see it."""
+"""The rules of the source tree that a test can check."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,10 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-# Names under which everything ends up that has no place.
+# Names that say nothing about what a module holds.
 NO_PLACE = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc", "dto"}
 
-# A life with an account, on nothing but Python itself.
+# The life of an account, with the standard library alone.
 ALONE = """
 import asyncio, sys
 import taskcore
@@ -84,29 +85,32 @@ def test_an_import_of_the_core_brings_no_adapter_along() -> None:
 @pytest.mark.parametrize("file", SOURCES + TESTS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_a_file_can_be_read_in_one_sitting(file: Path) -> None:
     longest = 400 if file in SOURCES else 600
-    assert len(file.read_text().splitlines()) <= longest
+    name, lines = file.relative_to(ROOT), len(file.read_text().splitlines())
+    assert lines <= longest, f"{name} has {lines} lines, at most {longest}; split it by noun"
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_a_file_says_what_lives_in_it_and_is_named_for_it(file: Path) -> None:
-    assert ast.get_docstring(ast.parse(file.read_text())), "no docstring"
-    assert not NO_PLACE & set(file.relative_to(ROOT).with_suffix("").parts)
+    name = file.relative_to(ROOT)
+    assert ast.get_docstring(ast.parse(file.read_text())), f"{name}:1 needs a docstring: what it is"
+    vague = NO_PLACE & set(name.with_suffix("").parts)
+    assert not vague, f"{name}: {vague} says nothing; name it for what lives in it"
 
 
 def test_only_the_policies_compare_roles() -> None:
-    # `Role.ADMIN` may be named as a value; whether somebody is one, `policies` says, and `users`
-    # what counts as the last of them.
+    # Elsewhere `Role.ADMIN` is a value to pass on. `users` defines an active administrator.
     allowed = {"policies.py", "users.py"}
     for file in SOURCES:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Compare) and file.name not in allowed:
                 words = ast.unparse(node)
-                assert "Role." not in words, f"{file.name}:{node.lineno}: {words}"
+                advice = "ask taskcore.domain.policies instead of comparing roles"
+                line = f"{file.relative_to(ROOT)}:{node.lineno}: {words}"
+                assert "Role." not in words, f"{line}: {advice}"
 
 
-def test_nobody_asks_the_system_for_the_time_but_the_clock() -> None:
+def test_only_the_clock_reads_the_system_time() -> None:
     for file in (ROOT / "src" / "taskcore").rglob("*.py"):
         if file.name != "system.py":
-            text = file.read_text()
-            assert "datetime.now" not in text, file
-            assert "utcnow" not in text, file
+            found = re.findall(r"datetime\.now|utcnow", file.read_text())
+            assert not found, f"{file.relative_to(ROOT)} uses {found[0]}: take the time of a Clock"

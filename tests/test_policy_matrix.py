@@ -1,13 +1,14 @@
-"""Who may do what: one table, and every way in agrees with it."""
+"""Who may do what: one table, which the use cases, HTTP and the command line agree with."""
 
 import asyncio
+import inspect
 import io
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, fields
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -21,107 +22,87 @@ from taskcore import (
     Forbidden,
     NotFound,
     Role,
+    SessionId,
     TaskId,
     Unauthenticated,
     UserId,
 )
+from taskcore.adapters.memory import memory_core
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.domain.policies import Permission
 from tests.api.conftest import app_over, opened
 from tests.conftest import ManualClock, bound, cheap_argon2, emptied
+from tests.guards import agree
 
 DONE, HIDDEN, FORBIDDEN, STRANGER = "done", "not_found", "forbidden", "unauthenticated"
-NOBODY = 2**62
+MISSING = 2**62
 PASSWORD = "correct horse"
 ROLES = ("anonymous", "user", "admin", "system")
 WHOSE = ("own", "another's", "missing")
-Row = tuple[str, str, str]
 CHANGE = {"current_password": PASSWORD, "new_password": f"{PASSWORD} battery"}
 
-# To a list, `whose` is the owner whose tasks are asked for. The system has nothing of its own.
-TASKS: dict[tuple[str, str], Row] = {
-    ("anonymous", "view"): (STRANGER, STRANGER, STRANGER),
-    ("anonymous", "edit"): (STRANGER, STRANGER, STRANGER),
-    ("anonymous", "delete"): (STRANGER, STRANGER, STRANGER),
-    ("anonymous", "list"): (STRANGER, STRANGER, STRANGER),
-    ("user", "view"): (DONE, HIDDEN, HIDDEN),
-    ("user", "edit"): (DONE, HIDDEN, HIDDEN),
-    ("user", "delete"): (DONE, HIDDEN, HIDDEN),
-    ("user", "list"): (DONE, FORBIDDEN, FORBIDDEN),
-    ("admin", "view"): (DONE, DONE, HIDDEN),
-    ("admin", "edit"): (DONE, DONE, HIDDEN),
-    ("admin", "delete"): (DONE, DONE, HIDDEN),
-    ("admin", "list"): (DONE, DONE, DONE),
-    ("system", "view"): ("", DONE, HIDDEN),
-    ("system", "edit"): ("", DONE, HIDDEN),
-    ("system", "delete"): ("", DONE, HIDDEN),
-    ("system", "list"): ("", DONE, DONE),
+# Outcomes by role: for a thing that is one's own, another's and missing, or one outcome where the
+# action names no thing. For "list" the thing is the owner. The system owns nothing.
+Row = tuple[str, str, str] | tuple[str]
+Rows = dict[str, Row]
+NOT_FOR_STRANGERS: Row = (STRANGER, STRANGER, STRANGER)
+TASK: Rows = {
+    "anonymous": NOT_FOR_STRANGERS,
+    "user": (DONE, HIDDEN, HIDDEN),
+    "admin": (DONE, DONE, HIDDEN),
+    "system": ("", DONE, HIDDEN),
 }
-ACCOUNTS: dict[tuple[str, str], Row] = {
-    ("anonymous", "show"): (STRANGER, STRANGER, STRANGER),
-    ("anonymous", "change"): (STRANGER, STRANGER, STRANGER),
-    ("anonymous", "log out"): (STRANGER, STRANGER, STRANGER),
-    ("user", "log out"): (FORBIDDEN, FORBIDDEN, FORBIDDEN),
-    ("admin", "log out"): (DONE, DONE, HIDDEN),
-    ("system", "log out"): ("", DONE, HIDDEN),
-    ("anonymous", "remove"): (STRANGER, STRANGER, STRANGER),
-    ("user", "show"): (FORBIDDEN, FORBIDDEN, FORBIDDEN),
-    ("user", "change"): (FORBIDDEN, FORBIDDEN, FORBIDDEN),
-    ("user", "remove"): (FORBIDDEN, FORBIDDEN, FORBIDDEN),
-    ("admin", "show"): (DONE, DONE, HIDDEN),
-    ("admin", "change"): (DONE, DONE, HIDDEN),
-    ("admin", "remove"): (DONE, DONE, HIDDEN),
-    ("system", "show"): ("", DONE, HIDDEN),
-    ("system", "change"): ("", DONE, HIDDEN),
-    ("system", "remove"): ("", DONE, HIDDEN),
+LIST: Rows = {
+    "anonymous": NOT_FOR_STRANGERS,
+    "user": (DONE, FORBIDDEN, FORBIDDEN),
+    "admin": (DONE, DONE, DONE),
+    "system": ("", DONE, DONE),
 }
-# What is asked of nobody in particular.
-AT_LARGE: dict[tuple[str, str], str] = {
-    ("anonymous", "create a task"): STRANGER,
-    ("user", "create a task"): DONE,
-    ("admin", "create a task"): DONE,
-    ("system", "create a task"): FORBIDDEN,
-    ("anonymous", "see oneself"): STRANGER,
-    ("user", "see oneself"): DONE,
-    ("admin", "see oneself"): DONE,
-    ("system", "see oneself"): FORBIDDEN,
-    ("anonymous", "rename oneself"): STRANGER,
-    ("user", "rename oneself"): DONE,
-    ("admin", "rename oneself"): DONE,
-    ("system", "rename oneself"): FORBIDDEN,
-    ("anonymous", "delete oneself"): STRANGER,
-    ("user", "delete oneself"): DONE,
-    ("admin", "delete oneself"): DONE,
-    ("system", "delete oneself"): FORBIDDEN,
-    ("anonymous", "see own sessions"): STRANGER,
-    ("user", "see own sessions"): DONE,
-    ("admin", "see own sessions"): DONE,
-    ("system", "see own sessions"): FORBIDDEN,
-    ("anonymous", "see own events"): STRANGER,
-    ("user", "see own events"): DONE,
-    ("admin", "see own events"): DONE,
-    ("system", "see own events"): FORBIDDEN,
-    ("anonymous", "change the password"): STRANGER,
-    ("user", "change the password"): DONE,
-    ("admin", "change the password"): DONE,
-    ("system", "change the password"): FORBIDDEN,
-    ("anonymous", "log out everywhere"): STRANGER,
-    ("user", "log out everywhere"): DONE,
-    ("admin", "log out everywhere"): DONE,
-    ("system", "log out everywhere"): FORBIDDEN,
-    ("anonymous", "read the audit"): STRANGER,
-    ("user", "read the audit"): FORBIDDEN,
-    ("admin", "read the audit"): DONE,
-    ("system", "read the audit"): DONE,
-    ("anonymous", "list accounts"): STRANGER,
-    ("user", "list accounts"): FORBIDDEN,
-    ("admin", "list accounts"): DONE,
-    ("system", "list accounts"): DONE,
-    ("anonymous", "create an account"): STRANGER,
-    ("user", "create an account"): FORBIDDEN,
-    ("admin", "create an account"): DONE,
-    ("system", "create an account"): DONE,
+ACCOUNT: Rows = {
+    "anonymous": NOT_FOR_STRANGERS,
+    "user": (FORBIDDEN, FORBIDDEN, FORBIDDEN),
+    "admin": (DONE, DONE, HIDDEN),
+    "system": ("", DONE, HIDDEN),
 }
+OWN: Rows = {
+    "anonymous": (STRANGER,),
+    "user": (DONE,),
+    "admin": (DONE,),
+    "system": (FORBIDDEN,),
+}
+ADMIN: Rows = {
+    "anonymous": (STRANGER,),
+    "user": (FORBIDDEN,),
+    "admin": (DONE,),
+    "system": (DONE,),
+}
+MATRIX: dict[str, Rows] = {
+    **dict.fromkeys(Permission, TASK),
+    "list": LIST,
+    "show": ACCOUNT,
+    "change": ACCOUNT,
+    "remove": ACCOUNT,
+    "unlock": ACCOUNT,
+    "end all sessions of": ACCOUNT,
+    "create a task": OWN,
+    "see oneself": OWN,
+    "rename oneself": OWN,
+    "delete oneself": OWN,
+    "see own sessions": OWN,
+    "end an own session": OWN,
+    "see own events": OWN,
+    "change the password": OWN,
+    "log out": OWN | {"system": (STRANGER,)},  # it has no session to end
+    "log out everywhere": OWN,
+    "read the audit": ADMIN,
+    "list accounts": ADMIN,
+    "find an account": ADMIN,
+    "create an account": ADMIN,
+    "list sessions": ADMIN,
+    "end a session": ADMIN,
+    "end all sessions": ADMIN,
+}
+NOT_OVER_HTTP = {"unlock", "find an account", "list sessions", "end a session", "end all sessions"}
 
 
 @dataclass(frozen=True)
@@ -134,43 +115,75 @@ class Case:
 
 CASES = [
     Case(role, action, whose, outcome)
-    for (role, action), row in (TASKS | ACCOUNTS).items()
-    for whose, outcome in zip(WHOSE, row, strict=True)
+    for action, rows in MATRIX.items()
+    for role, row in rows.items()
+    for whose, outcome in zip(WHOSE if len(row) > 1 else [""], row, strict=True)
     if outcome
-] + [Case(role, action, "", outcome) for (role, action), outcome in AT_LARGE.items()]
+]
 
 
 def test_the_tables_leave_nothing_out() -> None:
-    assert set(TASKS) == set(product(ROLES, [*Permission, "list"]))
-    for table in (ACCOUNTS, AT_LARGE):
-        assert set(table) == set(product(ROLES, {action for _, action in table}))
     assert {*ROLES} == {"anonymous", "system", *Role}
+    assert all(set(rows) == set(ROLES) for rows in MATRIX.values())
+    assert set(USE_CASES) == set(MATRIX)
+    where = "OVER_HTTP in tests/test_policy_matrix.py"
+    agree(set(MATRIX) - NOT_OVER_HTTP, OVER_HTTP, where, "add its request, or NOT_OVER_HTTP")
+
+
+class Calls:
+    """Notes the names of the use cases that are called on it, as `tasks.edit`."""
+
+    def __init__(self, names: set[str], path: str = "") -> None:
+        self._names, self._path = names, path
+
+    def __getattr__(self, name: str) -> "Calls":
+        return Calls(self._names, f"{self._path}.{name}".lstrip("."))
+
+    def __call__(self, *_: object, **__: object) -> None:
+        self._names.add(self._path)
+
+
+def test_every_use_case_that_takes_an_actor_is_in_the_matrix() -> None:
+    called: set[str] = set()
+    for call in USE_CASES.values():
+        call(Calls(called), Mock(), UserId(0), TaskId(0))  # type: ignore[arg-type]
+    core = memory_core()
+    there = {
+        f"{noun}.{name}"
+        for noun in {field.name for field in fields(Core)} - {"gate", "store"}
+        for name, method in inspect.getmembers(getattr(core, noun), inspect.iscoroutinefunction)
+        if not name.startswith("_") and "actor" in inspect.signature(method).parameters
+    }
+    advice = "add an action to MATRIX and USE_CASES, and to OVER_HTTP or NOT_OVER_HTTP"
+    agree(there, called, "USE_CASES in tests/test_policy_matrix.py", advice)
 
 
 @dataclass(frozen=True)
 class World:
-    """Made anew for each case: whoever acts, somebody else, and a task of each."""
+    """Made anew for each case: the actor, another user, and a task and a session of each."""
 
     email: str
     token: str
     actor: Actor
     own_id: int
     own_task: int
+    own_session: SessionId
     other_id: int
     other_task: int
+    other_session: SessionId
 
     def user(self, whose: str) -> UserId:
-        found = {"own": self.own_id, "another's": self.other_id, "missing": NOBODY}
+        found = {"own": self.own_id, "another's": self.other_id, "missing": MISSING}
         return UserId(found[whose])
 
     def task(self, whose: str) -> TaskId:
-        found = {"own": self.own_task, "another's": self.other_task, "missing": NOBODY}
+        found = {"own": self.own_task, "another's": self.other_task, "missing": MISSING}
         return TaskId(found[whose])
 
 
 async def world(core: Core, number: int, role: str) -> World:
     own_role = Role.ADMIN if role == "admin" else Role.USER
-    # The other one administers too, so that nobody is the last who does.
+    # The other user is an administrator too, so that the actor is never the last one.
     own, other = [
         await core.accounts.create(
             SYSTEM, email=f"{name}{number}@example.org", password=PASSWORD, role=has_role
@@ -181,6 +194,7 @@ async def world(core: Core, number: int, role: str) -> World:
         await core.sessions.log_in(email=user.email, password=PASSWORD) for user in (own, other)
     ]
     actors = [await core.sessions.authenticate(grant.access_token) for grant in grants]
+    sessions = [actor.session_id for actor in actors if actor.session_id]
     tasks = [await core.tasks.create(actor, title="x") for actor in actors]
     return World(
         email=own.email,
@@ -188,13 +202,16 @@ async def world(core: Core, number: int, role: str) -> World:
         actor=SYSTEM if role == "system" else actors[0],
         own_id=own.id,
         own_task=tasks[0].id,
+        own_session=sessions[0],
         other_id=other.id,
         other_task=tasks[1].id,
+        other_session=sessions[1],
     )
 
 
 @pytest.mark.anyio
 async def test_the_use_cases_agree(core: Core) -> None:
+    """AZ-4: every use case that takes an actor, for every role, on both stores."""
     for number, case in enumerate(CASES):
         try:
             await use_case(core, await world(core, number, case.role), case)
@@ -216,6 +233,14 @@ USE_CASES: dict[str, UseCase] = {
     ),
     "see own sessions": lambda core, there, _, __: core.sessions.own(there.actor),
     "see own events": lambda core, there, _, __: core.audit.own(there.actor),
+    "end an own session": lambda core, there, _, __: core.sessions.end_own(
+        there.actor, there.own_session
+    ),
+    "log out": lambda core, there, _, __: core.sessions.log_out(there.actor),
+    "list sessions": lambda core, there, _, __: core.sessions.page(there.actor),
+    "end a session": lambda core, there, _, __: core.sessions.end(there.actor, there.other_session),
+    "end all sessions": lambda core, there, _, __: core.sessions.end_everybodys(there.actor),
+    "find an account": lambda core, there, _, __: core.accounts.find(there.actor, there.email),
     "change the password": lambda core, there, _, __: core.accounts.change_password(
         there.actor, **CHANGE
     ),
@@ -231,13 +256,14 @@ USE_CASES: dict[str, UseCase] = {
     "list": lambda core, there, user, _: core.tasks.page(there.actor, owner_id=user),
     "show": lambda core, there, user, _: core.accounts.get(there.actor, user),
     "change": lambda core, there, user, _: core.accounts.change(there.actor, user, role=Role.USER),
-    "log out": lambda core, there, user, _: core.sessions.end_all_of(there.actor, user),
+    "end all sessions of": lambda core, there, user, _: core.sessions.end_all_of(there.actor, user),
+    "unlock": lambda core, there, user, _: core.sessions.unlock(there.actor, user),
     "remove": lambda core, there, user, _: core.accounts.delete(there.actor, user),
 }
 
 
 async def use_case(core: Core, there: World, case: Case) -> None:
-    if case.role == "anonymous":  # all that such a one can do is fail to become an actor
+    if case.role == "anonymous":  # without a token there is no actor to call a use case with
         await core.sessions.authenticate("")
     user, task = (there.user(case.whose), there.task(case.whose)) if case.whose else (0, 0)
     await USE_CASES[case.action](core, there, UserId(user), TaskId(task))
@@ -249,6 +275,8 @@ OVER_HTTP = {
     "rename oneself": ("PATCH", "/auth/me", {"full_name": "x"}),
     "delete oneself": ("POST", "/auth/delete-account", {"password": PASSWORD}),
     "see own sessions": ("GET", "/auth/sessions", None),
+    "end an own session": ("DELETE", "/auth/sessions/{session}", None),
+    "log out": ("POST", "/auth/logout", None),
     "see own events": ("GET", "/auth/events", None),
     "change the password": ("POST", "/auth/password", CHANGE),
     "log out everywhere": ("POST", "/auth/logout-all", None),
@@ -261,9 +289,16 @@ OVER_HTTP = {
     "list": ("GET", "/tasks?owner_id={user}", None),
     "show": ("GET", "/users/{user}", None),
     "change": ("PATCH", "/users/{user}", {"role": "user"}),
-    "log out": ("DELETE", "/users/{user}/sessions", None),
+    "end all sessions of": ("DELETE", "/users/{user}/sessions", None),
     "remove": ("DELETE", "/users/{user}", None),
 }
+
+
+def named(there: World, case: Case) -> dict[str, object]:
+    """What stands in the braces of a path, a body or a command."""
+    things = {"task": there.task, "user": there.user}
+    found = {name: of(case.whose) if case.whose else 0 for name, of in things.items()}
+    return {"email": there.email, "session": there.own_session, **found}
 
 
 @pytest.fixture
@@ -274,14 +309,13 @@ async def http(core: Core) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.mark.anyio
 async def test_http_agrees(core: Core, http: httpx.AsyncClient) -> None:
+    """AZ-4: every operation that asks for a token, for every role."""
     for number, case in enumerate(CASES):
-        if case.role == "system":  # an operator at a terminal
+        if case.role == "system" or case.action in NOT_OVER_HTTP:
             continue
         there = await world(core, number, case.role)
         method, path, body = OVER_HTTP[case.action]
-        names = {"task": 0, "user": 0, "email": there.email}
-        if case.whose:
-            names |= {"task": there.task(case.whose), "user": there.user(case.whose)}
+        names = named(there, case)
         sent = {name: value.format(**names) for name, value in (body or {}).items()}
         answer = await http.request(
             method,
@@ -305,21 +339,20 @@ ON_THE_COMMAND_LINE = {
     "list": ["tasks", "list", "--owner", "{user}"],
     "show": ["users", "show", "{user}"],
     "change": ["users", "set-role", "{user}", "user"],
-    "log out": ["sessions", "revoke", "--user", "{user}", "--yes"],
+    "end all sessions of": ["sessions", "revoke", "--user", "{user}", "--yes"],
     "remove": ["users", "delete", "{user}", "--yes"],
 }
-"""An operator has no self, and manages accounts as nobody but the system."""
+"""An operator manages accounts as the system only; what is one's own has no command."""
 EXIT_CODES = {DONE: 0, HIDDEN: 65, FORBIDDEN: 77}
-AS_SOMEBODY = {"create a task", *Permission, "list"}
+AS_A_USER = {"create a task", *Permission, "list"}
 
 
 def commands() -> Iterator[Case]:
     for case in CASES:
         expressible = case.role == "system" or (
-            case.role != "anonymous" and case.action in AS_SOMEBODY
+            case.role != "anonymous" and case.action in AS_A_USER
         )
-        # Whose tasks to list is looked up first: a name that nobody bears is a mistake of the
-        # operator's. And a task of nobody's is none that the command line offers to make.
+        # `--owner` of an unknown user and a new task without `--as` are errors of usage.
         is_usage = (case.action, case.whose) == ("list", "missing") or (
             case.role == "system" and case.action == "create a task"
         )
@@ -332,7 +365,7 @@ Terminal = Callable[[list[str]], int]
 
 @pytest.fixture
 def terminal(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """A command's exit code; each is given the password on standard input."""
+    """Runs a command with the password on standard input; returns its exit code."""
     parts = conninfo_to_dict(database_url)
     url = f"postgresql://{parts['user']}@/{parts['dbname']}?host={parts['host']}"
     monkeypatch.setenv("DATABASE_URL", url)
@@ -348,6 +381,8 @@ def terminal(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_command_line_agrees(database_url: str, clock: ManualClock, terminal: Terminal) -> None:
+    """AZ-4: every command on tasks and accounts, as the system and with `--as`."""
+
     async def prepared() -> list[World]:
         async with AsyncExitStack() as stack:
             connections = await stack.enter_async_context(Connections(database_url))
@@ -357,11 +392,9 @@ def test_the_command_line_agrees(database_url: str, clock: ManualClock, terminal
 
     emptied(database_url)
     worlds = asyncio.run(prepared())
-    assert len(worlds) == 42
+    assert {case.action for case in commands()} == set(ON_THE_COMMAND_LINE)
     for case, there in zip(commands(), worlds, strict=True):
-        names = {"task": 0, "user": 0, "email": there.email}
-        if case.whose:
-            names |= {"task": there.task(case.whose), "user": there.user(case.whose)}
+        names = named(there, case)
         command = [word.format(**names) for word in ON_THE_COMMAND_LINE[case.action]]
         if case.role != "system":
             command += ["--as", there.email]

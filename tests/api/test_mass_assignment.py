@@ -1,78 +1,86 @@
-"""Nobody writes what the operation does not offer."""
+"""A client cannot write what the operation does not offer."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
+from taskcore.domain.tasks import TaskChanges
+from taskcore.domain.users import ProfileChanges, UserChanges
 from tests.api.people import PASSWORD, Person, broken
+from tests.api.test_document import DOCUMENT, operations, resolved
+from tests.guards import agree
 
 pytestmark = pytest.mark.anyio
 
-PRIVILEGED: dict[str, Any] = {
-    "id": 1,
-    "role": "admin",
-    "is_active": False,
-    "is_admin": True,
-    "is_superuser": True,
-    "owner_id": 1,
-    "user_id": 1,
-    "version": 99,
-    "email": "other@example.org",
-    "email_verified": True,
-    "password": "another horse",
-    "hashed_password": "x",
-    "password_hash": "x",
-    "created_at": "2000-01-01T00:00:00Z",
-    "updated_at": "2000-01-01T00:00:00Z",
-    "title": "x",
-    "description": "x",
-    "full_name": "x",
-    "token": "x",
-    "__proto__": {},
-    "": "x",
+# Every property of every schema, and names that other software would take.
+FIELDS = {name for schema in DOCUMENT["components"]["schemas"].values() for name in
+          schema.get("properties", {})} | {
+    *("is_admin", "is_superuser", "user_id", "email_verified", "hashed_password", "password_hash"),
+    *("Role", "ROLE", "role ", "role[]", "user.role", "isActive", "$set", "__proto__", "token", ""),
+}  # fmt: skip
+# A body that would succeed, and what else the write may offer. What the document offers must be
+# among those; it may be less.
+TASK, PROFILE = TaskChanges.__annotations__, ProfileChanges.__annotations__
+ACCOUNT = UserChanges.__annotations__ | PROFILE
+WRITES: dict[str, tuple[dict[str, str], Collection[str]]] = {
+    "POST /auth/register": ({"email": "x@example.org", "password": PASSWORD}, PROFILE),
+    "POST /auth/login": ({"email": "root@example.org", "password": PASSWORD}, ()),
+    "POST /auth/refresh": ({"refresh_token": "tcr_x"}, ()),
+    "PATCH /auth/me": ({}, PROFILE),
+    "POST /auth/password": ({"current_password": PASSWORD, "new_password": PASSWORD}, ()),
+    "POST /auth/delete-account": ({"password": PASSWORD}, ()),
+    "POST /tasks": ({"title": "x"}, TASK),
+    "PUT /tasks/{task_id}": ({}, TASK),
+    "PATCH /tasks/{task_id}": ({}, TASK),
+    "POST /users": ({"email": "x@example.org", "password": PASSWORD}, ACCOUNT),
+    "PATCH /users/{user_id}": ({}, ACCOUNT),
 }
-# What each write takes, and a body that would succeed.
-WRITES = [
-    ("POST", "/auth/register", {"email": "x@example.org", "password": PASSWORD}, {"full_name"}),
-    ("POST", "/auth/login", {"email": "root@example.org", "password": PASSWORD}, set()),
-    ("POST", "/auth/refresh", {"refresh_token": "tcr_x"}, set()),
-    ("PATCH", "/auth/me", {}, {"full_name"}),
-    ("POST", "/auth/password", {"current_password": PASSWORD, "new_password": PASSWORD}, set()),
-    ("POST", "/auth/delete-account", {"password": PASSWORD}, set()),
-    ("POST", "/tasks", {"title": "x"}, {"description"}),
-    ("PUT", "/tasks/{task}", {}, {"title", "description"}),
-    ("PATCH", "/tasks/{task}", {}, {"title", "description"}),
-    ("POST", "/users", {"email": "x@example.org", "password": PASSWORD}, {"full_name", "role"}),
-    ("PATCH", "/users/{user}", {}, {"full_name", "role", "is_active"}),
-]
+
+
+def offers() -> dict[str, set[str]]:
+    """What each write takes, by the document."""
+    return {
+        call.replace("/api/v1", ""): set(resolved(media["schema"])["properties"])
+        for call, operation in operations()
+        for media in operation.get("requestBody", {"content": {}})["content"].values()
+    }
+
+
+def test_a_write_offers_what_it_is_meant_to_offer() -> None:
+    """AZ-7: nothing but what a domain type of changes has, and the credentials."""
+    where = "WRITES in tests/api/test_mass_assignment.py"
+    agree(offers(), WRITES, where, "add it with a body and what else it may offer")
+    for call, offered in offers().items():
+        body, more = WRITES[call]
+        unmeant = offered - {*body, *more}
+        assert not unmeant, f"{call} offers {unmeant}: if it may, add it to {where}"
+        assert offered >= set(body), call
 
 
 async def test_what_a_body_does_not_offer_is_refused_and_changes_nothing(
     root: Person, ada: Person
 ) -> None:
+    """AZ-7: 422 for every other field, however it is spelt."""
     task = await root.task()
     before = await _everything(root)
-    for method, path, body, offered in WRITES:
-        for field, value in PRIVILEGED.items():
-            if field in body or field in offered:
-                continue
-            there = path.format(task=task["id"], user=ada.id)
-            answer = await root.ask(method, there, {**body, field: value})
+    for call, offered in offers().items():
+        method, path = call.format(task_id=task["id"], user_id=ada.id).split(" ")
+        for field in FIELDS - offered:
+            answer = await root.ask(method, path, {**WRITES[call][0], field: "x"})
             assert broken(answer, f"/{field}")["code"] == "unknown_field", (path, field)
+    assert await _everything(root) == before
+
+
+async def test_queries_and_other_headers_write_nothing(root: Person, ada: Person) -> None:
+    """AZ-7: neither a query nor a header that names another method."""
+    task = await ada.task()
+    before = await _everything(root)
+    override = {"X-HTTP-Method-Override": "DELETE"}
+    for path in ("/auth/me?role=admin", f"/tasks/{task['id']}?owner_id=1"):
+        assert (await ada.ask("PATCH", path, {}, headers=override)).status_code == 200
     assert await _everything(root) == before
 
 
 async def _everything(root: Person) -> Any:
     return [(await root.get(path)).json() for path in ("/users", "/tasks", "/auth/me")]
-
-
-async def test_every_write_is_in_the_table(root: Person) -> None:
-    document = (await root.get("/openapi.json")).json()
-    writes = {
-        (method.upper(), path.removeprefix("/api/v1"))
-        for path, operations in document["paths"].items()
-        for method, operation in operations.items()
-        if "requestBody" in operation
-    }
-    named = {"task": "{task_id}", "user": "{user_id}"}
-    assert writes == {(method, path.format(**named)) for method, path, _, _ in WRITES}

@@ -1,6 +1,6 @@
 """Things that a contract needs to be in the store before it says anything."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import uuid4
 
@@ -10,8 +10,9 @@ from taskcore.domain.sessions import RefreshToken, Session, SessionId
 from taskcore.domain.tasks import Task
 from taskcore.domain.users import Role, User
 from taskcore.ports import Repositories, Store
+from tests import factories
 
-NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+NOW = factories.NOW
 IDLE = timedelta(days=7)
 LATER = NOW + timedelta(hours=1)
 

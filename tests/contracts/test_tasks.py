@@ -12,6 +12,8 @@ from taskcore.domain.tasks import Task, TaskChanges, TaskId
 from taskcore.domain.users import User, UserId
 from taskcore.ports import Store
 from tests.contracts.stored import LATER, NOW, add_task, add_tasks, add_user
+from tests.factories import a_task
+from tests.guards import agree
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +25,9 @@ async def test_an_added_task_is_read_back_with_every_field(store: Store) -> None
         added = await db.tasks.add(draft)
         read = await db.tasks.get(added.id)
     assert read == added
-    assert added == Task(added.id, "Write", "to \U0001f600", ada.id, 1, NOW, NOW)
+    assert added == a_task(
+        id=added.id, title="Write", description="to \U0001f600", owner_id=ada.id, version=1
+    )
     assert read.created_at.utcoffset() == timedelta(0)
 
 
@@ -57,12 +61,14 @@ async def test_the_longest_description_fits(store: Store) -> None:
         assert (await db.tasks.get(added.id)).description == text
 
 
-# One for each that an edit may name: a new one must be added here, and be stored.
+# A new value for each field that an edit may name.
 CHANGED: TaskChanges = {"title": "Changed", "description": "Changed too"}
 
 
 async def test_every_change_is_stored(store: Store) -> None:
-    assert CHANGED.keys() == TaskChanges.__annotations__.keys()
+    advice = "add a value that differs from that of `add_task`"
+    where = "CHANGED in tests/contracts/test_tasks.py"
+    agree(TaskChanges.__annotations__, CHANGED, where, advice)
     task = await add_task(store, await add_user(store))
     for name in CHANGED:
         changes: TaskChanges = {name: CHANGED[name]}  # type: ignore[misc]

@@ -11,6 +11,7 @@ from taskcore.domain.rules import MAX_ID, MAX_SKIP, Email
 from taskcore.domain.users import Role, User, UserId
 from taskcore.ports import Store
 from tests.contracts.stored import LATER, NOW, add_task, add_user, open_session
+from tests.factories import a_user
 
 pytestmark = pytest.mark.anyio
 
@@ -21,14 +22,11 @@ async def test_an_added_user_is_read_back_with_every_field(store: Store) -> None
         added = await db.users.add(draft, "a hash")
         read = await db.users.get(added.id)
     assert read == added
-    assert added == User(
+    assert added == a_user(
         id=added.id,
         email="Ada@example.org",
         full_name="Ada L\u00f8ve \U0001f600",
         role=Role.ADMIN,
-        is_active=True,
-        created_at=NOW,
-        updated_at=NOW,
         password_hash="a hash",
     )
     assert type(read.role) is Role

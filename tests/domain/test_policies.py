@@ -1,55 +1,30 @@
 """Who may do what: the whole matrix."""
 
-from datetime import UTC, datetime
-from itertools import product
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskcore.domain.errors import Forbidden, NotFound
+from taskcore.domain.errors import Forbidden
 from taskcore.domain.policies import (
     SYSTEM,
     Actor,
     Permission,
     authorize,
-    authorize_accounts,
     may,
-    own_id,
     visible_tasks,
 )
-from taskcore.domain.tasks import Task, TaskId
+from taskcore.domain.tasks import Task
 from taskcore.domain.users import Role, UserId
+from tests.factories import a_task
 
-NOW = datetime(2030, 1, 2, tzinfo=UTC)
 ADA, BOB = UserId(1), UserId(2)
 
 
 def task_of(owner_id: UserId) -> Task:
-    return Task(TaskId(7), "x", "", owner_id, 1, NOW, NOW)
+    return a_task(owner_id=owner_id)
 
 
 # role, own task -> what may be done with it
-MATRIX = {
-    (Role.USER, True): {Permission.VIEW, Permission.EDIT, Permission.DELETE},
-    (Role.USER, False): set(),
-    (Role.ADMIN, True): {Permission.VIEW, Permission.EDIT, Permission.DELETE},
-    (Role.ADMIN, False): {Permission.VIEW, Permission.EDIT, Permission.DELETE},
-}
-
-
-@pytest.mark.parametrize(("role", "own", "permission"), [*product(Role, [True, False], Permission)])
-def test_the_matrix_of_roles_ownership_and_permissions(
-    role: Role, permission: Permission, *, own: bool
-) -> None:
-    actor, task = Actor(ADA, role), task_of(ADA if own else BOB)
-    allowed = permission in MATRIX[role, own]
-    assert may(actor, permission, task) is allowed
-    if allowed:
-        authorize(actor, permission, task)
-    else:  # who may do nothing with it may not even know of it
-        with pytest.raises(NotFound):
-            authorize(actor, permission, task)
 
 
 def test_who_may_see_but_not_do_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,26 +35,6 @@ def test_who_may_see_but_not_do_is_told_so(monkeypatch: pytest.MonkeyPatch) -> N
     for permission in (Permission.EDIT, Permission.DELETE):
         with pytest.raises(Forbidden):
             authorize(Actor(ADA, Role.USER), permission, task_of(BOB))
-
-
-@pytest.mark.parametrize("permission", Permission)
-def test_the_operator_may_do_everything_and_owns_nothing(permission: Permission) -> None:
-    assert may(SYSTEM, permission, task_of(ADA))
-    authorize_accounts(SYSTEM)
-    with pytest.raises(Forbidden):
-        own_id(SYSTEM)
-    assert visible_tasks(SYSTEM) is None
-
-
-@pytest.mark.parametrize("role", Role)
-def test_accounts_are_for_administrators(role: Role) -> None:
-    actor = Actor(ADA, role)
-    if role is Role.ADMIN:
-        authorize_accounts(actor)
-    else:
-        with pytest.raises(Forbidden):
-            authorize_accounts(actor)
-    assert own_id(actor) == ADA
 
 
 ids = st.integers(1, 4).map(UserId)

@@ -1,6 +1,6 @@
 """What presenting a refresh token amounts to."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -17,15 +17,15 @@ from taskcore.domain.sessions import (
     Use,
 )
 from taskcore.domain.users import UserId
+from tests.factories import NOW, a_refresh_token
 
-NOW = datetime(2030, 1, 2, tzinfo=UTC)
 WEEK = timedelta(days=7)
 MOMENT = timedelta(microseconds=1)
 SESSION = Session.new(SessionId(UUID(int=1)), UserId(1), NOW, WEEK)
 
 
 def token(used_at: datetime | None = None, *, superseded: bool = False) -> RefreshToken:
-    return RefreshToken(b"d", SESSION.id, b"n", NOW, NOW + WEEK, used_at, superseded)
+    return a_refresh_token(used_at=used_at, superseded=superseded)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_a_session_ends_when_it_is_not_used_and_after_thirty_days_at_the_latest(
         assert session.last_used_at == now
         assert session.created_at == NOW
         assert session.expires_at == min(now + idle, NOW + SESSION_LIFETIME)
-        token = RefreshToken.new(session, b"d", b"n")
-        assert token == RefreshToken(b"d", SESSION.id, b"n", now, session.expires_at)
+        token = RefreshToken.new(session, b"digest", b"nonce")
+        assert token == a_refresh_token(issued_at=now, expires_at=session.expires_at)
 
 
 def test_a_session_remembers_where_it_was_used_last() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from taskcore.adapters.embedded.programs import Account, programs
+from tests.leash import Leash
 
 # PostgreSQL refuses to run as root; any other account will do.
 _ACCOUNT = pwd.getpwnam("nobody")
@@ -48,12 +49,17 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._leash: Leash | None = None
         folder.mkdir(mode=0o700)
         if os.geteuid() == 0:
             os.chown(folder, _ACCOUNT.pw_uid, _ACCOUNT.pw_gid)
         initdb = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
-        done = self._start("initdb", "--no-sync", *initdb, "-D", str(folder / "data"))
-        assert done.wait() == 0, self.log()
+        process = self._start("initdb", "--no-sync", *initdb, "-D", str(folder / "data"))
+        try:
+            assert process.wait() == 0, self.log()
+        finally:
+            process.kill()
+            process.wait()
 
     @property
     def conninfo(self) -> str:
@@ -64,6 +70,7 @@ class Server:
         self._process = self._start(
             "postgres", "-D", str(self._folder / "data"), "-k", str(self._folder), *options
         )
+        self._leash = Leash(self._process.pid)
         for _ in range(400):
             with suppress(psycopg.OperationalError), psycopg.connect(self.conninfo):
                 return
@@ -81,6 +88,8 @@ class Server:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(20)
             self._process = None
+        if self._leash:
+            self._leash.release()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -122,8 +131,8 @@ def server() -> Iterator[Server]:
     parent.chmod(0o711)
     try:
         made = Server(parent / "pg")
-        made.start()
         try:
+            made.start()
             yield made
         finally:
             made.stop()

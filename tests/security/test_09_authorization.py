@@ -5,27 +5,16 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
-from typing import Any, get_type_hints
+from typing import Any
 
 import psycopg
 import pytest
 
-from taskapi.bodies import Body
-from taskcore.adapters.memory import memory_core
 from taskcore.adapters.postgres import upgrade
-from tests.api.conftest import app_over
-from tests.api.test_document import ACCESS, ADMIN, PUBLIC, handlers
-from tests.api.test_mass_assignment import WRITES
+from tests.api.test_document import ACCESS
 from tests.conftest import new_database
-from tests.security.site import PASSWORD, V1, Account, Site, at_once, fresh_ip, site
-from tests.server.running import Answer, eventually, taskcli
-
-MISSING = 2**62
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-SPELLINGS = (
-    *("id", "Role", "ROLE", "role ", "role[]", "user.role", "isActive", "is_superuser", "owner_id"),
-    *("hashed_password", "created_at", "updated_at", "version", "email_verified", "$set"),
-)
+from tests.security.site import PASSWORD, V1, Account, Site, at_once, site
+from tests.server.running import eventually, taskcli
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +36,6 @@ def administrators(lone: Site, number: int) -> list[Account]:
     accounts = [lone.join() for _ in range(number)]
     lone.sql("UPDATE users SET role = 'admin'")
     return accounts
-
-
-def asked(site: Site, call: str, body: object = None, **more: Any) -> Answer:
-    """`call` as the table spells it; whatever it names has the id 1."""
-    method, path = call.split(" ")
-    ip = {"X-Forwarded-For": fresh_ip()}
-    return site.apis[0].call(method, re.sub(r"{\w+}", "1", path), body, headers=ip, **more)
 
 
 def test_a_deactivation_counts_from_the_next_request_on(
@@ -94,71 +76,6 @@ def test_a_role_counts_from_the_next_request_on(
     assert rights() == [200] * 8
 
 
-def test_whoever_is_not_logged_in_gets_nowhere(site: Site, ada: Account) -> None:
-    """AZ-3: every route but the public ones asks for an access token, before anything else."""
-    for call, level in ACCESS.items():
-        for token in (None, "x", ada.refresh, ada.access[:-5]):
-            for body in (None, {"unknown": 1}):
-                answer = asked(site, call, body, token=token)
-                assert (answer.status == 401) is (level != PUBLIC), (call, answer)
-
-
-def test_what_no_table_names_is_not_there(site: Site, root: Account, ada: Account) -> None:
-    """AZ-3: no other method of any path; and users get 403 where administrators may."""
-    paths = {call.split(" ")[1] for call in ACCESS}
-    readable = {path for path in paths if f"GET {path}" in ACCESS}
-    named = set(ACCESS) | {f"HEAD {path}" for path in readable}
-    for call in {f"{method} {path}" for path in paths for method in METHODS} - named:
-        assert asked(site, call, token=root.access).status in {404, 405}, call
-    for call, level in ACCESS.items():
-        if level == ADMIN:
-            answer = asked(site, call, {"unknown": 1}, token=ada.access)
-            assert (answer.status, answer.json["code"]) == (403, "forbidden"), call
-
-
-def test_who_is_out_may_do_nothing_that_the_matrix_allows(site: Site, root: Account) -> None:
-    """AZ-4: the state of an account, over HTTP and on the command line; roles have their matrix."""
-    for method, body, code in (("PATCH", {"is_active": False}, 77), ("DELETE", None, 65)):
-        ada = site.join()
-        assert site.ask("GET", "/tasks", token=ada.access).status == 200
-        site.ask(method, f"/users/{ada.id}", body, token=root.access)
-        for call, level in ACCESS.items():
-            if level != PUBLIC:
-                assert asked(site, call, token=ada.access).status == 401, call
-        api = site.apis[0]
-        said = taskcli(api.folder, "tasks", "list", "--as", ada.email, **api.env)
-        assert (said.returncode, said.stdout) == (code, "")
-
-
-def test_nothing_tells_anothers_task_from_one_that_is_not_there(
-    site: Site, ada: Account, bob: Account
-) -> None:
-    """AZ-5: byte by byte, whatever is sent; lists and totals do not have it either."""
-    task = site.ask("POST", "/tasks", {"title": "his"}, token=bob.access).json
-
-    def seen(method: str, path: str, body: object = None, **headers: str) -> tuple[Any, ...]:
-        sent = {"X-Request-Id": "the-same", **headers}
-        answer = site.ask(method, path, body, token=ada.access, headers=sent)
-        del answer.headers["date"]
-        return answer.status, answer.headers, answer.body
-
-    there, missing = (f"/tasks/{number}" for number in (task["id"], MISSING))
-    good: object = {"title": "x"}
-    bad: list[object] = [{"title": ""}, {"owner_id": ada.id}, {"id": task["id"]}, []]
-    tags = ("", '"1"', '"7", "1"', "*")
-    for method, tag in product(METHODS, tags):
-        for body in (good, *bad) if method[0] == "P" else (None,):
-            match = {"If-None-Match" if method == "GET" else "If-Match": tag} if tag else {}
-            one = seen(method, there, body, **match)
-            assert one == seen(method, missing, body, **match), (method, body, tag)
-            assert body in bad or one[0] == (405 if method == "POST" else 404)
-    lists = [seen("GET", f"/tasks?owner_id={owner}") for owner in (bob.id, MISSING)]
-    assert (lists[0][0], lists[0]) == (403, lists[1])
-    page = site.ask("GET", "/tasks", token=ada.access).json
-    assert (page["items"], page["total"]) == ([], 0)
-    assert site.ask("GET", there, token=bob.access).json == task
-
-
 def is_waited_for(site: Site, rival: psycopg.Connection[Any]) -> bool:
     """Wait until a server waits for that transaction."""
     query = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
@@ -186,33 +103,6 @@ def test_what_was_read_is_what_is_written(site: Site, ada: Account, bob: Account
             assert answer.result().status == status
     assert site.sql("SELECT title, owner_id FROM tasks WHERE id = %s", number) == [("hers", ada.id)]
     assert site.sql("SELECT role FROM users WHERE id = %s", ada.id) == [("user",)]
-
-
-def test_nobody_writes_what_is_not_offered(site: Site, root: Account, ada: Account) -> None:
-    """AZ-7: 422 for every other field, however it is spelt, and no row has changed."""
-    task = site.ask("POST", "/tasks", {"title": "hers"}, token=ada.access).json["id"]
-    rows = "SELECT u::text, t::text FROM users AS u LEFT JOIN tasks AS t ON owner_id = u.id"
-    before = sorted(site.sql(rows))
-    for (method, path, body, _), field in product(WRITES, SPELLINGS):
-        there = path.format(task=task, user=ada.id)
-        answer = site.ask(method, there, body | {field: 1}, token=root.access)
-        assert (answer.status, len(answer.json["errors"])) == (422, 1), (path, field)
-        assert answer.json["errors"][0]["code"] == "unknown_field"
-    # What is in the query or in another header is not what is written.
-    sneaky = {"X-HTTP-Method-Override": "DELETE"}
-    for there in ("/auth/me?role=admin", f"/tasks/{task}?owner_id=1"):
-        assert site.ask("PATCH", there, {}, token=ada.access, headers=sneaky).status == 200
-    assert sorted(site.sql(rows)) == before
-
-
-def test_every_body_is_closed() -> None:
-    """AZ-7: no handler takes anything but a type that forbids unknown fields."""
-    routes = handlers(app_over(memory_core()))
-    shapes = [hints["data"] for _, h in routes if "data" in (hints := get_type_hints(h.fn))]
-    assert len(shapes) == len(WRITES)
-    for shape in shapes:
-        assert issubclass(shape, Body)
-        assert shape.__struct_config__.forbid_unknown_fields
 
 
 def keys(thing: object) -> Iterator[str]:

@@ -189,7 +189,7 @@ def test_what_a_form_can_send_changes_nothing(
     body = b'{"title":"x","email":"%s@example.org","password":"x"}' % uuid4().hex.encode()
     simple = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
     writes = [(method, path) for method, path, takes_body in operations if takes_body]
-    assert len(writes) >= 11
+    assert {("POST", "/tasks"), ("POST", "/auth/login"), ("PATCH", "/auth/me")} <= set(writes)
     for method, path in writes:
         for name in (*(f"Content-Type: {media_type}" for media_type in simple), "X-None: x"):
             lines = [f"{method} {V1}{path} HTTP/1.1", "Host: api.test", "Connection: close", name]

@@ -18,6 +18,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from tests import canaries
+from tests.leash import Leash
 
 ADA = "ada@example.org"
 PASSWORD = "correct horse battery"
@@ -124,6 +125,7 @@ class Api:
                 stderr=log,
                 start_new_session=True,
             )
+        self._leash = Leash(self.process.pid)
 
     @property
     def log(self) -> str:
@@ -204,7 +206,7 @@ class Api:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Whatever the test has shown, nothing stays behind."""
+        """Stop the server and every process it started, then check the logs for secrets."""
         if not self.ended():
             self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -214,6 +216,7 @@ class Api:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
+        self._leash.release()
         assert not left or error, f"processes were left behind: {self.log}"
         log = self.log
         assert canaries.leaks(log) == []

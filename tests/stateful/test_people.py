@@ -1,4 +1,4 @@
-"""Random people at the API, over PostgreSQL, and a plain model of what they have brought about."""
+"""Random requests by random people over PostgreSQL, compared with a plain model of the data."""
 
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -48,12 +48,8 @@ class User:
     is_active: bool = True
 
 
-@dataclass
-class Task:
-    title: str
-    description: str
-    owner: int
-    version: int = 1
+# A task as the API shows it.
+Task = dict[str, Any]
 
 
 @dataclass
@@ -68,7 +64,7 @@ class Session:
 
 @dataclass
 class World:
-    """What should be the case. Ids are in the order of their making."""
+    """The model. Ids ascend in the order of creation."""
 
     users: dict[int, User] = field(default_factory=dict)
     tasks: dict[int, Task] = field(default_factory=dict)
@@ -87,7 +83,7 @@ class World:
 
     def forget(self, number: int) -> None:
         del self.users[number]
-        self.tasks = {n: task for n, task in self.tasks.items() if task.owner != number}
+        self.tasks = {n: task for n, task in self.tasks.items() if task["owner_id"] != number}
 
 
 @dataclass
@@ -136,7 +132,7 @@ class People(RuleBasedStateMachine):
             self.log_in(name, right=True)
             self.create_a_task(-1, "Write", "")
 
-    # Whoever asks: one of the sessions there ever were, or somebody with a token of their own make.
+    # The client uses one of the sessions opened so far, or a forged token.
 
     def session(self, number: int) -> Session:
         return self.world.sessions[number % len(self.world.sessions)]
@@ -158,7 +154,7 @@ class People(RuleBasedStateMachine):
         status: int,
         **headers: str,
     ) -> Any:
-        """`status` is what somebody gets who is logged in."""
+        """`status` is what a client with a living session gets; any other gets 401."""
         answer = self.api.ask(method, path, body, session.access, **headers)
         expected = status if self.world.actor(session) else 401
         assert answer.status_code == expected, (method, path, body, headers, answer.text)
@@ -177,7 +173,7 @@ class People(RuleBasedStateMachine):
     @rule(name=people | st.just("root"), right=st.sampled_from([True, True, False]))
     def log_in(self, name: str, *, right: bool) -> None:
         if len(self.world.sessions) == MOST_SESSIONS:
-            # Of those that are over the last one is kept, to come back with its token.
+            # Drop an ended session first; the newest stays, so that its token is tried again.
             over = [s for s in self.world.sessions if not self.world.actor(s)]
             self.world.sessions.remove((over or self.world.sessions)[0])
         email = f"{name}@example.org"
@@ -228,7 +224,8 @@ class People(RuleBasedStateMachine):
         body = {"title": title, "description": description}
         made = self.expect(session, "POST", "/tasks", body, 201)
         if made:
-            self.world.tasks[made["id"]] = Task(title, description, session.user)
+            assert made.items() >= (body | {"owner_id": session.user, "version": 1}).items()
+            self.world.tasks[made["id"]] = made
 
     @rule(
         who=pick,
@@ -245,11 +242,10 @@ class People(RuleBasedStateMachine):
         status, headers = self.precondition_of(task, seen)
         shown = self.expect(session, method, f"/tasks/{number}", changes, status, **headers)
         if shown and task:
-            if changes.items() - {"title": task.title, "description": task.description}.items():
-                task.version += 1
-            task.title = changes.get("title", task.title)
-            task.description = changes.get("description", task.description)
-            assert shown == self.shown(number, task, shown)
+            if any(task[name] != value for name, value in changes.items()):
+                changed = {"version": task["version"] + 1, "updated_at": shown["updated_at"]}
+                task.update(changes | changed)
+            assert shown == task
 
     @rule(who=pick, which=pick, seen=st.sampled_from(["", "current", "older"]))
     def delete_a_task(self, who: int, which: int, seen: str) -> None:
@@ -265,8 +261,7 @@ class People(RuleBasedStateMachine):
         session, number = self.session(who), self.task_id(which)
         task = self.visible(session, number)
         shown = self.expect(session, "GET", f"/tasks/{number}", None, 200 if task else 404)
-        if shown and task:
-            assert shown == self.shown(number, task, shown)
+        assert not shown or shown == task
 
     @rule(who=pick, whose=pick)
     def list_an_owners_tasks(self, who: int, whose: int) -> None:
@@ -276,7 +271,7 @@ class People(RuleBasedStateMachine):
         path = f"/tasks?owner_id={owner}"
         page = self.expect(session, "GET", path, None, 200 if allowed else 403)
         if page:
-            theirs = [n for n, task in self.world.tasks.items() if task.owner == owner]
+            theirs = [n for n, task in self.world.tasks.items() if task["owner_id"] == owner]
             assert [task["id"] for task in page["items"]] == theirs[::-1]
 
     @rule(
@@ -346,9 +341,7 @@ class People(RuleBasedStateMachine):
         spoilt=st.sampled_from([lambda t: t[:-4], lambda t: f"{t}=", lambda t: f"x{t}"]),
         call=st.sampled_from(["GET /tasks", "POST /tasks", "GET /users", "GET /auth/me"]),
     )
-    def come_with_a_token_of_ones_own_make(
-        self, who: int, spoilt: Callable[[str], str], call: str
-    ) -> None:
+    def use_a_forged_token(self, who: int, spoilt: Callable[[str], str], call: str) -> None:
         method, path = call.split(" ")
         answer = self.api.ask(method, path, None, spoilt(self.session(who).access))
         assert answer.status_code == 401
@@ -358,7 +351,7 @@ class People(RuleBasedStateMachine):
 
     def visible(self, session: Session, number: int) -> Task | None:
         actor, task = self.world.actor(session), self.world.tasks.get(number)
-        if actor and task and (actor.role == "admin" or task.owner == session.user):
+        if actor and task and (actor.role == "admin" or task["owner_id"] == session.user):
             return task
         return None
 
@@ -370,38 +363,25 @@ class People(RuleBasedStateMachine):
 
     @staticmethod
     def precondition_of(task: Task | None, seen: str) -> tuple[int, dict[str, str]]:
-        version = task.version if task else 1
+        version = task["version"] if task else 1
         tag = {"": "", "current": f'"{version}"', "older": f'"{version - 1}"', "*": "*"}[seen]
         status = 404 if task is None else 412 if seen == "older" else 200
         return status, {"If_Match": tag} if tag else {}
 
-    @staticmethod
-    def shown(number: int, task: Task, like: Any) -> Any:
-        times = {name: like[name] for name in ("created_at", "updated_at")}
-        return times | {
-            "id": number,
-            "title": task.title,
-            "description": task.description,
-            "owner_id": task.owner,
-            "version": task.version,
-        }
-
     @invariant()
-    def everybody_sees_what_is_theirs_to_see(self) -> None:
-        """One after the other, one at each step."""
+    def each_person_sees_what_they_may_see(self) -> None:
+        """One person a step, in turn."""
         self.turn += 1
         session = self.session(self.turn)
         actor = self.world.actor(session)
         page = self.expect(session, "GET", "/tasks", None, 200)
         if not actor:
             return
-        theirs = [
-            (number, task)
-            for number, task in reversed(self.world.tasks.items())
-            if actor.role == "admin" or task.owner == session.user
+        tasks = [
+            task
+            for task in reversed(self.world.tasks.values())
+            if actor.role == "admin" or task["owner_id"] == session.user
         ]
-        shown = zip(theirs, page["items"], strict=True)
-        tasks = [self.shown(number, task, like) for (number, task), like in shown]
         envelope = {"total": len(tasks), "skip": 0, "limit": 100, "next_cursor": None}
         assert page == {"items": tasks} | envelope
         if actor.role == "admin":
@@ -429,9 +409,9 @@ class People(RuleBasedStateMachine):
         assert any(u.is_active_admin for u in users)
 
 
-__all__ = ["quiet"]  # a fixture, here too
+__all__ = ["quiet"]  # the fixture applies here too
 
-# A walk that stays at the door would agree with any model.
+# Every status must have been seen: a run of refusals alone would agree with any model.
 EVERYWHERE = {
     **dict.fromkeys(["GET /tasks/N"], "200 401 404"),
     **dict.fromkeys(["PUT /tasks/N", "PATCH /tasks/N"], "200 401 404 412"),
@@ -449,6 +429,15 @@ EVERYWHERE = {
 }
 
 
+WALKS = settings(
+    max_examples=25,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
 @pytest.fixture
 def api(database_url: str) -> Iterator[Api]:
     clock = ManualClock()
@@ -464,26 +453,16 @@ def api(database_url: str) -> Iterator[Api]:
         yield api
 
 
-def test_whatever_people_do_the_api_and_the_model_agree(api: Api) -> None:
-    class Machine(People):
-        pass
+def missed(api: Api) -> list[str]:
+    calls = (f"{call} {status}" for call, all_of in EVERYWHERE.items() for status in all_of.split())
+    return [call for call in calls if not api.seen[call]]
 
-    Machine.api = api
-    run_state_machine_as_test(
-        Machine,
-        settings=settings(
-            max_examples=50,
-            stateful_step_count=40,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=[HealthCheck.too_slow],
-        ),
-    )
-    missed = [
-        f"{call} {status}"
-        for call, statuses in EVERYWHERE.items()
-        for status in statuses.split()
-        if not api.seen[f"{call} {status}"]
-    ]
-    assert not missed
+
+def test_whatever_people_do_the_api_and_the_model_agree(api: Api) -> None:
+    """Rounds with one seed each: at least two, and more until every status has been seen."""
+    for number in range(10):
+        machine = seed(number)(type("Machine", (People,), {"api": api}))
+        run_state_machine_as_test(machine, settings=WALKS)
+        if number and not missed(api):
+            break
+    assert not missed(api)

@@ -1,34 +1,23 @@
-"""Adapters that do the real thing, and let a test see or step in between."""
+"""Real adapters, wrapped so that a test can count calls and run code in between."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from taskcore.domain.errors import Unavailable
-from taskcore.domain.tasks import NewTask, Task, TaskId
-from taskcore.domain.users import UserId
-from taskcore.ports import (
-    AuditRepository,
-    Page,
-    PasswordHasher,
-    Repositories,
-    SessionRepository,
-    Store,
-    TaskRepository,
-    UserRepository,
-)
+from taskcore.ports import PasswordHasher, Repositories, Store, TaskRepository
 
 Step = Callable[[], Awaitable[Any]]
 
 
 async def nothing() -> None:
-    """Step in without doing anything."""
+    """Do nothing."""
 
 
 @dataclass
 class WatchedHasher:
-    """Counts, notes the longest password, and lets a test step in while it is at work."""
+    """Counts calls, notes the longest password, and runs a test's code while it hashes."""
 
     inner: PasswordHasher
     verified: list[str | None] = field(default_factory=list)
@@ -63,41 +52,30 @@ class InterruptedTasks:
     inner: TaskRepository
     before_writing: Step
 
-    async def get(self, task_id: TaskId) -> Task:
-        return await self.inner.get(task_id)
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.inner, name)
+        if name in {"get", "lock", "page"}:
+            return method
 
-    async def lock(self, task_id: TaskId) -> Task:
-        return await self.inner.lock(task_id)
+        async def write(*args: Any, **kwargs: Any) -> Any:
+            await self.before_writing()
+            return await method(*args, **kwargs)
 
-    async def page(
-        self, *, owner_id: UserId | None, skip: int, limit: int, before: TaskId | None = None
-    ) -> Page[Task]:
-        return await self.inner.page(owner_id=owner_id, skip=skip, limit=limit, before=before)
-
-    async def add(self, task: NewTask) -> Task:
-        await self.before_writing()
-        return await self.inner.add(task)
-
-    async def save(self, task: Task) -> Task:
-        await self.before_writing()
-        return await self.inner.save(task)
-
-    async def remove(self, task: Task) -> None:
-        await self.before_writing()
-        await self.inner.remove(task)
+        return write
 
 
 @dataclass
 class InterruptedRepositories:
-    users: UserRepository
-    tasks: TaskRepository
-    sessions: SessionRepository
-    audit: AuditRepository
+    inner: Repositories
+    tasks: InterruptedTasks
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
 
 
 @dataclass
 class InterruptedStore:
-    """Lets somebody else come first whenever a task is about to be written."""
+    """Runs `before_writing` whenever a task is about to be written, as a concurrent client."""
 
     inner: Store
     before_writing: Step
@@ -109,7 +87,7 @@ class InterruptedStore:
     async def autocommit(self) -> AsyncIterator[Repositories]:
         async with self.inner.autocommit() as db:
             tasks = InterruptedTasks(db.tasks, self.before_writing)
-            yield InterruptedRepositories(db.users, tasks, db.sessions, db.audit)
+            yield cast("Repositories", InterruptedRepositories(db, tasks))
 
     async def check(self) -> None:
         await self.inner.check()

@@ -2,14 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from taskcore import (
     SYSTEM,
-    Actor,
     Core,
     EmailTaken,
     Forbidden,
@@ -122,16 +120,6 @@ async def test_people_see_and_change_their_own_profile(core: Core, clock: Manual
     assert codes(refusal) == {"full_name": "too_long"}
 
 
-async def test_the_operator_has_no_profile(core: Core) -> None:
-    for refused in (
-        core.accounts.me(SYSTEM),
-        core.accounts.change_profile(SYSTEM, full_name="x"),
-        core.accounts.delete_own(SYSTEM, password=PASSWORD),
-    ):
-        with pytest.raises(Forbidden):
-            await refused
-
-
 async def test_people_delete_their_account_with_their_password(core: Core) -> None:
     ada = await join(core, "ada")
     task = await core.tasks.create(ada.actor, title="x")
@@ -161,41 +149,6 @@ async def test_a_password_is_verified_once_when_an_account_is_deleted(
 
 
 # Other people's
-
-ADMIN_FUNCTIONS: dict[str, Callable[[Core, Actor], Awaitable[Any]]] = {
-    "create": lambda core, actor: core.accounts.create(
-        actor, email=address("new"), password=PASSWORD, role=Role.ADMIN
-    ),
-    "get": lambda core, actor: core.accounts.get(actor, NOBODY),
-    "find": lambda core, actor: core.accounts.find(actor, address("ada")),
-    "page": lambda core, actor: core.accounts.page(actor),
-    "change": lambda core, actor: core.accounts.change(actor, NOBODY, role=Role.ADMIN),
-    "delete": lambda core, actor: core.accounts.delete(actor, NOBODY),
-}
-
-
-@pytest.mark.parametrize("function", ADMIN_FUNCTIONS)
-async def test_accounts_are_managed_by_administrators_alone(core: Core, function: str) -> None:
-    ada, root = await join(core, "ada"), await join(core, "root", Role.ADMIN)
-    with pytest.raises(Forbidden):
-        await ADMIN_FUNCTIONS[function](core, ada.actor)
-    for actor in (root.actor, SYSTEM):
-        with suppress(NotFound, EmailTaken):  # they get as far as that
-            await ADMIN_FUNCTIONS[function](core, actor)
-
-
-async def test_a_user_cannot_even_manage_their_own_account_as_an_administrator_would(
-    core: Core,
-) -> None:
-    ada = await join(core, "ada")
-    for refused in (
-        core.accounts.get(ada.actor, ada.user.id),
-        core.accounts.change(ada.actor, ada.user.id, role=Role.ADMIN),
-        core.accounts.delete(ada.actor, ada.user.id),
-    ):
-        with pytest.raises(Forbidden):
-            await refused
-    assert await fresh(core, ada) == ada.user
 
 
 async def test_an_administrator_makes_finds_changes_and_deletes_accounts(

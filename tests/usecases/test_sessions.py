@@ -26,6 +26,7 @@ from taskcore import (
 from taskcore.domain.users import User
 from taskcore.ports import AccessClaims, Store
 from tests.conftest import ManualClock, bound, cheap_argon2
+from tests.factories import a_user
 from tests.usecases.people import PASSWORD, Person, address, join
 from tests.usecases.spies import WatchedHasher, nothing
 
@@ -482,9 +483,6 @@ async def test_whatever_happens_at_once_to_a_session_ends_in_a_refusal_we_know(c
 
 
 def test_a_grant_and_a_person_do_not_show_the_password_hash() -> None:
-    clock = ManualClock()
-    user = User(
-        UserId(1), "a@b.org", None, Role.USER, True, clock.now(), clock.now(), "the secret hash"
-    )
+    user = a_user()
     actor = Actor(user.id, user.role)
     assert "secret" not in repr(Person(user, Grant("a", "r", 1, user), actor))

@@ -1,7 +1,6 @@
 """Keeping tasks, on both stores."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -103,50 +102,6 @@ async def test_a_task_of_an_account_that_has_gone_is_refused_as_its_token_is(cor
     await core.accounts.delete(SYSTEM, ada.user.id)
     with pytest.raises(InvalidToken):
         await core.tasks.create(ada.actor, title="x")
-
-
-Call = Callable[[Core, Actor, TaskId], Awaitable[Any]]
-CALLS: dict[str, Call] = {
-    "get": lambda core, actor, task_id: core.tasks.get(actor, task_id),
-    "edit": lambda core, actor, task_id: core.tasks.edit(actor, task_id, title="mine"),
-    "edit with a wrong version": lambda core, actor, task_id: core.tasks.edit(
-        actor, task_id, expected_version=99, title="mine"
-    ),
-    "edit wrongly": lambda core, actor, task_id: core.tasks.edit(actor, task_id, title=""),
-    "delete": lambda core, actor, task_id: core.tasks.delete(actor, task_id),
-    "delete with a wrong version": lambda core, actor, task_id: core.tasks.delete(
-        actor, task_id, expected_version=99
-    ),
-}
-
-
-@pytest.mark.parametrize("call", CALLS)
-async def test_another_users_task_is_as_if_it_were_not_there(core: Core, call: str) -> None:
-    ada, bob = await join(core, "ada"), await join(core, "bob")
-    task = await core.tasks.create(ada.actor, title="secret")
-    refusals = set()
-    for task_id in (task.id, task.id + 1000, 0, -1, MAX_ID, MAX_ID + 1):
-        with pytest.raises(NotFound) as refusal:
-            await CALLS[call](core, bob.actor, TaskId(task_id))
-        refusals.add((refusal.value.code, refusal.value.detail))
-    assert len(refusals) == 1
-    assert await core.tasks.get(ada.actor, task.id) == task
-
-
-async def test_administrators_see_edit_and_delete_everybodys_tasks(core: Core) -> None:
-    ada, root = await join(core, "ada"), await join(core, "root", Role.ADMIN)
-    for actor in (root.actor, SYSTEM):
-        task = await core.tasks.create(ada.actor, title="x")
-        assert await core.tasks.get(actor, task.id) == task
-        edited = await core.tasks.edit(actor, task.id, title="y")
-        assert (edited.title, edited.owner_id) == ("y", ada.user.id)
-        await core.tasks.delete(actor, task.id)
-        assert (await core.tasks.page(ada.actor)).total == 0
-
-
-async def test_the_operator_has_no_tasks(core: Core) -> None:
-    with pytest.raises(Forbidden):
-        await core.tasks.create(SYSTEM, title="x")
 
 
 async def test_a_list_shows_what_may_be_seen_newest_first(core: Core) -> None:

@@ -1,0 +1,49 @@
+"""Entities with default values: a test names only the fields that it is about."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from taskcore.domain.sessions import RefreshToken, SessionId
+from taskcore.domain.tasks import Task, TaskId
+from taskcore.domain.users import Role, User, UserId
+
+NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+def a_task(**fields: Any) -> Task:
+    defaults: dict[str, Any] = {
+        "id": TaskId(7),
+        "title": "Write",
+        "description": "the letter",
+        "owner_id": UserId(3),
+        "version": 1,
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    return Task(**defaults | fields)
+
+
+def a_user(**fields: Any) -> User:
+    defaults: dict[str, Any] = {
+        "id": UserId(3),
+        "email": "a@b.org",
+        "full_name": "Ada",
+        "role": Role.USER,
+        "is_active": True,
+        "created_at": NOW,
+        "updated_at": NOW,
+        "password_hash": "the secret hash",
+    }
+    return User(**defaults | fields)
+
+
+def a_refresh_token(**fields: Any) -> RefreshToken:
+    defaults: dict[str, Any] = {
+        "digest": b"digest",
+        "session_id": SessionId(UUID(int=1)),
+        "nonce": b"nonce",
+        "issued_at": NOW,
+        "expires_at": NOW + timedelta(days=7),
+    }
+    return RefreshToken(**defaults | fields)
