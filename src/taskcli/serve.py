@@ -218,7 +218,7 @@ def _logging(settings: Settings) -> dict[str, Any]:
 
 def _prefix() -> str:
     # By name, because neither driving adapter may depend on the other.
-    prefix: str = import_module(_MODULE).PREFIX
+    prefix: str = import_module("taskapi.paths").PREFIX
     return prefix
 
 

@@ -12,7 +12,7 @@ from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator, with_core
 from taskcli.users import find_user
 from taskcore import Actor, Core, Forbidden, NotFound, Page, Task, TaskId
-from taskcore.domain.tasks import TaskChanges
+from taskcore.domain.tasks import NewTaskFields, TaskChanges
 
 app = App(
     name="tasks",
@@ -69,8 +69,7 @@ def show_(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> N
 @app.command
 def create(
     *,
-    title: str,
-    description: str = "",
+    content: Annotated[NewTaskFields, Parameter(name="*")],
     as_user: Annotated[str, Parameter(name="--as", help="The owner, by e-mail or id.")],
     as_json: Json = False,
 ) -> None:
@@ -78,15 +77,15 @@ def create(
 
     Parameters
     ----------
-    title
-        1 to 255 characters.
-    description
-        At most 5000 characters.
+    content.title
+        What there is to do.
+    content.description
+        Anything that the title leaves out.
     """
 
     async def work(core: Core) -> Task:
         actor = await _actor(core, as_user)
-        return await core.tasks.create(actor, title=title, description=description)
+        return await core.tasks.create(actor, **content)
 
     show(_shape(with_core(work)), as_json=as_json)
 

@@ -196,7 +196,7 @@ def test_no_file_of_the_repository_holds_a_secret() -> None:
 _SECRET = re.compile("digest|signature|secret|hash|password|token|pseudonym")
 COMPARED = {
     # Typed twice by the same person.
-    "getpass.getpass('The same again: ') != password",
+    "run(_typed('The same again: ')) != password",
     # Two states of one row: nobody who sends a request has chosen either.
     "user.password_hash != old",
     "user.password_hash != of.password_hash",

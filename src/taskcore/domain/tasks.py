@@ -1,11 +1,11 @@
 """Tasks: their fields, and how a task is created and edited.
 
-A new field goes into one of the TypedDicts and both dataclasses, and its rule into TASK_RULES.
+A new field goes into both TypedDicts and both dataclasses, and its rule into TASK_RULES.
 """
 
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import NewType, Self, TypedDict, Unpack
+from typing import NewType, NotRequired, Self, TypedDict, Unpack
 
 from taskcore.domain.rules import TASK_RULES, check, only
 from taskcore.domain.users import UserId
@@ -13,20 +13,18 @@ from taskcore.domain.users import UserId
 TaskId = NewType("TaskId", int)
 
 
-class OptionalTaskFields(TypedDict, total=False):
-    """What a new task may leave out; NewTask has the defaults."""
+class NewTaskFields(TypedDict):
+    """What a new task is made of; NewTask has the defaults of what may be left out."""
 
-    description: str
-
-
-class NewTaskFields(OptionalTaskFields):
     title: str
+    description: NotRequired[str]
 
 
-class TaskChanges(OptionalTaskFields, total=False):
+class TaskChanges(TypedDict, total=False):
     """What an edit may name; a key left out stays as it is."""
 
     title: str
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
