@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 Result = TypeVar("Result")
 Handler = Callable[[int, FrameType | None], None]
@@ -27,9 +27,9 @@ def end_at_once() -> None:
 
 
 def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Like `asyncio.run`, but the first signal cancels the coroutine, and the second does not wait.
+    """Like `asyncio.run`, but a signal cancels the coroutine and then ends the process.
 
-    Raises SystemExit with 128 plus the number of the signal that cancelled it.
+    A second signal does not wait for the coroutine.
     """
     import asyncio  # noqa: PLC0415 - it takes as long as all of `--help`
 
@@ -54,14 +54,15 @@ def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
         result = asyncio.run(cancellable())
     except BaseException:
         if received:  # whatever failed, failed because of the signal
-            raise SystemExit(128 + received[0]) from None
+            _end(received[0])
         raise
     if received:  # it had finished already
         signal.setitimer(signal.ITIMER_REAL, 0)
     return result
 
 
-def _end(number: int, _: FrameType | None = None) -> None:
+def _end(number: int, _: FrameType | None = None) -> NoReturn:
+    # At once: on a busy machine the interpreter's own shutdown takes seconds.
     os._exit(128 + number)
 
 
