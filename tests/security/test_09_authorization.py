@@ -17,8 +17,9 @@ from tests.api.conftest import app_over
 from tests.api.test_document import ACCESS, ADMIN, PUBLIC, handlers
 from tests.api.test_mass_assignment import WRITES
 from tests.conftest import new_database
+from tests.processes import eventually
 from tests.security.site import PASSWORD, V1, Account, Site, at_once, fresh_ip, site
-from tests.server.running import Answer, eventually, taskcli
+from tests.server.running import Answer, taskcli
 
 MISSING = 2**62
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
