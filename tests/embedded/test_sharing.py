@@ -37,10 +37,10 @@ def test_users_that_start_at_the_same_moment_share_one_server(tmp_path: Path) ->
 
 def test_the_data_stays_and_the_next_start_is_fast(data_dir: Path) -> None:
     for _ in range(2):
-        begun = time.monotonic()
+        started = time.monotonic()
         with EmbeddedPostgres(data_dir) as server:
             assert fetch_value(server.conninfo, "SELECT row FROM kept") == "a row"
-            assert time.monotonic() - begun < 3  # 0.06 s on an idle machine
+            assert time.monotonic() - started < 3  # 0.06 s on an idle machine
         assert not is_running(data_dir)
 
 
