@@ -362,7 +362,7 @@ def test_canaries_do_not_reach_the_log(served: Api, caller: Caller) -> None:
     assert served.call("POST", "/api/v1/tasks", body, token=token).status == 422
     gone = {"password": "correct horse battery"}
     assert served.call("POST", "/api/v1/auth/delete-account", gone, token=token).status == 204
-    served.says("account.deleted")
+    served.wait_for_log("account.deleted")
     lines = [json.loads(line) for line in served.log.splitlines()]
     assert {"login.refused", "refresh.refused", "request"} <= {line["event"] for line in lines}
     for canary in ("canary", "correct horse", token, token.split(".")[2], caller.token.decode()):

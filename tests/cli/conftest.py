@@ -1,4 +1,4 @@
-"""Commands in this process, for breadth; `programs` runs them as processes."""
+"""Runs commands in this process, because that is fast; `programs` runs them as processes."""
 
 import io
 import signal
@@ -11,48 +11,48 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from taskcli.main import exit_code
-from tests.cli.programs import Answer, environment
+from tests.cli.programs import Result, environment
 from tests.conftest import emptied, new_database
 
 KEY = "a key for tests, of 0123456789 many letters"
 PASSWORD = "correct horse battery"
 
-Operator = Callable[..., Answer]
+Taskcli = Callable[..., Result]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """A shell that starts tests in the background has them ignore Ctrl-C, and their children."""
+    """Restore SIGINT and SIGHUP: background jobs and their children ignore them."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
-def operator(
+def taskcli(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Operator:
-    """Types a command, with text or bytes on standard input, and has the answer."""
+) -> Taskcli:
+    """Runs a command with text or bytes on standard input, and returns its result."""
     for name, value in environment(DATA_DIR=str(tmp_path / "data")).items():
         monkeypatch.setenv(name, value)
     for name in ("DATABASE_URL", "SECRET_KEY", "LOG_LEVEL", "DEBUG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
-    def command(*arguments: str, stdin: str | bytes = b"") -> Answer:
-        given = stdin.encode() if isinstance(stdin, str) else stdin
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+    def command(*arguments: str, stdin: str | bytes = b"") -> Result:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         capsys.readouterr()
         code = exit_code(arguments)
         out, err = capsys.readouterr()
-        return Answer(code, out, err)
+        return Result(code, out, err)
 
     return command
 
 
 @pytest.fixture
-def database(database_url: str, operator: Operator, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A migrated one without a row in it, which `operator` works on too."""
-    _ = operator  # sets the environment first
+def database(database_url: str, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty database with the current schema, which `taskcli` uses too."""
+    _ = taskcli  # sets the environment first
     emptied(database_url)
     monkeypatch.setenv("DATABASE_URL", _url(database_url))
     monkeypatch.setenv("SECRET_KEY", KEY)
@@ -61,10 +61,10 @@ def database(database_url: str, operator: Operator, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def bare_database(
-    database_url: str, operator: Operator, monkeypatch: pytest.MonkeyPatch
+    database_url: str, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
-    """One that was never migrated."""
-    _ = operator  # sets the environment first
+    """A database without a schema, which `taskcli` uses too."""
+    _ = taskcli  # sets the environment first
     with new_database(database_url) as url:
         monkeypatch.setenv("DATABASE_URL", _url(url))
         monkeypatch.setenv("SECRET_KEY", KEY)
@@ -73,13 +73,13 @@ def bare_database(
 
 @pytest.fixture
 def settings(database: str) -> dict[str, str]:
-    """The environment of a process that works on the database."""
+    """The environment of a process that uses the database."""
     return environment(DATABASE_URL=_url(database), SECRET_KEY=KEY)
 
 
 @pytest.fixture
 def make_user(database: str) -> Callable[..., str]:
-    """Puts a user into the database, and returns the id."""
+    """Inserts a user, and returns the id."""
 
     def make(email: str, role: str = "user") -> str:
         with psycopg.connect(database) as connection:

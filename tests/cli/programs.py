@@ -1,4 +1,4 @@
-"""Running the command line as operators do: as a process, on a terminal or in a pipe."""
+"""Running taskcli as a process, on a terminal or with pipes."""
 
 import os
 import select
@@ -17,14 +17,14 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 
 @dataclass(frozen=True)
-class Answer:
+class Result:
     code: int
     out: str
     err: str
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Nothing of this process's own but what a program needs to start."""
+    """The settings, and only those variables that a program needs to start."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": os.environ.get("HOME", "/nonexistent"),
@@ -47,22 +47,22 @@ def start(*arguments: str | bytes, env: Mapping[str, str], cwd: Path) -> subproc
     )
 
 
-def run(*arguments: str | bytes, env: Mapping[str, str], cwd: Path, stdin: bytes = b"") -> Answer:
+def run(*arguments: str | bytes, env: Mapping[str, str], cwd: Path, stdin: bytes = b"") -> Result:
     process = start(*arguments, env=env, cwd=cwd)
     out, err = process.communicate(stdin, timeout=60)
-    return Answer(process.returncode, out.decode(), err.decode())
+    return Result(process.returncode, out.decode(), err.decode())
 
 
 class Terminal:
-    """A process whose standard streams are a terminal of its own."""
+    """A process whose standard streams are a pseudo-terminal."""
 
     def __init__(self, *arguments: str, env: Mapping[str, str], cwd: Path) -> None:
-        self._ours, self._theirs = os.openpty()
+        self._controller, self._device = os.openpty()
         self._bytes = b""
-        # The first terminal that the leader of a session opens becomes its own: Ctrl-C works.
+        # The first terminal that a session leader opens controls the session: Ctrl-C then works.
         opening = 'tty=$1; shift; exec "$@" <"$tty" >"$tty" 2>"$tty"'
         self._process = subprocess.Popen(  # noqa: S603 - our own program
-            ["/bin/sh", "-c", opening, "sh", os.ttyname(self._theirs), *COMMAND, *arguments],
+            ["/bin/sh", "-c", opening, "sh", os.ttyname(self._device), *COMMAND, *arguments],
             env=env,
             cwd=cwd,
             start_new_session=True,
@@ -75,43 +75,43 @@ class Terminal:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-        os.close(self._ours)
-        os.close(self._theirs)
+        os.close(self._controller)
+        os.close(self._device)
 
     @property
-    def seen(self) -> str:
-        return self._bytes.decode(errors="replace")  # the last character may be half there
+    def output(self) -> str:
+        return self._bytes.decode(errors="replace")  # the last character may be incomplete
 
     @property
-    def shows_typing(self) -> bool:
-        return bool(termios.tcgetattr(self._ours)[3] & termios.ECHO)
+    def echoes(self) -> bool:
+        return bool(termios.tcgetattr(self._controller)[3] & termios.ECHO)
 
     def expect(self, text: str) -> None:
         deadline = time.monotonic() + 30
-        while text not in self.seen:
+        while text not in self.output:
             running = self._process.poll() is None and time.monotonic() < deadline
-            assert self._read() or running, f"{text!r} is not in {self.seen!r}"
+            assert self._read() or running, f"{text!r} is not in {self.output!r}"
 
     def type(self, text: str) -> None:
-        os.write(self._ours, text.encode())
+        os.write(self._controller, text.encode())
 
     def send(self, number: signal.Signals) -> None:
-        """Once it waits: a signal between a prompt and the wait for what is typed is seen after."""
+        """Send it once the process sleeps: before, it might not wait for its input yet."""
         state = Path(f"/proc/{self._process.pid}/stat")
         deadline = time.monotonic() + 30
         while state.read_text().rpartition(")")[2].split()[0] != "S":
-            assert time.monotonic() < deadline, self.seen
+            assert time.monotonic() < deadline, self.output
         self._process.send_signal(number)
 
-    def end(self) -> int:
-        """The exit code."""
+    def wait(self) -> int:
+        """Wait for the end, and return the exit code."""
         deadline = time.monotonic() + 30
         while self._read() or self._process.poll() is None:
-            assert time.monotonic() < deadline, self.seen
+            assert time.monotonic() < deadline, self.output
         return self._process.returncode
 
     def _read(self) -> bool:
-        if not select.select([self._ours], [], [], 0.02)[0]:
+        if not select.select([self._controller], [], [], 0.02)[0]:
             return False
-        self._bytes += os.read(self._ours, 65536)
+        self._bytes += os.read(self._controller, 65536)
         return True

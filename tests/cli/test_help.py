@@ -1,4 +1,4 @@
-"""What `--help` says, and what it does without."""
+"""What `--help` prints, and which imports it avoids."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from cyclopts import App
 from taskcli import help as overview
 from taskcli.exits import CODES
 from taskcli.main import commands
-from tests.cli.conftest import Operator
+from tests.cli.conftest import Taskcli
 from tests.cli.programs import environment
 
 _IMPORTS = """
@@ -43,10 +43,10 @@ def imported_by(*arguments: str, cwd: Path) -> set[str]:
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["--version"]])
 def test_the_overview_imports_nothing_slow(arguments: list[str], tmp_path: Path) -> None:
-    found = imported_by(*arguments, cwd=tmp_path)
-    assert not found & HEAVY
+    modules = imported_by(*arguments, cwd=tmp_path)
+    assert not modules & HEAVY
     if arguments != ["--version"]:
-        assert not found & AVOIDABLE
+        assert not modules & AVOIDABLE
 
 
 def test_the_help_of_a_command_imports_no_driver(tmp_path: Path) -> None:
@@ -54,41 +54,43 @@ def test_the_help_of_a_command_imports_no_driver(tmp_path: Path) -> None:
         assert not imported_by(noun, "--help", cwd=tmp_path) & HEAVY
 
 
-def test_no_arguments_and_help_are_the_same_page(operator: Operator) -> None:
-    pages = {operator(*arguments).out for arguments in ([], ["--help"], ["-h"])}
+def test_without_arguments_the_overview_is_printed(taskcli: Taskcli) -> None:
+    pages = {taskcli(*arguments).out for arguments in ([], ["--help"], ["-h"])}
     assert pages == {overview.page() + "\n"}
     assert all(len(line) <= 100 for line in overview.page().splitlines())
 
 
-def test_the_version_is_told(operator: Operator) -> None:
-    told = operator("--version")
-    assert (told.code, told.err) == (0, "")
-    assert told.out.startswith("taskcli ")
+def test_the_version_is_printed(taskcli: Taskcli) -> None:
+    printed = taskcli("--version")
+    assert (printed.code, printed.err) == (0, "")
+    assert printed.out.startswith("taskcli ")
 
 
 def test_the_overview_names_every_command() -> None:
     app = commands()
     for _, noun, verbs, _, _ in overview.COMMANDS:
         command = app[noun]
-        found = {name for name in command if not name.startswith("-")}
-        if found or noun != "completion":  # whose words are arguments
-            assert found == set(verbs), noun
+        subcommands = {name for name in command if not name.startswith("-")}
+        if subcommands or noun != "completion":  # the shells are arguments of one command
+            assert subcommands == set(verbs), f"list them for {noun} in COMMANDS"
 
 
 def test_the_overview_names_every_exit_code() -> None:
-    assert set(CODES.values()) | {0, 1, 2, 130} == {code for code, _ in overview.EXIT_CODES}
+    listed_codes = {code for code, _ in overview.EXIT_CODES}
+    assert set(CODES.values()) | {0, 1, 2, 130} == listed_codes, "list it in EXIT_CODES"
 
 
 def listed() -> set[tuple[str, ...]]:
     """The commands on the overview."""
-    found: set[tuple[str, ...]] = set()
+    paths: set[tuple[str, ...]] = set()
     for _, noun, verbs, _, _ in overview.COMMANDS:
         are_arguments = noun == "completion"
-        found |= {(noun, verb) for verb in verbs if not are_arguments} or {(noun,)}
-    return found
+        paths |= {(noun, verb) for verb in verbs if not are_arguments} or {(noun,)}
+    return paths
 
 
 def leaves(app: App, *path: str) -> Iterator[tuple[str, ...]]:
+    """The words of each command that has no subcommands."""
     names = [name for name in app if not name.startswith("-")]
     if path and not names:
         yield path
@@ -96,34 +98,34 @@ def leaves(app: App, *path: str) -> Iterator[tuple[str, ...]]:
         yield from leaves(app[name], *path, name)
 
 
-def test_every_command_explains_itself_and_its_options(operator: Operator) -> None:
+def test_every_command_and_option_has_a_help_text(taskcli: Taskcli) -> None:
     app = commands()
-    found = set(leaves(app))
-    assert found == listed(), "list it in COMMANDS in src/taskcli/help.py"
-    for path in found:
-        explained = operator(*path, "--help")
-        assert explained.code == 0
-        assert f"taskcli {' '.join(path)}" in explained.out
+    paths = set(leaves(app))
+    assert paths == listed(), "list it in COMMANDS in src/taskcli/help.py"
+    for path in paths:
+        page = taskcli(*path, "--help")
+        assert page.code == 0
+        assert f"taskcli {' '.join(path)}" in page.out
         command = app
         for name in path:
             command = command[name]
         for argument in command.assemble_argument_collection(parse_docstring=True):
-            is_group = argument.name == "*"  # whose members have options of their own
+            is_group = argument.name == "*"  # the options of its members have help
             assert argument.parameter.help or is_group, (path, argument.name)
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant", "asked"),
+    ("typed", "meant", "help_command"),
     [
         (["usr"], '"users"', "taskcli --help"),
         (["users", "shw"], '"show"', "taskcli users --help"),
         (["users", "list", "--emial", "x"], "--email", "taskcli users list --help"),
     ],
 )
-def test_a_slip_of_the_finger_is_recognised(
-    operator: Operator, typed: list[str], meant: str, asked: str
+def test_a_typing_error_gets_a_suggestion(
+    taskcli: Taskcli, typed: list[str], meant: str, help_command: str
 ) -> None:
-    wrong = operator(*typed)
+    wrong = taskcli(*typed)
     assert (wrong.code, wrong.out) == (2, "")
     assert f"Did you mean {meant}?" in wrong.err
-    assert f"try `{asked}`" in wrong.err
+    assert f"try `{help_command}`" in wrong.err

@@ -1,4 +1,4 @@
-"""`taskcli db`, `config`, `doctor` and `completion`: what an operator asks about a machine."""
+"""`taskcli db`, `config`, `doctor` and `completion`."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -8,50 +8,50 @@ import pytest
 
 from taskcli import doctor
 from taskcore import wiring
-from tests.cli.conftest import KEY, Operator
+from tests.cli.conftest import KEY, Taskcli
 
 NOWHERE = "postgresql://ada:sesame@/tasks?host=/nonexistent"
 
 
 @pytest.mark.usefixtures("bare_database")
-def test_a_bare_database_is_brought_to_the_schema(operator: Operator) -> None:
-    before = operator("db", "check")
+def test_an_upgrade_migrates_an_empty_database(taskcli: Taskcli) -> None:
+    before = taskcli("db", "check")
     assert (before.code, before.out) == (1, "")
     assert "taskcli db upgrade" in before.err
-    assert json.loads(operator("db", "current", "--json").out) == {"revision": None}
-    assert operator("db", "current").out == ""
-    assert operator("doctor").code == 1
+    assert json.loads(taskcli("db", "current", "--json").out) == {"revision": None}
+    assert taskcli("db", "current").out == ""
+    assert taskcli("doctor").code == 1
 
-    assert operator("db", "upgrade").code == 0
-    after = operator("db", "check")
+    assert taskcli("db", "upgrade").code == 0
+    after = taskcli("db", "check")
     assert (after.code, after.out, after.err) == (0, "", "")
-    revision = operator("db", "current").out.strip()
-    assert json.loads(operator("db", "current", "--json").out) == {"revision": revision}
-    assert operator("db", "upgrade").code == 0
+    revision = taskcli("db", "current").out.strip()
+    assert json.loads(taskcli("db", "current", "--json").out) == {"revision": revision}
+    assert taskcli("db", "upgrade").code == 0
 
 
 @pytest.mark.usefixtures("bare_database")
-def test_an_upgrade_may_stop_on_the_way(operator: Operator) -> None:
-    assert operator("db", "upgrade", "--revision", "0001").code == 0
-    assert operator("db", "current").out == "0001\n"
-    assert operator("db", "check").code == 1
+def test_an_upgrade_may_stop_at_a_revision(taskcli: Taskcli) -> None:
+    assert taskcli("db", "upgrade", "--revision", "0001").code == 0
+    assert taskcli("db", "current").out == "0001\n"
+    assert taskcli("db", "check").code == 1
 
 
 @pytest.mark.usefixtures("bare_database")
-def test_a_database_that_is_not_migrated_is_not_used(operator: Operator) -> None:
-    refused = operator("users", "list")
+def test_commands_refuse_a_database_that_is_not_migrated(taskcli: Taskcli) -> None:
+    refused = taskcli("users", "list")
     assert (refused.code, refused.out) == (78, "")
     assert "taskcli db upgrade" in refused.err
 
 
-def test_every_setting_is_shown_but_no_secret(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
+def test_every_setting_is_shown_except_secrets(
+    taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", NOWHERE)
     monkeypatch.setenv("SECRET_KEY", KEY)
     monkeypatch.setenv("CORS_ORIGINS", "https://a.example,https://b.example")
     for options in ([], ["--json"]):
-        shown = operator("config", "show", *options)
+        shown = taskcli("config", "show", *options)
         assert (shown.code, shown.err) == (0, "")
         assert "sesame" not in shown.out
         assert KEY not in shown.out
@@ -61,108 +61,106 @@ def test_every_setting_is_shown_but_no_secret(
     assert settings["CORS_ORIGINS"] == ["https://a.example", "https://b.example"]
 
 
-def test_settings_come_from_the_folder_too(operator: Operator, tmp_path: Path) -> None:
+def test_settings_are_read_from_the_env_file_too(taskcli: Taskcli, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SERVER_PORT=9000\n")
-    assert json.loads(operator("config", "show", "--json").out)["SERVER_PORT"] == 9000
+    assert json.loads(taskcli("config", "show", "--json").out)["SERVER_PORT"] == 9000
 
 
 @pytest.mark.parametrize("command", [("config", "show"), ("users", "list"), ("db", "check")])
 def test_bad_settings_are_named_all_at_once_and_never_shown(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+    taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "mysql://sesame")
     monkeypatch.setenv("SERVER_PORT", "sesame")
-    refused = operator(*command)
+    refused = taskcli(*command)
     assert (refused.code, refused.out) == (78, "")
     assert "DATABASE_URL" in refused.err
     assert "SERVER_PORT" in refused.err
     assert "sesame" not in refused.err
 
 
-def test_an_address_that_cannot_be_read_is_no_old_schema(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
+def test_a_malformed_database_url_is_not_taken_for_an_old_schema(
+    taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://ada:sesame@/tasks?nonsense=1")
     monkeypatch.setenv("SECRET_KEY", KEY)
-    refused = operator("db", "check")
+    refused = taskcli("db", "check")
     assert refused.code == 78
     assert "DATABASE_URL" in refused.err
     assert "sesame" not in refused.err
-    assert operator("doctor").code == 78
+    assert taskcli("doctor").code == 78
 
 
-def checks(operator: Operator) -> tuple[int, dict[str, dict[str, object]]]:
-    answer = operator("doctor", "--json")
-    report = json.loads(answer.out)
-    assert report["ok"] == (answer.code == 0)
+def checks(taskcli: Taskcli) -> tuple[int, dict[str, dict[str, object]]]:
+    result = taskcli("doctor", "--json")
+    report = json.loads(result.out)
+    assert report["ok"] == (result.code == 0)
     assert all(list(check) == ["name", "ok", "detail", "advice"] for check in report["checks"])
-    return answer.code, {check["name"]: check for check in report["checks"]}
+    return result.code, {check["name"]: check for check in report["checks"]}
 
 
 @pytest.mark.usefixtures("database")
-def test_the_doctor_is_content(operator: Operator) -> None:
-    code, found = checks(operator)
+def test_the_doctor_finds_no_problem(taskcli: Taskcli) -> None:
+    code, found = checks(taskcli)
     assert code == 0
     assert list(found) == ["settings", "disk", "key", "database", "schema", "clock", "passwords"]
-    assert all(line.startswith("ok ") for line in operator("doctor").out.splitlines())
+    assert all(line.startswith("ok ") for line in taskcli("doctor").out.splitlines())
 
 
 @pytest.mark.usefixtures("database")
-def test_the_doctor_sees_clocks_that_differ(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
+def test_the_doctor_finds_clocks_that_differ(
+    taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wiring, "SystemClock", LateClock)
-    code, found = checks(operator)
+    monkeypatch.setattr(wiring, "SystemClock", SlowClock)
+    code, found = checks(taskcli)
     assert code == 1
     assert found["clock"]["ok"] is False
     assert "+60." in str(found["clock"]["detail"])
 
 
-class LateClock:
+class SlowClock:
     def now(self) -> datetime:
         return datetime.now(UTC) - timedelta(minutes=1)
 
 
-def test_the_doctor_names_a_bad_setting(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_doctor_names_a_bad_setting(taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKERS", "sesame")
-    code, found = checks(operator)
+    code, found = checks(taskcli)
     assert code == 78
     assert found["settings"]["ok"] is False
     assert "WORKERS" in str(found["settings"]["detail"])
-    assert "PROBLEM" in operator("doctor").out
+    assert "PROBLEM" in taskcli("doctor").out
 
 
 @pytest.mark.usefixtures("bare_database")
-def test_the_doctor_sees_an_old_schema(operator: Operator) -> None:
-    code, found = checks(operator)
+def test_the_doctor_finds_an_old_schema(taskcli: Taskcli) -> None:
+    code, found = checks(taskcli)
     assert code == 1
     assert found["database"]["ok"] is True
     assert found["schema"]["ok"] is False
     assert found["schema"]["advice"] == "run `taskcli db upgrade`"
 
 
-def test_the_doctor_sees_a_database_that_is_away(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
+def test_the_doctor_finds_a_database_that_cannot_be_reached(
+    taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", NOWHERE)
     monkeypatch.setenv("SECRET_KEY", KEY)
-    code, found = checks(operator)
+    code, found = checks(taskcli)
     assert code == 1
     assert found["database"]["ok"] is False
     assert "schema" not in found
 
 
 class TestWithTheEmbeddedDatabase:
-    """Looking at DATA_DIR only; `test_processes` starts what is in it."""
+    """Only looks at DATA_DIR; `test_processes` starts the database."""
 
     @pytest.fixture(autouse=True)
-    def well(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other_checks_pass(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "is_migrated", lambda _: True)
-        in_time = doctor.Finding("clock", ok=True, detail="")
-        monkeypatch.setattr(doctor, "_clock", lambda _: in_time)
-        monkeypatch.setattr(doctor, "_passwords", lambda _: in_time)
+        passed = doctor.Finding("clock", ok=True, detail="")
+        monkeypatch.setattr(doctor, "_clock", lambda _: passed)
+        monkeypatch.setattr(doctor, "_passwords", lambda _: passed)
 
     @pytest.fixture
     def key(self, tmp_path: Path) -> Path:
@@ -172,34 +170,32 @@ class TestWithTheEmbeddedDatabase:
         file.chmod(0o600)
         return file
 
-    def test_the_doctor_makes_no_key(self, operator: Operator, tmp_path: Path) -> None:
-        code, found = checks(operator)
+    def test_the_doctor_makes_no_key(self, taskcli: Taskcli, tmp_path: Path) -> None:
+        code, found = checks(taskcli)
         assert code == 0
         assert "will be made" in str(found["key"]["detail"])
         assert not (tmp_path / "data").exists()
 
     @pytest.mark.usefixtures("key")
-    def test_a_private_key_is_well(self, operator: Operator) -> None:
-        code, found = checks(operator)
+    def test_a_private_key_passes(self, taskcli: Taskcli) -> None:
+        code, found = checks(taskcli)
         assert (code, found["key"]["ok"]) == (0, True)
 
-    def test_a_key_that_others_can_read_is_not(self, operator: Operator, key: Path) -> None:
+    def test_a_key_that_others_can_read_fails(self, taskcli: Taskcli, key: Path) -> None:
         key.chmod(0o640)
-        code, found = checks(operator)
+        code, found = checks(taskcli)
         assert (code, found["key"]["ok"]) == (78, False)
         assert found["key"]["advice"] == f"run `chmod 600 {key}`"
 
-    def test_a_full_disk_is_not_well(
-        self, operator: Operator, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_full_disk_fails(self, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "_FREE_BYTES", 2**60)
-        code, found = checks(operator)
+        code, found = checks(taskcli)
         assert (code, found["disk"]["ok"]) == (1, False)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_learn_every_command(operator: Operator, shell: str) -> None:
-    script = operator("completion", shell)
+def test_completion_scripts_name_commands_and_options(taskcli: Taskcli, shell: str) -> None:
+    script = taskcli("completion", shell)
     assert (script.code, script.err) == (0, "")
     for word in ("taskcli", "set-role", "password-stdin", "doctor"):
         assert word in script.out

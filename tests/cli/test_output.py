@@ -1,4 +1,4 @@
-"""How data looks to people and to programs."""
+"""Output for people and, as JSON, for programs."""
 
 import json
 import unicodedata
@@ -15,17 +15,17 @@ MOMENT = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=timezone(timedelta(hours=2
 
 
 @given(st.text(st.characters()))
-def test_nothing_visible_steers(text: str) -> None:
-    seen = visible(text)
-    hidden = {c for c in seen if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
+def test_visible_text_has_no_control_characters(text: str) -> None:
+    shown = visible(text)
+    hidden = {c for c in shown if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
     assert hidden <= {"\u200c", "\u200d"}
-    assert visible(seen) == seen
+    assert visible(shown) == shown
     if text.isprintable():
-        assert seen == text
+        assert shown == text
 
 
 @pytest.mark.parametrize(
-    ("text", "seen"),
+    ("text", "shown"),
     [
         ("\x1b[2J", "\\x1b[2J"),
         ("a\u202eb", "a\\u202eb"),
@@ -34,11 +34,11 @@ def test_nothing_visible_steers(text: str) -> None:
         ("naïve 👩\u200d🔬 日本", "naïve 👩\u200d🔬 日本"),
     ],
 )
-def test_what_would_steer_is_written_out(text: str, seen: str) -> None:
-    assert visible(text) == seen
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
+    assert visible(text) == shown
 
 
-def test_people_see_lines_and_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_for_people_has_one_line_a_field(capsys: pytest.CaptureFixture[str]) -> None:
     record = {
         "id": 7,
         "text": "one\r\ntwo\x1b",
@@ -57,14 +57,14 @@ def test_people_see_lines_and_plain_words(capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
-def test_a_long_title_does_not_push_out_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_title_is_cut_so_that_the_row_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "42")
     moment = "2030-01-02 01:04:05Z"
-    seen = _table(["id", "title", "updated_at"], [["1234567", "Letter " * 36, moment]])
-    assert seen.splitlines()[-1] == f"1234567  Letter Let…  {moment}"
+    table = _table(["id", "title", "updated_at"], [["1234567", "Letter " * 36, moment]])
+    assert table.splitlines()[-1] == f"1234567  Letter Let…  {moment}"
 
 
-def test_programs_see_ascii_and_whole_moments(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_ascii_with_full_timestamps(capsys: pytest.CaptureFixture[str]) -> None:
     show({"title": "é\u202e\x1b", "when": MOMENT, "none": None}, as_json=True)
     out = capsys.readouterr().out
     assert out.isascii()
@@ -78,7 +78,7 @@ def test_programs_see_ascii_and_whole_moments(capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out) == {"when": "2030-01-02T01:04:05Z"}
 
 
-def test_what_is_named_within_a_field_is_shown_by_its_names(
+def test_nested_fields_are_shown_with_their_names(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     session = UUID("01234567-89ab-cdef-0123-456789abcdef")

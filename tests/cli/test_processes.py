@@ -1,4 +1,4 @@
-"""What only a process of its own can show: streams, pipes, signals, a terminal, DATA_DIR."""
+"""What needs a separate process: streams, pipes, signals, a terminal, DATA_DIR."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.cli.conftest import PASSWORD
-from tests.cli.programs import COMMAND, Terminal, environment, run, start
+from tests.cli.programs import COMMAND, Result, Terminal, environment, run, start
 
 MakeUser = Callable[..., str]
 DELETE = ("users", "delete", "ada@example.org")
@@ -24,7 +24,7 @@ def ada(make_user: MakeUser) -> str:
     return make_user("ada@example.org")
 
 
-def count(database: str) -> int:
+def count_users(database: str) -> int:
     with psycopg.connect(database) as connection:
         row = connection.execute("SELECT count(*) FROM users").fetchone()
     assert row
@@ -32,7 +32,9 @@ def count(database: str) -> int:
 
 
 @pytest.mark.usefixtures("ada")
-def test_data_and_messages_do_not_mix(settings: Mapping[str, str], tmp_path: Path) -> None:
+def test_data_goes_to_stdout_and_messages_to_stderr(
+    settings: Mapping[str, str], tmp_path: Path
+) -> None:
     listed = run("users", "list", "--json", env={**settings, "LOG_LEVEL": "DEBUG"}, cwd=tmp_path)
     assert listed.code == 0
     assert json.loads(listed.out)["total"] == 1
@@ -42,18 +44,31 @@ def test_data_and_messages_do_not_mix(settings: Mapping[str, str], tmp_path: Pat
     assert refused.err == "taskcli: there is no user 0\n"
 
 
-def test_arguments_that_are_no_text_are_bad_data(tmp_path: Path) -> None:
+def test_an_argument_that_is_not_utf_8_is_bad_data(tmp_path: Path) -> None:
     refused = run("users", "show", b"caf\xe9", env=environment(), cwd=tmp_path)
     assert (refused.code, refused.out) == (65, "")
     assert refused.err == "taskcli: an argument is not valid UTF-8\n"
 
 
-def test_a_reader_who_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_failure(tmp_path: Path) -> None:
     process = start("config", "show", env=environment(), cwd=tmp_path)
     assert process.stdout
     process.stdout.close()
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
+
+
+def redirected(redirection: str, *arguments: str, cwd: Path) -> Result:
+    """Run a command with streams redirected by the shell."""
+    done = subprocess.run(  # noqa: S603 - our own program
+        ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *arguments],
+        env=environment(),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -64,50 +79,38 @@ def test_a_reader_who_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
     ],
 )
 def test_output_that_is_lost_is_a_failure(tmp_path: Path, redirection: str, sentence: str) -> None:
-    done = subprocess.run(  # noqa: S603 - our own program
-        ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, "config", "show"],
-        env=environment(),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (1, sentence)
+    done = redirected(redirection, "config", "show", cwd=tmp_path)
+    assert (done.code, done.err) == (1, sentence)
 
 
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
-def test_the_exit_code_tells_even_when_no_message_can(tmp_path: Path, redirection: str) -> None:
-    done = subprocess.run(  # noqa: S603 - our own program
-        ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, "users", "shw"],
-        env=environment(),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
+def test_the_exit_code_is_right_even_if_no_message_can_be_written(
+    tmp_path: Path, redirection: str
+) -> None:
+    done = redirected(redirection, "users", "shw", cwd=tmp_path)
+    assert (done.code, done.out) == (2, "")
 
 
-def test_letters_that_the_locale_lacks_are_written_out(tmp_path: Path) -> None:
+def test_letters_that_the_encoding_lacks_are_escaped(tmp_path: Path) -> None:
     env = environment(APP_NAME="Größe", PYTHONIOENCODING="ascii")
     assert "Gr\\xf6\\xdfe" in run("config", "show", env=env, cwd=tmp_path).out
 
 
 @pytest.mark.usefixtures("ada")
-def test_a_deletion_is_asked_about_by_name(
+def test_a_deletion_asks_for_confirmation_with_the_users_name(
     database: str, settings: Mapping[str, str], tmp_path: Path
 ) -> None:
     with Terminal(*DELETE, env=settings, cwd=tmp_path) as terminal:
         terminal.expect("ada@example.org (user), with 0 tasks and every session? [y/N] ")
         terminal.type("\n")
-        assert terminal.end() == 1
-    assert "nothing was deleted" in terminal.seen
-    assert count(database) == 1
+        assert terminal.wait() == 1
+    assert "nothing was deleted" in terminal.output
+    assert count_users(database) == 1
     with Terminal(*DELETE, env=settings, cwd=tmp_path) as terminal:
         terminal.expect("[y/N] ")
         terminal.type("y\n")
-        assert terminal.end() == 0
-    assert count(database) == 0
+        assert terminal.wait() == 0
+    assert count_users(database) == 0
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ def test_a_deletion_is_asked_about_by_name(
     ids=["ctrl-C", "SIGTERM", "SIGHUP"],
 )
 @pytest.mark.usefixtures("ada")
-def test_whoever_interrupts_a_question_has_not_agreed(
+def test_a_confirmation_that_is_interrupted_deletes_nothing(
     database: str,
     settings: Mapping[str, str],
     tmp_path: Path,
@@ -130,13 +133,13 @@ def test_whoever_interrupts_a_question_has_not_agreed(
     with Terminal(*DELETE, env=settings, cwd=tmp_path) as terminal:
         terminal.expect("[y/N] ")
         interrupt(terminal)
-        assert terminal.end() == code
-    assert "Traceback" not in terminal.seen
-    assert count(database) == 1
+        assert terminal.wait() == code
+    assert "Traceback" not in terminal.output
+    assert count_users(database) == 1
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_work_under_way_is_undone(
+def test_a_command_that_is_interrupted_is_rolled_back(
     database: str,
     settings: Mapping[str, str],
     tmp_path: Path,
@@ -144,20 +147,20 @@ def test_work_under_way_is_undone(
     number: signal.Signals,
     code: int,
 ) -> None:
-    with psycopg.connect(database) as other, psycopg.connect(database, autocommit=True) as watch:
+    with psycopg.connect(database) as other, psycopg.connect(database, autocommit=True) as observer:
         other.execute("SELECT FROM users WHERE id = %s FOR UPDATE", [int(ada)])
         process = start("users", "deactivate", ada, env=settings, cwd=tmp_path)
         waiting = "wait_event_type = 'Lock'"
-        await_row(watch, waiting)
+        await_row(observer, waiting)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (code, b"", b"")
-        await_row(watch, waiting, rows=0)
+        await_row(observer, waiting, rows=0)
         assert other.execute("SELECT is_active FROM users").fetchall() == [(True,)]
 
 
 def await_row(connection: psycopg.Connection, condition: str, *, rows: int = 1) -> None:
-    query = f"SELECT count(*) FROM pg_stat_activity WHERE {condition}"  # noqa: S608 - from above
+    query = f"SELECT count(*) FROM pg_stat_activity WHERE {condition}"  # noqa: S608 - a constant of this file
     deadline = time.monotonic() + 30
     while connection.execute(query.encode()).fetchall() != [(rows,)]:
         assert time.monotonic() < deadline, condition
@@ -172,10 +175,10 @@ def test_a_password_is_typed_twice_and_never_shown(
         terminal.type(PASSWORD + "\n")
         terminal.expect("The same again: ")
         terminal.type(PASSWORD + "\n")
-        assert terminal.end() == 0
-    assert "ada@example.org" in terminal.seen
-    assert PASSWORD not in terminal.seen
-    assert count(database) == 1
+        assert terminal.wait() == 0
+    assert "ada@example.org" in terminal.output
+    assert PASSWORD not in terminal.output
+    assert count_users(database) == 1
 
 
 @pytest.mark.parametrize(
@@ -188,32 +191,32 @@ def test_a_password_is_typed_twice_and_never_shown(
     ],
     ids=["mismatch", "empty", "ctrl-D", "ctrl-C"],
 )
-def test_nothing_is_made_without_a_password(
+def test_without_a_password_no_user_is_created(
     tmp_path: Path, answers: list[str], code: int, sentence: str
 ) -> None:
     with Terminal(*CREATE, env=environment(), cwd=tmp_path) as terminal:
         for prompt, answer in zip(("Password: ", "The same again: "), answers, strict=False):
             terminal.expect(prompt)
             terminal.type(answer)
-        assert terminal.end() == code
-    assert sentence in terminal.seen
-    assert "Traceback" not in terminal.seen
+        assert terminal.wait() == code
+    assert sentence in terminal.output
+    assert "Traceback" not in terminal.output
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_an_end_while_a_password_is_typed_leaves_the_terminal_as_it_was(
+def test_a_password_prompt_that_is_interrupted_restores_the_terminal(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     with Terminal(*CREATE, env=environment(), cwd=tmp_path) as terminal:
         terminal.expect("Password: ")
-        assert not terminal.shows_typing
+        assert not terminal.echoes
         terminal.send(number)
-        assert terminal.end() == code
-        assert terminal.shows_typing
+        assert terminal.wait() == code
+        assert terminal.echoes
 
 
 @pytest.mark.usefixtures("ada")
-def test_data_does_not_steer_the_terminal(
+def test_control_characters_in_data_do_not_reach_the_terminal(
     database: str, settings: Mapping[str, str], tmp_path: Path
 ) -> None:
     with psycopg.connect(database) as connection:
@@ -222,12 +225,12 @@ def test_data_does_not_steer_the_terminal(
             ["\x1b]0;owned\x07[red]\u202ebar\nfoo"],
         )
     shown = run("tasks", "list", env=settings, cwd=tmp_path)
-    wide = {**settings, "COLUMNS": "200"}  # ids may be long by now, and titles are cut to fit
+    wide = {**settings, "COLUMNS": "200"}  # so that the title is not cut, however long the ids are
     with Terminal("tasks", "list", env=wide, cwd=tmp_path) as terminal:
-        assert terminal.end() == 0
-    for seen in (shown.out, terminal.seen):
-        assert "\\x1b]0;owned\\x07[red]\\u202ebar\\nfoo" in seen
-        assert not [steering for steering in ("\x1b]", "\x07", "\u202e") if steering in seen]
+        assert terminal.wait() == 0
+    for output in (shown.out, terminal.output):
+        assert "\\x1b]0;owned\\x07[red]\\u202ebar\\nfoo" in output
+        assert not [raw for raw in ("\x1b]", "\x07", "\u202e") if raw in output]
     assert "\x1b" not in shown.out
 
 
@@ -235,11 +238,13 @@ class TestWithTheEmbeddedDatabase:
     @pytest.fixture
     def env(self, tmp_path: Path) -> Iterator[Mapping[str, str]]:
         yield environment(DATA_DIR=str(tmp_path / "data"))
-        # Whoever was the last has stopped the server: nobody holds what is in the folder.
-        held = [link for link in Path("/proc").glob("[0-9]*/cwd") if str(tmp_path) in target(link)]
-        assert held == []
+        # The last command stopped the server: no process works in the folder.
+        left = [link for link in Path("/proc").glob("[0-9]*/cwd") if str(tmp_path) in target(link)]
+        assert left == []
 
-    def test_two_at_once_share_it(self, env: Mapping[str, str], tmp_path: Path) -> None:
+    def test_two_commands_at_once_share_one_server(
+        self, env: Mapping[str, str], tmp_path: Path
+    ) -> None:
         def create(name: str) -> int:
             options = ("--email", f"{name}@example.org", "--password-stdin")
             return run(
@@ -252,20 +257,20 @@ class TestWithTheEmbeddedDatabase:
         assert json.loads(listed.out)["total"] == 2
         assert (tmp_path / "data" / "secret.key").stat().st_mode & 0o777 == 0o600
 
-    def test_sigterm_leaves_it_properly(self, env: Mapping[str, str]) -> None:
+    def test_sigterm_at_a_prompt_releases_the_server(self, env: Mapping[str, str]) -> None:
         made = run(*CREATE, "--password-stdin", env=env, cwd=Path("/"), stdin=PASSWORD.encode())
         assert made.code == 0
         with Terminal(*DELETE, env=env, cwd=Path("/")) as terminal:
             terminal.expect("[y/N] ")
-            seen = run("doctor", env=env, cwd=Path("/"))  # beside the one that asks
-            assert "embedded in DATA_DIR answers" in seen.out
-            assert seen.code == 0
+            diagnosis = run("doctor", env=env, cwd=Path("/"))  # while the other command waits
+            assert "embedded in DATA_DIR answers" in diagnosis.out
+            assert diagnosis.code == 0
             terminal.send(signal.SIGTERM)
-            assert terminal.end() == 143
+            assert terminal.wait() == 143
 
 
 def target(link: Path) -> str:
     try:
         return str(link.readlink())
-    except OSError:  # gone meanwhile
+    except OSError:  # the process has ended
         return ""

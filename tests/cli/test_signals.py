@@ -1,4 +1,4 @@
-"""Signals end a command whatever it is doing, and never by an exception out of a handler."""
+"""Signals end a command at any point, and handlers raise no exception."""
 
 import signal
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from taskcli.serve import _Wakeup
 from tests.cli.programs import environment
 
-# Each sends SIGTERM to itself, or starts a thread that does.
+# Each program sends SIGTERM to itself, or starts a thread that does.
 IN_AN_IMPORT = """
 import os, signal, sys
 from importlib.abc import Loader, MetaPathFinder
@@ -31,7 +31,7 @@ sys.meta_path.insert(0, Slow())
 signals.end_at_once()
 import slow
 """
-WITH_A_THREAD_THAT_GOES_ON = """
+WITH_A_THREAD_THAT_CONTINUES = """
 import asyncio, os, signal, threading, time
 from taskcli import signals
 
@@ -55,7 +55,7 @@ async def work():
         await asyncio.sleep(60)
     finally:
         os.kill(os.getpid(), signal.SIGINT)
-        print("goes on", flush=True)
+        print("still running", flush=True)
 
 signals.end_at_once()
 signals.run(work())
@@ -69,7 +69,7 @@ async def work():
     return "the result"
 
 print(signals.run(work()), flush=True)
-time.sleep(2)  # longer than a cancelled command gets
+time.sleep(2)  # longer than a cancelled command may take
 """
 
 
@@ -77,15 +77,15 @@ time.sleep(2)  # longer than a cancelled command gets
     ("program", "code", "output"),
     [
         (IN_AN_IMPORT, 143, ""),
-        (WITH_A_THREAD_THAT_GOES_ON, 143, "cancelled\n"),
+        (WITH_A_THREAD_THAT_CONTINUES, 143, "cancelled\n"),
         (TWICE, 130, ""),
         (TOO_LATE, 0, "the result\n"),
     ],
     ids=[
-        "nothing is thrown into an import",
-        "what cannot be cancelled is left behind",
-        "the second signal does not wait",
-        "work that has finished is told",
+        "no exception is raised within an import",
+        "a thread that cannot be cancelled is abandoned",
+        "a second signal ends it at once",
+        "the result of finished work is printed",
     ],
 )
 def test_a_signal_ends_the_process(program: str, code: int, output: str) -> None:
@@ -100,7 +100,7 @@ def test_a_signal_ends_the_process(program: str, code: int, output: str) -> None
     assert (done.returncode, done.stdout, done.stderr) == (code, output, "")
 
 
-def test_a_handler_may_wake_the_main_loop_at_any_moment() -> None:
+def test_a_handler_may_set_the_wakeup_at_any_moment() -> None:
     # A `threading.Event` fails here: its lock is not reentrant.
     wakeup = _Wakeup()
     before = signal.signal(signal.SIGALRM, lambda *_: wakeup.set())

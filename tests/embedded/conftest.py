@@ -1,12 +1,11 @@
-"""What the tests of the embedded server share: a fresh cluster, users of it, and a look inside."""
+"""A prepared cluster, other processes that use it, and functions to inspect it."""
 
 import fcntl
 import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,11 +14,12 @@ import pytest
 
 import taskcore
 from taskcore.adapters.embedded import EmbeddedPostgres
+from tests.processes import eventually, run_tool
 
 SOURCES = str(Path(taskcore.__file__).parents[1])
 AS_ROOT = os.geteuid() == 0
 
-# A user that says where the server is, stays until its standard input ends, and leaves.
+# A program that prints the server's conninfo and stays until its standard input ends.
 STAY = "sys.stdin.read()"
 _USER = """
 import os, sys, time
@@ -33,7 +33,7 @@ with EmbeddedPostgres(Path(sys.argv[1])) as server:
 
 
 class User:
-    """Another process that uses the server, and its end."""
+    """Another process that uses the server."""
 
     def __init__(
         self,
@@ -52,48 +52,41 @@ class User:
         )
         self.conninfo = ""
 
-    def joined(self) -> "User":
-        self.conninfo = self.said()
+    def ready(self) -> "User":
+        """Wait until the server accepts connections."""
+        self.conninfo = self.read_line()
         return self
 
-    def said(self) -> str:
+    def read_line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
     def leave(self) -> int:
+        """Close its standard input, and return its exit code."""
         self.process.communicate()
         return self.process.returncode
 
-    def die(self) -> None:
+    def kill(self) -> None:
         self.process.kill()
         self.leave()
 
 
 @contextmanager
 def users(data_dir: Path, count: int, body: str = STAY, after: str = "") -> Iterator[list[User]]:
-    """That many users, started at once and all in."""
+    """That many users, started together, each with a connection."""
     started = [User(data_dir, body, after) for _ in range(count)]
     try:
-        yield [user.joined() for user in started]
+        yield [user.ready() for user in started]
     finally:
         for user in started:
             user.leave()
 
 
-def eventually(happens: Callable[[], bool], *, within: float) -> bool:
-    deadline = time.monotonic() + within
-    while not happens():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def running(data_dir: Path) -> bool:
-    """Whether any process of a server is left."""
-    if not (found := data_dir / "postgres" / "server.lock").exists():
+def is_running(data_dir: Path) -> bool:
+    """Whether a process of the server is left: each of them holds the lock."""
+    if not (lock_file := data_dir / "postgres" / "server.lock").exists():
         return False
-    with found.open() as lock:
+    with lock_file.open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -105,40 +98,28 @@ def postmaster(data_dir: Path) -> int:
     return int((data_dir / "postgres/cluster/postmaster.pid").read_text().split()[0])
 
 
-def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def children(pid: int) -> list[int]:
-    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 def log(data_dir: Path) -> str:
     return (data_dir / "postgres/server.log").read_text()
 
 
-def ask(conninfo: str, statement: str) -> str:
+def fetch_value(conninfo: str, statement: str) -> str:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         row = connection.execute(statement.encode()).fetchone()
     assert row is not None
     return str(row[0])
 
 
-def answers(conninfo: str, statement: str = "SELECT 1") -> bool:
+def responds(conninfo: str, statement: str = "SELECT 1") -> bool:
     try:
-        return bool(ask(conninfo, statement))
+        return bool(fetch_value(conninfo, statement))
     except psycopg.OperationalError:
         return False
 
 
-def run(*command: str | Path) -> None:
-    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - system tools
-
-
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder whose cluster is made, with one row in it."""
-    data_dir = tmp_path_factory.mktemp("embedded") / "made"
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with an initialized cluster that holds one row."""
+    data_dir = tmp_path_factory.mktemp("embedded") / "prepared"
     with (
         EmbeddedPostgres(data_dir) as server,
         psycopg.connect(server.conninfo, autocommit=True) as connection,
@@ -148,10 +129,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def data_dir(made: Path, tmp_path: Path) -> Iterator[Path]:
-    """A copy of it to break, and a check that the test leaves no server behind."""
+def data_dir(prepared: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy that the test may damage. Fails if the test leaves a server running."""
     copy = tmp_path / "data"
-    run("/bin/cp", "-a", made, copy)
+    run_tool("/bin/cp", "-a", prepared, copy)
     yield copy
-    assert eventually(lambda: not running(copy), within=10)
+    assert eventually(lambda: not is_running(copy), within=10)
     shutil.rmtree(copy)

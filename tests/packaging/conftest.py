@@ -1,4 +1,4 @@
-"""The distributions, built once, and the wheel installed where nothing else of ours is."""
+"""The distributions, built once, and the wheel in an environment without the checkout."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
 
 @dataclass(frozen=True)
 class Installed:
-    """An environment with the wheel in it, and what it depends on in sight."""
+    """A virtual environment with the wheel, which imports its dependencies from ours."""
 
     folder: Path
 
@@ -66,23 +66,23 @@ class Installed:
 
 @pytest.fixture(scope="session")
 def installed(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    made = Installed(tmp_path_factory.mktemp("installed") / "env")
+    environment = Installed(tmp_path_factory.mktemp("installed") / "env")
     uv = Path(sys.executable).with_name("uv")
-    install = (uv, "pip", "install", "--offline", "--no-deps", "--python", made.python)
+    install = (uv, "pip", "install", "--offline", "--no-deps", "--python", environment.python)
     for done in (
-        run(sys.executable, "-m", "venv", "--without-pip", made.folder),
+        run(sys.executable, "-m", "venv", "--without-pip", environment.folder),
         run(*install, distributions.wheel),
     ):
         assert done.returncode == 0, done.stderr
-    # The dependencies. Python does not read the .pth files of a folder that one names, so the
-    # checkout, installed there as editable, does not come with them.
-    (made.site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return made
+    # The dependencies. Python ignores .pth files in a folder that a .pth file names, so the
+    # checkout, which is an editable install there, cannot be imported.
+    (environment.site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return environment
 
 
 @pytest.fixture(scope="session")
 def served(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """What is installed, migrated and served from a folder that has nothing in it."""
+    """A server of the installed wheel, started in an empty folder."""
     folder = tmp_path_factory.mktemp("elsewhere")
     env = {"DATA_DIR": str(folder / "data")}
     done = run(installed.taskcli, "db", "upgrade", cwd=folder, **env)

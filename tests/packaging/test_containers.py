@@ -1,4 +1,4 @@
-"""The Dockerfile and the compose file, as far as they can be checked without an engine."""
+"""The Dockerfile and the compose file, checked without a container engine."""
 
 import json
 import re
@@ -17,44 +17,45 @@ Instruction = tuple[str, str]
 
 @pytest.fixture(scope="module")
 def stages() -> list[list[Instruction]]:
-    """The instructions of each stage, FROM first; what stands before is left out."""
+    """The instructions of each stage, beginning with FROM; those before the first are left out."""
     text = (ROOT / "Dockerfile").read_text()
     text = re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ")
-    found: list[list[Instruction]] = []
+    by_stage: list[list[Instruction]] = []
     for line in filter(None, map(str.strip, text.splitlines())):
         word, _, rest = line.partition(" ")
         if word == "FROM":
-            found.append([])
-        if found:
-            found[-1].append((word, re.sub(r"\s+", " ", rest.strip())))
-    return found
+            by_stage.append([])
+        if by_stage:
+            by_stage[-1].append((word, re.sub(r"\s+", " ", rest.strip())))
+    return by_stage
 
 
 @pytest.fixture(scope="module")
 def image(stages: list[list[Instruction]]) -> list[Instruction]:
-    """Of the stage that remains."""
+    """The instructions of the last stage, which becomes the image."""
     return stages[-1]
 
 
-def the(instructions: list[Instruction], word: str) -> str:
+def argument(instructions: list[Instruction], word: str) -> str:
+    """What follows the only instruction of that name."""
     (rest,) = (rest for name, rest in instructions if name == word)
     return rest
 
 
-def test_both_stages_stand_on_one_base(stages: list[list[Instruction]]) -> None:
+def test_both_stages_have_the_same_base(stages: list[list[Instruction]]) -> None:
     assert [stage[0][1].partition(" AS ")[0] for stage in stages] == ["${BASE}"] * 2
     base = re.search(r"^ARG BASE=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert base
     assert re.fullmatch(r"python:3\.1[1-9]-slim-(bookworm|trixie)", base[1])
 
 
-def test_dependencies_are_a_layer_of_their_own_and_checked_by_hash(
+def test_dependencies_have_their_own_layer_and_are_checked_by_hash(
     stages: list[list[Instruction]],
 ) -> None:
     steps = [(word, rest) for word, rest in stages[0] if word in ("COPY", "RUN")]
     assert steps[0] == ("COPY", "requirements.txt ./")
     assert "--require-hashes" in steps[1][1]
-    # After that nothing comes from outside, and nothing is editable.
+    # Later steps download nothing, and install nothing as editable.
     installs = [rest for word, rest in steps[2:] if word == "RUN"]
     assert installs
     for rest in installs:
@@ -64,25 +65,27 @@ def test_dependencies_are_a_layer_of_their_own_and_checked_by_hash(
         assert not re.search(r"\s(-e|--editable)\b", rest)
 
 
-def test_the_image_has_the_program_and_no_tools(image: list[Instruction]) -> None:
+def test_the_image_has_the_program_and_no_build_tools(image: list[Instruction]) -> None:
     copies = [rest for word, rest in image if word == "COPY"]
     assert copies == ["--from=build /app /app"]
     runs = " ".join(rest for word, rest in image if word == "RUN")
     assert not re.search(r"\b(apt|apt-get|pip|gcc|make|curl|wget)\b", runs)
 
 
-def test_it_runs_as_a_number_that_is_not_root(image: list[Instruction]) -> None:
-    uid, _, gid = the(image, "USER").partition(":")
+def test_it_runs_as_a_numeric_user_other_than_root(image: list[Instruction]) -> None:
+    uid, _, gid = argument(image, "USER").partition(":")
     assert int(uid) > 0
     assert int(gid) > 0
     assert [word for word, _ in image].index("USER") > [w for w, _ in image].index("COPY")
 
 
-def test_it_serves_the_network_and_gets_the_signals_itself(image: list[Instruction]) -> None:
-    assert "SERVER_HOST=0.0.0.0" in the(image, "ENV")
-    assert json.loads(the(image, "CMD")) == ["taskcli", "serve"]
+def test_it_listens_on_all_addresses_and_receives_signals_directly(
+    image: list[Instruction],
+) -> None:
+    assert "SERVER_HOST=0.0.0.0" in argument(image, "ENV")
+    assert json.loads(argument(image, "CMD")) == ["taskcli", "serve"]
     assert "ENTRYPOINT" not in [word for word, _ in image]
-    assert the(image, "EXPOSE") == "8000"
+    assert argument(image, "EXPOSE") == "8000"
 
 
 def test_no_secret_is_built_in(image: list[Instruction]) -> None:
@@ -96,22 +99,20 @@ def test_it_is_labelled(image: list[Instruction]) -> None:
         assert f"org.opencontainers.image.{name}=" in labels
 
 
-def test_its_health_check_tells_a_server_that_lives_from_one_that_does_not(
-    image: list[Instruction], served: Api
-) -> None:
-    command = json.loads(the(image, "HEALTHCHECK").partition("CMD ")[2])
+def test_its_health_check_fails_without_a_server(image: list[Instruction], served: Api) -> None:
+    command = json.loads(argument(image, "HEALTHCHECK").partition("CMD ")[2])
     assert command[0] == "python"
     for port, healthy in ((served.port, True), (free_port(), False)):
         done = run(sys.executable, *command[1:], SERVER_PORT=str(port))
         assert (done.returncode == 0) is healthy, done.stderr
 
 
-def test_everything_that_is_copied_is_sent_to_the_builder(
+def test_the_builder_receives_exactly_what_is_copied(
     stages: list[list[Instruction]],
 ) -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
-    assert rules[0] == "*"  # so that what nobody thought of, a .env say, stays here
+    assert rules[0] == "*"  # excludes by default what is not listed, such as .env
     sent = {rule[1:] for rule in rules if rule.startswith("!")}
     copied = {
         source.removeprefix("./")
@@ -119,7 +120,7 @@ def test_everything_that_is_copied_is_sent_to_the_builder(
         if word == "COPY"
         for source in rest.split()[:-1]
     }
-    assert copied == sent
+    assert copied == sent, "list the copied paths in .dockerignore, each after a `!`"
     assert all((ROOT / name).exists() for name in sent)
 
 
@@ -129,14 +130,14 @@ def compose() -> dict[str, Any]:
     return loaded
 
 
-def test_the_api_is_on_8000_and_postgresql_on_5432_for_this_machine_only(
+def test_the_api_is_published_and_postgresql_only_on_the_loopback_address(
     compose: dict[str, Any],
 ) -> None:
     ports = {name: service.get("ports", []) for name, service in compose["services"].items()}
     assert ports == {"api": ["8000:8000"], "migrate": [], "db": ["127.0.0.1:5432:5432"]}
 
 
-def test_nothing_starts_without_secrets_of_ones_own(compose: dict[str, Any]) -> None:
+def test_secrets_have_no_default(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         for name, value in service["environment"].items():
             if re.search(r"SECRET|PASSWORD", name):
@@ -146,7 +147,7 @@ def test_nothing_starts_without_secrets_of_ones_own(compose: dict[str, Any]) -> 
     assert {"DATABASE_URL", "SECRET_KEY"} <= set(api)
 
 
-def test_the_schema_is_there_before_the_api(compose: dict[str, Any]) -> None:
+def test_the_api_starts_after_the_migration(compose: dict[str, Any]) -> None:
     services = compose["services"]
     healthy = {"condition": "service_healthy"}
     assert services["migrate"]["command"] == ["taskcli", "db", "upgrade"]
@@ -159,21 +160,23 @@ def test_the_schema_is_there_before_the_api(compose: dict[str, Any]) -> None:
     assert all("healthcheck" in services[name] for name in ("api", "db"))
 
 
-def test_the_api_is_ready_by_its_own_word(compose: dict[str, Any], served: Api) -> None:
+def test_the_health_check_of_the_api_passes_on_a_server(
+    compose: dict[str, Any], served: Api
+) -> None:
     kind, program, *arguments = compose["services"]["api"]["healthcheck"]["test"]
     assert (kind, program) == ("CMD", "python")
-    here = [word.replace("127.0.0.1:8000", f"127.0.0.1:{served.port}") for word in arguments]
-    assert here != arguments
-    assert run(sys.executable, *here).returncode == 0
+    local = [word.replace("127.0.0.1:8000", f"127.0.0.1:{served.port}") for word in arguments]
+    assert local != arguments
+    assert run(sys.executable, *local).returncode == 0
 
 
-def test_the_data_outlives_the_containers(compose: dict[str, Any]) -> None:
-    # PostgreSQL 18 keeps its data one folder above that of the versions before.
+def test_the_data_is_in_a_named_volume(compose: dict[str, Any]) -> None:
+    # The image of PostgreSQL 18 keeps its data one folder higher than earlier ones.
     assert compose["services"]["db"]["volumes"] == ["database:/var/lib/postgresql"]
     assert "database" in compose["volumes"]
 
 
-def test_containers_may_do_no_more_than_they_must_and_stop_in_peace(
+def test_containers_have_few_rights_and_enough_time_to_stop(
     compose: dict[str, Any],
 ) -> None:
     for name in ("api", "migrate"):

@@ -1,4 +1,4 @@
-"""What is in the wheel and the sdist, and what the wheel says about itself."""
+"""The files in the wheel and the sdist, and the metadata of the wheel."""
 
 import tarfile
 import zipfile
@@ -35,34 +35,34 @@ def files(folder: Path, base: Path) -> set[str]:
     }
 
 
-def test_the_wheel_holds_every_source_file_and_nothing_but_them(names: set[str]) -> None:
-    ours = {name for name in names if ".dist-info/" not in name}
+def test_the_wheel_has_the_source_files_and_no_others(names: set[str]) -> None:
+    modules = {name for name in names if ".dist-info/" not in name}
     migrations = {f"taskcore/{name}" for name in files(ROOT / "migrations", ROOT)}
-    assert ours == files(ROOT / "src", ROOT / "src") | migrations
-    assert "taskcore/migrations/env.py" in ours
-    assert {f"{package}/py.typed" for package in PACKAGES} <= ours
-    assert any(name.startswith("taskapi/docs/assets/swagger-ui-bundle") for name in ours)
+    assert modules == files(ROOT / "src", ROOT / "src") | migrations
+    assert "taskcore/migrations/env.py" in modules
+    assert {f"{package}/py.typed" for package in PACKAGES} <= modules
+    assert any(name.startswith("taskapi/docs/assets/swagger-ui-bundle") for name in modules)
 
 
-def test_the_wheel_brings_every_licence(names: set[str]) -> None:
+def test_the_wheel_has_every_licence(names: set[str]) -> None:
     licences = {name.rpartition("/")[2] for name in names if ".dist-info/licenses/" in name}
     source = ROOT / "src"
     expected = {path.name for kind in ("LICENSE-*", "NOTICE-*") for path in source.rglob(kind)}
     assert licences == {"LICENSE"} | expected
 
 
-def test_the_sdist_has_what_a_fork_needs_and_no_leftovers(distributions: Distributions) -> None:
+def test_the_sdist_has_what_a_fork_needs_and_no_local_files(distributions: Distributions) -> None:
     with tarfile.open(distributions.sdist) as sdist:
-        found = {name.partition("/")[2] for name in sdist.getnames()}
+        paths = {name.partition("/")[2] for name in sdist.getnames()}
     needed = {"pyproject.toml", "Makefile", "README.md", "LICENSE", "requirements-dev.txt"}
-    assert needed <= found
-    assert files(ROOT / "src", ROOT) | files(ROOT / "migrations", ROOT) <= found
-    assert "tests/conftest.py" in found
-    tops = {name.partition("/")[0] for name in found}
+    assert needed <= paths
+    assert files(ROOT / "src", ROOT) | files(ROOT / "migrations", ROOT) <= paths
+    assert "tests/conftest.py" in paths
+    tops = {name.partition("/")[0] for name in paths}
     assert not tops & {".venv", ".data", ".git", ".env", "dist"}
 
 
-def test_the_metadata_says_what_it_is(metadata: Message) -> None:
+def test_the_metadata_describe_the_project(metadata: Message) -> None:
     assert metadata["Name"] == "taskcore"
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
@@ -70,12 +70,13 @@ def test_the_metadata_says_what_it_is(metadata: Message) -> None:
     assert "Typing :: Typed" in metadata.get_all("Classifier", [])
 
 
-def test_the_library_requires_nothing_and_its_extras_what_they_name(metadata: Message) -> None:
+def test_the_library_requires_nothing_and_its_extras_exist(metadata: Message) -> None:
     requirements = [Requirement(text) for text in metadata.get_all("Requires-Dist", [])]
     assert requirements
-    # Without an extra none of them applies.
-    applying = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
-    assert applying == []
+    without_extra = [
+        r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})
+    ]
+    assert without_extra == []
     extras = set(metadata.get_all("Provides-Extra", []))
     named = {extra for r in requirements if r.name == "taskcore" for extra in r.extras}
     assert named <= extras

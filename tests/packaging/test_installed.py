@@ -1,6 +1,7 @@
-"""The wheel by itself: no checkout around it, none in sight."""
+"""The installed wheel, without the checkout."""
 
 import sys
+import tomllib
 from pathlib import Path
 
 from tests.packaging.conftest import ROOT, Installed, run
@@ -12,27 +13,27 @@ sys.path.insert(0, sys.argv[1])
 before = set(sys.modules)
 import taskcore
 from taskcore.adapters import memory
-strangers = {name.partition(".")[0] for name in set(sys.modules) - before}
-print(taskcore.__file__, *sorted(strangers - set(sys.stdlib_module_names) - {"taskcore"}))
+imported = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(taskcore.__file__, *sorted(imported - set(sys.stdlib_module_names) - {"taskcore"}))
 """
 
 
-def test_the_core_needs_the_standard_library_alone(installed: Installed, tmp_path: Path) -> None:
+def test_the_core_imports_only_the_standard_library(installed: Installed, tmp_path: Path) -> None:
     done = run(installed.python, "-I", "-S", "-c", IMPORTS, installed.site, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(installed.site / "taskcore/__init__.py")]
 
 
-def test_the_checkout_is_not_in_sight(installed: Installed, tmp_path: Path) -> None:
+def test_the_checkout_cannot_be_imported(installed: Installed, tmp_path: Path) -> None:
     code = "import sys, taskcore, taskapi, taskcli; print(*sys.path, taskcore.__file__)"
     done = run(installed.python, "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    seen = [Path(word) for word in done.stdout.split()]
-    assert seen[-1].is_relative_to(installed.site)
-    assert not [path for path in seen if path.is_relative_to(ROOT / "src")]
+    paths = [Path(word) for word in done.stdout.split()]
+    assert paths[-1].is_relative_to(installed.site)
+    assert not [path for path in paths if path.is_relative_to(ROOT / "src")]
 
 
-def test_what_is_installed_fits_together() -> None:
+def test_the_installed_packages_are_compatible() -> None:
     uv = Path(sys.executable).with_name("uv")
     done = run(uv, "pip", "check", "--offline", "--python", sys.executable)
     assert done.returncode == 0, done.stderr
@@ -44,11 +45,12 @@ def test_it_migrates_and_serves(served: Api) -> None:
     assert created.status == 201
 
 
-def test_it_brings_the_documentation_pages(served: Api) -> None:
+def test_it_serves_the_documentation_pages(served: Api) -> None:
     for path in ("docs", "redoc", "openapi.json"):
         assert served.call("GET", f"/api/v1/{path}").status == 200
 
 
-def test_it_names_its_version(installed: Installed, tmp_path: Path) -> None:
+def test_it_prints_its_version(installed: Installed, tmp_path: Path) -> None:
     done = run(installed.taskcli, "--version", cwd=tmp_path)
-    assert done.stdout == "taskcli 1.0.0\n"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert done.stdout == f"taskcli {project['version']}\n"

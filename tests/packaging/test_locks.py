@@ -1,4 +1,4 @@
-"""The lock files: hashed, silent about hosts, and of one mind."""
+"""The lock files: hashed, without host names, and consistent with each other."""
 
 import re
 import tomllib
@@ -14,15 +14,15 @@ LOCKS = sorted(path.name for path in ROOT.glob("requirements*.txt"))
 
 
 def locked(name: str) -> dict[str, tuple[str, frozenset[str]]]:
-    """Each requirement: its line, and the hashes it may have."""
+    """Each requirement with its name and its allowed hashes."""
     lines = (ROOT / name).read_text().replace("\\\n", " ").splitlines()
-    found = {}
+    requirements = {}
     for line in lines:
         if not (stripped := line.partition("#")[0].strip()):
             continue
         requirement, *hashes = re.split(r"\s+--hash=", stripped)
-        found[requirement] = (Requirement(requirement).name, frozenset(hashes))
-    return found
+        requirements[requirement] = (Requirement(requirement).name, frozenset(hashes))
+    return requirements
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -38,17 +38,17 @@ def test_no_lock_names_a_host(name: str) -> None:
     assert not re.search(r"://|--(index|find|extra|trusted)", (ROOT / name).read_text())
 
 
-def test_what_runs_is_tested_in_the_same_versions() -> None:
+def test_tests_use_the_versions_of_the_runtime_lock() -> None:
     runtime, development = locked("requirements.txt"), locked("requirements-dev.txt")
     versions = {text.partition(" ;")[0]: value for text, value in development.items()}
     missing = {
         text for text, value in runtime.items() if versions.get(text.partition(" ;")[0]) != value
     }
-    assert not missing
+    assert not missing, "lock again: `make lock`"
 
 
 def extras(project: dict[str, dict[str, list[str]]], name: str) -> Iterator[Requirement]:
-    """What an extra requires, including what the extras that it names do."""
+    """What an extra requires, directly or through the extras that it names."""
     for text in project["optional-dependencies"][name]:
         requirement = Requirement(text)
         if requirement.name == "taskcore":
@@ -58,11 +58,13 @@ def extras(project: dict[str, dict[str, list[str]]], name: str) -> Iterator[Requ
             yield requirement
 
 
-def test_the_lock_has_what_the_project_asks_for() -> None:
+def test_the_lock_satisfies_the_requirements_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     versions = {}
     for text, (name, _) in locked("requirements.txt").items():
         (version,) = Requirement(text).specifier
         versions[canonicalize_name(name)] = version.version
-    for asked in extras(project, "all"):
-        assert asked.specifier.contains(versions[canonicalize_name(asked.name)]), str(asked)
+    for required in extras(project, "all"):
+        assert required.specifier.contains(versions[canonicalize_name(required.name)]), str(
+            required
+        )

@@ -13,8 +13,9 @@ import pytest
 from taskcore.adapters.postgres import upgrade
 from tests.api.test_document import ACCESS
 from tests.conftest import new_database
+from tests.processes import eventually
 from tests.security.site import PASSWORD, V1, Account, Site, at_once, site
-from tests.server.running import eventually, taskcli
+from tests.server.running import taskcli
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,9 @@ import pytest
 from taskcore import EventName
 from taskcore.adapters.system import HmacPseudonyms, derived_key
 from tests.api.served import as_url, exchange
+from tests.processes import eventually
 from tests.security.site import PASSWORD, V1, WRONG, Account, Site, at_once, fresh_ip, site
-from tests.server.running import KEY, Api, eventually
+from tests.server.running import KEY, Api
 
 AGENT = "Browser/1.0"
 ROWS = (

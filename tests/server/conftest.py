@@ -1,4 +1,4 @@
-"""A data folder that was served before."""
+"""A data folder that is ready to serve."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from tests.server.running import ADA, Api
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its database is made and migrated, and has Ada's account.
+    """A folder with a migrated database and Ada's account.
 
-    It is shared: whatever ends a server, this data outlives it. Tests that must count work on an
-    account of their own.
+    All tests share it, even those that kill the server. A test that counts rows registers an
+    account of its own.
     """
     folder = tmp_path_factory.mktemp("served")
     with Api(folder) as api:

@@ -1,4 +1,4 @@
-"""Clients that keep a server busy and remember every answer, and what to make of them."""
+"""Clients that keep a server busy and record every response, and a check of those records."""
 
 import http.client
 import threading
@@ -13,10 +13,10 @@ from tests.server.running import Answer, Api, Client
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request, and its answer if one came."""
+    """A request, and its response if there was one."""
 
     title: str
-    begun: float
+    started: float
     ended: float
     answer: Answer | None
 
@@ -26,7 +26,7 @@ class Exchange:
 
 
 class Load:
-    """Threads that each send one request after the other, for as long as the block lasts."""
+    """Threads that each send one request after the other until the block ends."""
 
     def __init__(
         self,
@@ -35,12 +35,12 @@ class Load:
         request: Callable[[Client, str], Answer],
         *,
         threads: int = 4,
-        fresh: bool = False,
+        reconnect: bool = False,
         pause: float = 0,
     ) -> None:
         self._api, self._token, self._request = api, token, request
-        self._fresh, self._pause = fresh, pause
-        self._over = threading.Event()
+        self._reconnect, self._pause = reconnect, pause
+        self._stopping = threading.Event()
         self._exchanges: list[list[Exchange]] = [[] for _ in range(threads)]
         self._threads = [threading.Thread(target=self._run, args=[n]) for n in range(threads)]
 
@@ -50,13 +50,15 @@ class Load:
 
     @property
     def exchanges(self) -> list[Exchange]:
-        return sorted((e for one in self._exchanges for e in one), key=lambda e: e.begun)
+        return sorted(
+            (e for exchanges in self._exchanges for e in exchanges), key=lambda e: e.started
+        )
 
     def since(self, moment: float) -> list[Exchange]:
-        return [e for e in self.exchanges if e.begun >= moment]
+        return [e for e in self.exchanges if e.started >= moment]
 
     def stop(self) -> None:
-        self._over.set()
+        self._stopping.set()
         for thread in self._threads:
             thread.join()
 
@@ -69,23 +71,23 @@ class Load:
         self.stop()
 
     def _run(self, number: int) -> None:
-        with self._api.client(token=self._token) as kept:
+        with self._api.client(token=self._token) as client:
             turn = 0
-            while not self._over.is_set():
+            while not self._stopping.is_set():
                 turn += 1
-                title, begun = f"{number}-{turn}", time.monotonic()
+                title, started = f"{number}-{turn}", time.monotonic()
                 try:
-                    answer = self._one(kept, title)
+                    answer = self._send(client, title)
                 except (OSError, http.client.HTTPException):
                     answer = None
-                self._exchanges[number].append(Exchange(title, begun, time.monotonic(), answer))
-                self._over.wait(self._pause if answer else max(self._pause, 0.01))
+                self._exchanges[number].append(Exchange(title, started, time.monotonic(), answer))
+                self._stopping.wait(self._pause if answer else max(self._pause, 0.01))
 
-    def _one(self, kept: Client, title: str) -> Answer:
-        if not self._fresh:
-            return self._request(kept, title)
-        with self._api.client(token=self._token) as client:
+    def _send(self, client: Client, title: str) -> Answer:
+        if not self._reconnect:
             return self._request(client, title)
+        with self._api.client(token=self._token) as new_client:
+            return self._request(new_client, title)
 
 
 def create_task(client: Client, title: str) -> Answer:
@@ -101,20 +103,20 @@ def read_self(client: Client, _: str) -> Answer:
 
 
 def stored_tasks(api: Api, token: str) -> list[tuple[int, str]]:
-    """Every task's id and title, in the order of ids."""
-    found: list[tuple[int, str]] = []
+    """Every task's id and title, by ascending id."""
+    tasks: list[tuple[int, str]] = []
     with api.client(token=token) as client:
         while True:
-            answer = client.call("GET", f"/api/v1/tasks?limit=100&skip={len(found)}")
+            answer = client.call("GET", f"/api/v1/tasks?limit=100&skip={len(tasks)}")
             assert answer.status == 200, answer
             items = answer.json["items"]
-            found += [(item["id"], item["title"]) for item in items]
+            tasks += [(item["id"], item["title"]) for item in items]
             if not items:
-                return sorted(found)
+                return sorted(tasks)
 
 
 def violations(threads: list[list[Exchange]], stored: list[tuple[int, str]]) -> list[str]:
-    """What the stored tasks have against what was acknowledged to threads that created them."""
+    """Where the stored tasks contradict the responses that the creating threads received."""
     found = []
     by_title = {title: number for number, title in stored}
     for exchanges in threads:
@@ -129,8 +131,10 @@ def violations(threads: list[list[Exchange]], stored: list[tuple[int, str]]) -> 
             found.append(f"ids do not ascend: {ids}")
     counted = Counter(title for _, title in stored)
     found += [f"stored {count} times: {title}" for title, count in counted.items() if count > 1]
-    asked = {e.title for exchanges in threads for e in exchanges if not e.answer or ok(e)}
-    found += [f"never asked for, or refused: {title}" for title in counted if title not in asked]
+    may_exist = {e.title for exchanges in threads for e in exchanges if not e.answer or ok(e)}
+    found += [
+        f"never requested, or refused: {title}" for title in counted if title not in may_exist
+    ]
     return found
 
 

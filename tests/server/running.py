@@ -1,4 +1,4 @@
-"""A real `taskcli serve`, its processes, and plain HTTP to it."""
+"""Running `taskcli serve`, its processes, and an HTTP client for it."""
 
 import http.client
 import json
@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from tests import canaries
 from tests.leash import Leash
+from tests.processes import children, eventually
 
 ADA = "ada@example.org"
 PASSWORD = "correct horse battery"
@@ -39,8 +40,8 @@ class Answer:
         return json.loads(self.body)
 
 
-class _Whole(http.client.HTTPConnection):
-    """Sends the head and the body of a request in one piece."""
+class _OneWriteConnection(http.client.HTTPConnection):
+    """Sends the headers and the body of a request in one write."""
 
     def __init__(self, port: int, timeout: float) -> None:
         super().__init__("127.0.0.1", port, timeout=timeout)
@@ -50,16 +51,16 @@ class _Whole(http.client.HTTPConnection):
         self._unsent += data
 
     def getresponse(self) -> http.client.HTTPResponse:
-        whole, self._unsent = self._unsent, b""
-        super().send(whole)
+        request, self._unsent = self._unsent, b""
+        super().send(request)
         return super().getresponse()
 
 
 class Client:
-    """One connection at a time, kept alive, opened when it is needed."""
+    """Keeps one connection alive, and opens it when a request needs it."""
 
     def __init__(self, port: int, *, token: str | None = None, timeout: float = 30) -> None:
-        self._connection = _Whole(port, timeout)
+        self._connection = _OneWriteConnection(port, timeout)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def call(
@@ -70,19 +71,19 @@ class Client:
         *,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Raises OSError or HTTPException when no answer comes."""
-        begun = time.monotonic()
-        sent = dict(self._headers)
+        """Raises OSError or HTTPException when there is no response."""
+        started = time.monotonic()
+        all_headers = dict(self._headers)
         content = None
         if body is not None:
             content = json.dumps(body)
-            sent["Content-Type"] = "application/json"
-        sent |= headers or {}
+            all_headers["Content-Type"] = "application/json"
+        all_headers |= headers or {}
         try:
-            self._connection.request(method, path, content, sent)
+            self._connection.request(method, path, content, all_headers)
             response = self._connection.getresponse()
-            given = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, given, response.read(), time.monotonic() - begun)
+            received = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, received, response.read(), time.monotonic() - started)
         except (OSError, http.client.HTTPException):
             self._connection.close()
             raise
@@ -147,7 +148,7 @@ class Api:
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """On a connection of its own."""
+        """Send the request on a new connection."""
         with self.client(token=token) as client:
             return client.call(method, path, body, headers=headers)
 
@@ -165,10 +166,9 @@ class Api:
     def ended(self) -> bool:
         return self.process.poll() is not None
 
-    def says(self, words: str, *, within: float = 40) -> None:
-        """Wait until it is in the log."""
-        assert eventually(lambda: words in self.log or self.ended(), within=within), self.log
-        assert words in self.log
+    def wait_for_log(self, text: str, *, within: float = 40) -> None:
+        assert eventually(lambda: text in self.log or self.ended(), within=within), self.log
+        assert text in self.log
 
     def exit_code(self, *, within: float = 40) -> int:
         return self.process.wait(within)
@@ -178,9 +178,9 @@ class Api:
         return self.exit_code(within=within)
 
     def processes(self) -> set[int]:
-        """All that this server started and that still runs, also when it does not run itself."""
+        """What this server started and still runs, whether or not the server itself does."""
         mark = self._mark.encode()
-        found = {pid for pid in everything() if mark in environment(pid).split(b"\0")}
+        found = {pid for pid in all_processes() if mark in environment(pid).split(b"\0")}
         return found | database_processes(self.data_dir)
 
     def log_in(self, email: str = ADA) -> str:
@@ -211,8 +211,10 @@ class Api:
             self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(5)
-        left = not eventually(lambda: not self.processes() - others(self.data_dir), within=5)
-        for pid in self.processes() - others(self.data_dir):
+        left = not eventually(
+            lambda: not self.processes() - shared_database(self.data_dir), within=5
+        )
+        for pid in self.processes() - shared_database(self.data_dir):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
@@ -223,34 +225,25 @@ class Api:
         assert not any(key in log for key in canaries.generated_keys([self.data_dir]))
 
 
-def others(data_dir: Path) -> set[int]:
-    """The database's processes, as long as another server of ours uses it."""
+def shared_database(data_dir: Path) -> set[int]:
+    """The database's processes if another server of these tests uses it, or none."""
     mark = f"DATA_DIR={data_dir}".encode()
-    used = any(mark in environment(pid).split(b"\0") for pid in everything())
+    used = any(mark in environment(pid).split(b"\0") for pid in all_processes())
     return database_processes(data_dir) if used else set()
 
 
 def database_processes(data_dir: Path) -> set[int]:
-    """Of the embedded PostgreSQL in that folder: its supervisor, postmaster and backends."""
+    """The supervisor, postmaster and backends of the embedded PostgreSQL in that folder."""
     folder = data_dir / "postgres"
     return {
         pid
-        for pid in everything()
+        for pid in all_processes()
         if str(folder) in command(pid).split("\0") or cwd(pid) == folder / "cluster"
     }
 
 
-def everything() -> Iterator[int]:
+def all_processes() -> Iterator[int]:
     return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-
-
-def children(pid: int) -> list[int]:
-    found: list[int] = []
-    with suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():  # a thread's children are its own
-            with suppress(OSError):
-                found += map(int, (task / "children").read_text().split())
-    return found
 
 
 def command(pid: int) -> str:
@@ -274,7 +267,7 @@ def cwd(pid: int) -> Path | None:
 def taskcli(
     folder: Path, *arguments: str, stdin: str = "", **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Another command, beside the server."""
+    """Run another command in the folder of a server."""
     return subprocess.run(  # noqa: S603 - ourselves
         [*TASKCLI, *arguments],
         cwd=folder,
@@ -294,24 +287,15 @@ def free_port() -> int:
 
 
 def refused(port: int) -> bool:
-    """Whether nobody listens."""
+    """Whether connections are refused: no process listens."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def eventually(happens: Callable[[], object], *, within: float) -> bool:
-    deadline = time.monotonic() + within
-    while not happens():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
 @contextmanager
-def stopped(pids: set[int]) -> Iterator[None]:
-    """They stand still, so that they can be looked at, or all be killed at one moment."""
+def suspended(pids: set[int]) -> Iterator[None]:
+    """Suspend the processes, so that all can be killed before one reacts to another's end."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)

@@ -1,23 +1,19 @@
-"""A disk that is full: nothing is acknowledged that is not kept, and space is all it takes."""
+"""A full disk: no write is acknowledged and then lost, and freed space is enough to recover."""
 
 import json
 import os
 import secrets
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.processes import eventually, run_tool
 from tests.server.load import Exchange, stored_tasks, violations
-from tests.server.running import ADA, TASKCLI, Answer, Api, Client, eventually
+from tests.server.running import ADA, TASKCLI, Answer, Api, Client
 
 MEGABYTE = 1 << 20
-
-
-def run(*command: str | Path) -> None:
-    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - fixed words
 
 
 @pytest.fixture
@@ -26,13 +22,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.fail("only root mounts a small disk: run this test as root")
     disk = tmp_path / "disk"
     disk.mkdir()
-    run("/bin/mount", "-t", "tmpfs", "-o", "size=160m,mode=755", "tmpfs", disk)
+    run_tool("/bin/mount", "-t", "tmpfs", "-o", "size=160m,mode=755", "tmpfs", disk)
     yield disk
-    run("/bin/umount", disk)
+    run_tool("/bin/umount", disk)
 
 
 def fill(path: Path) -> None:
-    """Until nothing more fits."""
+    """Write to the file until the disk is full."""
     with path.open("wb", buffering=0) as file:
         try:
             while True:
@@ -53,11 +49,11 @@ def create_large_task(client: Client, title: str) -> Answer:
     return client.call("POST", "/api/v1/tasks", body)
 
 
-@pytest.mark.long  # not for its time: it needs root
-def test_a_full_disk_refuses_writes_serves_reads_and_heals_with_space(
+@pytest.mark.long  # because it needs root, not for its duration
+def test_on_a_full_disk_writes_get_503_reads_succeed_and_freed_space_is_enough(
     folder: Path, small_disk: Path, tmp_path: Path
 ) -> None:
-    run("/bin/cp", "-a", folder / "data", small_disk)
+    run_tool("/bin/cp", "-a", folder / "data", small_disk)
     with Api(tmp_path, DATA_DIR=str(small_disk / "data")) as api:
         token = api.ready().register()
         exchanges: list[Exchange] = []
@@ -91,7 +87,7 @@ def test_a_full_disk_refuses_writes_serves_reads_and_heals_with_space(
 
 
 def serve_into(target: str) -> list[str]:
-    """`taskcli serve` whose words all go there."""
+    """`taskcli serve` with its output redirected to the target."""
     return ["/bin/sh", "-c", f'exec "$@" {target}', "sh", *TASKCLI]
 
 
@@ -99,21 +95,21 @@ def serve_into(target: str) -> list[str]:
 def test_a_log_that_cannot_be_written_fails_no_request(
     folder: Path, tmp_path: Path, target: str
 ) -> None:
-    run("/bin/cp", "-a", folder / "data", tmp_path)
+    run_tool("/bin/cp", "-a", folder / "data", tmp_path)
     with Api(tmp_path, *serve_into(target)) as api:
         token = api.ready().log_in(ADA)
         for number in range(100):  # more than any buffer holds
-            made = api.call("POST", "/api/v1/tasks", {"title": f"number {number}"}, token=token)
-            assert made.status == 201, made
+            created = api.call("POST", "/api/v1/tasks", {"title": f"number {number}"}, token=token)
+            assert created.status == 201, created
         (worker,) = api.workers
         os.kill(worker, signal.SIGKILL)
-        again = api.ready().call("GET", "/api/v1/tasks", token=token)
-        assert again.json["total"] == 100
+        listed = api.ready().call("GET", "/api/v1/tasks", token=token)
+        assert listed.json["total"] == 100
         assert api.stop() == 0
 
 
-def test_a_log_that_nobody_reads_makes_nobody_wait(folder: Path, tmp_path: Path) -> None:
-    run("/bin/cp", "-a", folder / "data", tmp_path)
+def test_a_log_pipe_that_is_full_delays_no_request(folder: Path, tmp_path: Path) -> None:
+    run_tool("/bin/cp", "-a", folder / "data", tmp_path)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -121,9 +117,9 @@ def test_a_log_that_nobody_reads_makes_nobody_wait(folder: Path, tmp_path: Path)
         token = api.ready().log_in(ADA)
         for _ in range(1000):  # twice what a pipe holds
             assert api.call("GET", "/api/v1/tasks?limit=1", token=token).status == 200
-        said = os.read(reader, 1 << 20).splitlines()
-        assert 100 < len(said) < 1000
-        assert all(json.loads(line)["event"] for line in said)
+        lines = os.read(reader, 1 << 20).splitlines()
+        assert 100 < len(lines) < 1000
+        assert all(json.loads(line)["event"] for line in lines)
         answer = api.call("GET", "/api/v1/tasks?limit=1", token=token)
         assert eventually(
             lambda: answer.headers["x-request-id"].encode() in os.read(reader, 1 << 20), within=5

@@ -1,15 +1,15 @@
-"""What dies without a warning: what was acknowledged is kept, and somebody takes over."""
+"""Processes that are killed: acknowledged writes are kept, and another process takes over."""
 
 import os
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.processes import eventually, run_tool
 from tests.server.load import (
     Exchange,
     Load,
@@ -19,7 +19,7 @@ from tests.server.load import (
     stored_tasks,
     violations,
 )
-from tests.server.running import Answer, Api, eventually, stopped
+from tests.server.running import Answer, Api, suspended
 
 WRITERS = 4
 
@@ -28,22 +28,22 @@ def test_a_killed_worker_is_replaced_while_the_other_serves(folder: Path) -> Non
     with Api(folder, WORKERS="2") as api:
         token = api.ready().register()
         victim, survivor = api.workers
-        with Load(api, token, create_task, threads=WRITERS, fresh=True) as load:
+        with Load(api, token, create_task, threads=WRITERS, reconnect=True) as load:
             time.sleep(0.5)
             os.kill(victim, signal.SIGKILL)
             killed = time.monotonic()
             assert eventually(lambda: len(set(api.workers) - {victim}) == 2, within=5)
             time.sleep(1.5)
         failed = [e for e in load.exchanges if not ok(e)]
-        assert len(failed) <= WRITERS, failed  # those that this worker had
-        assert all(e.begun < killed + 0.1 for e in failed), failed
+        assert len(failed) <= WRITERS, failed  # at most the requests in flight on the killed worker
+        assert all(e.started < killed + 0.1 for e in failed), failed
         assert sum(map(ok, load.since(killed))) > WRITERS
         assert survivor in api.workers
         assert violations(load.threads, stored_tasks(api, token)) == []
         assert api.stop() == 0
 
 
-def test_the_only_worker_is_replaced_as_well(folder: Path) -> None:
+def test_a_killed_worker_is_replaced_when_it_was_the_only_one(folder: Path) -> None:
     with Api(folder) as api:
         token = api.ready().register()
         (victim,) = api.workers
@@ -53,7 +53,7 @@ def test_the_only_worker_is_replaced_as_well(folder: Path) -> None:
         assert api.stop() == 0
 
 
-def test_nothing_outlives_a_killed_server_and_the_next_one_starts(folder: Path) -> None:
+def test_a_killed_server_leaves_no_process_and_the_next_one_starts(folder: Path) -> None:
     with Api(folder, WORKERS="2") as api:
         token = api.ready().register()
         with Load(api, token, list_tasks) as load:
@@ -67,26 +67,26 @@ def test_nothing_outlives_a_killed_server_and_the_next_one_starts(folder: Path) 
 
 def test_a_server_killed_before_its_worker_is_up_leaves_no_orphan(folder: Path) -> None:
     with Api(folder) as api:
-        api.says("Spawning worker")
+        api.wait_for_log("Spawning worker")
         api.process.kill()
         assert eventually(lambda: not api.processes(), within=5)
 
 
 def kill_everything(api: Api) -> None:
-    everything = api.processes()
-    # The server, its workers, the database's supervisor, the postmaster, and its processes.
-    assert len(everything) > 2 + 1 + 1 + 3
-    with stopped(everything):
-        for pid in everything | api.processes():
+    processes = api.processes()
+    # The server with its workers, the supervisor, the postmaster, and PostgreSQL's other processes.
+    assert len(processes) > 2 + 1 + 1 + 3, "some processes of the server were not found"
+    with suspended(processes):
+        for pid in processes | api.processes():
             os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: not api.processes(), within=5)
 
 
 def written_until_killed(folder: Path, **options: str) -> tuple[Load, list[tuple[int, str]]]:
-    """Writers, everything killed under them, and what the next server has."""
+    """Kill every process under a load of writers, and return what the next server has stored."""
     with Api(folder, WORKERS="2") as api:
         token = api.ready().register()
-        weaken(api, options)
+        set_options(api, options)
         with Load(api, token, create_task, threads=WRITERS) as load:
             time.sleep(1)
             kill_everything(api)
@@ -94,33 +94,35 @@ def written_until_killed(folder: Path, **options: str) -> tuple[Load, list[tuple
         return load, stored_tasks(api.ready(), token)
 
 
-def weaken(api: Api, options: dict[str, str]) -> None:
+def set_options(api: Api, options: dict[str, str]) -> None:
     host = f"{api.data_dir}/postgres/run"
-    with psycopg.connect(host=host, dbname="taskcore", user="postgres", autocommit=True) as link:
+    with psycopg.connect(
+        host=host, dbname="taskcore", user="postgres", autocommit=True
+    ) as connection:
         for name, value in options.items():
-            link.execute(f"ALTER SYSTEM SET {name} = {value}".encode())
-        link.execute("SELECT pg_reload_conf()")
+            connection.execute(f"ALTER SYSTEM SET {name} = {value}".encode())
+        connection.execute("SELECT pg_reload_conf()")
     time.sleep(0.3)
 
 
-def test_what_was_acknowledged_survives_the_death_of_everything(folder: Path) -> None:
+def test_acknowledged_writes_survive_when_every_process_is_killed(folder: Path) -> None:
     load, stored = written_until_killed(folder)
     assert sum(map(ok, load.exchanges)) > 5 * WRITERS
     assert violations(load.threads, stored) == []
 
 
 @pytest.mark.long
-def test_the_check_sees_what_a_database_loses_that_acknowledges_too_early(
+def test_the_check_finds_writes_lost_by_a_database_that_acknowledges_too_early(
     folder: Path, tmp_path: Path
 ) -> None:
-    subprocess.run(["/bin/cp", "-a", folder / "data", tmp_path], check=True)  # noqa: S603
+    run_tool("/bin/cp", "-a", folder / "data", tmp_path)
     early = {"synchronous_commit": "off", "wal_writer_delay": "10000"}
     load, stored = written_until_killed(tmp_path, **early)
     assert [v for v in violations(load.threads, stored) if v.startswith("lost")]
     shutil.rmtree(tmp_path / "data")
 
 
-def test_the_check_sees_every_kind_of_damage() -> None:
+def test_the_check_finds_every_kind_of_damage() -> None:
     def created(title: str, number: int) -> Exchange:
         body = f'{{"id": {number}}}'.encode()
         return Exchange(title, 0, 0, Answer(201, {}, body, 0))
@@ -130,7 +132,7 @@ def test_the_check_sees_every_kind_of_damage() -> None:
     assert violations(threads, [(1, "a"), (2, "b"), (3, "c")]) == []
     assert violations(threads, [(2, "b")]) == ["lost: a"]
     assert violations(threads, [(1, "a"), (7, "b")]) == ["changed its id: b"]
-    assert violations(threads, [(1, "a"), (2, "b"), (3, "d")]) == ["never asked for, or refused: d"]
+    assert violations(threads, [(1, "a"), (2, "b"), (3, "d")]) == ["never requested, or refused: d"]
     assert violations(threads, [(1, "a"), (2, "b"), (3, "c"), (4, "c")]) == ["stored 2 times: c"]
     swapped = [[created("a", 2), created("b", 1)]]
     assert violations(swapped, [(1, "b"), (2, "a")]) == ["ids do not ascend: [2, 1]"]

@@ -1,4 +1,4 @@
-"""More clients than can be served, and clients that are slow: the others do not suffer."""
+"""Too many clients, and slow clients: the server still serves the others."""
 
 import asyncio
 import socket
@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from taskapi.app import IN_FLIGHT
-from tests.server.running import Api, Client, eventually
+from tests.processes import eventually
+from tests.server.running import Api, Client
 
 AT_ONCE = 3 * IN_FLIGHT
 HEAD = (
@@ -30,7 +31,10 @@ def api(folder: Path) -> Iterator[Api]:
 
 @pytest.fixture(scope="module", autouse=True)
 def silent(api: Api) -> Iterator[list[socket.socket]]:
-    """Connections that send nothing and half a head, while the other tests run."""
+    """Two connections that stay open while the other tests run.
+
+    One sends nothing, the other a part of its request headers.
+    """
     with ExitStack() as stack:
         address = ("127.0.0.1", api.port)
         opened = [
@@ -41,25 +45,25 @@ def silent(api: Api) -> Iterator[list[socket.socket]]:
 
 
 async def at_once(api: Api, token: str, count: int) -> list[tuple[int, bytes, float]]:
-    """Status, head and seconds of requests that are sent in the same moment."""
-    links = [await asyncio.open_connection("127.0.0.1", api.port) for _ in range(count)]
+    """Status, response headers and seconds of requests that are sent together."""
+    connections = [await asyncio.open_connection("127.0.0.1", api.port) for _ in range(count)]
     request = (
         f"GET /api/v1/tasks?limit=100 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
         "Connection: close\r\n\r\n"
     ).encode()
-    begun = time.monotonic()
+    started = time.monotonic()
 
-    async def one(
+    async def send(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> tuple[bytes, float]:
         writer.write(request)
         head, _, _ = (await reader.read()).partition(b"\r\n\r\n")
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - started
         writer.close()
         await writer.wait_closed()
         return head, seconds
 
-    answers = await asyncio.gather(*(one(*link) for link in links))
+    answers = await asyncio.gather(*(send(*connection) for connection in connections))
     return [(int(head.split()[1]), head.lower(), seconds) for head, seconds in answers]
 
 
@@ -69,7 +73,7 @@ def typical_seconds(client: Client) -> float:
     return statistics.median(answer.seconds for answer in answers)
 
 
-def test_those_beyond_the_limit_are_refused_soon_and_the_others_are_served(api: Api) -> None:
+def test_requests_beyond_the_limit_get_503_at_once_and_the_others_are_served(api: Api) -> None:
     token = api.register()
     with api.client(token=token) as client:
         for number in range(100):
@@ -90,21 +94,21 @@ def test_those_beyond_the_limit_are_refused_soon_and_the_others_are_served(api: 
 
 
 @pytest.mark.parametrize("beginning", [HEAD[:40], HEAD, f'{HEAD}{{"email": "ada'])
-def test_clients_that_stop_in_the_middle_do_not_hold_up_others(api: Api, beginning: str) -> None:
+def test_clients_that_stop_within_a_request_do_not_delay_others(api: Api, beginning: str) -> None:
     with ExitStack() as stack:
         for _ in range(IN_FLIGHT // 2):
             slow = stack.enter_context(socket.create_connection(("127.0.0.1", api.port)))
             slow.sendall(beginning.encode())
         time.sleep(0.1)
-        begun = time.monotonic()
+        started = time.monotonic()
         api.log_in()
         with api.client() as client:
             for _ in range(20):
                 assert client.call("GET", "/api/v1/openapi.json").status == 200
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - started < 5
 
 
-def test_clients_that_vanish_leave_no_open_files(api: Api) -> None:
+def test_clients_that_disconnect_leave_no_open_files(api: Api) -> None:
     (worker,) = api.workers
     files = Path(f"/proc/{worker}/fd")
     before = len(list(files.iterdir()))
@@ -115,5 +119,5 @@ def test_clients_that_vanish_leave_no_open_files(api: Api) -> None:
     assert api.is_ready()
 
 
-def test_connections_that_say_nothing_are_closed(silent: list[socket.socket]) -> None:
+def test_idle_connections_are_closed(silent: list[socket.socket]) -> None:
     assert [client.recv(1000) for client in silent] == [b"", b""]

@@ -1,4 +1,4 @@
-"""What it takes until a server serves, and what keeps it from it."""
+"""Starting a server, and the faults that make it refuse to start."""
 
 import signal
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.postgres.servers import Server, server
+from tests.processes import eventually
 from tests.server.running import (
     KEY,
     Api,
     database_processes,
-    eventually,
     free_port,
     refused,
     taskcli,
@@ -21,7 +21,7 @@ from tests.server.running import (
 TASKS = "/api/v1/tasks"
 
 
-def test_an_empty_folder_is_served_and_so_is_what_it_holds_then(tmp_path: Path) -> None:
+def test_an_empty_folder_is_served_and_its_data_is_there_after_a_restart(tmp_path: Path) -> None:
     with Api(tmp_path) as api:
         token = api.ready().register()
         created = api.call("POST", TASKS, {"title": "stays"}, token=token)
@@ -29,9 +29,9 @@ def test_an_empty_folder_is_served_and_so_is_what_it_holds_then(tmp_path: Path) 
         assert api.stop(signal.SIGINT) == 0
         assert not api.processes()
     with Api(tmp_path) as api:
-        # The old token is good, because the key was kept as well.
-        again = api.ready().call("GET", f"{TASKS}/{created.json['id']}", token=token)
-        assert (again.status, again.json["title"]) == (200, "stays")
+        # The token is still valid: the key is kept in the folder too.
+        task = api.ready().call("GET", f"{TASKS}/{created.json['id']}", token=token)
+        assert (task.status, task.json["title"]) == (200, "stays")
 
 
 def test_two_servers_that_start_at_once_share_one_database(tmp_path: Path) -> None:
@@ -40,10 +40,10 @@ def test_two_servers_that_start_at_once_share_one_database(tmp_path: Path) -> No
         two.ready()
         token = one.register()
         assert two.call("POST", TASKS, {"title": "shared"}, token=token).status == 201
-        # The second waited for the first to migrate, and then had nothing to do.
-        said = (tmp_path / "data/postgres/server.log").read_text()
-        assert "already exists" not in said
-        assert "duplicate" not in said
+        # The second server waits for the first to migrate, and then finds nothing to do.
+        database_log = (tmp_path / "data/postgres/server.log").read_text()
+        assert "already exists" not in database_log
+        assert "duplicate" not in database_log
 
         assert one.stop() == 0
         assert database_processes(two.data_dir)
@@ -53,24 +53,22 @@ def test_two_servers_that_start_at_once_share_one_database(tmp_path: Path) -> No
         assert not two.processes()
 
 
-def test_a_port_that_is_taken_is_refused_also_to_who_starts_at_the_same_moment(
-    folder: Path,
-) -> None:
+def test_only_one_server_gets_a_port_even_if_two_start_together(folder: Path) -> None:
     port = str(free_port())
     with ExitStack() as stack:
-        both = [stack.enter_context(Api(folder, SERVER_PORT=port)) for _ in range(2)]
-        assert eventually(lambda: any(api.ended() for api in both), within=40)
-        loser, winner = sorted(both, key=Api.ended, reverse=True)
+        apis = [stack.enter_context(Api(folder, SERVER_PORT=port)) for _ in range(2)]
+        assert eventually(lambda: any(api.ended() for api in apis), within=40)
+        loser, winner = sorted(apis, key=Api.ended, reverse=True)
         winner.ready()
         late = stack.enter_context(Api(folder, SERVER_PORT=port))
-        for refused_one in (loser, late):
-            assert refused_one.exit_code() == 78
-            assert f"SERVER_PORT: cannot listen on 127.0.0.1:{port}" in refused_one.log
-            assert "Traceback" not in refused_one.log
+        for refused_api in (loser, late):
+            assert refused_api.exit_code() == 78
+            assert f"SERVER_PORT: cannot listen on 127.0.0.1:{port}" in refused_api.log
+            assert "Traceback" not in refused_api.log
         assert winner.is_ready()
 
 
-def test_an_address_that_is_not_ours_is_refused(folder: Path) -> None:
+def test_an_address_that_this_machine_does_not_have_is_refused(folder: Path) -> None:
     with Api(folder, SERVER_HOST="name.invalid") as api:
         assert api.exit_code() == 78
         assert "SERVER_HOST" in api.log
@@ -78,7 +76,7 @@ def test_an_address_that_is_not_ours_is_refused(folder: Path) -> None:
 
 def test_a_host_may_be_a_name(folder: Path) -> None:
     with Api(folder, SERVER_HOST="localhost") as api:
-        api.says("Started worker")
+        api.wait_for_log("Started worker")
         assert api.stop() == 0
 
 
@@ -88,22 +86,22 @@ def database() -> Iterator[Server]:
         yield running
 
 
-def test_a_database_that_is_not_migrated_is_refused_until_it_is(
-    tmp_path: Path, database: Server
-) -> None:
-    theirs = {"DATABASE_URL": database.conninfo, "SECRET_KEY": KEY}
-    with Api(tmp_path, **theirs) as api:
+def test_a_database_is_refused_until_it_is_migrated(tmp_path: Path, database: Server) -> None:
+    external = {"DATABASE_URL": database.conninfo, "SECRET_KEY": KEY}
+    with Api(tmp_path, **external) as api:
         assert api.exit_code() == 78
         assert "taskcli db upgrade" in api.log
         assert "Traceback" not in api.log
-    assert taskcli(tmp_path, "db", "upgrade", **theirs).returncode == 0
-    with Api(tmp_path, **theirs) as api:
+    assert taskcli(tmp_path, "db", "upgrade", **external).returncode == 0
+    with Api(tmp_path, **external) as api:
         api.ready().register()
         assert api.stop() == 0
     assert not (tmp_path / "data").exists()
 
 
-def test_a_database_that_does_not_answer_is_told(tmp_path: Path, database: Server) -> None:
+def test_a_database_that_cannot_be_reached_is_named_in_the_log(
+    tmp_path: Path, database: Server
+) -> None:
     database.stop()
     with Api(tmp_path, DATABASE_URL=database.conninfo, SECRET_KEY=KEY) as api:
         assert api.exit_code() == 69

@@ -1,32 +1,24 @@
-"""Stopping: what was begun is finished, nothing new begins, and nothing stays behind."""
+"""Stopping: requests in flight finish, new ones are refused, and no process is left."""
 
 import os
 import signal
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.server.running import (
-    ADA,
-    PASSWORD,
-    Answer,
-    Api,
-    Client,
-    children,
-    eventually,
-    refused,
-)
+from tests.processes import children, eventually
+from tests.server.running import ADA, PASSWORD, Answer, Api, Client, refused
 
 LOGIN = {"email": ADA, "password": PASSWORD}
 
 
 def ctrl_c(api: Api) -> None:
-    """As a terminal sends it: to the server and its workers at once."""
+    """Signal the server and its workers together, as a terminal does."""
     os.killpg(api.process.pid, signal.SIGINT)
 
 
@@ -34,9 +26,9 @@ def sigterm(api: Api) -> None:
     api.process.terminate()
 
 
-@pytest.mark.parametrize("ask", [ctrl_c, sigterm])
-def test_requests_under_way_finish_and_new_ones_are_refused(
-    folder: Path, ask: Callable[[Api], None]
+@pytest.mark.parametrize("stop", [ctrl_c, sigterm])
+def test_requests_in_flight_finish_and_new_ones_are_refused(
+    folder: Path, stop: Callable[[Api], None]
 ) -> None:
     def log_in(client: Client) -> Answer:
         return client.call("POST", "/api/v1/auth/login", LOGIN)
@@ -45,20 +37,21 @@ def test_requests_under_way_finish_and_new_ones_are_refused(
         api.ready()
         clients = [stack.enter_context(api.client()) for _ in range(16)]
         idle = stack.enter_context(api.client())
-        for client in (*clients, idle):  # so that all are connected, and to both workers
+        for client in (*clients, idle):  # connects all clients, to both workers
             assert client.call("GET", "/livez").status == 200
         with ThreadPoolExecutor(len(clients)) as pool:
             logins = [pool.submit(log_in, client) for client in clients]
-            # The others wait for their turn to hash, about as long again each.
-            wait(logins, return_when=FIRST_COMPLETED)
-            ask(api)
-            begun = time.monotonic()
-            under_way = sum(not login.done() for login in logins)
+            # By then the server has read every request, and the other half waits for the hasher.
+            # A request that it has not read yet may be refused, as on any idle connection.
+            assert eventually(lambda: 2 * sum(map(Future.done, logins)) >= len(logins), within=30)
+            stop(api)
+            stopped = time.monotonic()
+            in_flight = sum(not login.done() for login in logins)
             assert eventually(lambda: refused(api.port), within=5)
-            refused_after = time.monotonic() - begun
+            refused_after = time.monotonic() - stopped
             assert [login.result().status for login in logins] == [200] * len(logins)
-            drained_after = time.monotonic() - begun
-        assert under_way > 0
+            drained_after = time.monotonic() - stopped
+        assert in_flight > 0
         assert refused_after < drained_after + 0.1
         assert api.exit_code(within=10) == 0
         assert not api.processes()
@@ -68,7 +61,7 @@ def when_python_starts(api: Api) -> bool:
     return api.process.pid > 0
 
 
-def when_the_database_is_made(api: Api) -> bool:
+def when_the_database_is_created(api: Api) -> bool:
     return (api.data_dir / "postgres/cluster.new").exists()
 
 
@@ -83,33 +76,33 @@ def when_the_worker_loads(api: Api) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("moment", "ask"),
+    ("moment", "stop"),
     [
         (when_python_starts, sigterm),
-        (when_the_database_is_made, ctrl_c),
-        (when_the_database_is_made, sigterm),
+        (when_the_database_is_created, ctrl_c),
+        (when_the_database_is_created, sigterm),
         (when_the_worker_is_forked, ctrl_c),
         (when_the_worker_is_forked, sigterm),
         (when_the_worker_loads, ctrl_c),
     ],
 )
-def test_a_start_that_is_called_off_ends_at_once(
+def test_a_start_that_is_interrupted_ends_at_once(
     tmp_path: Path,
     folder: Path,
     moment: Callable[[Api], bool],
-    ask: Callable[[Api], None],
+    stop: Callable[[Api], None],
 ) -> None:
-    empty = moment is when_the_database_is_made
+    empty = moment is when_the_database_is_created
     with Api(tmp_path / "empty" if empty else folder) as api:
         assert eventually(lambda: moment(api), within=40)
-        ask(api)
-        # It may have come before there was anybody to treat it, or after all is up.
+        stop(api)
+        # The signal may come before the handler is installed, or when the server is up.
         signals = {signal.SIGINT, signal.SIGTERM}
         assert api.exit_code(within=10) in {0, *(128 + s for s in signals), *(-s for s in signals)}
         assert eventually(lambda: not api.processes(), within=5)
 
 
-def test_ctrl_c_while_the_second_worker_comes_up_ends_both(folder: Path) -> None:
+def test_ctrl_c_while_the_second_worker_starts_ends_both(folder: Path) -> None:
     with Api(folder, WORKERS="2") as api:
         api.ready()
         ctrl_c(api)
@@ -117,7 +110,7 @@ def test_ctrl_c_while_the_second_worker_comes_up_ends_both(folder: Path) -> None
         assert "Unexpected exit" not in api.log
 
 
-def test_a_request_that_hangs_does_not_keep_an_orphan_alive(folder: Path) -> None:
+def test_a_request_that_hangs_keeps_no_orphaned_worker_alive(folder: Path) -> None:
     with Api(folder) as api, socket.socket() as client:
         api.ready()
         client.connect(("127.0.0.1", api.port))
