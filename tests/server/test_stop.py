@@ -1,16 +1,20 @@
 """Stopping: requests in flight finish, new ones are refused, and no process is left."""
 
 import os
+import random
 import signal
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.leash import Leash
 from tests.processes import children, eventually
 from tests.server.running import ADA, PASSWORD, Answer, Api, Client, refused
 
@@ -100,6 +104,35 @@ def test_a_start_that_is_interrupted_ends_at_once(
         signals = {signal.SIGINT, signal.SIGTERM}
         assert api.exit_code(within=10) in {0, *(128 + s for s in signals), *(-s for s in signals)}
         assert eventually(lambda: not api.processes(), within=5)
+
+
+@pytest.fixture
+def busy_machine() -> Iterator[None]:
+    """Three processes that burn the cores."""
+    burn = [sys.executable, "-c", "while True: pass"]
+    burners = [subprocess.Popen(burn, start_new_session=True) for _ in range(3)]  # noqa: S603
+    leashes = [Leash(burner.pid) for burner in burners]
+    yield
+    for burner, leash in zip(burners, leashes, strict=True):
+        burner.kill()
+        burner.wait()
+        leash.release()
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("busy_machine")
+def test_a_start_is_interrupted_at_any_moment_of_it(tmp_path: Path) -> None:
+    # The first start of a folder: it imports in one thread and makes the database in another.
+    chance = random.Random(1)  # noqa: S311 - moments, not secrets
+    for number in range(100):
+        with Api(tmp_path / str(number)) as api:
+            if number % 2:
+                assert eventually(lambda: when_the_database_is_created(api), within=60)
+            time.sleep(chance.random() * (0.05 if number % 2 else 5))
+            chance.choice([ctrl_c, sigterm])(api)
+            # A signal before our first line, or after the last, meets Python's or the server's.
+            assert api.exit_code(within=10) in {130, 143, -2, -15, 0}, number
+            assert eventually(lambda: not api.processes(), within=10)
 
 
 def test_ctrl_c_while_the_second_worker_starts_ends_both(folder: Path) -> None:
