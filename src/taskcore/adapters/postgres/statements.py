@@ -33,9 +33,12 @@ Rows = list[Row]
 _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
-def columns_of(table: Table, entity: type) -> tuple[Column[Any], ...]:
-    """The columns in the order of the entity's fields, so that `entity(*row)` works."""
-    return tuple(table.c[field.name] for field in fields(entity))
+def columns_of(table: Table, entity: type, **renamed: str) -> tuple[Column[Any], ...]:
+    """The columns in the order of the entity's fields, so that `entity(*row)` works.
+
+    `renamed` maps a field to its column where the two have different names.
+    """
+    return tuple(table.c[renamed.get(field.name, field.name)] for field in fields(entity))
 
 
 def named_values(names: Iterable[str], entity: object) -> dict[str, Any]:

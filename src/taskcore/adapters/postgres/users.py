@@ -18,22 +18,19 @@ from sqlalchemy import (
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import users
-from taskcore.adapters.postgres.statements import Statement, counted_page, named_values, optional
+from taskcore.adapters.postgres.statements import (
+    Statement,
+    columns_of,
+    counted_page,
+    named_values,
+    optional,
+)
 from taskcore.domain.errors import NotFound
 from taskcore.domain.users import NewUser, Role, User, UserChanges, UserId
 from taskcore.ports import Page
 
-# In the order of User's fields, for `user_of`.
-USER = (
-    users.c.id,
-    users.c.email,
-    users.c.full_name,
-    users.c.role,
-    users.c.is_active,
-    users.c.created_at,
-    users.c.updated_at,
-    users.c.hashed_password,
-)
+USER = columns_of(users, User, password_hash="hashed_password")  # noqa: S106 - a name
+_NEW = ("email", "email_key", "hashed_password", "full_name", "role", "created_at", "updated_at")
 
 _UPDATED = [*UserChanges.__annotations__, "updated_at"]
 
@@ -60,19 +57,7 @@ _PAGE = Statement(
         users.c.id,
     )
 )
-_ADD = Statement(
-    insert(users)
-    .values(
-        email=bindparam("email"),
-        email_key=bindparam("email_key"),
-        hashed_password=bindparam("hashed_password"),
-        full_name=bindparam("full_name"),
-        role=bindparam("role"),
-        created_at=bindparam("now"),
-        updated_at=bindparam("now"),
-    )
-    .returning(*USER)
-)
+_ADD = Statement(insert(users).values({name: bindparam(name) for name in _NEW}).returning(*USER))
 _SAVE = Statement(
     update(users)
     .where(users.c.id == bindparam("user_id"))
@@ -134,7 +119,8 @@ class PostgresUsers:
                 hashed_password=password_hash,
                 full_name=user.full_name,
                 role=user.role,
-                now=user.created_at,
+                created_at=user.created_at,
+                updated_at=user.created_at,
             )
         )
 
@@ -162,7 +148,5 @@ def _existing(row: tuple[Any, ...] | None) -> User:
 
 
 def user_of(row: tuple[Any, ...]) -> User:
-    user_id, email, full_name, role, is_active, created_at, updated_at, password_hash = row
-    return User(
-        user_id, email, full_name, Role(role), is_active, created_at, updated_at, password_hash
-    )
+    user_id, email, full_name, role, *rest = row
+    return User(user_id, email, full_name, Role(role), *rest)
