@@ -29,24 +29,20 @@ Json = dict[str, Any]
 SENDS = "sends"
 HEEDS = "heeds"
 
-_HEADERS: Mapping[str, Json] = {
-    "ETag": {"description": "The version of the task", "schema": {"type": "string"}},
-    "Location": {"description": "Where the task is", "schema": {"type": "string"}},
-    "Link": {
-        "description": 'The next page, as `<…>; rel="next"`; not sent with the last one',
-        "schema": {"type": "string"},
-    },
-    "X-Request-Id": {"description": "Names this request in the log", "schema": {"type": "string"}},
-    "WWW-Authenticate": {"description": "RFC 6750", "schema": {"type": "string"}},
-    "Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}},
-    "RateLimit-Policy": {
-        "description": "The quota `q` in a window of `w` seconds",
-        "schema": {"type": "string"},
-    },
-    "RateLimit": {
-        "description": "What is left of it, and after how many seconds there is more",
-        "schema": {"type": "string"},
-    },
+
+def _header(description: str, **schema: str | int) -> Json:
+    return {"description": description, "schema": schema or {"type": "string"}}
+
+
+_HEADERS = {
+    "ETag": _header("The version of the task"),
+    "Location": _header("Where the task is"),
+    "Link": _header('The next page, as `<…>; rel="next"`; not sent with the last one'),
+    "X-Request-Id": _header("Names this request in the log"),
+    "WWW-Authenticate": _header("RFC 6750"),
+    "Retry-After": _header("Seconds", type="integer", minimum=1),
+    "RateLimit-Policy": _header("The quota `q` in a window of `w` seconds"),
+    "RateLimit": _header("What is left of it, and after how many seconds there is more"),
 }
 _CONDITIONS = {
     "If-Match": 'The version that you have seen, as `"3"`',
