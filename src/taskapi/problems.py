@@ -190,17 +190,15 @@ _SHAPE_CODES = {
 
 def _shape_problem(entry: Mapping[str, Any]) -> FieldProblem:
     message, key = str(entry.get("message", "")), str(entry.get("key", ""))
-    detail, code = message, "wrong_type"
     for start, (text, slug) in _SHAPE_CODES.items():
         if message.startswith(start) and (match := _FIELD.search(message)):
             return FieldProblem(text, slug, pointer=_pointer(match["field"]))
-    if message.startswith(NOT_AN_INTEGER):
-        code = "out_of_range"
+    code = "out_of_range" if message.startswith(NOT_AN_INTEGER) else "wrong_type"
     if entry.get("source") not in (None, "body"):
-        return FieldProblem(detail, code, parameter=key)
+        return FieldProblem(message, code, parameter=key)
     if key == "data":  # Litestar's name for the whole body
         return FieldProblem("a JSON object is required", "required", pointer="")
-    return FieldProblem(detail, code, pointer=_pointer(key))
+    return FieldProblem(message, code, pointer=_pointer(key))
 
 
 def _pointer(key: str) -> str:
