@@ -230,12 +230,8 @@ class PostgresSessions:
     async def page(
         self, *, user_id: UserId | None, skip: int, limit: int, now: datetime
     ) -> Page[Session]:
-        if user_id is None:
-            rows = await self._link.rows(_PAGE, skip=skip, limit=limit, now=now)
-        else:
-            rows = await self._link.rows(
-                _PAGE_OF_USER, user_id=user_id, skip=skip, limit=limit, now=now
-            )
+        statement = _PAGE if user_id is None else _PAGE_OF_USER
+        rows = await self._link.rows(statement, user_id=user_id, skip=skip, limit=limit, now=now)
         return Page([Session(*row[1:]) for row in rows if row[1] is not None], rows[0][0])
 
     async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> bool:
@@ -250,13 +246,9 @@ class PostgresSessions:
         return row is not None
 
     async def end(self, session_id: SessionId, *, of: UserId | None = None) -> UserId | None:
-        if of is None:
-            row = await self._link.row(_END, id=session_id)
-        else:
-            row = await self._link.row(_END_OF, id=session_id, user_id=of)
+        row = await self._link.row(_END if of is None else _END_OF, id=session_id, user_id=of)
         return row[0] if row else None
 
     async def end_all(self, user_id: UserId | None, *, but: SessionId | None = None) -> int:
-        if user_id is None:
-            return await self._link.run(_END_ALL, but=but)
-        return await self._link.run(_END_ALL_OF, user_id=user_id, but=but)
+        statement = _END_ALL if user_id is None else _END_ALL_OF
+        return await self._link.run(statement, user_id=user_id, but=but)
