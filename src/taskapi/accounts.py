@@ -45,8 +45,7 @@ ActiveFilter = Annotated[
     Any, Meta(description="Who may log in, or who may not", extra_json_schema={"type": "boolean"})
 ]
 RoleFilter = Annotated[
-    str,
-    Meta(description="Of one role", extra_json_schema={"enum": [role.value for role in Role]}),
+    str, Meta(description="Of one role", extra_json_schema={"enum": [role.value for role in Role]})
 ]
 EmailFilter = Annotated[Email, Meta(description="The one account with this address")]
 _BOOLEANS = {"true": True, "false": False}
@@ -214,9 +213,7 @@ async def get_user(request: ActorRequest, user_id: FromPath[str]) -> UserView:
     opt={MAY_REFUSE: (Forbidden, NotFound, LastAdmin, Invalid)},
 )
 async def change_user(
-    user_id: FromPath[str],
-    data: JSONBody[UserPatch],
-    request: ActorRequest,
+    user_id: FromPath[str], data: JSONBody[UserPatch], request: ActorRequest
 ) -> UserView:
     """Change an account: its name, its role, whether it may log in.
 
@@ -229,9 +226,7 @@ async def change_user(
 
 
 @delete(
-    "/{user_id:str}",
-    operation_id="deleteUser",
-    opt={MAY_REFUSE: (Forbidden, NotFound, LastAdmin)},
+    "/{user_id:str}", operation_id="deleteUser", opt={MAY_REFUSE: (Forbidden, NotFound, LastAdmin)}
 )
 async def delete_user(request: ActorRequest, user_id: FromPath[str]) -> None:
     """Delete an account, with all its tasks."""
@@ -252,14 +247,7 @@ async def end_user_sessions(request: ActorRequest, user_id: FromPath[str]) -> No
 
 users = Router(
     "/users",
-    route_handlers=[
-        list_users,
-        create_user,
-        get_user,
-        change_user,
-        delete_user,
-        end_user_sessions,
-    ],
+    route_handlers=[list_users, create_user, get_user, change_user, delete_user, end_user_sessions],
     before_request=administers,
     tags=["Users"],
 )

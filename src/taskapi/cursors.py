@@ -32,10 +32,5 @@ def decode_cursor(cursor: str) -> TaskId | None:
         last = TaskId(parse_id(text.removeprefix("before ")))
         if encode_cursor(last) == cursor:
             return last
-    raise Invalid(
-        Problem(
-            "cursor",
-            "is no cursor of ours; take the next_cursor of a page, or leave it out",
-            "wrong_type",
-        )
-    )
+    detail = "is no cursor of ours; take the next_cursor of a page, or leave it out"
+    raise Invalid(Problem("cursor", detail, "wrong_type"))

@@ -93,10 +93,7 @@ def formatter(style: str) -> logging.Formatter:
     """Formats the lines of the server and of libraries as ours."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_PROCESSORS,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *_rendered(style),
-        ],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendered(style)],
     )
 
 

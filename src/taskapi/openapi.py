@@ -29,24 +29,20 @@ Json = dict[str, Any]
 SENDS = "sends"
 HEEDS = "heeds"
 
-_HEADERS: Mapping[str, Json] = {
-    "ETag": {"description": "The version of the task", "schema": {"type": "string"}},
-    "Location": {"description": "Where the task is", "schema": {"type": "string"}},
-    "Link": {
-        "description": 'The next page, as `<…>; rel="next"`; not sent with the last one',
-        "schema": {"type": "string"},
-    },
-    "X-Request-Id": {"description": "Names this request in the log", "schema": {"type": "string"}},
-    "WWW-Authenticate": {"description": "RFC 6750", "schema": {"type": "string"}},
-    "Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}},
-    "RateLimit-Policy": {
-        "description": "The quota `q` in a window of `w` seconds",
-        "schema": {"type": "string"},
-    },
-    "RateLimit": {
-        "description": "What is left of it, and after how many seconds there is more",
-        "schema": {"type": "string"},
-    },
+
+def _header(description: str, **schema: str | int) -> Json:
+    return {"description": description, "schema": schema or {"type": "string"}}
+
+
+_HEADERS = {
+    "ETag": _header("The version of the task"),
+    "Location": _header("Where the task is"),
+    "Link": _header('The next page, as `<…>; rel="next"`; not sent with the last one'),
+    "X-Request-Id": _header("Names this request in the log"),
+    "WWW-Authenticate": _header("RFC 6750"),
+    "Retry-After": _header("Seconds", type="integer", minimum=1),
+    "RateLimit-Policy": _header("The quota `q` in a window of `w` seconds"),
+    "RateLimit": _header("What is left of it, and after how many seconds there is more"),
 }
 _CONDITIONS = {
     "If-Match": 'The version that you have seen, as `"3"`',
@@ -88,11 +84,11 @@ def document(app: Litestar, settings: Settings) -> bytes:
         paths.setdefault(operation.path, {})[operation.method] = operation.as_json()
     shapes = {shape for operation in operations for shape in operation.shapes} | {ProblemView}
     _, schemas = msgspec.json.schema_components(
-        sorted(shapes, key=lambda shape: shape.__name__),
-        ref_template="#/components/schemas/{name}",
+        sorted(shapes, key=lambda shape: shape.__name__), ref_template="#/components/schemas/{name}"
     )
     for schema in schemas.values():
-        _add_example(schema, schemas)
+        if "properties" in schema:  # an object: its example consists of those of its fields
+            schema["examples"] = [_example(schema, schemas)]
     parts = {
         "openapi": "3.1.0",
         "info": {
@@ -188,11 +184,12 @@ class _Operation:
     def _parameters(self) -> Iterator[Json]:
         signature = inspect.signature(self._handler.fn)
         for name, hint in self._hints.items():
-            parameter = next((m for m in _metadata(hint) if isinstance(m, ParameterKwarg)), None)
+            metadata = getattr(hint, "__metadata__", ())
+            parameter = next((each for each in metadata if isinstance(each, ParameterKwarg)), None)
             if parameter is None:
                 continue
+            schema = msgspec.json.schema(hint)
             if parameter.param_type is ParamType.PATH:
-                schema = msgspec.json.schema(hint)
                 is_number = "format" not in schema
                 kind = "a whole number from 1" if is_number else "an id as we spell it"
                 yield {
@@ -203,7 +200,7 @@ class _Operation:
                     "schema": msgspec.json.schema(Id) if is_number else schema,
                 }
                 continue
-            schema = _without_null(msgspec.json.schema(hint))
+            schema = _without_null(schema)
             description = parameter.description or schema.pop("description", "")
             default = signature.parameters[name].default
             if isinstance(default, QueryInt) and default >= default.low:
@@ -245,7 +242,11 @@ class _Operation:
                 "headers": _references((*_ALWAYS, "ETag")),
             }
         for code, reasons in sorted(self._problems().items()):
-            responses[str(code)] = _problem_response(code, reasons)
+            responses[str(code)] = {
+                "description": ". ".join(reasons),
+                "headers": _references((*_ALWAYS, *_HEADERS_BY_STATUS.get(code, ()))),
+                "content": {MEDIA_TYPE: {"schema": _reference(ProblemView)}},
+            }
         return responses
 
     def _problems(self) -> dict[int, list[str]]:
@@ -268,14 +269,6 @@ class _Operation:
         return reasons
 
 
-def _problem_response(status: int, reasons: list[str]) -> Json:
-    return {
-        "description": ". ".join(reasons),
-        "headers": _references((*_ALWAYS, *_HEADERS_BY_STATUS.get(status, ()))),
-        "content": {MEDIA_TYPE: {"schema": _reference(ProblemView)}},
-    }
-
-
 def _references(headers: tuple[str, ...]) -> Json:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
 
@@ -291,22 +284,12 @@ def _struct_in(annotation: Any) -> type[Struct] | None:  # noqa: ANN401 - a type
     return next((shape for part in get_args(annotation) if (shape := _struct_in(part))), None)
 
 
-def _metadata(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type expression
-    return getattr(hint, "__metadata__", ())
-
-
 def _without_null(schema: Json) -> Json:
     """A parameter without a value is absent, never null."""
     if "anyOf" in schema:
         rest = [option for option in schema["anyOf"] if option != {"type": "null"}]
         return rest[0] if len(rest) == 1 else schema | {"anyOf": rest}
     return schema
-
-
-def _add_example(schema: Json, schemas: Mapping[str, Json]) -> None:
-    """Compose the example of an object from those of its fields."""
-    if "properties" in schema:
-        schema["examples"] = [_example(schema, schemas)]
 
 
 def _example(schema: Json, schemas: Mapping[str, Json]) -> Any:  # noqa: ANN401 - JSON

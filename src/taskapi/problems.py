@@ -75,7 +75,7 @@ class ProblemView(Struct, omit_defaults=True):
 
 
 class HttpProblem(Exception):
-    """An error of HTTP alone, unknown to the core."""
+    """What a problem response says; raised for errors of HTTP alone, unknown to the core."""
 
     def __init__(
         self,
@@ -84,10 +84,12 @@ class HttpProblem(Exception):
         detail: str,
         headers: Mapping[str, str] | None = None,
         errors: list[FieldProblem] | None = None,
+        title: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
         self.headers, self.errors = dict(headers or {}), errors
+        self.title = title or _TITLES.get(code) or HTTPStatus(status).phrase
 
 
 _TITLES = {kind.code: kind.title for kind in STATUS}  # also for an HttpProblem with such a code
@@ -97,48 +99,35 @@ def status_of(error: type[TaskcoreError]) -> int:
     return next(STATUS[kind] for kind in error.__mro__ if kind in STATUS)
 
 
-def problem(
-    scope: Scope,
-    status: int,
-    code: str,
-    detail: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    errors: list[FieldProblem] | None = None,
-    title: str | None = None,
-) -> Response[ProblemView]:
+def _view(scope: Scope, problem: HttpProblem) -> ProblemView:
+    return ProblemView(
+        type=f"urn:taskcore:problem:{problem.code}",
+        title=problem.title,
+        status=problem.status,
+        detail=problem.detail,
+        code=problem.code,
+        request_id=request_state(scope).request_id,
+        errors=problem.errors or UNSET,
+    )
+
+
+def _response(request: AnyRequest, problem: HttpProblem) -> Response[ProblemView]:
     return Response(
-        ProblemView(
-            type=f"urn:taskcore:problem:{code}",
-            title=title or _TITLES.get(code) or HTTPStatus(status).phrase,
-            status=status,
-            detail=detail,
-            code=code,
-            request_id=request_state(scope).request_id,
-            errors=errors or UNSET,
-        ),
-        status_code=status,
+        _view(request.scope, problem),
+        status_code=problem.status,
         media_type=MEDIA_TYPE,
-        headers=dict(headers or {}),
+        headers=problem.headers,
     )
 
 
-async def send_problem(scope: Scope, send: Send, refusal: HttpProblem) -> None:
+async def send_problem(scope: Scope, send: Send, problem: HttpProblem) -> None:
     """For a request that never reaches Litestar."""
-    response = problem(
-        scope,
-        refusal.status,
-        refusal.code,
-        refusal.detail,
-        headers=refusal.headers,
-        errors=refusal.errors,
-    )
-    body = msgspec.json.encode(response.content)
-    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body))} | response.headers
+    body = msgspec.json.encode(_view(scope, problem))
+    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body))} | problem.headers
     await send(
         {
             "type": "http.response.start",
-            "status": refusal.status,
+            "status": problem.status,
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         }
     )
@@ -146,7 +135,6 @@ async def send_problem(scope: Scope, send: Send, refusal: HttpProblem) -> None:
 
 
 def _core_error(request: AnyRequest, error: TaskcoreError) -> Response[ProblemView]:
-    status = status_of(type(error))
     headers: dict[str, str] = {}
     errors: list[FieldProblem] | None = None
     if isinstance(error, Unauthenticated):
@@ -162,15 +150,9 @@ def _core_error(request: AnyRequest, error: TaskcoreError) -> Response[ProblemVi
     if isinstance(error, Invalid):
         errors = [_field_problem(request, p.field, p.detail, p.code) for p in error.problems]
     detail = error.detail if errors is None else error.title
-    return problem(
-        request.scope,
-        status,
-        error.code,
-        detail,
-        headers=headers,
-        errors=errors,
-        title=error.title,
-    )
+    status = status_of(type(error))
+    problem = HttpProblem(status, error.code, detail, headers, errors, error.title)
+    return _response(request, problem)
 
 
 def _challenge(error: Unauthenticated) -> str:
@@ -194,9 +176,7 @@ def _shape_error(request: AnyRequest, error: ValidationException) -> Response[Pr
     """422: the request was parsed, but has the wrong types or fields."""
     entries = error.extra if isinstance(error.extra, list) else []
     errors = [_shape_problem(entry) for entry in entries if isinstance(entry, dict)]
-    return problem(
-        request.scope, 422, Invalid.code, Invalid.title, errors=errors, title=Invalid.title
-    )
+    return _response(request, HttpProblem(422, Invalid.code, Invalid.title, errors=errors))
 
 
 _FIELD = re.compile(r"`(?P<field>.*)`", re.DOTALL)
@@ -210,17 +190,15 @@ _SHAPE_CODES = {
 
 def _shape_problem(entry: Mapping[str, Any]) -> FieldProblem:
     message, key = str(entry.get("message", "")), str(entry.get("key", ""))
-    detail, code = message, "wrong_type"
     for start, (text, slug) in _SHAPE_CODES.items():
         if message.startswith(start) and (match := _FIELD.search(message)):
             return FieldProblem(text, slug, pointer=_pointer(match["field"]))
-    if message.startswith(NOT_AN_INTEGER):
-        code = "out_of_range"
+    code = "out_of_range" if message.startswith(NOT_AN_INTEGER) else "wrong_type"
     if entry.get("source") not in (None, "body"):
-        return FieldProblem(detail, code, parameter=key)
+        return FieldProblem(message, code, parameter=key)
     if key == "data":  # Litestar's name for the whole body
         return FieldProblem("a JSON object is required", "required", pointer="")
-    return FieldProblem(detail, code, pointer=_pointer(key))
+    return FieldProblem(message, code, pointer=_pointer(key))
 
 
 def _pointer(key: str) -> str:
@@ -232,14 +210,10 @@ def _http_error(request: AnyRequest, error: HTTPException) -> Response[ProblemVi
     status = error.status_code
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _internal_error(request, error)
-    code, detail = _HTTP.get(status, (HTTPStatus(status).phrase.lower().replace(" ", "_"), ""))
-    return problem(
-        request.scope,
-        status,
-        code,
-        detail or HTTPStatus(status).phrase,
-        headers=error.headers or {},  # the Allow of a 405
-    )
+    phrase = HTTPStatus(status).phrase
+    code, detail = _HTTP.get(status, (phrase.lower().replace(" ", "_"), phrase))
+    headers = error.headers  # the Allow of a 405
+    return _response(request, HttpProblem(status, code, detail, headers))
 
 
 _HTTP = {
@@ -250,37 +224,22 @@ _HTTP = {
 }
 
 
-def _http_problem(request: AnyRequest, error: HttpProblem) -> Response[ProblemView]:
-    return problem(
-        request.scope,
-        error.status,
-        error.code,
-        error.detail,
-        headers=error.headers,
-        errors=error.errors,
-    )
-
-
 def _unreadable(request: AnyRequest, error: Exception) -> Response[ProblemView]:
     """Broken UTF-8 and too deeply nested JSON, for which msgspec raises no error of its own."""
     log.warning("request.unreadable", error=type(error).__name__)
-    return problem(request.scope, 400, *_HTTP[400])
+    return _response(request, HttpProblem(400, *_HTTP[400]))
 
 
 def _internal_error(request: AnyRequest, error: Exception) -> Response[ProblemView]:
     """A bug: the traceback goes to the log, and no detail to the client."""
     log.error("request.failed", exc_info=error)
-    return problem(
-        request.scope,
-        500,
-        "internal_error",
-        "Something went wrong on our side; the request id helps to find out what",
-    )
+    detail = "Something went wrong on our side; the request id helps to find out what"
+    return _response(request, HttpProblem(500, "internal_error", detail))
 
 
 HANDLERS: ExceptionHandlersMap = {
     TaskcoreError: _core_error,
-    HttpProblem: _http_problem,
+    HttpProblem: _response,
     ValidationException: _shape_error,
     HTTPException: _http_error,
     UnicodeDecodeError: _unreadable,

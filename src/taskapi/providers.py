@@ -63,9 +63,7 @@ def origin_of(request: ApiRequest) -> Origin:
     """Where a request comes from, for rate limits and the audit log."""
     state = request_state(request.scope)
     return Origin.new(
-        ip=state.client,
-        user_agent=state.header(b"user-agent") or "",
-        request_id=state.request_id,
+        ip=state.client, user_agent=state.header(b"user-agent") or "", request_id=state.request_id
     )
 
 

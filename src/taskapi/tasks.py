@@ -126,9 +126,7 @@ async def _expected_version(request: ActorRequest, task_id: str) -> int | None:
 
 
 async def _edit(
-    request: ActorRequest,
-    task_id: FromPath[str],
-    data: JSONBody[TaskPatch],
+    request: ActorRequest, task_id: FromPath[str], data: JSONBody[TaskPatch]
 ) -> JsonResponse[TaskView]:
     """Edit a task.
 
@@ -147,11 +145,7 @@ async def _edit(
     return _response(task)
 
 
-_EDITING = {
-    MAY_REFUSE: (NotFound, StaleWrite, Invalid),
-    HEEDS: ("If-Match",),
-    SENDS: ("ETag",),
-}
+_EDITING = {MAY_REFUSE: (NotFound, StaleWrite, Invalid), HEEDS: ("If-Match",), SENDS: ("ETag",)}
 edit_task = put("/{task_id:str}", operation_id="editTask", opt=_EDITING)(_edit)
 patch_task = patch("/{task_id:str}", operation_id="patchTask", opt=_EDITING)(_edit)
 

@@ -17,9 +17,8 @@ from taskcore.usecases.accounts import Accounts
 from taskcore.usecases.audit import Audit
 from taskcore.usecases.gate import Gate
 from taskcore.usecases.sessions import Sessions
-from taskcore.usecases.sessions.attempts import LoginAttempts
 from taskcore.usecases.sessions.grants import Issuer
-from taskcore.usecases.sessions.logins import Logins
+from taskcore.usecases.sessions.logins import LoginAttempts, Logins
 from taskcore.usecases.sessions.refreshes import Refreshes
 from taskcore.usecases.tasks import Tasks
 

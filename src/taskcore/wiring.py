@@ -54,15 +54,12 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
     async with AsyncExitStack() as stack:
         database = _database(settings)
         await stack.enter_async_context(database)
-        url = database.conninfo
-        connections = await stack.enter_async_context(Connections(url))
+        connections = await stack.enter_async_context(Connections(database.conninfo))
         store = PostgresStore(connections)
         try:
-            await _ensure_migrated(settings, url, store)
+            await _ensure_migrated(settings, database.conninfo, store)
         except Unavailable:
-            if (
-                not settings.database_url
-            ):  # the embedded one has just been started, so it must answer
+            if not settings.database_url:  # the embedded one was just started: it must answer
                 raise
         hasher = await stack.enter_async_context(
             Argon2Hasher(threads=max(1, (os.cpu_count() or 1) // settings.workers))

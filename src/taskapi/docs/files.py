@@ -55,13 +55,8 @@ def _load(name: str) -> Asset:
         else gzip.compress((FOLDER / name).read_bytes(), mtime=0)
     )
     digest = sha256(packed).hexdigest()[:16]
-    path = Path(name)
-    return Asset(
-        url_name=f"{path.stem}.{digest}{path.suffix}",
-        digest=digest,
-        media_type=_MEDIA_TYPES[path.suffix],
-        packed=packed,
-    )
+    stem, suffix = Path(name).stem, Path(name).suffix
+    return Asset(f"{stem}.{digest}{suffix}", digest, _MEDIA_TYPES[suffix], packed)
 
 
 _CODING = re.compile(r"([^\s;]+)\s*(?:;\s*q=([01](?:\.\d{0,3})?))?", re.IGNORECASE)

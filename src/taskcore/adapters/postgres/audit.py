@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from psycopg.types.json import Jsonb
-from sqlalchemy import CTE, BigInteger, DateTime, Text, bindparam, cast, insert, or_, select
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import audit_events
@@ -23,28 +23,30 @@ from taskcore.ports import Page
 _COLUMNS = columns_of(audit_events, Event)
 _NEW = [field.name for field in fields(NewEvent)]
 
-_PARAMETERS = {name: bindparam(f"event_{name}", type_=audit_events.c[name].type) for name in _NEW}
-_ADD = Statement(insert(audit_events).values(_PARAMETERS))
-_SINCE = cast(bindparam("since"), DateTime(timezone=True))
+_PARAMETERS = {
+    name: sa.bindparam(f"event_{name}", type_=audit_events.c[name].type) for name in _NEW
+}
+_ADD = Statement(sa.insert(audit_events).values(_PARAMETERS))
+_SINCE = sa.cast(sa.bindparam("since"), sa.DateTime(timezone=True))
 _PAGE = Statement(
     counted_page(
-        select(*_COLUMNS).where(
-            or_(
-                optional(audit_events.c.user_id, "user_id", BigInteger),
-                audit_events.c.actor_id == cast(bindparam("user_id"), BigInteger),
+        sa.select(*_COLUMNS).where(
+            sa.or_(
+                optional(audit_events.c.user_id, "user_id", sa.BigInteger),
+                audit_events.c.actor_id == sa.cast(sa.bindparam("user_id"), sa.BigInteger),
             ),
-            optional(audit_events.c.event, "event", Text),
-            or_(_SINCE.is_(None), audit_events.c.at >= _SINCE),
+            optional(audit_events.c.event, "event", sa.Text),
+            sa.or_(_SINCE.is_(None), audit_events.c.at >= _SINCE),
         ),
         audit_events.c.id,
     )
 )
 
 
-def recorded(where: CTE) -> CTE:
+def recorded(where: sa.CTE) -> sa.CTE:
     """Part of another statement: records the event of `values_of`, once per row of the CTE."""
-    events = select(*_PARAMETERS.values()).select_from(where)
-    return insert(audit_events).from_select(_NEW, events).cte("recorded")
+    events = sa.select(*_PARAMETERS.values()).select_from(where)
+    return sa.insert(audit_events).from_select(_NEW, events).cte("recorded")
 
 
 def values_of(event: NewEvent) -> dict[str, Any]:

@@ -7,19 +7,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    CTE,
-    Interval,
-    LargeBinary,
-    bindparam,
-    delete,
-    exists,
-    func,
-    literal_column,
-    select,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from taskcore.adapters.postgres.connections import Connections
@@ -31,7 +19,7 @@ _SWEEP = 1000  # calls between two removals of expired rows
 _SWEPT = 2000  # rows removed at most, so that it takes milliseconds
 _KEY, _FORGOTTEN_AT = rate_limits.c.key, rate_limits.c.forgotten_at
 # Not now(), which does not advance while the statement waits for a lock.
-_NOW = func.clock_timestamp()
+_NOW = sa.func.clock_timestamp()
 
 
 @cache
@@ -42,54 +30,55 @@ def _acquire(limits: int) -> Statement:
     nothing to insert. Concurrent statements wait for the row's lock, so no comparison is stale.
     Returns one row: for each limit whether it has counted (0 or 1), then its seconds to wait.
     """
-    counted: list[CTE] = []
+    counted: list[sa.CTE] = []
     waits = []
     for number in range(limits):
-        key = bindparam(f"key{number}", type_=LargeBinary)
-        step = bindparam(f"step{number}", type_=Interval)
-        period = bindparam(f"period{number}", type_=Interval)
-        first = select(key, _NOW + step)
+        key = sa.bindparam(f"key{number}", type_=sa.LargeBinary)
+        step = sa.bindparam(f"step{number}", type_=sa.Interval)
+        period = sa.bindparam(f"period{number}", type_=sa.Interval)
+        first = sa.select(key, _NOW + step)
         if counted:
-            first = first.where(exists(select(counted[-1].c.key)))
-        then = func.greatest(_FORGOTTEN_AT, _NOW) + step
+            first = first.where(sa.exists(sa.select(counted[-1].c.key)))
+        then = sa.func.greatest(_FORGOTTEN_AT, _NOW) + step
         upsert = insert(rate_limits).from_select([_KEY, _FORGOTTEN_AT], first)
         upsert = upsert.on_conflict_do_update(
             index_elements=[_KEY], set_={_FORGOTTEN_AT: then}, where=then <= _NOW + period
         )
         counted.append(upsert.returning(_KEY).cte(f"counted{number}"))
-        wait = select(func.extract("epoch", _FORGOTTEN_AT + step - period - _NOW))
+        wait = sa.select(sa.func.extract("epoch", _FORGOTTEN_AT + step - period - _NOW))
         waits.append(wait.where(key == _KEY).scalar_subquery())
-    passed = [select(func.count()).select_from(cte).scalar_subquery() for cte in counted]
-    return Statement(select(*passed, *waits))
+    passed = [sa.select(sa.func.count()).select_from(cte).scalar_subquery() for cte in counted]
+    return Statement(sa.select(*passed, *waits))
 
 
 _SHARES = (
-    func.unnest(
-        bindparam("keys", type_=ARRAY(LargeBinary)), bindparam("shares", type_=ARRAY(Interval))
+    sa.func.unnest(
+        sa.bindparam("keys", type_=sa.ARRAY(sa.LargeBinary)),
+        sa.bindparam("shares", type_=sa.ARRAY(sa.Interval)),
     )
     .table_valued("key", "share", with_ordinality="number")
     .render_derived("shares")
 )
 # Locked in the order in which `_acquire` counts, so that statements never deadlock.
 _HELD = (
-    select(_KEY, _SHARES.c.share)
+    sa.select(_KEY, _SHARES.c.share)
     .select_from(rate_limits.join(_SHARES, _SHARES.c.key == _KEY))
     .order_by(_SHARES.c.number)
     .with_for_update(of=rate_limits)
     .cte("held")
 )
 _GIVE_BACK = Statement(
-    update(rate_limits)
+    sa.update(rate_limits)
     .where(_HELD.c.key == _KEY)
     .values({_FORGOTTEN_AT: _FORGOTTEN_AT - _HELD.c.share})
 )
 _FORGOTTEN = (
-    select(_KEY)
+    sa.select(_KEY)
     .where(_FORGOTTEN_AT < _NOW)
-    .limit(literal_column(str(_SWEPT)))
+    .limit(sa.literal_column(str(_SWEPT)))
     .with_for_update(skip_locked=True)
 )
-_FORGET = Statement(delete(rate_limits).where(_KEY.in_(_FORGOTTEN)))
+_FORGET = Statement(sa.delete(rate_limits).where(_KEY.in_(_FORGOTTEN)))
 
 
 class PostgresLimiter:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
+import sqlalchemy as sa
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -34,7 +34,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     from alembic.util import CommandError
 
     with _connection(url) as connection, connection.begin():
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         try:
             command.upgrade(_config(connection), revision)
         except CommandError:
@@ -46,7 +46,7 @@ def downgrade(url: str, revision: str) -> None:
     from alembic import command
 
     with _connection(url) as connection, connection.begin():
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         command.downgrade(_config(connection), revision)
 
 
@@ -68,8 +68,8 @@ def reach(url: str) -> None:
 
 
 @contextmanager
-def _connection(url: str) -> Iterator[Connection]:
-    engine = create_engine(
+def _connection(url: str) -> Iterator[sa.Connection]:
+    engine = sa.create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(_conninfo(url)), poolclass=NullPool
     )
     try:
@@ -92,7 +92,7 @@ def _conninfo(url: str) -> str:
     return make_conninfo("", **parts | {"options": f"{parts['options']} {ours}"})
 
 
-def _config(connection: Connection) -> "Config":
+def _config(connection: sa.Connection) -> "Config":
     from alembic.config import Config
 
     config = Config()

@@ -1,23 +1,6 @@
 """The tables. Limits are named constraints; errors.py translates some by name."""
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    CheckConstraint,
-    Column,
-    DateTime,
-    ForeignKey,
-    Identity,
-    Index,
-    LargeBinary,
-    MetaData,
-    SmallInteger,
-    Table,
-    Text,
-    UniqueConstraint,
-    Uuid,
-    text,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TITLE, TextRule
@@ -37,7 +20,7 @@ RIGHTS = {
     "audit_events": ("SELECT", "INSERT"),
 }
 
-metadata = MetaData(
+metadata = sa.MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
         "fk": "%(table_name)s_%(column_0_name)s_fkey",
@@ -47,129 +30,137 @@ metadata = MetaData(
 )
 
 
-def _limits(rule: TextRule, column: str | None = None) -> CheckConstraint:
+def _limits(rule: TextRule, column: str | None = None) -> sa.CheckConstraint:
     name = column or rule.field
-    return CheckConstraint(f"char_length({name}) BETWEEN {rule.min} AND {rule.max}", name=name)
+    return sa.CheckConstraint(f"char_length({name}) BETWEEN {rule.min} AND {rule.max}", name=name)
 
 
-def _id() -> Column[int]:
-    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+def _id() -> sa.Column[int]:
+    return sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True)
 
 
-def _moment(name: str, *, nullable: bool = False) -> Column[object]:
-    return Column(
+def _moment(name: str, *, nullable: bool = False) -> sa.Column[object]:
+    return sa.Column(
         name,
-        DateTime(timezone=True),
+        sa.DateTime(timezone=True),
         nullable=nullable,
-        server_default=None if nullable else text("CURRENT_TIMESTAMP"),
+        server_default=None if nullable else sa.text("CURRENT_TIMESTAMP"),
     )
 
 
-users = Table(
+users = sa.Table(
     "users",
     metadata,
     _id(),
-    Column("email", Text, nullable=False),
-    Column("email_key", Text, nullable=False),
-    Column("hashed_password", Text, nullable=False),
-    Column("full_name", Text),
-    Column("role", Text, nullable=False, server_default="user"),
-    Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    sa.Column("email", sa.Text, nullable=False),
+    sa.Column("email_key", sa.Text, nullable=False),
+    sa.Column("hashed_password", sa.Text, nullable=False),
+    sa.Column("full_name", sa.Text),
+    sa.Column("role", sa.Text, nullable=False, server_default="user"),
+    sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.text("true")),
     _moment("created_at"),
     _moment("updated_at"),
     _limits(EMAIL),
     _limits(EMAIL, "email_key"),
     _limits(FULL_NAME),
-    CheckConstraint("char_length(hashed_password) BETWEEN 1 AND 255", name="hashed_password"),
-    CheckConstraint("role IN ('user', 'admin')", name="role"),
-    UniqueConstraint("email_key"),
+    sa.CheckConstraint("char_length(hashed_password) BETWEEN 1 AND 255", name="hashed_password"),
+    sa.CheckConstraint("role IN ('user', 'admin')", name="role"),
+    sa.UniqueConstraint("email_key"),
     # For locking the active administrators, so that one of them always remains.
-    Index("users_active_admins_idx", "id", postgresql_where=text("role = 'admin' AND is_active")),
+    sa.Index(
+        "users_active_admins_idx", "id", postgresql_where=sa.text("role = 'admin' AND is_active")
+    ),
 )
 
-tasks = Table(
+tasks = sa.Table(
     "tasks",
     metadata,
     _id(),
-    Column("title", Text, nullable=False),
-    Column("description", Text, nullable=False, server_default=""),
-    Column("owner_id", BigInteger, ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False),
-    Column("version", BigInteger, nullable=False, server_default=text("1")),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False, server_default=""),
+    sa.Column(
+        "owner_id", sa.BigInteger, sa.ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False
+    ),
+    sa.Column("version", sa.BigInteger, nullable=False, server_default=sa.text("1")),
     _moment("created_at"),
     _moment("updated_at"),
     _limits(TITLE),
     _limits(DESCRIPTION),
-    CheckConstraint("version >= 1", name="version"),
+    sa.CheckConstraint("version >= 1", name="version"),
     # For an owner's tasks, newest first.
-    Index("tasks_owner_id_id_idx", "owner_id", "id"),
+    sa.Index("tasks_owner_id_id_idx", "owner_id", "id"),
 )
 
 # The numbers of tasks; sum the rows of an owner. Triggers of migration 0004 maintain them. No
 # foreign key: the owner may be deleted already.
-task_counts = Table(
+task_counts = sa.Table(
     "task_counts",
     metadata,
-    Column("owner_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("slot", SmallInteger, primary_key=True, autoincrement=False),
-    Column("count", BigInteger, nullable=False),
+    sa.Column("owner_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("slot", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
     postgresql_with={"fillfactor": "50"},
 )
 ALL_OWNERS = 0  # as owner_id: the number of all tasks
 
-sessions = Table(
+sessions = sa.Table(
     "sessions",
     metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("user_id", BigInteger, ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column(
+        "user_id", sa.BigInteger, sa.ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False
+    ),
     _moment("created_at"),
     _moment("last_used_at"),
     _moment("expires_at"),
-    Column("ip", Text),
-    Column("user_agent", Text),
-    Index("sessions_user_id_idx", "user_id"),
+    sa.Column("ip", sa.Text),
+    sa.Column("user_agent", sa.Text),
+    sa.Index("sessions_user_id_idx", "user_id"),
 )
 
-refresh_tokens = Table(
+refresh_tokens = sa.Table(
     "refresh_tokens",
     metadata,
-    Column("digest", LargeBinary, primary_key=True),
-    Column("session_id", Uuid, ForeignKey(sessions.c.id, ondelete="CASCADE"), nullable=False),
-    Column("nonce", LargeBinary, nullable=False),
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column(
+        "session_id", sa.Uuid, sa.ForeignKey(sessions.c.id, ondelete="CASCADE"), nullable=False
+    ),
+    sa.Column("nonce", sa.LargeBinary, nullable=False),
     _moment("issued_at"),
     _moment("expires_at"),
     _moment("used_at", nullable=True),
-    Column("superseded", Boolean, nullable=False, server_default=text("false")),
-    CheckConstraint("octet_length(digest) = 32", name="digest"),
-    Index("refresh_tokens_session_id_idx", "session_id"),
+    sa.Column("superseded", sa.Boolean, nullable=False, server_default=sa.text("false")),
+    sa.CheckConstraint("octet_length(digest) = 32", name="digest"),
+    sa.Index("refresh_tokens_session_id_idx", "session_id"),
 )
 
 # No foreign keys: events outlive the accounts they are about. A trigger of migration 0003 refuses
 # changes.
-audit_events = Table(
+audit_events = sa.Table(
     "audit_events",
     metadata,
     _id(),
-    Column("event", Text, nullable=False),
-    Column("at", DateTime(timezone=True), nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("actor_id", BigInteger),
-    Column("user_id", BigInteger),
-    Column("session_id", Uuid),
-    Column("ip", Text),
-    Column("user_agent", Text),
-    Column("request_id", Text),
-    Column("detail", JSONB, nullable=False),
-    Index("audit_events_user_id_idx", "user_id", "id"),
-    Index("audit_events_actor_id_idx", "actor_id", "id"),
-    Index("audit_events_event_idx", "event", "id"),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("actor_id", sa.BigInteger),
+    sa.Column("user_id", sa.BigInteger),
+    sa.Column("session_id", sa.Uuid),
+    sa.Column("ip", sa.Text),
+    sa.Column("user_agent", sa.Text),
+    sa.Column("request_id", sa.Text),
+    sa.Column("detail", JSONB, nullable=False),
+    sa.Index("audit_events_user_id_idx", "user_id", "id"),
+    sa.Index("audit_events_actor_id_idx", "actor_id", "id"),
+    sa.Index("audit_events_event_idx", "event", "id"),
 )
 
 # GCRA needs one timestamp per limit and subject. Unlogged: no attempt waits for the disk, and a
 # crash of the database resets all limits.
-rate_limits = Table(
+rate_limits = sa.Table(
     "rate_limits",
     metadata,
-    Column("key", LargeBinary, primary_key=True),
-    Column("forgotten_at", DateTime(timezone=True), nullable=False),
+    sa.Column("key", sa.LargeBinary, primary_key=True),
+    sa.Column("forgotten_at", sa.DateTime(timezone=True), nullable=False),
     prefixes=["UNLOGGED"],
 )

@@ -6,22 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    CTE,
-    ColumnElement,
-    DateTime,
-    LargeBinary,
-    Select,
-    Uuid,
-    bindparam,
-    delete,
-    false,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+import sqlalchemy as sa
 
 from taskcore.adapters.postgres.audit import recorded, values_of
 from taskcore.adapters.postgres.connections import Link
@@ -42,59 +27,59 @@ from taskcore.domain.sessions import MAX_SESSIONS, RefreshToken, Session, Sessio
 from taskcore.domain.users import Role, User, UserId
 from taskcore.ports import Page
 
-_MOMENT = DateTime(timezone=True)
+_MOMENT = sa.DateTime(timezone=True)
 
 _SESSION = columns_of(sessions, Session)
 _TOKEN = columns_of(refresh_tokens, RefreshToken)
 
 
-def _in_order(*which: ColumnElement[bool]) -> Select[tuple[Any]]:
+def _in_order(*which: sa.ColumnElement[bool]) -> sa.Select[tuple[Any]]:
     """Locks them in one order, so that statements that end the same sessions never deadlock."""
-    return select(sessions.c.id).where(*which).order_by(sessions.c.id).with_for_update()
+    return sa.select(sessions.c.id).where(*which).order_by(sessions.c.id).with_for_update()
 
 
-_BATCH = batch_of(id=Uuid(), now=_MOMENT)
+_BATCH = batch_of(id=sa.Uuid(), now=_MOMENT)
 _FIND_ACTOR = BatchedStatement(
-    select(_BATCH.c.number, users.c.id, users.c.role)
+    sa.select(_BATCH.c.number, users.c.id, users.c.role)
     .select_from(_BATCH.join(sessions, sessions.c.id == _BATCH.c.id).join(users))
     .where(sessions.c.expires_at > _BATCH.c.now, users.c.is_active)
 )
-_BY_USER = sessions.c.user_id == bindparam("user_id")
+_BY_USER = sessions.c.user_id == sa.bindparam("user_id")
 # Locked, so that a change of the account happens before or after.
 _HOLDER = (
-    select(users.c.id)
+    sa.select(users.c.id)
     .where(
-        users.c.id == bindparam("user_id"),
-        users.c.hashed_password == bindparam("password_hash"),
+        users.c.id == sa.bindparam("user_id"),
+        users.c.hashed_password == sa.bindparam("password_hash"),
         users.c.is_active,
     )
     .with_for_update(key_share=True)
     .cte("holder")
 )
 _OPENED = (
-    insert(sessions)
+    sa.insert(sessions)
     .from_select(
         [column.name for column in _SESSION],
-        select(*(bindparam(column.name, type_=column.type) for column in _SESSION)).select_from(
-            _HOLDER
-        ),
+        sa.select(
+            *(sa.bindparam(column.name, type_=column.type) for column in _SESSION)
+        ).select_from(_HOLDER),
     )
     .returning(sessions.c.id)
     .cte("opened")
 )
 
 
-def _added(of: CTE) -> CTE:
+def _added(of: sa.CTE) -> sa.CTE:
     """Inserts the token that is issued with the session's new state."""
     values = {
-        "digest": bindparam("digest", type_=LargeBinary),
-        "nonce": bindparam("nonce", type_=LargeBinary),
-        "issued_at": bindparam("last_used_at", type_=_MOMENT),
-        "expires_at": bindparam("expires_at", type_=_MOMENT),
+        "digest": sa.bindparam("digest", type_=sa.LargeBinary),
+        "nonce": sa.bindparam("nonce", type_=sa.LargeBinary),
+        "issued_at": sa.bindparam("last_used_at", type_=_MOMENT),
+        "expires_at": sa.bindparam("expires_at", type_=_MOMENT),
     }
     return (
-        insert(refresh_tokens)
-        .from_select(["session_id", *values], select(of.c.id, *values.values()).select_from(of))
+        sa.insert(refresh_tokens)
+        .from_select(["session_id", *values], sa.select(of.c.id, *values.values()).select_from(of))
         .cte("added")
     )
 
@@ -102,10 +87,12 @@ def _added(of: CTE) -> CTE:
 # A row if the session was opened: whether to run _FORGET. It cannot see sessions that are opened
 # concurrently, so it is true before there are too many.
 _OPEN = Statement(
-    select(
-        or_(
-            func.count(sessions.c.id) >= MAX_SESSIONS // 2,
-            func.coalesce(func.bool_or(sessions.c.expires_at <= bindparam("created_at")), false()),
+    sa.select(
+        sa.or_(
+            sa.func.count(sessions.c.id) >= MAX_SESSIONS // 2,
+            sa.func.coalesce(
+                sa.func.bool_or(sessions.c.expires_at <= sa.bindparam("created_at")), sa.false()
+            ),
         )
     )
     .select_from(_HOLDER.join(sessions, sessions.c.user_id == _HOLDER.c.id, isouter=True))
@@ -113,22 +100,22 @@ _OPEN = Statement(
     .add_cte(_OPENED, _added(_OPENED), recorded(_HOLDER))
 )
 _KEPT = (
-    select(sessions.c.id)
-    .where(_BY_USER, sessions.c.expires_at > bindparam("now"))
+    sa.select(sessions.c.id)
+    .where(_BY_USER, sessions.c.expires_at > sa.bindparam("now"))
     .order_by(sessions.c.last_used_at.desc(), sessions.c.id.desc())
     .limit(MAX_SESSIONS)
 )
 _FORGET = Statement(
-    delete(sessions).where(sessions.c.id.in_(_in_order(_BY_USER, sessions.c.id.not_in(_KEPT))))
+    sa.delete(sessions).where(sessions.c.id.in_(_in_order(_BY_USER, sessions.c.id.not_in(_KEPT))))
 )
 _FIND_BY_TOKEN = Statement(
-    select(*_SESSION, *_TOKEN, *USER)
+    sa.select(*_SESSION, *_TOKEN, *USER)
     .select_from(refresh_tokens.join(sessions).join(users))
-    .where(refresh_tokens.c.digest == bindparam("digest"))
+    .where(refresh_tokens.c.digest == sa.bindparam("digest"))
 )
 _LIVING = (
-    select(*_SESSION)
-    .where(sessions.c.expires_at > bindparam("now"))
+    sa.select(*_SESSION)
+    .where(sessions.c.expires_at > sa.bindparam("now"))
     .order_by(sessions.c.last_used_at.desc(), sessions.c.id.desc())
 )
 _OF_USER = Statement(_LIVING.where(_BY_USER))
@@ -139,48 +126,52 @@ _PAGE_OF_USER = Statement(
 _UPDATED = ("last_used_at", "expires_at", "ip", "user_agent")
 # Locks the session, then its token, and reads both as of then.
 _UNUSED = (
-    select(sessions.c.id)
+    sa.select(sessions.c.id)
     .select_from(sessions.join(refresh_tokens))
     .where(
-        sessions.c.id == bindparam("session_id"),
-        refresh_tokens.c.digest == bindparam("used", type_=LargeBinary),
+        sessions.c.id == sa.bindparam("session_id"),
+        refresh_tokens.c.digest == sa.bindparam("used", type_=sa.LargeBinary),
         refresh_tokens.c.used_at.is_(None),
     )
     .with_for_update()
     .cte("unused")
 )
 _TOUCHED = (
-    update(sessions)
+    sa.update(sessions)
     .where(sessions.c.id == _UNUSED.c.id)
-    .values({name: bindparam(name) for name in _UPDATED})
+    .values({name: sa.bindparam(name) for name in _UPDATED})
     .cte("touched")
 )
 # Of the tokens not yet superseded, the one used now gets its time of use, and those used before
 # become superseded.
 _USED = (
-    update(refresh_tokens)
+    sa.update(refresh_tokens)
     .where(refresh_tokens.c.session_id == _UNUSED.c.id, ~refresh_tokens.c.superseded)
     .values(
-        superseded=refresh_tokens.c.digest != bindparam("used", type_=LargeBinary),
-        used_at=func.coalesce(refresh_tokens.c.used_at, bindparam("last_used_at", type_=_MOMENT)),
+        superseded=refresh_tokens.c.digest != sa.bindparam("used", type_=sa.LargeBinary),
+        used_at=sa.func.coalesce(
+            refresh_tokens.c.used_at, sa.bindparam("last_used_at", type_=_MOMENT)
+        ),
     )
     .cte("used")
 )
-_ROTATE = Statement(select(_UNUSED.c.id).add_cte(_TOUCHED, _USED, _added(_UNUSED)))
+_ROTATE = Statement(sa.select(_UNUSED.c.id).add_cte(_TOUCHED, _USED, _added(_UNUSED)))
 _END = Statement(
-    delete(sessions).where(sessions.c.id == bindparam("id")).returning(sessions.c.user_id)
+    sa.delete(sessions).where(sessions.c.id == sa.bindparam("id")).returning(sessions.c.user_id)
 )
 _END_OF = Statement(
-    delete(sessions).where(sessions.c.id == bindparam("id"), _BY_USER).returning(sessions.c.user_id)
+    sa.delete(sessions)
+    .where(sessions.c.id == sa.bindparam("id"), _BY_USER)
+    .returning(sessions.c.user_id)
 )
 _END_ALL_OF = Statement(
-    delete(sessions).where(
-        sessions.c.id.in_(_in_order(_BY_USER, sessions.c.id.is_distinct_from(bindparam("but"))))
+    sa.delete(sessions).where(
+        sessions.c.id.in_(_in_order(_BY_USER, sessions.c.id.is_distinct_from(sa.bindparam("but"))))
     )
 )
 _END_ALL = Statement(
-    delete(sessions).where(
-        sessions.c.id.in_(_in_order(sessions.c.id.is_distinct_from(bindparam("but"))))
+    sa.delete(sessions).where(
+        sessions.c.id.in_(_in_order(sessions.c.id.is_distinct_from(sa.bindparam("but"))))
     )
 )
 
@@ -230,12 +221,8 @@ class PostgresSessions:
     async def page(
         self, *, user_id: UserId | None, skip: int, limit: int, now: datetime
     ) -> Page[Session]:
-        if user_id is None:
-            rows = await self._link.rows(_PAGE, skip=skip, limit=limit, now=now)
-        else:
-            rows = await self._link.rows(
-                _PAGE_OF_USER, user_id=user_id, skip=skip, limit=limit, now=now
-            )
+        statement = _PAGE if user_id is None else _PAGE_OF_USER
+        rows = await self._link.rows(statement, user_id=user_id, skip=skip, limit=limit, now=now)
         return Page([Session(*row[1:]) for row in rows if row[1] is not None], rows[0][0])
 
     async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> bool:
@@ -250,13 +237,9 @@ class PostgresSessions:
         return row is not None
 
     async def end(self, session_id: SessionId, *, of: UserId | None = None) -> UserId | None:
-        if of is None:
-            row = await self._link.row(_END, id=session_id)
-        else:
-            row = await self._link.row(_END_OF, id=session_id, user_id=of)
+        row = await self._link.row(_END if of is None else _END_OF, id=session_id, user_id=of)
         return row[0] if row else None
 
     async def end_all(self, user_id: UserId | None, *, but: SessionId | None = None) -> int:
-        if user_id is None:
-            return await self._link.run(_END_ALL, but=but)
-        return await self._link.run(_END_ALL_OF, user_id=user_id, but=but)
+        statement = _END_ALL if user_id is None else _END_ALL_OF
+        return await self._link.run(statement, user_id=user_id, but=but)

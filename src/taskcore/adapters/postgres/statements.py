@@ -4,22 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Column,
-    ColumnElement,
-    Select,
-    Table,
-    TableValuedAlias,
-    bindparam,
-    cast,
-    column,
-    func,
-    or_,
-    select,
-    true,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
@@ -33,9 +18,12 @@ Rows = list[Row]
 _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
-def columns_of(table: Table, entity: type) -> tuple[Column[Any], ...]:
-    """The columns in the order of the entity's fields, so that `entity(*row)` works."""
-    return tuple(table.c[field.name] for field in fields(entity))
+def columns_of(table: sa.Table, entity: type, **renamed: str) -> tuple[sa.Column[Any], ...]:
+    """The columns in the order of the entity's fields, so that `entity(*row)` works.
+
+    `renamed` maps a field to its column where the two have different names.
+    """
+    return tuple(table.c[renamed.get(field.name, field.name)] for field in fields(entity))
 
 
 def named_values(names: Iterable[str], entity: object) -> dict[str, Any]:
@@ -65,12 +53,12 @@ class Statement:
         return self.sql.decode()
 
 
-def batch_of(**types: TypeEngine[Any]) -> TableValuedAlias:
+def batch_of(**types: TypeEngine[Any]) -> sa.TableValuedAlias:
     """The requests of a batch as a table: a row each, with its arguments and its number."""
-    arrays = [bindparam(name, type_=ARRAY(kind)) for name, kind in types.items()]
-    columns = [column(name, kind) for name, kind in types.items()]
+    arrays = [sa.bindparam(name, type_=sa.ARRAY(kind)) for name, kind in types.items()]
+    columns = [sa.column(name, kind) for name, kind in types.items()]
     return (
-        func.unnest(*arrays)
+        sa.func.unnest(*arrays)
         .table_valued(*columns, with_ordinality="number")
         .render_derived(name="batch")
     )
@@ -110,29 +98,29 @@ class BatchedStatement(Statement):
         return results
 
 
-def counted_page(items: Select[Any], *newest_first: Column[Any]) -> Select[Any]:
+def counted_page(items: sa.Select[Any], *newest_first: sa.Column[Any]) -> sa.Select[Any]:
     """One statement for a page and its total: rows of the total and the item's columns.
 
     There is always a row; on an empty page its item is all NULL. Both are read from one
     snapshot, in one round trip.
     """
-    total = select(func.count().label("total")).select_from(items.order_by(None).subquery())
+    total = sa.select(sa.func.count().label("total")).select_from(items.order_by(None).subquery())
     page = (
         items.order_by(None)
         .order_by(*(each.desc() for each in newest_first))
-        .limit(bindparam("limit", type_=BigInteger))
-        .offset(bindparam("skip", type_=BigInteger))
+        .limit(sa.bindparam("limit", type_=sa.BigInteger))
+        .offset(sa.bindparam("skip", type_=sa.BigInteger))
         .subquery("page")
     )
     counted = total.subquery("counted")
     return (
-        select(counted.c.total, *page.c)
-        .select_from(counted.join(page, true(), isouter=True))
+        sa.select(counted.c.total, *page.c)
+        .select_from(counted.join(page, sa.true(), isouter=True))
         .order_by(*(page.c[each.name].desc() for each in newest_first))
     )
 
 
-def optional(of: Column[Any], name: str, kind: type[TypeEngine[Any]]) -> ColumnElement[bool]:
+def optional(of: sa.Column[Any], name: str, kind: type[TypeEngine[Any]]) -> sa.ColumnElement[bool]:
     """A filter on the column that is off when its argument is NULL."""
-    argument = cast(bindparam(name), kind)  # PostgreSQL cannot infer the type of a NULL
-    return or_(argument.is_(None), of == argument)
+    argument = sa.cast(sa.bindparam(name), kind)  # PostgreSQL cannot infer the type of a NULL
+    return sa.or_(argument.is_(None), of == argument)

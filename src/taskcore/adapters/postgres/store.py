@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from datetime import datetime
 from typing import cast
 
+import sqlalchemy as sa
 from psycopg.pq import TransactionStatus
-from sqlalchemy import and_, column, func, literal_column, select, table
 
 from taskcore.adapters.postgres.audit import PostgresAudit
 from taskcore.adapters.postgres.connections import Autocommit, Connections, Link
@@ -17,12 +17,14 @@ from taskcore.adapters.postgres.tasks import PostgresTasks
 from taskcore.adapters.postgres.users import PostgresUsers
 from taskcore.domain.errors import NotMigrated, RightsMissing
 
-_REVISION = Statement(select(column("version_num")).select_from(table("alembic_version")))
+_REVISION = Statement(sa.select(sa.column("version_num")).select_from(sa.table("alembic_version")))
 _RIGHTS = Statement(
-    select(
-        and_(
+    sa.select(
+        sa.and_(
             *(
-                func.has_table_privilege(literal_column(f"'{name}'"), literal_column(f"'{right}'"))
+                sa.func.has_table_privilege(
+                    sa.literal_column(f"'{name}'"), sa.literal_column(f"'{right}'")
+                )
                 for name, rights in RIGHTS.items()
                 for right in rights
             )
@@ -30,7 +32,7 @@ _RIGHTS = Statement(
     )
 )
 
-_NOW = Statement(select(func.clock_timestamp()))
+_NOW = Statement(sa.select(sa.func.clock_timestamp()))
 
 
 class PostgresRepositories:

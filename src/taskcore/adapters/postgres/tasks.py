@@ -3,20 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import (
-    CTE,
-    BigInteger,
-    ColumnElement,
-    and_,
-    bindparam,
-    delete,
-    func,
-    insert,
-    literal_column,
-    select,
-    true,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from taskcore.adapters.postgres.connections import Link
@@ -36,7 +23,7 @@ from taskcore.ports import Page
 
 _COLUMNS = columns_of(tasks, Task)
 _NEW = [field.name for field in fields(NewTask)]
-_ALL_OWNERS: ColumnElement[int] = literal_column(str(ALL_OWNERS))
+_ALL_OWNERS: sa.ColumnElement[int] = sa.literal_column(str(ALL_OWNERS))
 # Run two at once, so that one that waits for a lock or fetches much does not delay all others.
 _WRITES = _PAGES = 2
 _UPDATED = [*TaskChanges.__annotations__, "version", "updated_at"]
@@ -49,25 +36,25 @@ def _types(*names: str) -> dict[str, TypeEngine[Any]]:
 def _get() -> BatchedStatement:
     batch = batch_of(**_types("id"))
     found = batch.join(tasks, tasks.c.id == batch.c.id)
-    return BatchedStatement(select(batch.c.number, *_COLUMNS).select_from(found))
+    return BatchedStatement(sa.select(batch.c.number, *_COLUMNS).select_from(found))
 
 
 def _page(*, of_owner: bool) -> BatchedStatement:
     """Rows of the total and the columns of a task; one row of NULLs where the page is empty."""
-    integers = dict.fromkeys(("upto", "skip", "limit"), BigInteger())
+    integers = dict.fromkeys(("upto", "skip", "limit"), sa.BigInteger())
     batch = batch_of(**integers, **(_types("owner_id") if of_owner else {}))
     counted = task_counts.c.owner_id == _ALL_OWNERS
-    filters: list[ColumnElement[bool]] = []
+    filters: list[sa.ColumnElement[bool]] = []
     if of_owner:
-        counted = and_(~counted, task_counts.c.owner_id == batch.c.owner_id)
+        counted = sa.and_(~counted, task_counts.c.owner_id == batch.c.owner_id)
         filters = [tasks.c.owner_id == batch.c.owner_id]
     total = (
-        select(func.sum(task_counts.c.count).cast(BigInteger).label("total"))
+        sa.select(sa.func.sum(task_counts.c.count).cast(sa.BigInteger).label("total"))
         .where(counted)
         .lateral("counted")
     )
     page = (
-        select(*_COLUMNS)
+        sa.select(*_COLUMNS)
         .where(tasks.c.id <= batch.c.upto, *filters)
         .order_by(tasks.c.id.desc())
         .limit(batch.c.limit)
@@ -75,8 +62,8 @@ def _page(*, of_owner: bool) -> BatchedStatement:
         .lateral("page")
     )
     return BatchedStatement(
-        select(batch.c.number, total.c.total, *page.c)
-        .select_from(batch.join(total, true()).join(page, true(), isouter=True))
+        sa.select(batch.c.number, total.c.total, *page.c)
+        .select_from(batch.join(total, sa.true()).join(page, sa.true(), isouter=True))
         .order_by(batch.c.number, page.c.id.desc()),
         max_concurrent=_PAGES,
         limit="limit",
@@ -86,23 +73,28 @@ def _page(*, of_owner: bool) -> BatchedStatement:
 def _add() -> BatchedStatement:
     """Inserts in the order of the requests, so that the order of the ids gives their numbers."""
     batch = batch_of(**_types(*_NEW))
-    drafts = select(*(batch.c[name] for name in _NEW), batch.c.created_at).order_by(batch.c.number)
-    added = (
-        insert(tasks).from_select([*_NEW, "updated_at"], drafts).returning(*_COLUMNS).cte("added")
+    drafts = sa.select(*(batch.c[name] for name in _NEW), batch.c.created_at).order_by(
+        batch.c.number
     )
-    numbered = select(func.row_number().over(order_by=added.c.id), *added.c)
+    added = (
+        sa.insert(tasks)
+        .from_select([*_NEW, "updated_at"], drafts)
+        .returning(*_COLUMNS)
+        .cte("added")
+    )
+    numbered = sa.select(sa.func.row_number().over(order_by=added.c.id), *added.c)
     return BatchedStatement(numbered, max_concurrent=_WRITES)
 
 
-def _held(*more: str, waits: bool) -> CTE:
+def _held(*more: str, waits: bool) -> sa.CTE:
     """Locks the requested tasks that are of the requested version.
 
     In the order of their ids, so that statements never deadlock. Without `waits`, leaves out the
     rows that another transaction has locked.
     """
-    batch = batch_of(task_id=BigInteger(), previous=BigInteger(), **_types(*more))
+    batch = batch_of(task_id=sa.BigInteger(), previous=sa.BigInteger(), **_types(*more))
     return (
-        select(*batch.c)
+        sa.select(*batch.c)
         .select_from(batch.join(tasks, tasks.c.id == batch.c.task_id))
         .where(tasks.c.version == batch.c.previous)
         .order_by(tasks.c.id)
@@ -114,7 +106,7 @@ def _held(*more: str, waits: bool) -> CTE:
 def _save(*, waits: bool) -> BatchedStatement:
     held = _held(*_UPDATED, waits=waits)
     return BatchedStatement(
-        update(tasks)
+        sa.update(tasks)
         .where(tasks.c.id == held.c.task_id, tasks.c.version == held.c.previous)
         .values({name: held.c[name] for name in _UPDATED})
         .returning(held.c.number, *_COLUMNS),
@@ -125,7 +117,7 @@ def _save(*, waits: bool) -> BatchedStatement:
 def _remove(*, waits: bool) -> BatchedStatement:
     held = _held(waits=waits)
     return BatchedStatement(
-        delete(tasks)
+        sa.delete(tasks)
         .where(tasks.c.id == held.c.task_id, tasks.c.version == held.c.previous)
         .returning(held.c.number),
         max_concurrent=_WRITES,
@@ -134,7 +126,7 @@ def _remove(*, waits: bool) -> BatchedStatement:
 
 _GET = _get()
 _LOCK = Statement(
-    select(*_COLUMNS).where(tasks.c.id == bindparam("id")).with_for_update(key_share=True)
+    sa.select(*_COLUMNS).where(tasks.c.id == sa.bindparam("id")).with_for_update(key_share=True)
 )
 _PAGE_OF_OWNER, _PAGE_OF_ALL = _page(of_owner=True), _page(of_owner=False)
 _ADD = _add()

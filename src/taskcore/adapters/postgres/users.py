@@ -4,92 +4,71 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    Boolean,
-    Text,
-    bindparam,
-    delete,
-    func,
-    insert,
-    literal_column,
-    select,
-    update,
-)
+import sqlalchemy as sa
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import users
-from taskcore.adapters.postgres.statements import Statement, counted_page, named_values, optional
+from taskcore.adapters.postgres.statements import (
+    Statement,
+    columns_of,
+    counted_page,
+    named_values,
+    optional,
+)
 from taskcore.domain.errors import NotFound
 from taskcore.domain.users import NewUser, Role, User, UserChanges, UserId
 from taskcore.ports import Page
 
-# In the order of User's fields, for `user_of`.
-USER = (
-    users.c.id,
-    users.c.email,
-    users.c.full_name,
-    users.c.role,
-    users.c.is_active,
-    users.c.created_at,
-    users.c.updated_at,
-    users.c.hashed_password,
-)
+USER = columns_of(users, User, password_hash="hashed_password")  # noqa: S106 - a name
+_NEW = ("email", "email_key", "hashed_password", "full_name", "role", "created_at", "updated_at")
 
 _UPDATED = [*UserChanges.__annotations__, "updated_at"]
 
-_BY_ID = select(*USER).where(users.c.id == bindparam("id"))
+_BY_ID = sa.select(*USER).where(users.c.id == sa.bindparam("id"))
 _GET = Statement(_BY_ID)
 _LOCK = Statement(_BY_ID.with_for_update(key_share=True))
 # Taken before several rows are locked. Two transactions that lock them could deadlock: a row that
 # changes while one of them waits for it is locked out of order.
-_ONE_AT_A_TIME = Statement(select(func.pg_advisory_xact_lock(literal_column("2026112301"))))
+_ONE_AT_A_TIME = Statement(
+    sa.select(sa.func.pg_advisory_xact_lock(sa.literal_column("2026112301")))
+)
 _LOCK_ADMINS = Statement(
-    select(users.c.id)
-    .where(users.c.role == literal_column("'admin'"), users.c.is_active)
+    sa.select(users.c.id)
+    .where(users.c.role == sa.literal_column("'admin'"), users.c.is_active)
     .order_by(users.c.id)
     .with_for_update(key_share=True)
 )
-_FIND_BY_EMAIL = Statement(select(*USER).where(users.c.email_key == bindparam("key")))
+_FIND_BY_EMAIL = Statement(sa.select(*USER).where(users.c.email_key == sa.bindparam("key")))
 _PAGE = Statement(
     counted_page(
-        select(*USER).where(
-            optional(users.c.email_key, "email", Text),
-            optional(users.c.role, "role", Text),
-            optional(users.c.is_active, "is_active", Boolean),
+        sa.select(*USER).where(
+            optional(users.c.email_key, "email", sa.Text),
+            optional(users.c.role, "role", sa.Text),
+            optional(users.c.is_active, "is_active", sa.Boolean),
         ),
         users.c.id,
     )
 )
 _ADD = Statement(
-    insert(users)
-    .values(
-        email=bindparam("email"),
-        email_key=bindparam("email_key"),
-        hashed_password=bindparam("hashed_password"),
-        full_name=bindparam("full_name"),
-        role=bindparam("role"),
-        created_at=bindparam("now"),
-        updated_at=bindparam("now"),
-    )
-    .returning(*USER)
+    sa.insert(users).values({name: sa.bindparam(name) for name in _NEW}).returning(*USER)
 )
 _SAVE = Statement(
-    update(users)
-    .where(users.c.id == bindparam("user_id"))
-    .values({name: bindparam(name) for name in _UPDATED})
+    sa.update(users)
+    .where(users.c.id == sa.bindparam("user_id"))
+    .values({name: sa.bindparam(name) for name in _UPDATED})
     .returning(*USER)
 )
 _REPLACE_PASSWORD_HASH = Statement(
-    update(users)
-    .where(users.c.id == bindparam("user_id"), users.c.hashed_password == bindparam("old"))
-    .values(hashed_password=bindparam("new"))
+    sa.update(users)
+    .where(users.c.id == sa.bindparam("user_id"), users.c.hashed_password == sa.bindparam("old"))
+    .values(hashed_password=sa.bindparam("new"))
 )
 _COUNT_HASHES = Statement(
-    select(func.count())
+    sa.select(sa.func.count())
     .select_from(users)
-    .where(func.starts_with(users.c.hashed_password, bindparam("prefix")))
+    .where(sa.func.starts_with(users.c.hashed_password, sa.bindparam("prefix")))
 )
-_REMOVE = Statement(delete(users).where(users.c.id == bindparam("id")))
+_REMOVE = Statement(sa.delete(users).where(users.c.id == sa.bindparam("id")))
 
 
 @dataclass(slots=True)
@@ -134,7 +113,8 @@ class PostgresUsers:
                 hashed_password=password_hash,
                 full_name=user.full_name,
                 role=user.role,
-                now=user.created_at,
+                created_at=user.created_at,
+                updated_at=user.created_at,
             )
         )
 
@@ -162,7 +142,5 @@ def _existing(row: tuple[Any, ...] | None) -> User:
 
 
 def user_of(row: tuple[Any, ...]) -> User:
-    user_id, email, full_name, role, is_active, created_at, updated_at, password_hash = row
-    return User(
-        user_id, email, full_name, Role(role), is_active, created_at, updated_at, password_hash
-    )
+    user_id, email, full_name, role, *rest = row
+    return User(user_id, email, full_name, Role(role), *rest)
