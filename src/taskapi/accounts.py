@@ -126,7 +126,7 @@ async def me(request: ActorRequest) -> UserView:
 
 @patch("/me", operation_id="changeProfile", before_request=logged_in, opt={MAY_REFUSE: (Invalid,)})
 async def change_profile(request: ActorRequest, data: JSONBody[ProfilePatch]) -> UserView:
-    """Change one's own profile.
+    """Change your own profile.
 
     What is not named stays as it is; `null` removes the name.
     """
@@ -144,7 +144,7 @@ async def change_profile(request: ActorRequest, data: JSONBody[ProfilePatch]) ->
     opt={MAY_REFUSE: (InvalidCredentials, TooMany), LIMITED: CHANGE_PASSWORD},
 )
 async def change_password(request: ActorRequest, data: JSONBody[PasswordChange]) -> None:
-    """Change one's own password.
+    """Change your own password.
 
     Every other session ends.
     """
@@ -160,7 +160,7 @@ async def change_password(request: ActorRequest, data: JSONBody[PasswordChange])
     opt={MAY_REFUSE: (InvalidCredentials, LastAdmin, TooMany), LIMITED: DELETE_ACCOUNT},
 )
 async def delete_account(request: ActorRequest, data: JSONBody[AccountDeletion]) -> None:
-    """Delete one's own account, with all its tasks.
+    """Delete your own account, with all its tasks.
 
     The password proves that it is the owner who asks. There is no way back.
     """

@@ -91,7 +91,7 @@ async def own_events(
     skip: FromQuery[Skip] = DEFAULT_SKIP,
     limit: FromQuery[Limit] = DEFAULT_LIMIT,
 ) -> EventPage:
-    """List what was done with one's own account, newest first."""
+    """List the events of your own account, newest first."""
     page = await request.core.audit.own(request.actor, skip=skip, limit=limit)
     return _view(page, skip, limit)
 

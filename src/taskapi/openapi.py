@@ -24,10 +24,10 @@ from taskcore import Invalid, Settings, TaskcoreError, Unauthenticated, Unavaila
 
 Json = dict[str, Any]
 
-# Keys in the `opt` of a handler: the headers that it sends on success, beside those of every
-# response, and the conditional request headers that it reads.
+# Keys in the `opt` of a handler: the response headers that it sends on success, besides those of
+# every response, and the conditional request headers that it reads.
 SENDS = "sends"
-HEEDS = "heeds"
+READS = "reads"
 
 
 def _header(description: str, **schema: str | int) -> Json:
@@ -42,7 +42,7 @@ _HEADERS = {
     "WWW-Authenticate": _header("RFC 6750"),
     "Retry-After": _header("Seconds", type="integer", minimum=1),
     "RateLimit-Policy": _header("The quota `q` in a window of `w` seconds"),
-    "RateLimit": _header("What is left of it, and after how many seconds there is more"),
+    "RateLimit": _header("The remaining quota `r`, and the seconds `t` until it grows"),
 }
 _CONDITIONS = {
     "If-Match": 'The version that you have seen, as `"3"`',
@@ -58,9 +58,9 @@ _REASONS_BY_STATUS = {
     400: "The request cannot be read",
     413: "The body is too large",
     415: "The body is not JSON",
-    500: "A mistake of the service",
+    500: "A bug in the service",
 }
-# The operations on what was created; API explorers and fuzzers follow them.
+# Links from an operation that creates an object to those on it, for API explorers and fuzzers.
 _LINKS = {
     "createTask": ("task_id", ("getTask", "editTask", "patchTask", "deleteTask")),
     "createUser": ("user_id", ("getUser", "changeUser", "deleteUser")),
@@ -122,14 +122,14 @@ _INTRODUCTION = """\
 Register, log in, and send the access token as `Authorization: Bearer …`.
 
 Errors are problem details (RFC 9457); programs look at their `code`. Unknown fields in a body are
-errors, and what an edit does not name stays as it is. Of a field given twice the last one counts;
-query parameters that are not listed are ignored. HEAD works wherever GET does.
+errors, and an edit leaves fields that it does not name as they are. If a field is given twice, the
+last value counts; query parameters that are not listed are ignored. HEAD works wherever GET does.
 """
 _TAGS = [
-    {"name": "Authentication", "description": "One's own account and sessions"},
-    {"name": "Tasks", "description": "What people keep"},
-    {"name": "Users", "description": "Everybody's accounts, for administrators"},
-    {"name": "Audit", "description": "What was done, for administrators"},
+    {"name": "Authentication", "description": "Your own account and sessions"},
+    {"name": "Tasks", "description": "The tasks of a user, or of all users for administrators"},
+    {"name": "Users", "description": "All accounts, for administrators"},
+    {"name": "Audit", "description": "The audit log, for administrators"},
 ]
 
 
@@ -151,7 +151,7 @@ class _Operation:
         self._body = _struct_in(self._hints.get("data"))
         self._success = _struct_in(self._hints["return"])
         self._errors: tuple[type[TaskcoreError], ...] = handler.opt.get(MAY_REFUSE, ())
-        self._conditions: tuple[str, ...] = handler.opt.get(HEEDS, ())
+        self._conditions: tuple[str, ...] = handler.opt.get(READS, ())
         self._is_protected = handler.resolve_before_request() in {logged_in, administers}
 
     @property
@@ -191,7 +191,7 @@ class _Operation:
             schema = msgspec.json.schema(hint)
             if parameter.param_type is ParamType.PATH:
                 is_number = "format" not in schema
-                kind = "a whole number from 1" if is_number else "an id as we spell it"
+                kind = "a whole number from 1" if is_number else "a canonical UUID"
                 yield {
                     "name": name,
                     "in": "path",
@@ -250,7 +250,7 @@ class _Operation:
         return responses
 
     def _problems(self) -> dict[int, list[str]]:
-        """Reasons by status: the errors of this operation, and those of all operations like it."""
+        """Reasons by status: this operation's errors, and those of its body, login and query."""
         errors: list[type[TaskcoreError]] = [*self._errors, Unavailable]
         statuses = [500]
         if self._is_protected:
@@ -285,7 +285,7 @@ def _struct_in(annotation: Any) -> type[Struct] | None:  # noqa: ANN401 - a type
 
 
 def _without_null(schema: Json) -> Json:
-    """A parameter without a value is absent, never null."""
+    """Without the null option: a parameter without a value is absent, never null."""
     if "anyOf" in schema:
         rest = [option for option in schema["anyOf"] if option != {"type": "null"}]
         return rest[0] if len(rest) == 1 else schema | {"anyOf": rest}
@@ -300,7 +300,7 @@ def _example(schema: Json, schemas: Mapping[str, Json]) -> Any:  # noqa: ANN401 
         return _example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
     if "properties" in schema:
         fields = {name: _example(field, schemas) for name, field in schema["properties"].items()}
-        # A field without an example is left out: it belongs to another case than the example's.
+        # A field without an example is left out: it does not occur together with the others.
         return {name: example for name, example in fields.items() if example is not None}
     if "anyOf" in schema:
         return _example(schema["anyOf"][0], schemas)

@@ -1,4 +1,4 @@
-"""How a response is sent, and the base class of what it shows."""
+"""JSON responses, and the base class of the objects in their bodies."""
 
 from typing import Any, Self, TypeVar
 

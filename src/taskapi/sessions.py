@@ -120,7 +120,7 @@ async def log_out(request: ActorRequest) -> None:
 async def log_out_everywhere(request: ActorRequest) -> None:
     """Log out everywhere.
 
-    All one's sessions end, this one too.
+    All your sessions end, this one too.
     """
     ended = await request.core.sessions.log_out_everywhere(request.actor)
     log.info("logout", user_id=request.actor.user_id, sessions=ended)
@@ -128,7 +128,7 @@ async def log_out_everywhere(request: ActorRequest) -> None:
 
 @get("/sessions", operation_id="listSessions", before_request=logged_in)
 async def list_sessions(request: ActorRequest) -> SessionList:
-    """List where one is logged in, the session used last first."""
+    """List your sessions, the one used last first."""
     sessions = await request.core.sessions.own(request.actor)
     return SessionList([_view(session, request.actor) for session in sessions])
 
@@ -140,7 +140,7 @@ async def list_sessions(request: ActorRequest) -> SessionList:
     opt={MAY_REFUSE: (NotFound,)},
 )
 async def end_session(request: ActorRequest, session_id: FromPath[SessionUuid]) -> None:
-    """End one of one's sessions."""
+    """End one of your sessions."""
     await request.core.sessions.end_own(request.actor, parse_session_id(session_id))
     log.info("session.revoked", user_id=request.actor.user_id)
 

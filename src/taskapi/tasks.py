@@ -12,7 +12,7 @@ from taskapi.bodies import Body, fields_set
 from taskapi.cursors import Cursor, decode_cursor, encode_cursor
 from taskapi.etags import NO_VERSION, etag, if_match_versions, matches
 from taskapi.fields import Description, Id, Timestamp, Title, Total, Version
-from taskapi.openapi import HEEDS, SENDS
+from taskapi.openapi import READS, SENDS
 from taskapi.paths import PREFIX, parse_id
 from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, logged_in
@@ -69,9 +69,9 @@ async def list_tasks(
 ) -> JsonResponse[TaskPage]:
     """List tasks, newest first.
 
-    One's own; administrators see everybody's, or one owner's. To read on, send `next_cursor` as
-    `cursor`, or follow the `Link` header: what is created or deleted meanwhile shifts nothing, and
-    the last page takes no longer than the first. `skip` does shift, and reads what it leaves out.
+    A user lists their own tasks, an administrator those of all users or of one. For the next page
+    send `next_cursor` as `cursor`, or follow the `Link` header: tasks created or deleted meanwhile
+    shift nothing, and the last page is as fast as the first. With `skip` they do shift.
     """
     owner = None if owner_id is ANY_USER else UserId(owner_id)
     page = await request.core.tasks.page(
@@ -98,7 +98,7 @@ async def create_task(request: ActorRequest, data: JSONBody[TaskDraft]) -> JsonR
 @get(
     "/{task_id:str}",
     operation_id="getTask",
-    opt={MAY_REFUSE: (NotFound,), HEEDS: ("If-None-Match",), SENDS: ("ETag",)},
+    opt={MAY_REFUSE: (NotFound,), READS: ("If-None-Match",), SENDS: ("ETag",)},
 )
 async def get_task(
     request: ActorRequest, task_id: FromPath[str]
@@ -145,7 +145,7 @@ async def _edit(
     return _response(task)
 
 
-_EDITING = {MAY_REFUSE: (NotFound, StaleWrite, Invalid), HEEDS: ("If-Match",), SENDS: ("ETag",)}
+_EDITING = {MAY_REFUSE: (NotFound, StaleWrite, Invalid), READS: ("If-Match",), SENDS: ("ETag",)}
 edit_task = put("/{task_id:str}", operation_id="editTask", opt=_EDITING)(_edit)
 patch_task = patch("/{task_id:str}", operation_id="patchTask", opt=_EDITING)(_edit)
 
@@ -153,7 +153,7 @@ patch_task = patch("/{task_id:str}", operation_id="patchTask", opt=_EDITING)(_ed
 @delete(
     "/{task_id:str}",
     operation_id="deleteTask",
-    opt={MAY_REFUSE: (NotFound, StaleWrite), HEEDS: ("If-Match",)},
+    opt={MAY_REFUSE: (NotFound, StaleWrite), READS: ("If-Match",)},
 )
 async def delete_task(request: ActorRequest, task_id: FromPath[str]) -> None:
     """Delete a task."""

@@ -1,8 +1,10 @@
 """The ports: what the core needs from the outside. Their docstrings are the contract.
 
-They are structural: an adapter need not import them, and does not repeat their docstrings.
+They are Protocols: an adapter need not import them, and does not repeat their docstrings.
 """
 
+from taskcore.ports.audit import AuditRepository as AuditRepository
+from taskcore.ports.pages import Page as Page
 from taskcore.ports.services import AccessClaims as AccessClaims
 from taskcore.ports.services import AccessTokens as AccessTokens
 from taskcore.ports.services import Claim as Claim
@@ -12,10 +14,8 @@ from taskcore.ports.services import PasswordHasher as PasswordHasher
 from taskcore.ports.services import Pseudonyms as Pseudonyms
 from taskcore.ports.services import RateLimiter as RateLimiter
 from taskcore.ports.services import RefreshTokens as RefreshTokens
-from taskcore.ports.store import AuditRepository as AuditRepository
-from taskcore.ports.store import Page as Page
+from taskcore.ports.sessions import SessionRepository as SessionRepository
 from taskcore.ports.store import Repositories as Repositories
-from taskcore.ports.store import SessionRepository as SessionRepository
 from taskcore.ports.store import Store as Store
-from taskcore.ports.store import TaskRepository as TaskRepository
-from taskcore.ports.store import UserRepository as UserRepository
+from taskcore.ports.tasks import TaskRepository as TaskRepository
+from taskcore.ports.users import UserRepository as UserRepository

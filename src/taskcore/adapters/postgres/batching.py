@@ -24,7 +24,7 @@ from taskcore.adapters.postgres.statements import BatchedStatement, Rows, Values
 
 RunBatch = Callable[[BatchedStatement, Sequence[Values]], Awaitable[Sequence[Rows]]]
 
-# In one batch. More requests save little more, and all rows of a batch are in memory at once.
+# Limits of one batch. Larger batches save little time, and all their rows are in memory at once.
 MAX_REQUESTS = 32
 MAX_ROWS = MAX_REQUESTS * 26  # pages of 25, each with one more row to see whether it is the last
 
@@ -38,15 +38,15 @@ class Batcher:
     """The queue of one statement.
 
     A lone request is sent at once. Requests that arrive while a statement runs form the next
-    batch, so batches grow with the load. No result is older than its request, because no request
-    joins a statement that has been sent.
+    batch, so batches grow with the load. A request sees everything that was committed before it,
+    because no request joins a statement that has been sent.
     """
 
     def __init__(self, statement: BatchedStatement, run_batch: RunBatch) -> None:
         self._statement, self._run_batch = statement, run_batch
         self._queue: list[_Request] = []
         self._running = 0
-        self._tasks: set[asyncio.Task[None]] = set()  # the event loop holds only weak references
+        self._tasks: set[asyncio.Task[None]] = set()  # kept here: the loop's references are weak
 
     async def submit(self, values: Values) -> Rows:
         """Raises what the statement would raise for this request alone."""
@@ -55,8 +55,8 @@ class Batcher:
         self._queue.append(request)
         if self._running < self._statement.max_concurrent:
             self._running += 1
-            # A task of its own: the caller that starts it may give up while others wait. The empty
-            # context keeps that caller's request id out of log lines about the whole batch.
+            # A separate task: the caller that creates it may be cancelled while others wait. The
+            # empty context keeps that caller's request id out of log lines about the batch.
             task = loop.create_task(self._drain(), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -69,11 +69,11 @@ class Batcher:
                 batch, self._queue = self._queue[:count], self._queue[count:]
                 await self._send(batch)
         finally:
-            # Not in the done-callback: a request queued before that runs would never be sent.
+            # Not in the done-callback: a request queued before that ran would start no task.
             self._running -= 1
 
     def _batch_size(self) -> int:
-        """How many queued requests fit into one batch: always the first, however many its rows."""
+        """How many queued requests fit into one batch: at least one, even beyond MAX_ROWS."""
         rows = 0
         for count, request in enumerate(self._queue[:MAX_REQUESTS]):
             rows += self._statement.max_rows(request.values)
@@ -102,7 +102,7 @@ class Batcher:
                     result.set_result(rows)
 
     def _fail(self, batch: Sequence[_Request], error: Exception) -> None:
-        if not concerns_one_request(error):  # queued requests would wait only for the same error
+        if not concerns_one_request(error):  # queued requests would meet it too
             batch, self._queue = [*batch, *self._queue], []
         for _, result in batch:
             if not result.done():

@@ -1,0 +1,24 @@
+"""Storing the audit log."""
+
+from datetime import datetime
+from typing import Protocol
+
+from taskcore.domain.audit import Event, EventName, NewEvent
+from taskcore.domain.users import UserId
+from taskcore.ports.pages import Page
+
+
+class AuditRepository(Protocol):
+    async def add(self, *events: NewEvent) -> None:
+        """Append only: no method changes or removes an event."""
+
+    async def page(
+        self,
+        *,
+        skip: int,
+        limit: int,
+        user_id: UserId | None = None,
+        event: EventName | None = None,
+        since: datetime | None = None,
+    ) -> Page[Event]:
+        """Newest first. `user_id` matches the events that the user caused or that concern them."""

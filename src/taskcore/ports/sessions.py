@@ -1,0 +1,52 @@
+"""Storing sessions and their refresh tokens."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from taskcore.domain.audit import NewEvent
+from taskcore.domain.policies import Actor
+from taskcore.domain.sessions import RefreshToken, Session, SessionId
+from taskcore.domain.users import User, UserId
+from taskcore.ports.pages import Page
+
+
+class SessionRepository(Protocol):
+    async def find_actor(self, session_id: SessionId, now: datetime) -> Actor | None:
+        """None when the session has ended, or its user is inactive or gone."""
+
+    async def open(
+        self, session: Session, token: RefreshToken, *, of: User, event: NewEvent
+    ) -> bool:
+        """Add a session of that user, its first refresh token and the event: all or none.
+
+        Returns False unless the user is active and still has the password hash given here.
+        Removes the user's expired sessions, and the least recently used ones beyond MAX_SESSIONS;
+        when these rows are locked, the next login removes them.
+        """
+
+    async def find_by_token(self, digest: bytes) -> tuple[Session, RefreshToken, User] | None:
+        """The token with its session and user, in one snapshot."""
+
+    async def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
+        """The sessions that have not expired, most recently used first."""
+
+    async def page(
+        self, *, user_id: UserId | None, skip: int, limit: int, now: datetime
+    ) -> Page[Session]:
+        """As `of_user`, of one user or of all (None)."""
+
+    async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> bool:
+        """Store the session, mark `used`, supersede the tokens before it, add its successor.
+
+        Returns False, and changes nothing, when `used` is used already or its session has ended.
+        """
+
+    async def end(self, session_id: SessionId, *, of: UserId | None = None) -> UserId | None:
+        """Remove the session; its tokens stop working at once. With `of`, only that user's.
+
+        Returns the user whose session it was, None when there was none.
+        """
+
+    async def end_all(self, user_id: UserId | None, *, but: SessionId | None = None) -> int:
+        """Remove all sessions of one user, or of all (None), except one. Returns how many."""

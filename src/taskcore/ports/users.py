@@ -1,0 +1,50 @@
+"""Storing users."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from taskcore.domain.users import NewUser, Role, User, UserId
+from taskcore.ports.pages import Page
+
+
+class UserRepository(Protocol):
+    async def get(self, user_id: UserId) -> User:
+        """Raises NotFound."""
+
+    async def find_by_email(self, key: str) -> User | None:
+        """By the key of an Email."""
+
+    async def lock(self, user_id: UserId) -> User:
+        """As `get`, and locks the user against other writers until the transaction ends."""
+
+    async def lock_admins(self) -> Sequence[UserId]:
+        """The active administrators, locked until the transaction ends.
+
+        Only one transaction at a time holds this lock, so it cannot deadlock with itself.
+        """
+
+    async def page(
+        self,
+        *,
+        skip: int,
+        limit: int,
+        email: str | None = None,
+        role: Role | None = None,
+        is_active: bool | None = None,
+    ) -> Page[User]:
+        """Newest first. `email` is the key of an Email and must match exactly."""
+
+    async def add(self, user: NewUser, password_hash: str) -> User:
+        """Raises EmailTaken."""
+
+    async def save(self, user: User) -> User:
+        """Store an edited user, except for the password hash. Raises NotFound."""
+
+    async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
+        """Returns False, and changes nothing, unless `old` is the stored hash."""
+
+    async def count_hashes(self, prefix: str) -> int:
+        """How many password hashes start with the prefix."""
+
+    async def remove(self, user_id: UserId) -> None:
+        """With all tasks and sessions of the user. Raises NotFound."""
