@@ -37,8 +37,28 @@ STORES = ["memory", "postgresql"]
 KEY = bytes(range(64))
 
 settings.register_profile("fast", max_examples=60, deadline=None, derandomize=True, database=None)
+settings.register_profile("quick", settings.get_profile("fast"), max_examples=15)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
 settings.load_profile("fast")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="no PostgreSQL, and fewer examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--quick"):
+        settings.load_profile("quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
+    if config.getoption("--quick"):
+        items[:] = [item for item in items if not _needs_postgresql(item)]
+
+
+def _needs_postgresql(item: pytest.Function) -> bool:
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return "postgresql" in params.values() or "database_url" in item.fixturenames
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from taskcore.domain.errors import Invalid
 from taskcore.domain.rules import Email
 
+EXAMPLES = settings().max_examples  # of the profile; these laws need more than others
 LOCAL_CHARACTERS = "abcXYZ019!#$%&'*+-/=?^_`{|}~."
 DOMAIN_CHARACTERS = "abcXYZ019-"
 # Letters of several scripts, digits, marks, look-alikes, compatibility forms, dots that are not
@@ -76,7 +77,7 @@ def oracle(text: str) -> tuple[str, str]:
 KNOWN_DIFFERENCE = re.compile(r"direction|Codepoint U\+303[1-5] ")
 
 
-@settings(max_examples=800)
+@settings(max_examples=13 * EXAMPLES)
 @given(texts)
 def test_what_is_taken_is_an_address_to_others_too_and_the_same_one(text: str) -> None:
     ours = parsed(text)
@@ -85,7 +86,7 @@ def test_what_is_taken_is_an_address_to_others_too_and_the_same_one(text: str) -
         assert ours.key == key or KNOWN_DIFFERENCE.search(reason), (key, reason)
 
 
-@settings(max_examples=300)
+@settings(max_examples=5 * EXAMPLES)
 @given(texts)
 def test_the_key_is_the_key_of_itself_and_of_the_address(text: str) -> None:
     email = parsed(text)
@@ -97,7 +98,7 @@ def test_the_key_is_the_key_of_itself_and_of_the_address(text: str) -> None:
         assert email.key == email.address.lower()
 
 
-@settings(max_examples=200)
+@settings(max_examples=3 * EXAMPLES)
 @given(texts)
 def test_case_does_not_make_another_account(text: str) -> None:
     email = parsed(text)
