@@ -1,4 +1,4 @@
-"""The alarm itself, and that it would sound: row LG-1 of docs/security.md."""
+"""The check for leaked secrets works: row LG-1 of docs/security.md."""
 
 import base64
 import logging
@@ -35,7 +35,7 @@ def test_a_secret_is_found_however_it_is_spelled() -> None:
 
 @pytest.mark.anyio
 async def test_what_we_issue_is_found_by_its_shape(clock: ManualClock) -> None:
-    """LG-1: tokens and hashes, whoever made them."""
+    """LG-1: tokens and hashes of every kind."""
     refresh = OpaqueRefreshTokens((KEY,))
     claims = AccessClaims(UserId(1), SessionId(uuid4()))
     access = JwtTokens(KEY).issue(claims, clock.now())

@@ -284,7 +284,7 @@ def test_every_route_is_meant_to_be_there(any_app: Litestar) -> None:
     agree(calls, ACCESS, where, "add it with PUBLIC, USER or ADMIN")
 
 
-def test_what_stands_before_a_handler_is_what_the_table_says(any_app: Litestar) -> None:
+def test_the_guard_of_each_route_is_what_the_table_says(any_app: Litestar) -> None:
     for call, handler in handlers(any_app):
         if call not in ACCESS:
             continue

@@ -1,6 +1,6 @@
-"""Whatever bytes arrive at a real server, they get a 4xx, and the next request is served.
+"""A real server answers any bytes with a 4xx and serves the next request.
 
-The same claims as elsewhere, where the server in front of the application has a say in them.
+These cases go through the HTTP server in front of the application, which handles some of them.
 """
 
 import json
@@ -23,7 +23,7 @@ DEEP = 60_000
 
 
 class Caller:
-    """Somebody with a token, who writes requests by hand."""
+    """A client with a token, whose requests are written byte by byte."""
 
     def __init__(self, api: Api) -> None:
         self.port = api.port
@@ -242,7 +242,7 @@ TARGETS = {
 
 
 @pytest.mark.parametrize("status", TARGETS)
-def test_a_target_that_nobody_should_ask_for(caller: Caller, status: int) -> None:
+def test_a_malformed_target_is_refused(caller: Caller, status: int) -> None:
     for target in TARGETS[status]:
         (answer,) = exchange(caller.port, caller.get(target))
         assert answer.status == status, target
@@ -250,7 +250,7 @@ def test_a_target_that_nobody_should_ask_for(caller: Caller, status: int) -> Non
             problem(answer)
 
 
-def test_a_header_that_nobody_should_send(caller: Caller) -> None:
+def test_a_malformed_header_is_refused(caller: Caller) -> None:
     for header, statuses in (
         (caller.credentials, {400}),
         (b"Authorization: Basic eDp5\r\n", {400}),
@@ -302,12 +302,12 @@ def test_odd_bytes_in_headers_that_we_read(caller: Caller) -> None:
         b"SSH-2.0-OpenSSH\r\n\r\n",
     ],
 )
-def test_what_is_no_request_at_all(caller: Caller, sent: bytes) -> None:
+def test_bytes_that_are_no_request_get_400(caller: Caller, sent: bytes) -> None:
     (answer,) = exchange(caller.port, sent)
     assert answer.status == 400
 
 
-def test_methods_that_nobody_has(caller: Caller) -> None:
+def test_unknown_methods_are_refused(caller: Caller) -> None:
     for method in (b"TRACE", b"BREW", b"get", b"CONNECT", b"PROBE", b"M-SEARCH"):
         (answer,) = exchange(caller.port, caller.head(method + b" /api/v1/tasks"))
         assert answer.status == 405, method
@@ -387,7 +387,7 @@ def test_origins_hold_over_the_wire(caller: Caller) -> None:
         assert ("access-control-allow-origin" in answer.headers) is allowed
 
 
-def test_who_is_refused_before_the_body_has_come_can_ask_again(caller: Caller) -> None:
+def test_a_connection_goes_on_after_a_refusal_before_the_body(caller: Caller) -> None:
     head = b"POST /api/v1/tasks HTTP/1.1\r\n" + HOST + JSON + b"Content-Length: 13\r\n\r\n"
     with socket.create_connection(("127.0.0.1", caller.port), timeout=8) as connection:
         for _ in range(3):
@@ -399,7 +399,7 @@ def test_who_is_refused_before_the_body_has_come_can_ask_again(caller: Caller) -
             assert b"connection: close" not in answer
 
 
-def test_who_never_sends_the_rest_is_refused_and_left(caller: Caller) -> None:
+def test_a_client_that_never_sends_the_rest_is_refused_and_disconnected(caller: Caller) -> None:
     head = b"POST /api/v1/tasks HTTP/1.1\r\n" + HOST + JSON + b"Content-Length: 13\r\n\r\n"
     (answer,) = exchange(caller.port, head + b"{")
     assert answer.status == 401

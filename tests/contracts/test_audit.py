@@ -19,7 +19,7 @@ from tests.contracts.stored import LATER, NOW, add_user
 
 pytestmark = pytest.mark.anyio
 
-ADA, BOB = UserId(7), UserId(8)  # nobody need be there: what happened outlives whom it concerns
+ADA, BOB = UserId(7), UserId(8)  # no such users: events outlive the users they concern
 ORIGIN = Origin("192.0.2.1", "curl/8", "request-1")
 SESSION = SessionId(uuid4())
 ACTOR = Actor(ADA, Role.ADMIN, SESSION, ORIGIN)

@@ -127,7 +127,7 @@ async def test_no_password_fits_no_hash(hasher: PasswordHasher) -> None:
         "\ud800",
     ],
 )
-async def test_a_hash_that_nobody_can_read_is_a_wrong_password(
+async def test_an_unreadable_hash_counts_as_a_wrong_password(
     hasher: PasswordHasher, unreadable: str
 ) -> None:
     started = time.monotonic()

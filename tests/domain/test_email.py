@@ -15,7 +15,7 @@ EXAMPLES = settings().max_examples  # of the profile; these laws need more than 
 LOCAL_CHARACTERS = "abcXYZ019!#$%&'*+-/=?^_`{|}~."
 DOMAIN_CHARACTERS = "abcXYZ019-"
 # Letters of several scripts, digits, marks, look-alikes, compatibility forms, dots that are not
-# ASCII's, things that are no letters at all and things that nobody sees.
+# ASCII's, characters that are no letters and characters that are invisible.
 ODD = (
     "\u00e9\u00fc\u00df\u1e9e\u03c2\u03a3\u0130\u0131\u017f\u212a\uff41\uff0e\u3002\uff61\u2024"
     "\u4e2d\u0430\u0391\u05d0\u0627\u0660\u0640\u10d0\u1c90\uab70\u13a0\u1100\u1160\u30fb\u00b7"
@@ -162,7 +162,7 @@ def test_no_provider_has_rules_of_its_own() -> None:
         # Kelvin sign, full width, Cyrillic, dotless i, dotted I, sharp s, emoji, long s.
         *("\u212a@x.co", "\uff41@x.co", "\u0430dmin@x.co", "\u0131@x.co", "\u0130@x.co"),
         *("\u00df@x.co", "\U0001f600@x.co", "\u017f@x.co", "e\u0301@x.co", "a\uff20b.co"),
-        # What IDNA 2003 and 2008 see differently, what nobody sees, what is no letter.
+        # What IDNA 2003 and 2008 map differently, invisible characters, what is no letter.
         *("a@stra\u00dfe.de", "a@stra\u1e9ee.de", "a@\u03c2.gr", "a@a\u200db.co", "a@a\u200cb.co"),
         *("a@a\u200bb.co", "a@a\u00adb.co", "a@a\ufe0fb.co", "a@\ufeffb.co", "a@b\u202e.co"),
         *("a@\U0001f600.co", "a@\u2603.co", "a@\u0301b.co", "a@\u30fb.co", "a@b\u2024\u00e9.co"),

@@ -159,7 +159,7 @@ async def test_a_password_that_is_asked_for_again_costs_the_same(
 
 @dataclass
 class FreeWhileWaiting(ManualClock):
-    """Looks, each time that somebody waits, whether a hasher and a store have room for others."""
+    """Checks, whenever a login waits, that the hasher and the store have room for others."""
 
     hasher: Argon2Hasher | None = None
     store: Store | None = None
@@ -177,7 +177,7 @@ class FreeWhileWaiting(ManualClock):
 @pytest.mark.anyio
 @pytest.mark.parametrize("spent", [0, 396, 500, 700])  # a hash of bcrypt takes 396 ms
 async def test_failed_logins_take_as_long_as_the_longest(store: Store, spent: int) -> None:
-    """ENUM-4: the floor counts from the beginning, for each failure, and holds up nobody else."""
+    """ENUM-4: the floor counts from the beginning of each failure and delays no other request."""
     inner = Argon2Hasher(memory_kib=8, passes=1, threads=1, queue=0)
     hasher = WatchedHasher(inner)
     clock = FreeWhileWaiting(hasher=inner, store=store)
@@ -236,7 +236,7 @@ def test_registering_tells_of_an_account_as_documented_and_not_too_often(site: S
     assert 20 <= sum(answer.status != 429 for answer in answers) < 40
 
 
-def test_limits_count_for_addresses_that_nobody_has(site: Site) -> None:
+def test_limits_count_for_unknown_addresses(site: Site) -> None:
     """ENUM-7: the same refusals after as many attempts, whether or not there is an account."""
     ada, gone = site.join(), site.join()
     site.sql("UPDATE users SET is_active = false WHERE id = %s", gone.id)

@@ -146,7 +146,7 @@ def test_a_password_counts_as_typed_but_for_the_form_of_its_accents(site: Site) 
 
 
 def test_no_kind_of_character_is_asked_for(site: Site) -> None:
-    """PW-5: letters alone will do, so will digits or signs; and nobody need ever change them."""
+    """PW-5: letters alone suffice, so do digits or signs; and no password expires."""
     for password in ("qzvkwjxp", "QZVKWJXP", "83920174", "        ", "\u4e00" * 8, "?!" * 4):
         assert register(site, password).status == 201, password
     ada = site.join()
@@ -250,7 +250,7 @@ def test_of_those_who_change_one_password_at_once_one_does(site: Site) -> None:
 
 @pytest.mark.anyio
 async def test_without_a_session_of_ones_own_all_of_them_end(core: Core) -> None:
-    """PW-8: whoever acts outside of any session keeps none."""
+    """PW-8: a change made outside of a session ends every session."""
     ada = await join(core, "ada")
     await core.accounts.change_password(
         Actor(ada.user.id, ada.user.role), current_password=THEIRS, new_password=NEW
@@ -273,7 +273,7 @@ def test_administrators_can_neither_set_nor_see_a_password(site: Site, root: Acc
     assert b"$argon2" not in shown + site.ask("GET", "/users", token=root.access).body
 
 
-def test_no_way_in_takes_a_password_for_somebody_else(site: Site) -> None:
+def test_no_operation_takes_a_password_for_another_user(site: Site) -> None:
     """PW-9: use cases, operations and commands that take one are these, and name no other user."""
     core = Core.__annotations__
     taking = {

@@ -64,11 +64,11 @@ def test_a_login_brings_a_hash_up_to_date(site: Site, what: str) -> None:
     assert site.log_in(ada.email, WRONG, process=1).status == 401
     assert site.log_in(ada.email, process=1).status == 200
     assert kept(site, ada) == new
-    assert site.me(ada.access) == 200  # nobody is logged out by it
+    assert site.me(ada.access) == 200  # every session goes on
 
 
 def test_many_who_log_in_at_once_all_get_in(site: Site) -> None:
-    """RH-2: whoever finds that another login has replaced the hash is not turned away."""
+    """RH-2: a login succeeds when another has replaced the hash meanwhile."""
     ada = site.join()
     put(site, ada, of_bcrypt(PASSWORD))
     answers = at_once(lambda n: site.log_in(ada.email, process=n % 2), 8)
@@ -77,7 +77,7 @@ def test_many_who_log_in_at_once_all_get_in(site: Site) -> None:
     assert site.log_in(ada.email).status == 200
 
 
-def test_a_changed_password_stays_changed_whoever_logs_in_meanwhile(site: Site) -> None:
+def test_a_login_meanwhile_does_not_undo_a_change_of_password(site: Site) -> None:
     """RH-2: over two processes: a new hash of the old one neither undoes nor fails the change."""
     for _ in range(5):
         ada = site.join()
@@ -141,7 +141,7 @@ async def test_a_password_that_is_changed_while_it_is_hashed_anew_wins(
 
 
 @pytest.mark.anyio
-async def test_a_crowd_before_the_hasher_keeps_nobody_out_who_has_been_proved(
+async def test_a_full_hasher_does_not_fail_a_login_already_verified(
     watched: Core, store: Store, hasher: WatchedHasher, inner: Argon2Hasher
 ) -> None:
     """RH-2: where the new hash finds no place, the login succeeds and the old hash stays."""
@@ -221,7 +221,7 @@ def test_passwords_of_a_time_without_normal_forms_still_fit(site: Site) -> None:
         assert site.log_in(ada.email, typed).status == 200
         assert kept(site, ada).startswith(OF_TODAY)
         assert site.log_in(ada.email, other).status == 200
-    # What differed in its bytes was another password then, and nobody can tell now.
+    # Two spellings were two passwords then; the old hash does not tell which one it is of.
     eve = site.join()
     put(site, eve, of_bcrypt(decomposed))
     assert site.log_in(eve.email, composed).status == 401

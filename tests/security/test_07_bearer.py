@@ -46,13 +46,13 @@ def refused(answer: Answer | Reply) -> tuple[int, str, str]:
 def test_every_operation_challenges_who_has_no_good_token(
     site: Site, operations: list[tuple[str, str]]
 ) -> None:
-    """BR-1: all but three; an error is named to who has sent a token, and to nobody else."""
+    """BR-1: all but three; the challenge names an error only if the client sent a token."""
     assert set(operations) >= PUBLIC | {("GET", "/tasks"), ("DELETE", f"/users/{2**62}")}
     for method, path in set(operations) - PUBLIC:
-        nobody = site.ask(method, path)
-        assert refused(nobody) == (401, "unauthenticated", REALM), path
-        somebody = site.ask(method, path, token="a.b.c")
-        assert refused(somebody) == (401, "invalid_token", BAD_TOKEN), path
+        without = site.ask(method, path)
+        assert refused(without) == (401, "unauthenticated", REALM), path
+        with_bad = site.ask(method, path, token="a.b.c")
+        assert refused(with_bad) == (401, "invalid_token", BAD_TOKEN), path
         if method == "GET":
             for token, challenge in ((None, REALM), ("a.b.c", BAD_TOKEN)):
                 head = site.ask("HEAD", path, token=token)

@@ -155,7 +155,7 @@ def test_logging_out_counts_at_once_on_every_process(site: Site, ada: Account) -
 
 
 def test_people_see_their_sessions_and_end_them(site: Site, ada: Account, bob: Account) -> None:
-    """RT-11: list, end one, end all; never a token, never somebody else's."""
+    """RT-11: list, end one, end all; never a token, never another user's session."""
     ip, agent = fresh_ip(), "Browser/1.0 " + "x" * 300
     other = site.log_in(ada.email, ip=ip, headers={"User-Agent": agent}).json
     answer = site.ask("GET", "/auth/sessions", token=ada.access, process=1)

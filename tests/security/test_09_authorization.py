@@ -1,4 +1,4 @@
-"""Rights, and from when on they count, over two server processes: rows AZ of docs/security.md."""
+"""Changes of rights over two server processes; tests/test_policy_matrix.py has the rights."""
 
 import json
 import re
@@ -19,19 +19,19 @@ from tests.server.running import eventually, taskcli
 
 @pytest.fixture(scope="module")
 def root(site: Site) -> Account:
-    """Whom no test here demotes."""
+    """An administrator that no test here demotes."""
     return site.join(role="admin")
 
 
 @pytest.fixture(scope="module")
 def lone(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site where each test says who administers."""
+    """A site whose administrators each test chooses."""
     with site(tmp_path_factory.mktemp("lone"), database_url) as found:
         yield found
 
 
 def administrators(lone: Site, number: int) -> list[Account]:
-    """So many, and no others."""
+    """Make that many administrators, and remove every other account."""
     lone.sql("DELETE FROM users")
     accounts = [lone.join() for _ in range(number)]
     lone.sql("UPDATE users SET role = 'admin'")
@@ -115,7 +115,7 @@ def keys(thing: object) -> Iterator[str]:
             yield from keys(value)
 
 
-def test_no_answer_shows_a_secret_or_somebody_elses_address(
+def test_no_answer_shows_a_secret_or_another_users_address(
     site: Site, root: Account, ada: Account, bob: Account
 ) -> None:
     """AZ-8: whatever is asked, by a user or an administrator."""
@@ -140,7 +140,7 @@ def test_no_answer_shows_a_secret_or_somebody_elses_address(
 
 
 def test_the_last_administrator_stays(lone: Site) -> None:
-    """AZ-9: 409 to whoever would demote, deactivate or delete them, themselves and the operator."""
+    """AZ-9: 409 to demoting, deactivating or deleting them, by themselves or by the operator."""
     (chief,) = administrators(lone, 1)
     off = lone.join()
     lone.sql("UPDATE users SET role = 'admin', is_active = false WHERE id = %s", off.id)
@@ -179,7 +179,7 @@ def test_two_administrators_who_remove_each_other_leave_one(lone: Site) -> None:
             both = administrators(lone, 2)
         done, refused = sorted(at_once(remove, 2))
         assert len(lone.sql("SELECT 1 FROM users WHERE role = 'admin' AND is_active")) == 1
-        # Whoever came second had no right to it any more, or no account.
+        # The second request had lost its right or its account.
         assert done in {200, 204}
         assert refused in {401, 403}
 
@@ -198,7 +198,7 @@ def test_an_administrator_may_step_down_while_another_stays(lone: Site) -> None:
     assert (last.status, last.json["code"]) == (409, "last_admin")
 
 
-def test_nobody_is_an_administrator_by_coming_first(database_url: str, lone: Site) -> None:
+def test_the_first_to_register_is_no_administrator(database_url: str, lone: Site) -> None:
     """AZ-12: a new database has no account, and the first to register is a user."""
     with new_database(database_url) as conninfo:
         upgrade(conninfo)

@@ -125,7 +125,7 @@ def test_a_place_is_an_address_or_a_subscribers_network(
 
 
 def test_a_subscriber_of_ipv6_has_one_budget(site: Site) -> None:
-    """RL-4: changing the address within a /64 helps nobody."""
+    """RL-4: changing the address within a /64 gains no attempt."""
     net = f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}"
     statuses = [site.log_in(stranger(), WRONG, ip=f"{net}::{n:x}").status for n in range(1, 13)]
     assert statuses == [401] * 10 + [429] * 2
@@ -179,7 +179,7 @@ def test_of_a_trusted_proxy_the_last_stranger_is_believed(site: Site) -> None:
     assert seen_ip(site, others | {"X-Forwarded-For": real}) == real
 
 
-def test_nobody_is_believed_who_is_no_proxy_of_ours(
+def test_only_a_trusted_proxy_is_believed(
     database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """RL-5: without TRUSTED_PROXIES no header changes the bucket or the audit."""
@@ -218,7 +218,7 @@ def test_strangers_who_use_up_an_account_do_not_shut_out_where_its_owner_is(
 
 
 @pytest.mark.anyio
-async def test_what_all_strangers_have_used_up_keeps_nobody_out_where_they_are(
+async def test_a_used_up_global_limit_keeps_no_owner_out_of_a_known_place(
     clock: ManualClock,
 ) -> None:
     """RL-6: neither does the limit on everybody together."""
@@ -337,7 +337,9 @@ async def hasher() -> AsyncIterator[WatchedHasher]:
 
 
 @pytest.mark.anyio
-async def test_without_limits_nobody_is_let_try(clock: ManualClock, hasher: WatchedHasher) -> None:
+async def test_a_limiter_that_is_away_refuses_every_attempt(
+    clock: ManualClock, hasher: WatchedHasher
+) -> None:
     """RL-10: who logs in is refused while they cannot be counted; the rest goes on."""
     store = MemoryStore()
     open_ = bound(store, clock, hasher)
@@ -360,9 +362,7 @@ async def test_without_limits_nobody_is_let_try(clock: ManualClock, hasher: Watc
 
 
 @pytest.mark.anyio
-async def test_a_busy_hasher_costs_nobody_an_attempt(
-    clock: ManualClock, hasher: WatchedHasher
-) -> None:
+async def test_a_busy_hasher_costs_no_attempt(clock: ManualClock, hasher: WatchedHasher) -> None:
     """RL-2: what was never compared is no guess, and forgets no guess either."""
 
     async def busy() -> None:

@@ -1,4 +1,4 @@
-"""Other web sites in somebody's browser: rows CO and CS of docs/security.md."""
+"""Other web sites in a user's browser: rows CO and CS of docs/security.md."""
 
 import re
 from collections.abc import Iterator

@@ -161,7 +161,7 @@ def test_browsers_are_bound_to_tls_only_where_a_proxy_of_ours_says_so(
 
 
 def test_the_documentation_has_a_policy_of_its_own(site: Site) -> None:
-    """HD-2: scripts of ours alone, none inline, nothing from elsewhere, and in nobody's frame."""
+    """HD-2: scripts of ours alone, none inline, nothing from elsewhere, and in no frame."""
     revalidated = {"cache-control": "no-cache"}  # it is public, and the same for everybody
     for page in ("/docs", "/redoc"):
         answer = site.ask("GET", page)
@@ -206,7 +206,7 @@ def test_a_mistake_of_ours_shows_nothing_of_us_not_even_to_debuggers(closed: Sit
     assert "UndefinedObject" in str(logged)
 
 
-def test_nobody_debugs_where_others_get_in(site: Site, tmp_path: Path) -> None:
+def test_debug_is_refused_on_an_address_that_others_reach(site: Site, tmp_path: Path) -> None:
     """HD-2: DEBUG and an address for everybody exclude each other."""
     settings = {"DATABASE_URL": site.apis[0].env["DATABASE_URL"], "SECRET_KEY": KEY}
     with Api(tmp_path, **settings, DEBUG="on", SERVER_HOST="0.0.0.0") as api:  # noqa: S104 - that

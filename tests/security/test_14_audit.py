@@ -73,7 +73,7 @@ def session_of(site: Site, account: Account) -> str:
 
 
 def test_every_event_is_shown_here() -> None:
-    """AU-1: whoever adds one adds its row to a test below."""
+    """AU-1: every name of an event is provoked by a test below."""
     shown = re.findall(r'\("([a-z._]+)", "(?:user|system|anonymous)"', Path(__file__).read_text())
     assert set(shown) == {name.value for name in EventName}
 
@@ -102,7 +102,7 @@ def test_what_administrators_do_to_accounts_is_recorded(site: Site, root: Accoun
     assert rows == [("user.deleted", "user", me, ada, session, {})]
 
 
-def test_what_is_done_to_somebody_elses_task_is_recorded(
+def test_what_is_done_to_another_users_task_is_recorded(
     site: Site, root: Account, ada: Account
 ) -> None:
     """AU-1: changed and deleted; nothing where nothing changes, and nothing of one's own."""
@@ -145,13 +145,13 @@ def test_what_is_typed_for_an_address_is_not_kept(site: Site) -> None:
             rows = done(site, "POST /auth/login", body, None, 401)
             assert rows == [("login.failed", "anonymous", None, None, None, account)]
         everything = site.dump() + "".join(api.log for api in site.apis)
-        # A digest without a key would let anybody try words until one fits.
+        # A digest without a key could be found by trying words.
         for kind in (hashlib.sha256, hashlib.sha1, hashlib.md5):
             assert kind(name.encode()).hexdigest() not in everything
         assert typed not in everything
 
 
-def test_tokens_that_anybody_can_make_up_are_recorded_once_in_five_minutes(site: Site) -> None:
+def test_unknown_tokens_are_recorded_once_in_five_minutes(site: Site) -> None:
     """AU-1: of each place, whatever is sent from there."""
     ip = fresh_ip()
     at_once(lambda n: site.refresh(f"tcr_{n}", ip=ip, process=n % 2), 20)
@@ -211,7 +211,7 @@ def test_proofs_of_a_password_are_recorded(site: Site, ada: Account) -> None:
 
 
 def test_a_denial_is_recorded_ten_times_a_minute(site: Site, ada: Account, bob: Account) -> None:
-    """AU-1: whoever is refused cannot fill the disk."""
+    """AU-1: a client that is refused again and again cannot fill the disk."""
     me, session = ada.id, session_of(site, ada)
     for path, action in (
         ("/users", "administer"),
@@ -253,7 +253,7 @@ def test_a_limit_that_trips_is_recorded_once_in_five_minutes(site: Site, ada: Ac
 
 
 def test_what_operators_do_is_recorded(other: Site) -> None:
-    """AU-1: as the system's, with the name of whoever typed it; the first administrator apart."""
+    """AU-1: as the system's, with the operator's account name; the first administrator apart."""
     one, two = other.join(role="admin").id, other.join(role="admin").id
     other.taskcli("users", "set-role", str(two), "user")
     other.taskcli("sessions", "revoke", "--user", str(two), "--yes")

@@ -164,7 +164,7 @@ SECRETS = [
 def tracked() -> Iterator[Path]:
     """The files of this checkout; of an unpacked distribution all that came with it."""
     done = subprocess.run(
-        ["git", "-c", "safe.directory=*", "ls-files", "-z"],  # noqa: S607 - of whoever runs this
+        ["git", "-c", "safe.directory=*", "ls-files", "-z"],  # noqa: S607 - from PATH
         cwd=ROOT,
         capture_output=True,
         check=False,
@@ -197,7 +197,7 @@ _SECRET = re.compile("digest|signature|secret|hash|password|token|pseudonym")
 COMPARED = {
     # Typed twice by the same person.
     "getpass.getpass('The same again: ') != password",
-    # Two states of one row: nobody who sends a request has chosen either.
+    # Two states of one row: neither comes from a request.
     "user.password_hash != old",
     "user.password_hash != of.password_hash",
     "users.c.hashed_password == bindparam('old')",
@@ -218,7 +218,7 @@ def last_name(node: ast.expr) -> str:
 
 
 def test_no_secret_is_compared_character_by_character() -> None:
-    """SC-5: `==` meets none that anybody has sent; digests made here go to compare_digest."""
+    """SC-5: no value of a request is compared with `==`; digests made here go to compare_digest."""
     compared, safely = set(), 0
     for path in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
