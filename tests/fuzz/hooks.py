@@ -1,4 +1,4 @@
-"""What schemathesis must not do: saw off the branch on which it sits."""
+"""Keeps schemathesis from removing the account it uses."""
 
 import os
 import secrets

@@ -32,7 +32,7 @@ def problem(answer: Answer) -> tuple[int, str, str]:
 
 
 def test_an_account_has_one_address_however_it_is_spelt(site: Site) -> None:
-    """MAIL-1: the owner's spelling is kept, a key of it decides, on every process."""
+    """MAIL-1: the owner's spelling is kept; its key identifies the account on every process."""
     name = uuid4().hex
     made = register(site, f"Ada.{name}@Example.ORG")
     assert made.status == 201
@@ -56,7 +56,7 @@ def test_the_database_holds_each_key_once(site: Site, ada: Account) -> None:
 
 
 def statements() -> Iterator[tuple[str, Statement]]:
-    """All that the program ever sends."""
+    """Every SQL statement of the program."""
     for info in pkgutil.iter_modules(adapter.__path__):
         module = importlib.import_module(f"{adapter.__name__}.{info.name}")
         for name, found in vars(module).items():
@@ -127,7 +127,7 @@ def test_a_domain_has_one_spelling(site: Site, spelling: str, domain: str) -> No
 
 
 def test_no_domain_is_looked_up(site: Site) -> None:
-    """MAIL-2: whether there is such a domain is not asked: no request waits for a name server."""
+    """MAIL-2: no request waits for a name server; the domain need not exist."""
     assert register(site, f"{uuid4().hex}@nowhere.invalid").status == 201
 
 
@@ -168,7 +168,7 @@ def test_no_address_has_invisible_characters(site: Site, root: Account) -> None:
 
 
 def test_half_a_character_is_no_text(site: Site) -> None:
-    """MAIL-3: a lone surrogate is a client's mistake, in whatever way it is written."""
+    """MAIL-3: a lone surrogate is a 4xx however it is encoded."""
     for path in ("/auth/register", "/auth/login"):
         for email in ("\ud800ab@example.org", "ab@exam\udfffple.org"):  # escaped on its way
             body = {"email": email, "password": PASSWORD}

@@ -61,7 +61,7 @@ def test_a_deactivation_counts_from_the_next_request_on(
 def test_a_role_counts_from_the_next_request_on(
     site: Site, root: Account, ada: Account, bob: Account
 ) -> None:
-    """AZ-2: on every process; promoted without a login, demoted whatever the token once meant."""
+    """AZ-2: on every process; a promotion needs no new login, and old tokens lose the right."""
     his = site.ask("POST", "/tasks", {"title": "his"}, token=bob.access).json["id"]
 
     places = list(product(("/users", "/audit", f"/users/{bob.id}", f"/tasks/{his}"), (1, 0)))
@@ -118,7 +118,7 @@ def keys(thing: object) -> Iterator[str]:
 def test_no_answer_shows_a_secret_or_another_users_address(
     site: Site, root: Account, ada: Account, bob: Account
 ) -> None:
-    """AZ-8: whatever is asked, by a user or an administrator."""
+    """AZ-8: in no response to a user or an administrator."""
     hashes = site.sql("SELECT hashed_password FROM users WHERE id IN (%s, %s)", ada.id, bob.id)
     task = site.ask("POST", "/tasks", {"title": "his"}, token=bob.access).json["id"]
     session = site.ask("GET", "/auth/sessions", token=ada.access).json["items"][0]["id"]
@@ -211,7 +211,7 @@ def test_the_first_to_register_is_no_administrator(database_url: str, lone: Site
 
 
 def test_operators_make_the_first_administrator(lone: Site) -> None:
-    """AZ-12: at the terminal, once for each address, and the first is told from all others."""
+    """AZ-12: at the terminal, once for each address; the audit marks the first."""
     administrators(lone, 0)
     api, emails = lone.apis[0], ("one@example.org", "one@example.org", "two@example.org")
 
@@ -228,7 +228,7 @@ def test_operators_make_the_first_administrator(lone: Site) -> None:
 def test_every_change_of_rights_says_who_did_what_to_whom(
     site: Site, root: Account, ada: Account
 ) -> None:
-    """AZ-13: role, activity and deletion, with the old and the new; nothing where nothing is."""
+    """AZ-13: role, activity and deletion, with old and new values; no event without a change."""
     there = f"/users/{ada.id}"
     for method, body in (
         ("PATCH", {"role": "admin"}),
@@ -250,10 +250,8 @@ def test_every_change_of_rights_says_who_did_what_to_whom(
     ]
 
 
-def test_what_is_a_users_goes_with_them_at_one_moment(
-    site: Site, root: Account, ada: Account
-) -> None:
-    """AZ-14: tasks, sessions and tokens, in one transaction; what was done stays on record."""
+def test_everything_of_a_user_is_deleted_with_them(site: Site, root: Account, ada: Account) -> None:
+    """AZ-14: tasks, sessions and tokens in one transaction; the audit stays."""
     number = site.ask("POST", "/tasks", {"title": "hers"}, token=ada.access).json["id"]
 
     def left() -> list[int]:
