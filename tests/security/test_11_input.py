@@ -229,7 +229,7 @@ NO_JSON = (
     *("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""),
     *("*/*", "text/json", "application/jsonx", "application/msgpack", "application/json, text/x"),
     *("application/json; charset=utf-16", f"application/json\r\n{NAME}text/plain"),
-    "application/json\r\nContent-Encoding: gzip",
+    *("application/json\r\nContent-Encoding: gzip", "application/\xff"),
 )
 
 
