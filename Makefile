@@ -12,6 +12,9 @@ ifeq ($(shell grep -sE '^(export )?DATA_DIR=' .env),)
 export DATA_DIR ?= $(CURDIR)/.data
 endif
 
+# The tests that `make test-quick` picks; of these, those that need PostgreSQL are left out.
+QUICK := tests/domain tests/usecases tests/contracts tests/settings $(wildcard tests/test_*.py)
+
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -22,6 +25,9 @@ run: $(VENV)/.runtime ## serve on http://127.0.0.1:8000 (data stays in .data)
 
 test: $(VENV)/.dev ## run the tests (PostgreSQL comes along; nothing must run beforehand)
 	$(BIN)/pytest -n 2 --dist loadfile
+
+test-quick: $(VENV)/.dev ## some seconds of them: the domain, the use cases and the contracts, in memory
+	$(BIN)/pytest --quick $(QUICK)
 
 test-long: $(VENV)/.dev ## the tests that wait for minutes, or need root
 	$(BIN)/pytest -m long
@@ -98,5 +104,5 @@ $(BENCH)/.bench: requirements-bench.txt pyproject.toml
 	@$(subst $(BIN),$(BENCH)/bin,$(PIP)) install --require-hashes --no-deps -r requirements-bench.txt
 	@touch $@
 
-.PHONY: help run test test-long check format format-check lint types architecture fuzz test-browser bench bench-quick bench-profile \
+.PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser bench bench-quick bench-profile \
 	claims build lock clean

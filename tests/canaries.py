@@ -1,7 +1,7 @@
-"""No password, token or key gets into a log or the database, whatever the suite does.
+"""No password, token or key of a test gets into a log or the database.
 
-The suite runs at LOG_LEVEL=DEBUG. What is logged in this process is looked through after each
-test, the log of a server when it ends, and a database before it is emptied.
+The suite runs at LOG_LEVEL=DEBUG. The log of this process is searched after each test, that of a
+server when it ends, and a database before it is emptied.
 """
 
 import base64
@@ -37,14 +37,14 @@ def _spellings(secret: str) -> Iterator[str]:
 
 _TEXTS = {spelling for secret in (*PASSWORDS, *KEYS) for spelling in _spellings(secret)}
 _KNOWN = re.compile("|".join(re.escape(text) for text in sorted(_TEXTS)))
-# Whatever is shaped as what we issue.
+# The shapes of what we issue.
 _REFRESH_TOKEN = re.compile(r"tcr_[A-Za-z0-9_-]{43}")
 _ACCESS_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}")
 _HASH = re.compile(r"\$argon2id\$v=|\$2[aby]\$[0-9]{2}\$")
 
 
 def leaks(text: str, *, of_database: bool = False) -> list[str]:
-    """Where a secret stands, with what is before it. Hashes are for the database alone."""
+    """Each secret found, with the text before it. Hashes may be in a database."""
     patterns = [_KNOWN, _REFRESH_TOKEN, _ACCESS_TOKEN] + ([] if of_database else [_HASH])
     return [
         text[max(0, found.start() - 80) : found.end()]
@@ -94,7 +94,7 @@ LISTENER = Listener()
 
 def listen() -> None:
     root = logging.getLogger()
-    if LISTENER not in root.handlers:  # whoever configures logging anew has dropped it
+    if LISTENER not in root.handlers:  # configuring logging anew drops it
         root.addHandler(LISTENER)
     root.setLevel(logging.DEBUG)
 

@@ -1,4 +1,4 @@
-"""What the tests of every ring share: a clock moved by hand, both stores, and a core on each."""
+"""Fixtures of all tests: a manual clock, both stores, and a core on each."""
 
 import asyncio
 import signal
@@ -37,8 +37,28 @@ STORES = ["memory", "postgresql"]
 KEY = bytes(range(64))
 
 settings.register_profile("fast", max_examples=60, deadline=None, derandomize=True, database=None)
+settings.register_profile("quick", settings.get_profile("fast"), max_examples=15)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
 settings.load_profile("fast")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="no PostgreSQL, and fewer examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--quick"):
+        settings.load_profile("quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
+    if config.getoption("--quick"):
+        items[:] = [item for item in items if not _needs_postgresql(item)]
+
+
+def _needs_postgresql(item: pytest.Function) -> bool:
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return "postgresql" in params.values() or "database_url" in item.fixturenames
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -75,7 +95,7 @@ class ManualClock:
 
 
 async def until(condition: Callable[[], object], *, seconds: float = 5) -> None:
-    """Wait for what happens outside of this event loop, and fail when it does not."""
+    """Wait for something outside of this event loop; raise TimeoutError after `seconds`."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - threads and servers set no asyncio.Event
             await asyncio.sleep(0.001)
@@ -83,7 +103,7 @@ async def until(condition: Callable[[], object], *, seconds: float = 5) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_secret_is_logged() -> Iterator[None]:
-    """At level DEBUG, by us or by a library; `canaries` says what counts."""
+    """Fail a test after which a secret is in the log of this process, at level DEBUG."""
     canaries.listen()
     yield
     assert canaries.leaks("\n".join(canaries.LISTENER.taken())) == []
@@ -96,14 +116,14 @@ def clock() -> ManualClock:
 
 @pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
-    """A PostgreSQL with the schema of today, shared by all tests; `connections` empties it."""
+    """A migrated PostgreSQL, shared by all tests; `connections` empties it."""
     # Not pytest's own folder: the path of a socket is short.
     with (
         tempfile.TemporaryDirectory(prefix="taskcore-") as folder,
         EmbeddedPostgres(Path(folder)) as server,
     ):
         with psycopg.connect(_administering(server.conninfo), autocommit=True) as admin:
-            # Nothing here outlives the tests, so that nobody need wait for the disk.
+            # Nothing here outlives the tests: no commit need wait for the disk.
             admin.execute("ALTER ROLE taskcore SET synchronous_commit = off")
         upgrade(server.conninfo)
         yield server.conninfo
@@ -116,7 +136,7 @@ def _administering(url: str) -> str:
 
 @contextmanager
 def new_database(url: str) -> Iterator[str]:
-    """One with nothing in it, on the same server."""
+    """An empty database on the same server."""
     name = f"test_{uuid4().hex}"
     admin = _administering(url)
     with psycopg.connect(admin, autocommit=True) as connection:
@@ -130,10 +150,10 @@ def new_database(url: str) -> Iterator[str]:
 
 
 def emptied(url: str) -> None:
-    """After a look at whether what is in there tells a secret."""
+    """Delete every row, after a check that no row holds a secret."""
     with psycopg.connect(make_conninfo(url, user="postgres"), autocommit=True) as superuser:
         assert canaries.leaks(canaries.dumped(superuser), of_database=True) == []
-        # Everything belongs to a user and goes with them, but for these two.
+        # Every other row belongs to a user and is deleted with them.
         superuser.execute("DELETE FROM users")
         superuser.execute("DELETE FROM rate_limits")
         superuser.execute("SET session_replication_role = replica")  # the audit keeps its rows
@@ -142,7 +162,7 @@ def emptied(url: str) -> None:
 
 @pytest.fixture
 async def connections(database_url: str) -> AsyncIterator[Connections]:
-    """To a database without a row in it."""
+    """Connections to an empty database."""
     emptied(database_url)
     async with Connections(database_url) as opened:
         yield opened
@@ -168,7 +188,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def core(store: Store, clock: ManualClock) -> AsyncIterator[Core]:
-    """On each store, with the adapters that go with it, made cheap."""
+    """On each store, with cheap settings of the adapters that go with it."""
     async with AsyncExitStack() as stack:
         hasher: PasswordHasher = ScryptHasher(n=2, r=1, p=1)
         access_tokens: AccessTokens = SignedAccessTokens(KEY)
@@ -190,7 +210,7 @@ def bound(
     limiter: RateLimiter | None = None,
     terms: Terms | None = None,
 ) -> Core:
-    """Without limits, unless it brings some."""
+    """A core without limits unless a limiter is given."""
     return Core.bind(
         store=store,
         hasher=hasher,

@@ -12,6 +12,10 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
+PROSE = [*SOURCES, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
+# In backticks, or before an @, `nobody` is the name of an account.
+VAGUE = re.compile(r"(?<!`)\b(whoever|somebody|nobody|anybody)\b(?![`@])", re.IGNORECASE)
+
 # Names that say nothing about what a module holds.
 NO_PLACE = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc", "dto"}
 
@@ -95,6 +99,14 @@ def test_a_file_says_what_lives_in_it_and_is_named_for_it(file: Path) -> None:
     assert ast.get_docstring(ast.parse(file.read_text())), f"{name}:1 needs a docstring: what it is"
     vague = NO_PLACE & set(name.with_suffix("").parts)
     assert not vague, f"{name}: {vague} says nothing; name it for what lives in it"
+
+
+@pytest.mark.parametrize("file", PROSE, ids=lambda file: str(file.relative_to(ROOT)))
+def test_prose_names_the_actor(file: Path) -> None:
+    lines = enumerate(file.read_text().splitlines(), 1)
+    found = [f"{file.relative_to(ROOT)}:{n}: {line}" for n, line in lines if VAGUE.search(line)]
+    advice = "name the actor: the client, another process, the operator"
+    assert not found, "\n".join([*found, advice])
 
 
 def test_only_the_policies_compare_roles() -> None:

@@ -1,4 +1,4 @@
-"""The alarm itself, and that it would sound: row LG-1 of docs/security.md."""
+"""The check for leaked secrets works: row LG-1 of docs/security.md."""
 
 import base64
 import logging
@@ -22,7 +22,7 @@ from tests.server.running import PASSWORD, Api, taskcli
 
 
 def test_a_secret_is_found_however_it_is_spelled() -> None:
-    """LG-1: as it is, in hexadecimal, in a URL, in base64, and in the middle of something."""
+    """LG-1: plain, in hexadecimal, in a URL, in base64, and inside of a longer text."""
     for secret in (*PASSWORDS, *KEYS):
         raw = secret.encode()
         longer = [before + raw + b" battery" for before in (b"", b"a", b"ab", b"abc")]
@@ -34,8 +34,8 @@ def test_a_secret_is_found_however_it_is_spelled() -> None:
 
 
 @pytest.mark.anyio
-async def test_what_we_issue_is_found_by_its_shape(clock: ManualClock) -> None:
-    """LG-1: tokens and hashes, whoever made them."""
+async def test_tokens_and_hashes_are_found_by_their_shape(clock: ManualClock) -> None:
+    """LG-1: tokens and hashes of every kind."""
     refresh = OpaqueRefreshTokens((KEY,))
     claims = AccessClaims(UserId(1), SessionId(uuid4()))
     access = JwtTokens(KEY).issue(claims, clock.now())
@@ -48,7 +48,7 @@ async def test_what_we_issue_is_found_by_its_shape(clock: ManualClock) -> None:
     assert leaks(f"x {password_hash} x", of_database=True) == []
 
 
-def test_what_is_logged_in_this_process_is_heard() -> None:
+def test_the_log_of_this_process_is_searched() -> None:
     """LG-1: by the standard library at DEBUG, and by structlog with the text of an exception."""
     logging.getLogger("some.library").debug("trying %s", PASSWORD)
     structlog.configure(processors=[LISTENER.structured, _dropped])
@@ -62,8 +62,8 @@ def _dropped(*_: object) -> Any:
     raise structlog.DropEvent
 
 
-def test_a_database_that_tells_a_secret_is_noticed(database_url: str) -> None:
-    """LG-1: a password typed as a name for one, wherever it was stored."""
+def test_a_secret_in_the_database_is_found(database_url: str) -> None:
+    """LG-1: for example a password typed as a name."""
     emptied(database_url)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
@@ -76,8 +76,8 @@ def test_a_database_that_tells_a_secret_is_noticed(database_url: str) -> None:
         connection.execute("DELETE FROM users")
 
 
-def test_a_server_whose_log_tells_a_secret_is_noticed(tmp_path: Path) -> None:
-    """LG-1: seen when it ends."""
+def test_a_secret_in_the_log_of_a_server_is_found(tmp_path: Path) -> None:
+    """LG-1: when the server ends."""
     api = Api(tmp_path / "server", WORKERS="none")  # it ends at once: 78
     api.exit_code()
     with api.log_file.open("a") as log:
@@ -87,7 +87,7 @@ def test_a_server_whose_log_tells_a_secret_is_noticed(tmp_path: Path) -> None:
 
 
 def test_the_command_line_tells_no_secret_at_debug(database_url: str, tmp_path: Path) -> None:
-    """LG-1, SC-2: neither on stdout nor on stderr, nor where it fails."""
+    """LG-1, SC-2: neither on stdout nor on stderr, nor in an error."""
     with serving(tmp_path / "server", database_url) as api:
         said = []
         for arguments, stdin in [

@@ -65,6 +65,8 @@ async def test_what_a_body_does_not_offer_is_refused_and_changes_nothing(
     task = await root.task()
     before = await _everything(root)
     for call, offered in offers().items():
+        if call not in WRITES:
+            continue
         method, path = call.format(task_id=task["id"], user_id=ada.id).split(" ")
         for field in FIELDS - offered:
             answer = await root.ask(method, path, {**WRITES[call][0], field: "x"})

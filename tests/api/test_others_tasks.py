@@ -54,7 +54,7 @@ async def test_nothing_tells_another_users_task_from_a_missing_one(
     assert (await bob.get(theirs)).json()["version"] == 1
 
 
-async def test_nothing_tells_it_of_a_task_that_was_deleted_either(ada: Person, bob: Person) -> None:
+async def test_a_deleted_task_looks_like_another_users(ada: Person, bob: Person) -> None:
     path = f"/tasks/{(await bob.task())['id']}"
     before = await ada.get(path)
     assert (await bob.delete(path)).is_success

@@ -1,4 +1,4 @@
-"""Things that a contract needs to be in the store before it says anything."""
+"""Rows that the contract tests put into a store first."""
 
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -49,7 +49,7 @@ async def open_session(db: Repositories, user: User, now: datetime = NOW) -> Ref
 
 
 async def opened(db: Repositories, user: User, session: Session, token: RefreshToken) -> bool:
-    """Whether it was, by the user as they are given here."""
+    """Whether the session was opened for the user as given."""
     actor = Actor(user.id, user.role, session.id)
     event = NewEvent.by(actor, EventName.LOGIN_SUCCEEDED, session.created_at)
     return await db.sessions.open(session, token, of=user, event=event)

@@ -60,7 +60,7 @@ def refused(tokens: AccessTokens, token: str) -> bool:
 
 
 @pytest.mark.parametrize("user_id", [1, 7, MAX_ID])
-def test_what_was_issued_is_read(kind: str, user_id: int) -> None:
+def test_an_issued_token_is_read_back(kind: str, user_id: int) -> None:
     claims = AccessClaims(UserId(user_id), CLAIMS.session_id)
     assert KINDS[kind].read(KINDS[kind].issue(claims, NOW), NOW) == claims
 
@@ -142,7 +142,7 @@ def test_nothing_else_is_a_token(text: str) -> None:
         "7.not-a-uuid.x." + "0" * 64,
     ],
 )
-def test_rubbish_is_refused_and_nothing_worse(kind: str, text: str) -> None:
+def test_rubbish_is_refused_without_an_error(kind: str, text: str) -> None:
     assert refused(KINDS[kind], text)
 
 
@@ -189,7 +189,7 @@ def forged(
     return signed(changed(HEADER, header), changed(PAYLOAD, payload))
 
 
-def test_the_forger_of_these_tests_can_make_a_good_token() -> None:
+def test_the_helper_of_these_tests_forges_a_good_token() -> None:
     assert JWT.read(forged(), NOW) == CLAIMS
 
 
@@ -270,7 +270,7 @@ def test_keys_that_a_token_brings_along_are_not_fetched_or_used() -> None:
 
 
 @pytest.mark.parametrize("crit", [["exp"], ["b64"], ["x"], [], "exp", None])
-def test_what_a_token_calls_critical_is_not_understood(crit: object) -> None:
+def test_a_token_with_critical_headers_is_refused(crit: object) -> None:
     assert refused(JWT, forged({"crit": crit, "x": 1}))
 
 
@@ -349,7 +349,7 @@ def test_a_token_of_something_else_than_objects_is_refused(content: bytes) -> No
 
 @pytest.mark.parametrize("depth", [10, 200, 600, 100_000])
 @pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")])
-def test_nesting_is_refused_and_nothing_worse(depth: int, brackets: tuple[bytes, bytes]) -> None:
+def test_nesting_is_refused_without_an_error(depth: int, brackets: tuple[bytes, bytes]) -> None:
     """JWT-8: in the header and in the payload."""
     deep = brackets[0] * depth + b"1" + brackets[1] * depth
     assert refused(JWT, signed(deep, spelled(PAYLOAD)))

@@ -19,21 +19,21 @@ from tests.contracts.stored import LATER, NOW, add_user
 
 pytestmark = pytest.mark.anyio
 
-ADA, BOB = UserId(7), UserId(8)  # nobody need be there: what happened outlives whom it concerns
+ADA, BOB = UserId(7), UserId(8)  # no such users: events outlive the users they concern
 ORIGIN = Origin("192.0.2.1", "curl/8", "request-1")
 SESSION = SessionId(uuid4())
 ACTOR = Actor(ADA, Role.ADMIN, SESSION, ORIGIN)
 
 
 async def added(store: Store, *events: NewEvent) -> list[Event]:
-    """As they are stored, the first one first."""
+    """The stored events, oldest first."""
     async with store.autocommit() as db:
         await db.audit.add(*events)
         page = await db.audit.page(skip=0, limit=len(events))
     return list(page.items)[::-1]
 
 
-async def test_an_event_is_kept_as_it_was_told(store: Store) -> None:
+async def test_an_event_is_stored_with_every_field(store: Store) -> None:
     told = [
         NewEvent.by(ACTOR, EventName.ROLE_CHANGED, NOW, user_id=BOB, old="user", new="admin"),
         NewEvent.by(SYSTEM, EventName.USER_DELETED, LATER, user_id=BOB),
@@ -96,7 +96,7 @@ async def test_a_page_is_newest_first_and_filtered_by_all_that_is_named(store: S
     assert await page(user_id=BOB, event=failed, since=hours[3]) == ([], 0)
 
 
-async def test_an_event_is_there_if_what_it_tells_of_is(store: Store) -> None:
+async def test_an_event_is_undone_with_its_transaction(store: Store) -> None:
     class Undone(Exception):
         pass
 

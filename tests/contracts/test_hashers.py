@@ -127,7 +127,7 @@ async def test_no_password_fits_no_hash(hasher: PasswordHasher) -> None:
         "\ud800",
     ],
 )
-async def test_a_hash_that_nobody_can_read_is_a_wrong_password(
+async def test_an_unreadable_hash_counts_as_a_wrong_password(
     hasher: PasswordHasher, unreadable: str
 ) -> None:
     started = time.monotonic()
@@ -229,7 +229,7 @@ async def test_hashes_are_made_in_threads_of_their_own(argon: Argon2Hasher) -> N
 
 
 class Counted:
-    """Work that waits to be let go, and knows how much of it ran at once."""
+    """Work that waits for `go` and counts how much of it runs at once."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -260,7 +260,7 @@ async def test_no_more_run_at_once_than_there_are_threads_also_when_callers_give
     hasher.close()
 
 
-async def test_who_finds_the_queue_full_is_refused_at_once() -> None:
+async def test_a_full_queue_refuses_at_once() -> None:
     hasher, work = cheap_argon2(threads=1, queue=2), Counted()
     callers = [asyncio.create_task(hasher._run(work)) for _ in range(3)]
     await until(lambda: work.running == 1)

@@ -63,7 +63,7 @@ async def limiting(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncI
             yield Limiting(PostgresLimiter(connections, b"k" * 32), age, count)
 
 
-async def test_a_limit_admits_its_quota_at_once_and_then_nobody(limiting: Limiting) -> None:
+async def test_a_limit_admits_its_quota_at_once_and_then_nothing(limiting: Limiting) -> None:
     assert await limiting.admitted(ADA, times=9) == 5
 
 
@@ -159,7 +159,7 @@ async def test_a_subject_is_any_text(limiting: Limiting, subject: str) -> None:
     assert await limiting.admitted(Claim(FIVE, subject), times=9) == 5
 
 
-async def test_what_nobody_remembers_is_dropped_in_time(
+async def test_expired_counts_are_dropped_in_time(
     limiting: Limiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RL-12: in memory and in the database, a few rows at a time."""

@@ -38,7 +38,7 @@ async def test_an_open_session_tells_who_acts_in_it(store: Store) -> None:
     assert type(actor.role) is Role
 
 
-async def test_nobody_acts_in_a_session_that_never_was(store: Store) -> None:
+async def test_an_unknown_session_has_no_actor(store: Store) -> None:
     async with store.autocommit() as db:
         assert await db.sessions.find_actor(SessionId(uuid4()), NOW) is None
 
@@ -74,7 +74,7 @@ async def test_opening_a_session_puts_it_on_record(store: Store) -> None:
 
 
 @pytest.mark.parametrize("fate", ["gone", "inactive", "of another password"])
-async def test_a_session_is_opened_only_for_somebody_as_they_were_seen(
+async def test_a_session_is_opened_only_while_the_account_is_as_it_was_read(
     store: Store, fate: str
 ) -> None:
     ada = await add_user(store)

@@ -106,7 +106,7 @@ async def test_a_transaction_sees_its_own_changes(store: Store) -> None:
             await tx.tasks.get(task.id)
 
 
-async def test_nobody_else_sees_what_is_not_committed(store: Store) -> None:
+async def test_others_do_not_see_what_is_not_committed(store: Store) -> None:
     ada = await add_user(store)
     await add_task(store, ada, "before")
     written = asyncio.Event()

@@ -86,7 +86,7 @@ async def test_ids_ascend(store: Store) -> None:
     assert ids == sorted(set(ids))
 
 
-async def test_a_task_of_somebody_who_is_gone_is_not_added(store: Store) -> None:
+async def test_a_task_of_a_removed_user_is_not_added(store: Store) -> None:
     ada = await add_user(store)
     async with store.autocommit() as db:
         await db.users.remove(ada.id)
@@ -104,7 +104,7 @@ async def test_an_id_that_no_task_has_is_not_found(store: Store, task_id: int) -
 
 
 async def tasks_of_two(store: Store, titles: str) -> tuple[User, User, list[Task]]:
-    """Whose they are, in turn, and all of them, newest first."""
+    """Two owners and their tasks in turn, newest first."""
     ada, bob = await add_user(store, "ada"), await add_user(store, "bob")
     everything: list[Task] = []
     for title in titles:
@@ -187,7 +187,7 @@ async def test_of_many_who_write_the_same_version_one_wins(store: Store) -> None
         assert await db.tasks.get(task.id) == winner
 
 
-async def test_a_list_is_read_on_from_its_last_task(store: Store) -> None:
+async def test_a_list_goes_on_from_its_last_task(store: Store) -> None:
     ada, _, everything = await tasks_of_two(store, "abcdef")
     async with store.autocommit() as db:
         for owner_id in (None, ada.id):
@@ -208,7 +208,7 @@ async def test_a_list_is_read_on_from_its_last_task(store: Store) -> None:
                 assert read == wanted
 
 
-async def test_what_comes_and_goes_shifts_nothing_for_who_reads_on(store: Store) -> None:
+async def test_a_cursor_is_not_shifted_by_new_and_removed_tasks(store: Store) -> None:
     ada = await add_user(store)
     f, e, d, c, b, a = reversed(await add_tasks(store, ada, *"abcdef"))
     async with store.autocommit() as db:
@@ -216,7 +216,7 @@ async def test_what_comes_and_goes_shifts_nothing_for_who_reads_on(store: Store)
         assert list(first.items) == [f, e]
         await add_task(store, ada, "g")
         await db.tasks.remove(f)
-        await db.tasks.remove(e)  # the very one from which is read on
+        await db.tasks.remove(e)  # the one that the cursor names
         await db.tasks.remove(c)
         then = await db.tasks.page(owner_id=ada.id, skip=0, limit=2, before=e.id)
         assert list(then.items) == [d, b]
@@ -227,7 +227,7 @@ async def test_what_comes_and_goes_shifts_nothing_for_who_reads_on(store: Store)
 
 
 @pytest.mark.parametrize("before", [-1, 0, 1, MAX_ID, MAX_ID + 1, 10**30])
-async def test_a_list_is_read_on_from_wherever_one_says(store: Store, before: int) -> None:
+async def test_a_cursor_may_be_any_id(store: Store, before: int) -> None:
     ada = await add_user(store)
     tasks = await add_tasks(store, ada, "a", "b")
     async with store.autocommit() as db:
@@ -235,7 +235,7 @@ async def test_a_list_is_read_on_from_wherever_one_says(store: Store, before: in
     assert list(page.items) == [task for task in reversed(tasks) if task.id < before]
 
 
-async def test_whoever_reads_on_may_skip_too(store: Store) -> None:
+async def test_skip_counts_from_the_cursor(store: Store) -> None:
     ada = await add_user(store)
     tasks = await add_tasks(store, ada, *"abcdef")
     async with store.autocommit() as db:

@@ -46,7 +46,7 @@ async def test_ids_ascend(store: Store) -> None:
 
 
 @pytest.mark.parametrize("user_id", [0, -1, 1, MAX_ID, MAX_ID + 1, 10**30, -(10**30)])
-async def test_an_id_that_nobody_has_is_not_found(store: Store, user_id: int) -> None:
+async def test_an_unknown_id_is_not_found(store: Store, user_id: int) -> None:
     await add_user(store)
     async with store.autocommit() as db:
         await db.users.remove((await db.users.page(skip=0, limit=1)).items[0].id)
@@ -149,7 +149,7 @@ async def test_saving_does_not_bring_an_old_password_back(store: Store) -> None:
         assert (await db.users.get(ada.id)).password_hash == "newer"
 
 
-async def test_saving_somebody_who_is_gone_is_not_found(store: Store) -> None:
+async def test_saving_a_removed_user_is_not_found(store: Store) -> None:
     ada = await add_user(store)
     async with store.autocommit() as db:
         await db.users.remove(ada.id)
@@ -227,7 +227,7 @@ async def test_of_two_administrators_who_demote_each_other_one_remains(store: St
         await barrier.wait()
         async with store.transaction() as tx:
             admins = await tx.users.lock_admins()
-            await asyncio.sleep(0.01)  # whoever does not lock gets past the check here
+            await asyncio.sleep(0.01)  # without the lock both would pass the check here
             if list(admins) == [other.id]:
                 raise LastAdmin
             await tx.users.save(replace(other, role=Role.USER))

@@ -1,4 +1,4 @@
-"""Users and tasks: how they come about and how they change."""
+"""Users and tasks: their creation and their changes."""
 
 from dataclasses import FrozenInstanceError, replace
 from datetime import timedelta

@@ -58,6 +58,6 @@ def test_a_refusal_speaks_for_itself() -> None:
     assert str(Invalid(*problems)) == "a: is bad; b: is worse"
 
 
-def test_an_expired_token_is_not_valid_and_nobody_is_logged_in() -> None:
+def test_an_expired_token_is_not_valid_and_means_no_login() -> None:
     assert issubclass(ExpiredToken, InvalidToken)
     assert issubclass(InvalidToken, Unauthenticated)

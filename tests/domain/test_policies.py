@@ -1,4 +1,4 @@
-"""Who may do what: the whole matrix."""
+"""Laws of the policies; tests/test_policy_matrix.py has the table of who may do what."""
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,9 @@ def task_of(owner_id: UserId) -> Task:
 # role, own task -> what may be done with it
 
 
-def test_who_may_see_but_not_do_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_permission_to_look_alone_makes_a_change_forbidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # No role of today only looks.
     looking = {Role.USER: frozenset({Permission.VIEW}), Role.ADMIN: frozenset[Permission]()}
     monkeypatch.setattr("taskcore.domain.policies._WITH_ANY_TASK", looking)

@@ -1,4 +1,4 @@
-"""What presenting a refresh token amounts to."""
+"""How the use of a refresh token is judged."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -101,4 +101,4 @@ def test_a_session_remembers_where_it_was_used_last() -> None:
     assert (session.ip, session.user_agent) == ("192.0.2.1", "one")
     moved = session.used(NOW, WEEK, Origin("192.0.2.2", "two"))
     assert (moved.ip, moved.user_agent) == ("192.0.2.2", "two")
-    assert moved.used(NOW, WEEK) == moved  # by somebody who does not tell from where
+    assert moved.used(NOW, WEEK) == moved  # an unknown origin replaces nothing

@@ -1,4 +1,4 @@
-"""What schemathesis must not do: saw off the branch on which it sits."""
+"""Keeps schemathesis from removing the account it uses."""
 
 import os
 import secrets
@@ -13,16 +13,16 @@ REGISTER = os.environ["FUZZ_REGISTER"]
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """Whoever deletes or demotes the account that asks gets 401 from then on, and tests nothing.
+    """Name a new account where the generated request could delete or demote the one in use.
 
-    Somebody new takes its place. That accounts may do this to themselves is tested elsewhere.
+    Every later request would get 401. Removing oneself is tested elsewhere.
     """
     del context, kwargs
     if str(case.path_parameters.get("user_id")) == OWN_ID and case.method in {"PATCH", "DELETE"}:
-        case.path_parameters["user_id"] = httpx.post(REGISTER, json=_somebody()).json()["id"]
+        case.path_parameters["user_id"] = httpx.post(REGISTER, json=_registration()).json()["id"]
 
 
-def _somebody() -> dict[str, str]:
+def _registration() -> dict[str, str]:
     return {
         "email": f"{secrets.token_hex(8)}@fuzz.example.org",
         "password": secrets.token_urlsafe(),

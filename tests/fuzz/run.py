@@ -18,7 +18,7 @@ from tests.server.running import PASSWORD, Api
 SEEDS = (1, 2, 3)
 EXAMPLES = 50
 HERE = Path(__file__).parent
-# Nobody's example, so that no generated body deletes or locks out the account that asks.
+# In no example of the document, so that no generated body deletes or locks out this account.
 _OWN_PASSWORD = "the password of the one who asks"
 _SCHEMATHESIS = [sys.executable, "-m", "schemathesis.cli"]
 

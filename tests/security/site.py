@@ -26,14 +26,14 @@ _ADDRESSES = count(1)
 
 
 def fresh_ip() -> str:
-    """One that nobody has asked from yet, so that no limit of another test is in the way."""
+    """An address that no test has used yet, so that no limit is used up."""
     number = next(_ADDRESSES)
     return f"198.18.{number // 256}.{number % 256}"
 
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody registered and logged in, and where they are."""
+    """A registered user with the tokens of a login, and their address."""
 
     email: str
     id: int

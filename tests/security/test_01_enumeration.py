@@ -1,4 +1,4 @@
-"""Who has an account is not told: rows ENUM of docs/security.md."""
+"""No response tells which addresses have an account: rows ENUM of docs/security.md."""
 
 import asyncio
 from collections.abc import Iterator
@@ -45,14 +45,14 @@ def failures(site: Site) -> dict[str, tuple[str, str]]:
 
 
 def anonymous(answer: Answer) -> tuple[int, dict[str, str], bytes]:
-    """All of an answer but what every answer has of its own."""
+    """A response without its request id and date."""
     request_id = answer.headers["x-request-id"]
     headers = {n: v for n, v in answer.headers.items() if n not in {"x-request-id", "date"}}
     return answer.status, headers, answer.body.replace(request_id.encode(), b"*")
 
 
 def test_a_failed_login_has_one_answer(site: Site) -> None:
-    """ENUM-1: whatever is wrong, status, headers and body are the same byte by byte."""
+    """ENUM-1: status, headers and body are the same bytes for every cause."""
     answers = {
         what: anonymous(site.log_in(email, password, process=number % 2))
         for number, (what, (email, password)) in enumerate(failures(site).items())
@@ -121,7 +121,7 @@ ATTEMPTS = {
 async def test_a_failed_login_costs_one_hash_at_the_cost_of_today(
     store: Store, monkeypatch: pytest.MonkeyPatch, memory_kib: int, passes: int
 ) -> None:
-    """ENUM-2: over HTTP argon2 runs once for each failure, with what new hashes are made with."""
+    """ENUM-2: over HTTP argon2 runs once for each failure, with the parameters of new hashes."""
     hasher = Argon2Hasher(memory_kib=memory_kib, passes=passes, threads=1)
     core = bound(store, ManualClock(), hasher)
     await three(core, store)
@@ -140,7 +140,7 @@ async def test_a_failed_login_costs_one_hash_at_the_cost_of_today(
 async def test_a_password_that_is_asked_for_again_costs_the_same(
     store: Store, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    """ENUM-2: the other places where a password is compared are no cheaper and no dearer."""
+    """ENUM-2: every other comparison of a password costs as much as a login."""
     hasher = Argon2Hasher(memory_kib=16, passes=1, threads=1)
     core = bound(store, ManualClock(), hasher)
     await made(core, store, "ada")
@@ -159,7 +159,7 @@ async def test_a_password_that_is_asked_for_again_costs_the_same(
 
 @dataclass
 class FreeWhileWaiting(ManualClock):
-    """Looks, each time that somebody waits, whether a hasher and a store have room for others."""
+    """Checks, whenever a login waits, that the hasher and the store have room for others."""
 
     hasher: Argon2Hasher | None = None
     store: Store | None = None
@@ -177,7 +177,7 @@ class FreeWhileWaiting(ManualClock):
 @pytest.mark.anyio
 @pytest.mark.parametrize("spent", [0, 396, 500, 700])  # a hash of bcrypt takes 396 ms
 async def test_failed_logins_take_as_long_as_the_longest(store: Store, spent: int) -> None:
-    """ENUM-4: the floor counts from the beginning, for each failure, and holds up nobody else."""
+    """ENUM-4: the floor counts from the beginning of each failure and delays no other request."""
     inner = Argon2Hasher(memory_kib=8, passes=1, threads=1, queue=0)
     hasher = WatchedHasher(inner)
     clock = FreeWhileWaiting(hasher=inner, store=store)
@@ -203,15 +203,15 @@ async def test_failed_logins_take_as_long_as_the_longest(store: Store, spent: in
 
 @pytest.mark.anyio
 async def test_the_floor_is_a_setting_and_off_unless_it_is_set(site: Site) -> None:
-    """ENUM-4: LOGIN_FAILURE_FLOOR_MS arrives where logins fail."""
+    """ENUM-4: LOGIN_FAILURE_FLOOR_MS delays failed logins."""
     env = {"DATABASE_URL": as_url(site.conninfo), "SECRET_KEY": KEY}
     for more, expected in ({}, 0), ({"LOGIN_FAILURE_FLOOR_MS": "500"}, 500):
         async with open_core(Settings.from_env(env | more)) as core:
             assert core.sessions.logins.failure_floor == timedelta(milliseconds=expected)
 
 
-def test_registering_tells_of_an_account_as_documented_and_not_too_often(site: Site) -> None:
-    """ENUM-5: without verification a taken address is a 409, to so many guesses a minute."""
+def test_registering_reveals_an_account_as_documented_and_is_limited(site: Site) -> None:
+    """ENUM-5: as addresses are not verified, a taken one is a 409; twenty guesses a minute."""
     taken, ip = site.join(), fresh_ip()
 
     def register(number: int) -> Answer:
@@ -236,7 +236,7 @@ def test_registering_tells_of_an_account_as_documented_and_not_too_often(site: S
     assert 20 <= sum(answer.status != 429 for answer in answers) < 40
 
 
-def test_limits_count_for_addresses_that_nobody_has(site: Site) -> None:
+def test_limits_count_for_unknown_addresses(site: Site) -> None:
     """ENUM-7: the same refusals after as many attempts, whether or not there is an account."""
     ada, gone = site.join(), site.join()
     site.sql("UPDATE users SET is_active = false WHERE id = %s", gone.id)

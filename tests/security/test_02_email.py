@@ -32,7 +32,7 @@ def problem(answer: Answer) -> tuple[int, str, str]:
 
 
 def test_an_account_has_one_address_however_it_is_spelt(site: Site) -> None:
-    """MAIL-1: the owner's spelling is kept, a key of it decides, on every process."""
+    """MAIL-1: the owner's spelling is kept; its key identifies the account on every process."""
     name = uuid4().hex
     made = register(site, f"Ada.{name}@Example.ORG")
     assert made.status == 201
@@ -46,7 +46,7 @@ def test_an_account_has_one_address_however_it_is_spelt(site: Site) -> None:
 
 
 def test_the_database_holds_each_key_once(site: Site, ada: Account) -> None:
-    """MAIL-1: a unique constraint stands behind it, whoever writes."""
+    """MAIL-1: a unique constraint holds for every writer."""
     with pytest.raises(psycopg.errors.UniqueViolation) as refusal:
         site.sql(
             "INSERT INTO users (email, email_key, hashed_password) VALUES (%s, %s, '!')",
@@ -56,7 +56,7 @@ def test_the_database_holds_each_key_once(site: Site, ada: Account) -> None:
 
 
 def statements() -> Iterator[tuple[str, Statement]]:
-    """All that the program ever sends."""
+    """Every SQL statement of the program."""
     for info in pkgutil.iter_modules(adapter.__path__):
         module = importlib.import_module(f"{adapter.__name__}.{info.name}")
         for name, found in vars(module).items():
@@ -98,7 +98,7 @@ LOOK_ALIKES = {
 
 @pytest.mark.parametrize("what", LOOK_ALIKES)
 def test_a_name_that_looks_like_another_is_none(site: Site, what: str) -> None:
-    """MAIL-2: a local part that is not ASCII registers nothing and logs nobody in."""
+    """MAIL-2: a local part that is not ASCII is refused at registration and login."""
     email = f"{LOOK_ALIKES[what]}@example.org"
     assert problem(register(site, email)) == (422, "/email", "invalid_email")
     assert site.log_in(email).status == 401
@@ -126,8 +126,8 @@ def test_a_domain_has_one_spelling(site: Site, spelling: str, domain: str) -> No
         assert site.log_in(email).json["user"]["id"] == made.json["id"]
 
 
-def test_nobody_looks_a_domain_up(site: Site) -> None:
-    """MAIL-2: whether there is such a domain is not asked: no request waits for a name server."""
+def test_no_domain_is_looked_up(site: Site) -> None:
+    """MAIL-2: no request waits for a name server; the domain need not exist."""
     assert register(site, f"{uuid4().hex}@nowhere.invalid").status == 201
 
 
@@ -150,7 +150,7 @@ NASTY = {
 }
 
 
-def test_what_nobody_sees_is_in_no_address(site: Site, root: Account) -> None:
+def test_no_address_has_invisible_characters(site: Site, root: Account) -> None:
     """MAIL-3: refused wherever an address is given, and never sent back in a header."""
     for what, email in NASTY.items():
         body = {"email": email, "password": PASSWORD}
@@ -168,7 +168,7 @@ def test_what_nobody_sees_is_in_no_address(site: Site, root: Account) -> None:
 
 
 def test_half_a_character_is_no_text(site: Site) -> None:
-    """MAIL-3: a lone surrogate is a client's mistake, in whatever way it is written."""
+    """MAIL-3: a lone surrogate is a 4xx however it is encoded."""
     for path in ("/auth/register", "/auth/login"):
         for email in ("\ud800ab@example.org", "ab@exam\udfffple.org"):  # escaped on its way
             body = {"email": email, "password": PASSWORD}
@@ -183,18 +183,18 @@ def test_half_a_character_is_no_text(site: Site) -> None:
 
 
 def read(*_: Any) -> NoReturn:
-    raise AssertionError("somebody has begun to read it")
+    raise AssertionError("it was read before its length was checked")
 
 
 READING = (
     "partition rpartition split encode lower casefold isascii __iter__ __getitem__ __contains__"
 )
-# A text that tells when somebody looks at more than its length.
+# A text that fails when more than its length is read.
 Book = type("Book", (str,), dict.fromkeys(READING.split(), read))
 
 
 def test_length_is_looked_at_first(site: Site, root: Account) -> None:
-    """MAIL-4: what is too long is refused as that, before anybody looks at what else it is."""
+    """MAIL-4: what is too long is refused for that before any other check."""
     book = "\u00e9\x00@" * 30_000  # nothing of it an address
     with pytest.raises(Invalid) as refusal:
         Email.parse(Book(book))

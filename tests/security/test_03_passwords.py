@@ -39,7 +39,7 @@ def change(site: Site, who: Account, current: str, new: str, **more: Any) -> Ans
 
 
 def code(answer: Answer) -> str:
-    """Of the one broken rule."""
+    """The code of the one broken rule."""
     assert answer.status == 422, answer
     (error,) = answer.json["errors"]
     assert error["pointer"] in {"/password", "/new_password"}
@@ -70,7 +70,7 @@ def test_a_long_password_is_compared_to_its_end(site: Site) -> None:
 
 
 def test_a_password_as_long_as_a_book_is_refused(site: Site, ada: Account) -> None:
-    """PW-3: before a login it is merely wrong, where one is chosen it is too long; 1 MB is 413."""
+    """PW-3: at a login it is a wrong password, where one is chosen it is too long; 1 MB is 413."""
     for size, expected in ((60_000, (422, 401, 401, 422, 401)), (1_000_000, (413,) * 5)):
         book = "x" * size
         answers = (
@@ -86,7 +86,7 @@ def test_a_password_as_long_as_a_book_is_refused(site: Site, ada: Account) -> No
 
 
 @pytest.mark.anyio
-async def test_what_can_be_no_password_is_looked_at_no_further(
+async def test_what_cannot_be_a_password_is_not_processed(
     store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MAIL-4, PW-3, PW-11: too long is not normalised; that and half a character are not hashed."""
@@ -124,7 +124,7 @@ async def test_what_can_be_no_password_is_looked_at_no_further(
     assert hasher.hashed == 1
 
 
-def test_a_password_counts_as_typed_but_for_the_form_of_its_accents(site: Site) -> None:
+def test_a_password_is_normalised_to_nfc_and_nothing_else(site: Site) -> None:
     """PW-4: NFC where it is set and where it is compared; no NFKC, no trimming, no other case."""
     right = f" {PASSWORD} \ufb01n caf{COMPOSED} "
     ada = site.join(password=right)
@@ -145,7 +145,7 @@ def test_a_password_counts_as_typed_but_for_the_form_of_its_accents(site: Site) 
 
 
 def test_no_kind_of_character_is_asked_for(site: Site) -> None:
-    """PW-5: letters alone will do, so will digits or signs; and nobody need ever change them."""
+    """PW-5: letters alone suffice, so do digits or signs; and no password expires."""
     for password in ("qzvkwjxp", "QZVKWJXP", "83920174", "        ", "\u4e00" * 8, "?!" * 4):
         assert register(site, password).status == 201, password
     ada = site.join()
@@ -159,7 +159,7 @@ def test_no_kind_of_character_is_asked_for(site: Site) -> None:
         assert register(site, PASSWORD, **{more: "x"}).status == 422
 
 
-def test_what_everybody_tries_first_is_refused_and_why(site: Site, root: Account) -> None:
+def test_common_passwords_are_refused_with_a_reason(site: Site, root: Account) -> None:
     """PW-6: common passwords, in any case, wherever one is chosen; as a whole, not in parts."""
     ada = site.join()
     for common in ("password", "PASSWORD", "12345678", "baseball", "iLoveYou"):
@@ -176,7 +176,7 @@ def test_what_everybody_tries_first_is_refused_and_why(site: Site, root: Account
     assert all(len(word) >= 8 and word == word.casefold() for word in known)
 
 
-def test_what_belongs_to_the_account_is_refused_and_why(site: Site) -> None:
+def test_names_of_the_account_are_refused_with_a_reason(site: Site) -> None:
     """PW-6: address, local part, name and service; as a whole, not in parts."""
     name = f"ada.{uuid4().hex[:9]}"
     email, person = f"{name}@example.org", f"Andr{COMPOSED} Lovelace"
@@ -225,7 +225,7 @@ def test_a_change_needs_the_current_password_and_ends_other_sessions(site: Site)
 
 
 def test_a_change_is_tried_five_times_a_minute(site: Site) -> None:
-    """PW-8: by one user, from wherever; the sixth is refused with the right password too."""
+    """PW-8: by one user, from any address; the sixth is refused with the right password too."""
     ada, bob = site.join(), site.join()
     answers = [change(site, ada, WRONG, NEW, process=n % 2).status for n in range(6)]
     assert answers == [401] * 5 + [429]
@@ -233,8 +233,8 @@ def test_a_change_is_tried_five_times_a_minute(site: Site) -> None:
     assert change(site, bob, PASSWORD, NEW).status == 204
 
 
-def test_of_those_who_change_one_password_at_once_one_does(site: Site) -> None:
-    """PW-8: the current password is that of the moment of the change."""
+def test_one_of_many_concurrent_changes_of_a_password_succeeds(site: Site) -> None:
+    """PW-8: the current password is compared again when the change is written."""
     for _ in range(3):
         ada = site.join()
 
@@ -248,8 +248,8 @@ def test_of_those_who_change_one_password_at_once_one_does(site: Site) -> None:
 
 
 @pytest.mark.anyio
-async def test_without_a_session_of_ones_own_all_of_them_end(core: Core) -> None:
-    """PW-8: whoever acts outside of any session keeps none."""
+async def test_a_change_outside_of_a_session_ends_all_sessions(core: Core) -> None:
+    """PW-8: an actor without a session keeps none."""
     ada = await join(core, "ada")
     await core.accounts.change_password(
         Actor(ada.user.id, ada.user.role), current_password=THEIRS, new_password=NEW
@@ -260,7 +260,7 @@ async def test_without_a_session_of_ones_own_all_of_them_end(core: Core) -> None
 
 
 def test_administrators_can_neither_set_nor_see_a_password(site: Site, root: Account) -> None:
-    """PW-9: of an account that is there; no field of any request leads to it."""
+    """PW-9: no field of any request sets the password of an existing account."""
     ada = site.join()
     for field in ("password", "new_password", "hashed_password", "password_hash"):
         refused = site.ask("PATCH", f"/users/{ada.id}", {field: NEW}, token=root.access)
@@ -272,8 +272,8 @@ def test_administrators_can_neither_set_nor_see_a_password(site: Site, root: Acc
     assert b"$argon2" not in shown + site.ask("GET", "/users", token=root.access).body
 
 
-def test_no_way_in_takes_a_password_for_somebody_else(site: Site) -> None:
-    """PW-9: use cases, operations and commands that take one are these, and name no other user."""
+def test_no_operation_takes_a_password_for_another_user(site: Site) -> None:
+    """PW-9: the use cases, operations and commands that take one name no other user."""
     core = Core.__annotations__
     taking = {
         f"{noun}.{name}"
@@ -327,7 +327,7 @@ async def test_what_holds_a_secret_does_not_show_it(core: Core) -> None:
         assert secret not in shown
 
 
-def test_bytes_that_are_no_text_are_no_password(site: Site, ada: Account) -> None:
+def test_bytes_that_are_no_text_are_refused_as_a_password(site: Site, ada: Account) -> None:
     """PW-11: lone surrogates and broken UTF-8 are refused over HTTP and at the terminal."""
     broken = f"{PASSWORD}\ud800"
     answers = (

@@ -1,4 +1,4 @@
-"""Argon2id, and what it may take of the machine: rows A2 of docs/security.md."""
+"""Argon2id and the resources that it may use: rows A2 of docs/security.md."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ APPROVED = {1: 47104, 2: 19456, 3: 12288}
 
 
 def test_every_new_hash_is_of_an_approved_strength(site: Site, root: Account) -> None:
-    """A2-1: argon2id, in OWASP's set, however an account is made; salted each on its own."""
+    """A2-1: argon2id with parameters of OWASP however an account is made; a salt for each."""
     typed, made = (f"{uuid4().hex}@example.org" for _ in range(2))
     site.taskcli("users", "create", "--email", typed, "--password-stdin", stdin=PASSWORD)
     body = {"email": made, "password": PASSWORD}
@@ -64,7 +64,7 @@ def hash_of(site: Site, email: str) -> str:
 
 @dataclass
 class Work:
-    """What argon2 and bcrypt really do: in which threads, how much of it at once; it can wait."""
+    """Notes in which threads argon2 and bcrypt run and how many at once; can hold them up."""
 
     threads: list[str] = field(default_factory=list)
     running: int = 0
@@ -104,7 +104,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
 
 @contextmanager
 def held(work: Work) -> Iterator[None]:
-    """Whatever begins meanwhile does not come to its end."""
+    """Hold up every hash that begins inside the block."""
     work.go.clear()
     try:
         yield
@@ -118,7 +118,7 @@ async def log_in(core: Core, password: str, name: str = "ada") -> None:
 
 @pytest.mark.anyio
 async def test_no_hash_is_made_on_the_event_loop(store: Store, work: Work) -> None:
-    """A2-2: registering, logging in, changing, deleting, old hashes: in threads for it alone."""
+    """A2-2: registration, login, change, deletion and old hashes use threads of their own."""
     async with cheap_argon2() as hasher:
         core = bound(store, ManualClock(), hasher)
         work.threads.clear()  # the decoy, before there was a loop to hold up
@@ -138,8 +138,8 @@ async def test_no_hash_is_made_on_the_event_loop(store: Store, work: Work) -> No
 
 
 @pytest.mark.anyio
-async def test_those_who_give_up_make_no_room_for_more_at_once(store: Store, work: Work) -> None:
-    """A2-3: sixty logins that are given up as soon as they are verified: never more than two."""
+async def test_cancelled_logins_free_no_thread_early(store: Store, work: Work) -> None:
+    """A2-3: of sixty logins cancelled during verification never more than two run at once."""
     async with cheap_argon2(threads=2) as inner:
         hasher = WatchedHasher(inner)
         core = bound(store, ManualClock(), hasher)
@@ -159,7 +159,7 @@ async def test_those_who_give_up_make_no_room_for_more_at_once(store: Store, wor
 @pytest.mark.anyio
 @pytest.mark.parametrize("workers", [1, 2, 64])
 async def test_the_processes_share_the_processors(site: Site, workers: int) -> None:
-    """A2-3: a process hashes on so many threads that all of them together use each core once."""
+    """A2-3: the hashing threads of all processes together are as many as the cores."""
     env = {"DATABASE_URL": as_url(site.conninfo), "SECRET_KEY": KEY, "WORKERS": str(workers)}
     async with open_core(Settings.from_env(env)) as core:
         hasher = core.sessions.logins.hasher
@@ -169,8 +169,8 @@ async def test_the_processes_share_the_processors(site: Site, workers: int) -> N
 
 
 @pytest.mark.anyio
-async def test_those_beyond_the_queue_are_told_to_come_back(store: Store, work: Work) -> None:
-    """A2-2, A2-4: two at work, 64 waiting, the next is a 503 that costs nothing; others go on."""
+async def test_a_login_beyond_the_queue_gets_503(store: Store, work: Work) -> None:
+    """A2-2, A2-4: two run, 64 wait, the next is a 503 without a hash; other requests go on."""
     async with cheap_argon2(threads=2) as inner:
         hasher = WatchedHasher(inner)
         core = bound(store, ManualClock(), hasher)
@@ -198,7 +198,7 @@ async def test_those_beyond_the_queue_are_told_to_come_back(store: Store, work: 
             assert {answer.status_code for answer in answers} == {401}
             assert (len(work.threads), work.most) == (66, 2)
             assert (await http.post(login, json=right)).status_code == 200
-        # Who was told to come back has not failed.
+        # A 503 does not count as a failed login.
         failed = await core.audit.page(SYSTEM, event=EventName.LOGIN_FAILED)
         assert failed.total == 66
 
@@ -215,7 +215,7 @@ def mebibytes(process: Path, name: str) -> float:
 
 @contextmanager
 def at_most(process: Path, growth: float) -> Iterator[None]:
-    """The memory that the process takes meanwhile, in MiB."""
+    """The peak memory of the process during the work, in MiB."""
     (process / "clear_refs").write_text("5")  # forget the peak so far
     before = mebibytes(process, "VmRSS")
     yield
@@ -223,7 +223,7 @@ def at_most(process: Path, growth: float) -> Iterator[None]:
 
 
 def test_a_crowd_takes_no_more_memory_than_the_threads_do(site: Site) -> None:
-    """A2-3, A2-4: a hundred logins at once, some of whom hang up: answers, 503s, bounded memory."""
+    """A2-3, A2-4: a hundred logins at once, some hang up: responses, 503s, bounded memory."""
     people = [site.join() for _ in range(8)]
     sent = (
         f"POST {V1}/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -248,7 +248,7 @@ def test_a_crowd_takes_no_more_memory_than_the_threads_do(site: Site) -> None:
 
 @pytest.mark.anyio
 async def test_no_connection_is_held_while_hashes_are_made(database_url: str, work: Work) -> None:
-    """A2-5: one connection serves everybody while twenty wait for a hash, and then them too."""
+    """A2-5: one connection serves others while twenty logins wait for a hash, then those twenty."""
     emptied(database_url)
     async with Connections(database_url, size=1) as connections, cheap_argon2() as inner:
         hasher = WatchedHasher(inner)
@@ -275,7 +275,7 @@ SALT_AND_HASH = "$" + "c2FsdHNhbHQ" * 2 + "$" + "aGFzaGhhc2g" * 4
 
 
 def test_no_stored_hash_may_ask_for_the_whole_machine(site: Site, ada: Account) -> None:
-    """A2-6: what costs more than any of ours is a wrong password, put on record, and not tried."""
+    """A2-6: a stored hash dearer than ours is recorded as a failed login and not computed."""
     right = argon2.PasswordHasher(1, 262144, 1).hash(PASSWORD)  # 256 MiB
     costs = ("m=4294967295,t=1,p=1", "m=1048576,t=1,p=1", "m=8,t=4294967295,p=1")
     dear = [f"$argon2id$v=19${cost}{SALT_AND_HASH}" for cost in costs]
@@ -303,7 +303,7 @@ BROKEN = (
 
 
 def test_a_broken_hash_is_a_wrong_password(site: Site, ada: Account) -> None:
-    """A2-7: whatever is in the column, a login is a 401, and so is all else that asks for it."""
+    """A2-7: any text in the column makes a login a 401, and every other check of the password."""
     for number, broken in enumerate(BROKEN):
         site.sql("UPDATE users SET hashed_password = %s WHERE id = %s", broken, ada.id)
         answer = site.log_in(ada.email, process=number % 2)

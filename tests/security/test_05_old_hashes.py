@@ -1,4 +1,4 @@
-"""Hashes of the past, and how they go: rows RH of docs/security.md."""
+"""Hashes of older programs, and how they are replaced: rows RH of docs/security.md."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ OF_TODAY = f"$argon2id$v=19$m={adapter.MEMORY_KIB},t={adapter.PASSES},p={adapter
 
 
 def of_bcrypt(password: str | bytes, *, cost: int = 4, revision: str = "$2b$") -> str:
-    """As the programs before this one made them, which had no more than 72 bytes looked at."""
+    """As older programs made them, which used 72 bytes at most."""
     raw = password.encode() if isinstance(password, str) else password
     return revision + bcrypt.hashpw(raw[:72], bcrypt.gensalt(cost)).decode()[4:]
 
@@ -50,7 +50,7 @@ OLD = {
 
 @pytest.mark.parametrize("what", OLD)
 def test_a_login_brings_a_hash_up_to_date(site: Site, what: str) -> None:
-    """RH-1: a right password replaces a hash of another kind or cost, and only that one does."""
+    """RH-1: a right password replaces a hash of another kind or cost; a wrong one does not."""
     ada, gone = site.join(), site.join()
     old = put(site, ada, OLD[what]())
     assert site.log_in(ada.email, WRONG).status == 401
@@ -64,11 +64,11 @@ def test_a_login_brings_a_hash_up_to_date(site: Site, what: str) -> None:
     assert site.log_in(ada.email, WRONG, process=1).status == 401
     assert site.log_in(ada.email, process=1).status == 200
     assert kept(site, ada) == new
-    assert site.me(ada.access) == 200  # nobody is logged out by it
+    assert site.me(ada.access) == 200  # every session goes on
 
 
 def test_many_who_log_in_at_once_all_get_in(site: Site) -> None:
-    """RH-2: whoever finds that another login has replaced the hash is not turned away."""
+    """RH-2: a login succeeds when another has replaced the hash meanwhile."""
     ada = site.join()
     put(site, ada, of_bcrypt(PASSWORD))
     answers = at_once(lambda n: site.log_in(ada.email, process=n % 2), 8)
@@ -77,8 +77,8 @@ def test_many_who_log_in_at_once_all_get_in(site: Site) -> None:
     assert site.log_in(ada.email).status == 200
 
 
-def test_a_changed_password_stays_changed_whoever_logs_in_meanwhile(site: Site) -> None:
-    """RH-2: over two processes: a new hash of the old one neither undoes nor fails the change."""
+def test_a_login_meanwhile_does_not_undo_a_change_of_password(site: Site) -> None:
+    """RH-2: over two processes a rehash of the old password neither undoes nor fails the change."""
     for _ in range(5):
         ada = site.join()
         put(site, ada, of_bcrypt(PASSWORD))
@@ -125,7 +125,7 @@ async def log_in(core: Core, password: str) -> None:
 async def test_a_password_that_is_changed_while_it_is_hashed_anew_wins(
     watched: Core, store: Store, hasher: WatchedHasher
 ) -> None:
-    """RH-2: between proof and write comes the owner's change: the old password opens nothing."""
+    """RH-2: a change between verification and rehash wins: the old password is refused."""
     ada, _ = await with_bcrypt(watched, store)
 
     async def change() -> None:
@@ -141,10 +141,10 @@ async def test_a_password_that_is_changed_while_it_is_hashed_anew_wins(
 
 
 @pytest.mark.anyio
-async def test_a_crowd_before_the_hasher_keeps_nobody_out_who_has_been_proved(
+async def test_a_full_hasher_does_not_fail_a_login_already_verified(
     watched: Core, store: Store, hasher: WatchedHasher, inner: Argon2Hasher
 ) -> None:
-    """RH-2: where the new hash finds no place, the login succeeds and the old hash stays."""
+    """RH-2: if the queue is full for the rehash, the login succeeds and the old hash stays."""
     ada, old = await with_bcrypt(watched, store)
     go = threading.Event()
     crowd: list[asyncio.Task[bool]] = []
@@ -190,7 +190,7 @@ LONG = {
 
 @pytest.mark.parametrize("what", LONG)
 def test_bcrypt_knew_72_bytes_and_from_now_on_all_count(site: Site, what: str) -> None:
-    """RH-3: longer passwords are no error; the first that fits is the password, whole."""
+    """RH-3: longer passwords are no error; the first that matches is hashed whole."""
     right = LONG[what]
     assert len(right.encode()) > 80
     ada, bob = site.join(), site.join()
@@ -206,8 +206,8 @@ def test_bcrypt_knew_72_bytes_and_from_now_on_all_count(site: Site, what: str) -
     assert site.log_in(bob.email, right[:-1] + "x").status == 200
 
 
-def test_passwords_of_a_time_without_normal_forms_still_fit(site: Site) -> None:
-    """RH-4: bcrypt of the bytes as typed, or of their NFC; after that either form will do."""
+def test_old_hashes_of_passwords_that_were_not_normalised_verify(site: Site) -> None:
+    """RH-4: bcrypt of the bytes as typed or of their NFC; after that either form is accepted."""
     composed, decomposed = f"{PASSWORD} caf\u00e9", f"{PASSWORD} cafe\u0301"
     for hashed, typed, other in (
         (decomposed, decomposed, composed),
@@ -221,7 +221,7 @@ def test_passwords_of_a_time_without_normal_forms_still_fit(site: Site) -> None:
         assert site.log_in(ada.email, typed).status == 200
         assert kept(site, ada).startswith(OF_TODAY)
         assert site.log_in(ada.email, other).status == 200
-    # What differed in its bytes was another password then, and nobody can tell now.
+    # Two spellings were two passwords then; the old hash does not tell which one it is of.
     eve = site.join()
     put(site, eve, of_bcrypt(decomposed))
     assert site.log_in(eve.email, composed).status == 401

@@ -41,7 +41,7 @@ def claims_of(token: str) -> dict[str, Any]:
 def test_no_server_starts_with_a_key_that_can_be_guessed(
     site: Site, tmp_path: Path, variable: str, key: str
 ) -> None:
-    """JWT-5: from a document, too short, too regular, or none; the log names it, never shows it."""
+    """JWT-5: documented, short, regular and empty keys; the log names the variable alone."""
     settings = {"DATABASE_URL": site.apis[0].env["DATABASE_URL"], "SECRET_KEY": KEY}
     with Api(tmp_path, **settings | {variable: key}) as api:
         assert api.exit_code(within=20) == 78

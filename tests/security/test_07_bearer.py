@@ -23,7 +23,7 @@ BAD_TOKEN = f'{REALM}, error="invalid_token"'
 
 @pytest.fixture(scope="module")
 def operations(site: Site) -> list[tuple[str, str]]:
-    """All that are documented, on things that are not there."""
+    """Every documented operation, on missing things."""
     document = site.ask("GET", "/openapi.json").json
     return [
         (method.upper(), re.sub(r"\{\w+\}", str(2**62), path).removeprefix(V1))
@@ -43,24 +43,24 @@ def refused(answer: Answer | Reply) -> tuple[int, str, str]:
     return answer.status, answer.json["code"], answer.headers["www-authenticate"]
 
 
-def test_every_operation_challenges_who_has_no_good_token(
+def test_every_operation_challenges_a_client_without_a_good_token(
     site: Site, operations: list[tuple[str, str]]
 ) -> None:
-    """BR-1: all but three; an error is named to who has sent a token, and to nobody else."""
+    """BR-1: all but three; the challenge names an error only if the client sent a token."""
     assert set(operations) >= PUBLIC | {("GET", "/tasks"), ("DELETE", f"/users/{2**62}")}
     for method, path in set(operations) - PUBLIC:
-        nobody = site.ask(method, path)
-        assert refused(nobody) == (401, "unauthenticated", REALM), path
-        somebody = site.ask(method, path, token="a.b.c")
-        assert refused(somebody) == (401, "invalid_token", BAD_TOKEN), path
+        without = site.ask(method, path)
+        assert refused(without) == (401, "unauthenticated", REALM), path
+        with_bad = site.ask(method, path, token="a.b.c")
+        assert refused(with_bad) == (401, "invalid_token", BAD_TOKEN), path
         if method == "GET":
             for token, challenge in ((None, REALM), ("a.b.c", BAD_TOKEN)):
                 head = site.ask("HEAD", path, token=token)
                 assert (head.status, head.headers["www-authenticate"]) == (401, challenge)
 
 
-def test_each_way_to_be_refused_with_401_challenges(site: Site, ada: Account) -> None:
-    """BR-1: at the login, at the refresh, when the session has ended, when the time is over."""
+def test_each_401_has_a_challenge(site: Site, ada: Account) -> None:
+    """BR-1: at login and refresh, for an ended session and for an expired token."""
     assert refused(site.log_in(ada.email, WRONG)) == (401, "invalid_credentials", REALM)
     assert refused(site.refresh("tcr_x")) == (401, "invalid_token", BAD_TOKEN)
     body = {"current_password": WRONG, "new_password": PASSWORD}
@@ -96,7 +96,7 @@ def test_the_scheme_is_written_in_any_case_and_one_credential_follows(
 
 
 def test_two_credentials_are_one_too_many(site: Site, ada: Account, bob: Account) -> None:
-    """BR-3: two headers are contradictory, also where no token is asked for, and when alike."""
+    """BR-3: two headers are a 400, also on public operations and when they are equal."""
     mine = f"Authorization: Bearer {ada.access}"
     for other in (mine, f"authorization: Bearer {bob.access}", "Authorization: Basic eDp5"):
         for first, second in ((mine, other), (other, mine)):
@@ -108,7 +108,7 @@ def test_two_credentials_are_one_too_many(site: Site, ada: Account, bob: Account
 def test_a_token_in_an_address_or_a_body_opens_nothing(
     site: Site, ada: Account, bob: Account, operations: list[tuple[str, str]]
 ) -> None:
-    """BR-4: neither the query nor a form is looked at, and beside a header they count nothing."""
+    """BR-4: neither a query nor a form is read, with or without a header."""
     for method, path in set(operations) - PUBLIC:
         for name in ("access_token", "token", "bearer", "authorization"):
             answer = site.ask(method, f"{path}?{name}={ada.access}", {name: ada.access})
@@ -164,7 +164,7 @@ def whole(answer: Answer) -> tuple[int, dict[str, str], dict[str, Any]]:
 
 
 def test_a_refusal_does_not_say_what_was_wrong(site: Site, root: Account) -> None:
-    """BR-5: whatever it is, the answer is the same; only that the time is over is told."""
+    """BR-5: every cause gets the same response, except for an expired token."""
     answers = {
         why: whole(site.ask("GET", "/tasks", token=token)) for why, token in bad_tokens(site, root)
     }
@@ -176,7 +176,7 @@ def test_a_refusal_does_not_say_what_was_wrong(site: Site, root: Account) -> Non
     assert (expired[0], expired[2]["code"]) == (401, "token_expired")
 
 
-def test_no_token_and_nothing_behind_one_is_kept_by_a_cache(
+def test_no_cache_keeps_a_token_or_a_private_response(
     site: Site, root: Account, operations: list[tuple[str, str]]
 ) -> None:
     """BR-6: no-store on tokens, on what is read with one, and on every refusal."""

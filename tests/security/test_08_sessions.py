@@ -8,7 +8,7 @@ import re
 from tests.security.site import PASSWORD, V1, Account, Site, at_once, fresh_ip
 
 
-def test_a_database_tells_no_refresh_token(site: Site, ada: Account) -> None:
+def test_the_database_holds_no_refresh_token(site: Site, ada: Account) -> None:
     """RT-1: opaque, 256 bits, and only its SHA-256 is kept."""
     assert re.fullmatch(r"tcr_[A-Za-z0-9_-]{43}", ada.refresh)
     raw = base64.urlsafe_b64decode(ada.refresh[4:] + "=")
@@ -29,7 +29,7 @@ def test_a_refresh_brings_another_token(site: Site, ada: Account) -> None:
 
 
 def test_a_replay_ends_the_session_for_good_and_everywhere(site: Site, ada: Account) -> None:
-    """RT-3, RT-4: although the answer is 401, the end is committed; access tokens included."""
+    """RT-3, RT-4: the response is 401, the end is committed, and access tokens are refused."""
     second = site.refresh(ada.refresh).json
     third = site.refresh(second["refresh_token"], process=1).json
     assert site.me(third["access_token"]) == 200
@@ -77,7 +77,7 @@ def test_only_the_direct_predecessor_may_be_retried(site: Site, ada: Account) ->
     assert site.events(bob.id)[-1] == "session.reuse_detected"
 
 
-def test_whatever_meets_a_refresh_there_is_no_error_and_no_end(site: Site, root: Account) -> None:
+def test_concurrent_changes_during_a_refresh_cause_no_error(site: Site, root: Account) -> None:
     """RT-6: refresh, log-out, deactivation and deletion at once; waits are short."""
 
     def meddle(number: int) -> int:
@@ -125,7 +125,7 @@ def test_a_session_ends_a_week_after_its_last_use_and_after_thirty_days(
     assert site.me(ada.access) == 401
 
 
-def test_a_refresh_asks_what_the_account_is_now(site: Site, ada: Account, root: Account) -> None:
+def test_a_refresh_reads_the_account_anew(site: Site, ada: Account, root: Account) -> None:
     """RT-8: a deactivated user refreshes nothing, and a new role shows at once."""
     made = site.ask("PATCH", f"/users/{ada.id}", {"role": "admin"}, token=root.access)
     assert made.status == 200
@@ -155,7 +155,7 @@ def test_logging_out_counts_at_once_on_every_process(site: Site, ada: Account) -
 
 
 def test_people_see_their_sessions_and_end_them(site: Site, ada: Account, bob: Account) -> None:
-    """RT-11: list, end one, end all; never a token, never somebody else's."""
+    """RT-11: list, end one, end all; never a token, never another user's session."""
     ip, agent = fresh_ip(), "Browser/1.0 " + "x" * 300
     other = site.log_in(ada.email, ip=ip, headers={"User-Agent": agent}).json
     answer = site.ask("GET", "/auth/sessions", token=ada.access, process=1)
@@ -204,7 +204,7 @@ def test_administrators_and_operators_end_sessions(site: Site, root: Account) ->
     assert site.me(root.access) == 200
 
 
-def test_a_login_never_takes_up_a_session_and_fifty_is_enough(site: Site) -> None:
+def test_each_login_opens_a_new_session_and_there_are_at_most_fifty(site: Site) -> None:
     """RT-13: each login makes a new id; with the fifty-first the oldest goes."""
     ada = site.join()
     grants = [site.log_in(ada.email).json for _ in range(50)]

@@ -1,4 +1,4 @@
-"""Rights, and from when on they count, over two server processes: rows AZ of docs/security.md."""
+"""Changes of rights over two server processes; tests/test_policy_matrix.py has the rights."""
 
 import json
 import re
@@ -20,19 +20,19 @@ from tests.server.running import taskcli
 
 @pytest.fixture(scope="module")
 def root(site: Site) -> Account:
-    """Whom no test here demotes."""
+    """An administrator that no test here demotes."""
     return site.join(role="admin")
 
 
 @pytest.fixture(scope="module")
 def lone(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site where each test says who administers."""
+    """A site whose administrators each test chooses."""
     with site(tmp_path_factory.mktemp("lone"), database_url) as found:
         yield found
 
 
 def administrators(lone: Site, number: int) -> list[Account]:
-    """So many, and no others."""
+    """Make that many administrators, and remove every other account."""
     lone.sql("DELETE FROM users")
     accounts = [lone.join() for _ in range(number)]
     lone.sql("UPDATE users SET role = 'admin'")
@@ -62,7 +62,7 @@ def test_a_deactivation_counts_from_the_next_request_on(
 def test_a_role_counts_from_the_next_request_on(
     site: Site, root: Account, ada: Account, bob: Account
 ) -> None:
-    """AZ-2: on every process; promoted without a login, demoted whatever the token once meant."""
+    """AZ-2: on every process; a promotion needs no new login, and old tokens lose the right."""
     his = site.ask("POST", "/tasks", {"title": "his"}, token=bob.access).json["id"]
 
     places = list(product(("/users", "/audit", f"/users/{bob.id}", f"/tasks/{his}"), (1, 0)))
@@ -116,10 +116,10 @@ def keys(thing: object) -> Iterator[str]:
             yield from keys(value)
 
 
-def test_no_answer_shows_a_secret_or_somebody_elses_address(
+def test_no_answer_shows_a_secret_or_another_users_address(
     site: Site, root: Account, ada: Account, bob: Account
 ) -> None:
-    """AZ-8: whatever is asked, by a user or an administrator."""
+    """AZ-8: in no response to a user or an administrator."""
     hashes = site.sql("SELECT hashed_password FROM users WHERE id IN (%s, %s)", ada.id, bob.id)
     task = site.ask("POST", "/tasks", {"title": "his"}, token=bob.access).json["id"]
     session = site.ask("GET", "/auth/sessions", token=ada.access).json["items"][0]["id"]
@@ -141,7 +141,7 @@ def test_no_answer_shows_a_secret_or_somebody_elses_address(
 
 
 def test_the_last_administrator_stays(lone: Site) -> None:
-    """AZ-9: 409 to whoever would demote, deactivate or delete them, themselves and the operator."""
+    """AZ-9: 409 to demoting, deactivating or deleting them, by themselves or by the operator."""
     (chief,) = administrators(lone, 1)
     off = lone.join()
     lone.sql("UPDATE users SET role = 'admin', is_active = false WHERE id = %s", off.id)
@@ -180,7 +180,7 @@ def test_two_administrators_who_remove_each_other_leave_one(lone: Site) -> None:
             both = administrators(lone, 2)
         done, refused = sorted(at_once(remove, 2))
         assert len(lone.sql("SELECT 1 FROM users WHERE role = 'admin' AND is_active")) == 1
-        # Whoever came second had no right to it any more, or no account.
+        # The second request had lost its right or its account.
         assert done in {200, 204}
         assert refused in {401, 403}
 
@@ -199,7 +199,7 @@ def test_an_administrator_may_step_down_while_another_stays(lone: Site) -> None:
     assert (last.status, last.json["code"]) == (409, "last_admin")
 
 
-def test_nobody_is_an_administrator_by_coming_first(database_url: str, lone: Site) -> None:
+def test_the_first_to_register_is_no_administrator(database_url: str, lone: Site) -> None:
     """AZ-12: a new database has no account, and the first to register is a user."""
     with new_database(database_url) as conninfo:
         upgrade(conninfo)
@@ -212,7 +212,7 @@ def test_nobody_is_an_administrator_by_coming_first(database_url: str, lone: Sit
 
 
 def test_operators_make_the_first_administrator(lone: Site) -> None:
-    """AZ-12: at the terminal, once for each address, and the first is told from all others."""
+    """AZ-12: at the terminal, once for each address; the audit marks the first."""
     administrators(lone, 0)
     api, emails = lone.apis[0], ("one@example.org", "one@example.org", "two@example.org")
 
@@ -229,7 +229,7 @@ def test_operators_make_the_first_administrator(lone: Site) -> None:
 def test_every_change_of_rights_says_who_did_what_to_whom(
     site: Site, root: Account, ada: Account
 ) -> None:
-    """AZ-13: role, activity and deletion, with the old and the new; nothing where nothing is."""
+    """AZ-13: role, activity and deletion, with old and new values; no event without a change."""
     there = f"/users/{ada.id}"
     for method, body in (
         ("PATCH", {"role": "admin"}),
@@ -251,10 +251,8 @@ def test_every_change_of_rights_says_who_did_what_to_whom(
     ]
 
 
-def test_what_is_a_users_goes_with_them_at_one_moment(
-    site: Site, root: Account, ada: Account
-) -> None:
-    """AZ-14: tasks, sessions and tokens, in one transaction; what was done stays on record."""
+def test_everything_of_a_user_is_deleted_with_them(site: Site, root: Account, ada: Account) -> None:
+    """AZ-14: tasks, sessions and tokens in one transaction; the audit stays."""
     number = site.ask("POST", "/tasks", {"title": "hers"}, token=ada.access).json["id"]
 
     def left() -> list[int]:

@@ -36,7 +36,7 @@ def stranger() -> str:
 
 
 def test_four_processes_admit_ten_failures_of_one_address(four: Site) -> None:
-    """RL-1: the limit holds exactly, however many processes are asked at once."""
+    """RL-1: the limit is exact for concurrent requests to several processes."""
     for _ in range(3):
         ip = fresh_ip()
 
@@ -48,7 +48,7 @@ def test_four_processes_admit_ten_failures_of_one_address(four: Site) -> None:
 
 
 def test_fifty_guesses_at_once_are_five(four: Site) -> None:
-    """RL-1, RL-2: the attempt is counted before the password is looked at."""
+    """RL-1, RL-2: the attempt is counted before the password is compared."""
     ada = four.join()
     for email, user_id in ((ada.email, ada.id), (stranger(), None)):
         ip = fresh_ip()
@@ -125,7 +125,7 @@ def test_a_place_is_an_address_or_a_subscribers_network(
 
 
 def test_a_subscriber_of_ipv6_has_one_budget(site: Site) -> None:
-    """RL-4: changing the address within a /64 helps nobody."""
+    """RL-4: changing the address within a /64 gains no attempt."""
     net = f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}"
     statuses = [site.log_in(stranger(), WRONG, ip=f"{net}::{n:x}").status for n in range(1, 13)]
     assert statuses == [401] * 10 + [429] * 2
@@ -160,8 +160,8 @@ def seen_ip(site: Site, forwarded: Mapping[str, str]) -> str:
     return str(rows[0][0])
 
 
-def test_of_a_trusted_proxy_the_last_stranger_is_believed(site: Site) -> None:
-    """RL-5: what stands to the left of it is the client's own invention."""
+def test_the_last_untrusted_address_of_a_trusted_proxy_counts(site: Site) -> None:
+    """RL-5: entries to the left of it come from the client and are ignored."""
     real = fresh_ip()
     for header, ip in [
         (real, real),
@@ -179,7 +179,7 @@ def test_of_a_trusted_proxy_the_last_stranger_is_believed(site: Site) -> None:
     assert seen_ip(site, others | {"X-Forwarded-For": real}) == real
 
 
-def test_nobody_is_believed_who_is_no_proxy_of_ours(
+def test_only_a_trusted_proxy_is_believed(
     database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """RL-5: without TRUSTED_PROXIES no header changes the bucket or the audit."""
@@ -190,10 +190,10 @@ def test_nobody_is_believed_who_is_no_proxy_of_ours(
         assert statuses == [401] * 9 + [429] * 2
 
 
-def test_who_is_locked_out_keeps_sessions_and_comes_in_from_elsewhere(
+def test_a_locked_out_owner_keeps_sessions_and_logs_in_from_elsewhere(
     site: Site, ada: Account
 ) -> None:
-    """RL-6: a lock-out is no weapon against the owner."""
+    """RL-6: an attacker cannot shut the owner out."""
     attacker = fresh_ip()
     statuses = [site.log_in(ada.email, WRONG, ip=attacker).status for _ in range(30)]
     assert statuses == [401] * 5 + [429] * 25
@@ -218,10 +218,10 @@ def test_strangers_who_use_up_an_account_do_not_shut_out_where_its_owner_is(
 
 
 @pytest.mark.anyio
-async def test_what_all_strangers_have_used_up_keeps_nobody_out_where_they_are(
+async def test_a_used_up_global_limit_keeps_no_owner_out_of_a_known_place(
     clock: ManualClock,
 ) -> None:
-    """RL-6: neither does the limit on everybody together."""
+    """RL-6: nor does the global limit."""
     async with cheap_argon2() as hasher:
         core = bound(MemoryStore(), clock, hasher, limiter=MemoryLimiter(clock))
         user = await core.accounts.register(email="ada@example.org", password=PASSWORD)
@@ -286,7 +286,7 @@ async def test_no_more_than_a_hundred_failures_in_a_row(clock: ManualClock) -> N
 def test_a_login_of_ones_own_between_guesses_gives_no_more_guesses(
     site: Site, bob: Account
 ) -> None:
-    """RL-8: a success forgets the account's failures, and of the address only itself."""
+    """RL-8: a success clears the account's failures, but only its own attempt of the address."""
     ip = fresh_ip()
     for _ in range(9):
         assert site.log_in(stranger(), WRONG, ip=ip).status == 401
@@ -302,7 +302,7 @@ def test_a_login_of_ones_own_between_guesses_gives_no_more_guesses(
 
 
 def test_a_denial_says_when_to_come_again_and_not_what_was_used_up(site: Site) -> None:
-    """RL-9: the same answer for an account, an address and both."""
+    """RL-9: the same response for an account, an address and both."""
     ada, ip = site.join(), fresh_ip()
     by_pair = [site.log_in(ada.email, WRONG, ip=ip) for _ in range(6)][-1]
     by_network = [site.log_in(stranger(), WRONG, ip=ip) for _ in range(6)][-1]
@@ -320,7 +320,7 @@ def test_a_denial_says_when_to_come_again_and_not_what_was_used_up(site: Site) -
 
 
 class AwayLimiter:
-    """The limits cannot be asked."""
+    """A limiter whose database is away."""
 
     async def acquire(self, *_: Claim) -> Denial | None:
         raise Unavailable
@@ -337,8 +337,10 @@ async def hasher() -> AsyncIterator[WatchedHasher]:
 
 
 @pytest.mark.anyio
-async def test_without_limits_nobody_is_let_try(clock: ManualClock, hasher: WatchedHasher) -> None:
-    """RL-10: who logs in is refused while they cannot be counted; the rest goes on."""
+async def test_a_limiter_that_is_away_refuses_every_attempt(
+    clock: ManualClock, hasher: WatchedHasher
+) -> None:
+    """RL-10: logins, registrations and refreshes get 503; other requests go on."""
     store = MemoryStore()
     open_ = bound(store, clock, hasher)
     await open_.accounts.register(email="ada@example.org", password=PASSWORD)
@@ -360,10 +362,8 @@ async def test_without_limits_nobody_is_let_try(clock: ManualClock, hasher: Watc
 
 
 @pytest.mark.anyio
-async def test_a_busy_hasher_costs_nobody_an_attempt(
-    clock: ManualClock, hasher: WatchedHasher
-) -> None:
-    """RL-2: what was never compared is no guess, and forgets no guess either."""
+async def test_a_busy_hasher_costs_no_attempt(clock: ManualClock, hasher: WatchedHasher) -> None:
+    """RL-2: a password that was not compared neither counts nor clears a count."""
 
     async def busy() -> None:
         raise Unavailable
@@ -401,7 +401,7 @@ async def test_in_production_limits_are_the_databases(database_url: str) -> None
 
 
 def test_registrations_of_one_address_are_limited(site: Site) -> None:
-    """RL-4: twenty a minute, whatever comes of them."""
+    """RL-4: twenty a minute, failed ones included."""
     ip = fresh_ip()
     bodies = [{"email": stranger(), "password": PASSWORD}] * 2 + [{"email": "", "password": ""}]
     statuses = [

@@ -1,4 +1,4 @@
-"""Other web sites in somebody's browser: rows CO and CS of docs/security.md."""
+"""Other web sites in a user's browser: rows CO and CS of docs/security.md."""
 
 import re
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class Operation(NamedTuple):
 
 @pytest.fixture(scope="module")
 def operations(site: Site) -> list[Operation]:
-    """All that are documented, on things that are not there."""
+    """Every documented operation, on missing things."""
     document = site.ask("GET", "/openapi.json").json
     return [
         Operation(
@@ -106,7 +106,7 @@ def test_no_other_page_may_read_any_answer(site: Site, ada: Account) -> None:
 
 
 def test_an_origin_that_looks_like_ours_is_not(site: Site, ada: Account) -> None:
-    """CO-1: scheme, host and port are compared whole; `null` and prefixes and suffixes are none."""
+    """CO-1: scheme, host and port are compared whole; `null`, prefixes and suffixes are refused."""
     for origin in STRANGERS:
         headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         for method, path in (("GET", "/tasks"), ("OPTIONS", "/tasks"), ("OPTIONS", "/auth/login")):
@@ -136,10 +136,10 @@ def test_a_preflight_names_what_a_page_may_send(site: Site, operations: list[Ope
 @pytest.mark.parametrize(
     "origins", ["*", '["*"]', "null", "http://*.example.org", f"{OURS}/", "localhost:3000"]
 )
-def test_no_server_starts_that_would_trust_everybody(
+def test_no_server_starts_that_would_trust_every_origin(
     site: Site, tmp_path: Path, origins: str
 ) -> None:
-    """CO-1: a wildcard, or what is no origin, is named at the start."""
+    """CO-1: a wildcard or a malformed origin is named at the start."""
     url = site.apis[0].env["DATABASE_URL"]
     with Api(tmp_path, DATABASE_URL=url, SECRET_KEY=KEY, CORS_ORIGINS=origins) as api:
         assert api.exit_code(within=20) == 78
@@ -147,7 +147,7 @@ def test_no_server_starts_that_would_trust_everybody(
 
 
 def test_no_cookie_is_set_or_read(site: Site, operations: list[Operation]) -> None:
-    """CS-1: not by the login either; and a browser's cookies alone open nothing and add nothing."""
+    """CS-1: not by the login either; cookies alone give no access."""
     eve, root = site.join(), site.join(role="admin")
     cookie = {"Cookie": f"access_token={root.access}; session={root.refresh}; csrftoken=x"}
     for granted in (site.log_in(eve.email), site.refresh(eve.refresh)):
@@ -167,7 +167,7 @@ def test_no_cookie_is_set_or_read(site: Site, operations: list[Operation]) -> No
 
 
 def test_reading_changes_nothing(site: Site, root: Account, operations: list[Operation]) -> None:
-    """CS-1: whatever is there is the same after GET, HEAD and OPTIONS of every path."""
+    """CS-1: no row changes by GET, HEAD and OPTIONS of every path."""
     task = site.ask("POST", "/tasks", {"title": "x"}, token=root.access).json["id"]
     before = site.dump()
     for template in {operation.path for operation in operations}:

@@ -1,4 +1,4 @@
-"""What answers tell and how browsers take them: rows HD of docs/security.md."""
+"""What responses reveal, and their headers for browsers: rows HD of docs/security.md."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def sound(answer: Answer | Reply, **others: str) -> None:
 def test_every_operation_answers_with_the_headers_when_it_succeeds(
     site: Site, root: Account
 ) -> None:
-    """HD-1, BR-6, CS-1: all that is documented, each once; over TLS with HSTS."""
+    """HD-1, BR-6, CS-1: each documented operation once; over TLS with HSTS."""
     done = set()
     email, new = f"{uuid4().hex}@example.org", f"{PASSWORD} 2"
     ids = {"{user_id}": site.join().id}
@@ -143,10 +143,8 @@ def test_every_kind_of_refusal_answers_with_the_headers(site: Site, ada: Account
     sound(reply)
 
 
-def test_browsers_are_bound_to_tls_only_where_a_proxy_of_ours_says_so(
-    site: Site, closed: Site
-) -> None:
-    """HD-1: the last word of X-Forwarded-Proto counts, and that of strangers does not."""
+def test_hsts_is_sent_only_if_a_trusted_proxy_reports_tls(site: Site, closed: Site) -> None:
+    """HD-1: the last value of X-Forwarded-Proto counts, and only from a trusted proxy."""
 
     def is_bound(site: Site, proto: str | None) -> bool:
         headers = {} if proto is None else {"X-Forwarded-Proto": proto}
@@ -161,7 +159,7 @@ def test_browsers_are_bound_to_tls_only_where_a_proxy_of_ours_says_so(
 
 
 def test_the_documentation_has_a_policy_of_its_own(site: Site) -> None:
-    """HD-2: scripts of ours alone, none inline, nothing from elsewhere, and in nobody's frame."""
+    """HD-2: scripts of ours alone, none inline, nothing from elsewhere, and in no frame."""
     revalidated = {"cache-control": "no-cache"}  # it is public, and the same for everybody
     for page in ("/docs", "/redoc"):
         answer = site.ask("GET", page)
@@ -185,8 +183,8 @@ def test_documentation_that_is_off_is_not_there(site: Site, closed: Site) -> Non
     assert closed.ask("GET", "/tasks").status == 401
 
 
-def test_a_mistake_of_ours_shows_nothing_of_us_not_even_to_debuggers(closed: Site) -> None:
-    """HD-2: no traceback, path, statement or version; the log has all that, by the id."""
+def test_an_internal_error_reveals_nothing_even_with_debug_on(closed: Site) -> None:
+    """HD-2: no traceback, path, statement or version; the log has them under the request id."""
     damaged(closed)
     answer = closed.ask("POST", "/tasks", {"title": "fault"}, token=closed.join().access)
     assert (answer.status, answer.json) == (
@@ -206,16 +204,16 @@ def test_a_mistake_of_ours_shows_nothing_of_us_not_even_to_debuggers(closed: Sit
     assert "UndefinedObject" in str(logged)
 
 
-def test_nobody_debugs_where_others_get_in(site: Site, tmp_path: Path) -> None:
-    """HD-2: DEBUG and an address for everybody exclude each other."""
+def test_debug_is_refused_on_an_address_that_others_reach(site: Site, tmp_path: Path) -> None:
+    """HD-2: DEBUG starts only on a loopback address."""
     settings = {"DATABASE_URL": site.apis[0].env["DATABASE_URL"], "SECRET_KEY": KEY}
     with Api(tmp_path, **settings, DEBUG="on", SERVER_HOST="0.0.0.0") as api:  # noqa: S104 - that
         assert api.exit_code(within=20) == 78
         assert "DEBUG " in api.log
 
 
-def test_an_unknown_method_is_refused_and_no_version_is_told(site: Site, ada: Account) -> None:
-    """HD-3: TRACE sends nothing back; whatever is refused says what is allowed."""
+def test_an_unknown_method_is_refused_and_no_version_is_shown(site: Site, ada: Account) -> None:
+    """HD-3: TRACE echoes nothing; a refusal lists the allowed methods."""
     secret = {"X-Canary": "canary-trace"}
     for path, allow in (("/tasks", "GET, HEAD, OPTIONS, POST"), ("/auth/login", "OPTIONS, POST")):
         for method in ("TRACE", "TRACK", "CONNECT", "PROPFIND", "BREW", "get"):
@@ -228,8 +226,8 @@ def test_an_unknown_method_is_refused_and_no_version_is_told(site: Site, ada: Ac
         assert not {"x-powered-by", "via"} & headers.keys()
 
 
-def test_health_is_told_in_a_word_and_life_needs_no_database(closed: Site) -> None:
-    """HD-4: readyz answers 503 without the database, and says nothing of where it is."""
+def test_health_is_one_word_and_liveness_needs_no_database(closed: Site) -> None:
+    """HD-4: readyz answers 503 without the database and does not name its address."""
     api, names = closed.apis[0], conninfo_to_dict(closed.conninfo)
     alive = (200, {"status": "ok"})
 
@@ -265,7 +263,7 @@ def test_health_is_told_in_a_word_and_life_needs_no_database(closed: Site) -> No
 
 
 def test_a_server_answers_to_its_own_name_alone(closed: Site) -> None:
-    """HD-5: another Host is refused before anything else; what a proxy adds makes none."""
+    """HD-5: another Host is refused first; X-Forwarded-Host changes nothing."""
     for host in (NAME, NAME.upper(), f"{NAME}:8443", "[::1]", "[::1]:8000"):
         assert closed.ask("GET", "/tasks", headers={"Host": host}).status == 401, host
     for host in (
@@ -288,8 +286,8 @@ def test_a_server_answers_to_its_own_name_alone(closed: Site) -> None:
         assert closed.apis[0].call("GET", path).status == 200
 
 
-def test_no_address_is_made_of_what_a_client_calls_the_server(site: Site, ada: Account) -> None:
-    """HD-5: where names are not limited, Location is a path all the same, and no text has it."""
+def test_no_url_is_built_from_the_host_header(site: Site, ada: Account) -> None:
+    """HD-5: also without ALLOWED_HOSTS Location is a path, and no body repeats the Host."""
     evil = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Port": "81"}
     made = site.ask("POST", "/tasks", {"title": "x"}, token=ada.access, headers=evil)
     assert (made.status, made.headers["location"]) == (201, f"{V1}/tasks/{made.json['id']}")

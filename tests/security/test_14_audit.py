@@ -45,14 +45,14 @@ def other(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def pseudonym(name: str) -> str:
-    """As the servers of these tests make it: by HMAC, with a key derived from theirs."""
+    """The HMAC under a key derived from the servers' key, as they compute it."""
     return HmacPseudonyms(derived_key(KEY.encode(), "pseudonym")).of(name)
 
 
 def done(
     site: Site, call: str, body: object = None, by: str | None = None, status: int = 204
 ) -> list[Row]:
-    """Ask for it, and return what the audit has of that request, which is the request's own."""
+    """Send a request and return the events that the audit has under its request id."""
     request_id, ip = uuid4().hex, fresh_ip()
     sent = {"X-Request-Id": request_id, "User-Agent": AGENT}
     method, path = call.split(" ", 1)
@@ -74,7 +74,7 @@ def session_of(site: Site, account: Account) -> str:
 
 
 def test_every_event_is_shown_here() -> None:
-    """AU-1: whoever adds one adds its row to a test below."""
+    """AU-1: every name of an event is provoked by a test below."""
     shown = re.findall(r'\("([a-z._]+)", "(?:user|system|anonymous)"', Path(__file__).read_text())
     assert set(shown) == {name.value for name in EventName}
 
@@ -103,10 +103,10 @@ def test_what_administrators_do_to_accounts_is_recorded(site: Site, root: Accoun
     assert rows == [("user.deleted", "user", me, ada, session, {})]
 
 
-def test_what_is_done_to_somebody_elses_task_is_recorded(
+def test_what_is_done_to_another_users_task_is_recorded(
     site: Site, root: Account, ada: Account
 ) -> None:
-    """AU-1: changed and deleted; nothing where nothing changes, and nothing of one's own."""
+    """AU-1: changes and deletions; no event without a change or for one's own task."""
     me, session = root.id, session_of(site, root)
     task = site.ask("POST", "/tasks", {"title": "x"}, token=ada.access).json["id"]
     detail, body, there = {"task_id": task}, {"title": "y"}, f"/tasks/{task}"
@@ -121,7 +121,7 @@ def test_what_is_done_to_somebody_elses_task_is_recorded(
 
 
 def test_registrations_and_logins_are_recorded(site: Site) -> None:
-    """AU-1, AU-2: those that fail too, although the request does."""
+    """AU-1, AU-2: failed ones too, although their request is refused."""
     body = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD}
     rows = done(site, "POST /auth/register", body, None, 201)
     ada = id_of(site, body["email"])
@@ -136,8 +136,8 @@ def test_registrations_and_logins_are_recorded(site: Site) -> None:
     assert done(site, "POST /auth/login", body, None, 401) == failed
 
 
-def test_what_is_typed_for_an_address_is_not_kept(site: Site) -> None:
-    """AU-2: of an unknown account only a pseudonym, because people type passwords there."""
+def test_an_unknown_address_is_not_recorded(site: Site) -> None:
+    """AU-2: only a pseudonym, because users mistype passwords as addresses."""
     for typed in (WRONG, f"{uuid4().hex}@Example.org", "x" * 5000):
         name = typed.replace("@Example.org", "@example.org")
         body = {"email": typed, "password": WRONG}
@@ -146,14 +146,14 @@ def test_what_is_typed_for_an_address_is_not_kept(site: Site) -> None:
             rows = done(site, "POST /auth/login", body, None, 401)
             assert rows == [("login.failed", "anonymous", None, None, None, account)]
         everything = site.dump() + "".join(api.log for api in site.apis)
-        # A digest without a key would let anybody try words until one fits.
+        # A digest without a key could be found by trying words.
         for kind in (hashlib.sha256, hashlib.sha1, hashlib.md5):
             assert kind(name.encode()).hexdigest() not in everything
         assert typed not in everything
 
 
-def test_tokens_that_anybody_can_make_up_are_recorded_once_in_five_minutes(site: Site) -> None:
-    """AU-1: of each place, whatever is sent from there."""
+def test_unknown_tokens_are_recorded_once_in_five_minutes(site: Site) -> None:
+    """AU-1: once for each network, whatever tokens it sends."""
     ip = fresh_ip()
     at_once(lambda n: site.refresh(f"tcr_{n}", ip=ip, process=n % 2), 20)
     rows = site.sql(f"{ROWS} WHERE ip = %s", ip)
@@ -182,7 +182,7 @@ def test_refreshes_that_fail_are_recorded(site: Site, ada: Account, bob: Account
 
 
 def test_ends_of_sessions_are_recorded(site: Site, ada: Account) -> None:
-    """AU-1: another one of one's own, one's own, and all at once."""
+    """AU-1: another session of the user, the current one, and all at once."""
     me, session = ada.id, session_of(site, ada)
     site.log_in(ada.email)
     second = site.ask("GET", "/auth/sessions", token=ada.access).json["items"][0]["id"]
@@ -212,7 +212,7 @@ def test_proofs_of_a_password_are_recorded(site: Site, ada: Account) -> None:
 
 
 def test_a_denial_is_recorded_ten_times_a_minute(site: Site, ada: Account, bob: Account) -> None:
-    """AU-1: whoever is refused cannot fill the disk."""
+    """AU-1: a client that is refused again and again cannot fill the disk."""
     me, session = ada.id, session_of(site, ada)
     for path, action in (
         ("/users", "administer"),
@@ -227,7 +227,7 @@ def test_a_denial_is_recorded_ten_times_a_minute(site: Site, ada: Account, bob: 
 
 
 def test_a_limit_that_trips_is_recorded_once_in_five_minutes(site: Site, ada: Account) -> None:
-    """AU-1: however often it is hit, and on whatever process."""
+    """AU-1: however often it is hit, on any process."""
     ip = fresh_ip()
 
     def recorded() -> list[Row]:
@@ -254,7 +254,7 @@ def test_a_limit_that_trips_is_recorded_once_in_five_minutes(site: Site, ada: Ac
 
 
 def test_what_operators_do_is_recorded(other: Site) -> None:
-    """AU-1: as the system's, with the name of whoever typed it; the first administrator apart."""
+    """AU-1: as the system's, with the operator's account name; the first administrator apart."""
     one, two = other.join(role="admin").id, other.join(role="admin").id
     other.taskcli("users", "set-role", str(two), "user")
     other.taskcli("sessions", "revoke", "--user", str(two), "--yes")
@@ -278,7 +278,7 @@ def key_name(token: str) -> str:
 
 
 def test_another_key_is_recorded_when_a_server_starts_with_it(other: Site, tmp_path: Path) -> None:
-    """AU-1: by a name that tells nothing of it, and once."""
+    """AU-1: once, by an id from which the key cannot be found."""
     names = [key_name(other.join().access)]
     with ExitStack() as stack:
         for number, key in enumerate((KEY, KEY[::-1])):
@@ -294,7 +294,7 @@ def test_another_key_is_recorded_when_a_server_starts_with_it(other: Site, tmp_p
 
 
 def test_what_is_on_record_stays(site: Site, ada: Account) -> None:
-    """AU-3: no row is changed or removed by mistake, not even by a superuser."""
+    """AU-3: no row is updated or deleted by accident, not even by a superuser."""
     before = site.sql(f"{ROWS} WHERE user_id = %s ORDER BY id", ada.id)
     changes = ("UPDATE audit_events SET ip = NULL", "DELETE FROM audit_events")
     for change in (*changes, "DELETE FROM audit_events WHERE id = 0", "TRUNCATE audit_events"):
@@ -329,7 +329,7 @@ def test_administrators_see_all_that_was_done(site: Site, root: Account, ada: Ac
 
 
 def test_people_see_what_was_done_to_them(site: Site, root: Account, ada: Account) -> None:
-    """AU-4: their own deeds and others', but never who those are or where they acted from."""
+    """AU-4: their own actions and those of others, without the others' ids and addresses."""
     site.log_in(ada.email, WRONG, ip="203.0.113.7")
     site.ask("PATCH", f"/users/{ada.id}", {"role": "admin"}, token=root.access, ip="203.0.113.8")
     site.taskcli("users", "set-role", ada.email, "user")
@@ -351,7 +351,7 @@ def test_people_see_what_was_done_to_them(site: Site, root: Account, ada: Accoun
 
 
 def test_operators_see_all_that_was_done(site: Site, ada: Account) -> None:
-    """AU-4: `taskcli audit`, for people and for programs, and of those who are gone."""
+    """AU-4: `taskcli audit` as text and as JSON, removed users included."""
     site.ask("POST", "/auth/delete-account", {"password": PASSWORD}, token=ada.access)
     user = ("--user", str(ada.id))
     shown = site.taskcli("audit", *user)
@@ -367,7 +367,7 @@ def test_operators_see_all_that_was_done(site: Site, ada: Account) -> None:
 
 
 def test_an_error_of_the_database_says_nothing(other: Site) -> None:
-    """LG-2: neither its text nor the refused row, in no answer and in no log."""
+    """LG-2: neither its text nor the refused row is in a response or a log."""
     ada = other.join()
     other.sql("ALTER TABLE tasks ADD CONSTRAINT raw_name CHECK (title <> 'raw-value')")
     task = other.ask("POST", "/tasks", {"title": "raw-value"}, token=ada.access)
@@ -378,8 +378,8 @@ def test_an_error_of_the_database_says_nothing(other: Site) -> None:
         assert word not in f"{task.body!r}{taken.body!r}{other.apis[0].log}"
 
 
-def test_a_mistake_of_ours_is_logged_once_and_without_variables(other: Site) -> None:
-    """LG-3: one error, with the id that the answer has; and what happened, but not with what."""
+def test_an_internal_error_is_logged_once_and_without_variables(other: Site) -> None:
+    """LG-3: one line with the request id and the traceback, without the values."""
     ada, title = other.join(), f"raw-{uuid4().hex}"
     other.sql(
         "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS"
@@ -415,8 +415,8 @@ def lines_of(api: Api, request_id: str) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("request_id") == request_id]
 
 
-def test_whatever_is_sent_a_line_of_the_log_stays_one(site: Site, root: Account) -> None:
-    """LG-4: line ends, escapes and U+2028, wherever they are sent; ids only in our spelling."""
+def test_no_input_breaks_a_line_of_the_log(site: Site, root: Account) -> None:
+    """LG-4: line ends, escapes and U+2028 in any input; request ids in our alphabet only."""
     api, evil = site.apis[0], 'x\r\n{"event":"forged"}\x1b[31m\u2028\u0085'
     site.log_in(evil, evil)
     site.ask("POST", "/auth/register", {"email": evil, "password": evil, "full_name": evil})
@@ -439,7 +439,7 @@ def test_whatever_is_sent_a_line_of_the_log_stays_one(site: Site, root: Account)
 
 
 def test_the_access_log_has_no_query_and_no_body(site: Site, ada: Account) -> None:
-    """LG-5: one line for a request, with its route and nothing of what was sent."""
+    """LG-5: one line a request, with its route and no input."""
     api, canary = site.apis[1], uuid4().hex
     for method, path, body in (
         ("GET", f"/tasks?limit=1&token={canary}", None),

@@ -34,15 +34,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def refused(folder: Path, *arguments: str, **env: str) -> str:
-    """What a command says that does not start because of the settings."""
+    """The error output of a command that refuses its settings."""
     done = taskcli(folder, *arguments, **env)
     assert (done.returncode, done.stdout) == (78, "")
     return done.stderr
 
 
-def test_a_secret_may_come_by_a_file_that_is_ones_own(
-    site: Site, ada: Account, tmp_path: Path
-) -> None:
+def test_a_secret_may_come_from_a_private_file(site: Site, ada: Account, tmp_path: Path) -> None:
     """SC-1: without its line end; a file that others can read too is a warning, and a finding."""
     key, url = tmp_path / "key", tmp_path / "url"
     key.write_text(f"{KEY}\n")
@@ -62,8 +60,8 @@ def test_a_secret_may_come_by_a_file_that_is_ones_own(
         assert "read by others" not in taskcli(tmp_path, "doctor", **api.env).stdout
 
 
-def test_a_secret_file_that_cannot_be_meant_stops_the_start(tmp_path: Path) -> None:
-    """SC-1: one that is empty, one that is not there, and one beside the variable."""
+def test_a_wrong_secret_file_stops_the_start(tmp_path: Path) -> None:
+    """SC-1: an empty one, a missing one, and one beside the variable."""
     empty, full = tmp_path / "empty", tmp_path / "full"
     empty.write_text("\n")
     full.write_text(KEY)
@@ -76,7 +74,7 @@ def test_a_secret_file_that_cannot_be_meant_stops_the_start(tmp_path: Path) -> N
 
 
 def test_no_value_of_a_secret_is_ever_printed(tmp_path: Path) -> None:
-    """SC-2: not by `config show`, not by what refuses to start, not where a database is away."""
+    """SC-2: not by `config show`, a refused start, or a database that is away."""
     password = WRONG.replace(" ", "%20").replace(":", "%3A")
     url = f"postgresql://me:{password}@127.0.0.1:1/tasks"
     good = {"DATABASE_URL": url, "SECRET_KEY": KEY, "SECRET_KEYS_OLD": KEY[::-1]}
@@ -122,7 +120,7 @@ UNSAFE = [
 
 @pytest.mark.parametrize("unsafe", UNSAFE, ids=str)
 def test_each_unsafe_setting_is_refused(unsafe: dict[str, str]) -> None:
-    """SC-3: by its name; there is no setting that would allow it."""
+    """SC-3: by its name; no setting allows it."""
     with pytest.raises(Misconfigured) as refusal:
         Settings.from_env({"SECRET_KEY": KEY} | unsafe)
     (problem,) = refusal.value.problems
@@ -131,7 +129,7 @@ def test_each_unsafe_setting_is_refused(unsafe: dict[str, str]) -> None:
 
 
 def test_all_that_is_unsafe_is_named_when_a_server_starts(tmp_path: Path) -> None:
-    """SC-3: at once, with exit code 78 and without a value; on this machine alone DEBUG may be."""
+    """SC-3: together, with exit code 78 and no value; DEBUG may be on for loopback addresses."""
     everything = {name: value for unsafe in UNSAFE for name, value in unsafe.items()}
     said = refused(tmp_path, "serve", **everything)
     for name in ("SECRET_KEY ", "SECRET_KEYS_OLD ", "CORS_ORIGINS ", "TRUSTED_PROXIES ", "DEBUG "):
@@ -142,7 +140,7 @@ def test_all_that_is_unsafe_is_named_when_a_server_starts(tmp_path: Path) -> Non
 
 @pytest.mark.anyio
 async def test_limits_are_those_that_all_processes_share(site: Site, tmp_path: Path) -> None:
-    """SC-3: by default; one that each process has for itself is none that can be chosen."""
+    """SC-3: by default; no setting chooses limits for each process alone."""
     env = {"DATABASE_URL": as_url(site.conninfo), "SECRET_KEY": KEY, "DATA_DIR": str(tmp_path)}
     async with open_core(Settings.from_env(env)) as core:
         assert isinstance(core.gate.limiter, PostgresLimiter)
@@ -164,7 +162,7 @@ SECRETS = [
 def tracked() -> Iterator[Path]:
     """The files of this checkout; of an unpacked distribution all that came with it."""
     done = subprocess.run(
-        ["git", "-c", "safe.directory=*", "ls-files", "-z"],  # noqa: S607 - of whoever runs this
+        ["git", "-c", "safe.directory=*", "ls-files", "-z"],  # noqa: S607 - from PATH
         cwd=ROOT,
         capture_output=True,
         check=False,
@@ -177,7 +175,7 @@ def tracked() -> Iterator[Path]:
 
 
 def test_no_file_of_the_repository_holds_a_secret() -> None:
-    """SC-4: nothing that is shaped like a token of ours or a private key, packed files too."""
+    """SC-4: nothing shaped like a token of ours or a private key, in packed files too."""
     claims = AccessClaims(UserId(1), SessionId(uuid4()))
     access = JwtTokens(KEY.encode()).issue(claims, SystemClock().now())
     pem = "-----BEGIN {}PRIVATE KEY-----\n" + "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"
@@ -197,7 +195,7 @@ _SECRET = re.compile("digest|signature|secret|hash|password|token|pseudonym")
 COMPARED = {
     # Typed twice by the same person.
     "run(_typed('The same again: ')) != password",
-    # Two states of one row: nobody who sends a request has chosen either.
+    # Two states of one row: neither comes from a request.
     "user.password_hash != old",
     "user.password_hash != of.password_hash",
     "users.c.hashed_password == bindparam('old')",
@@ -218,7 +216,7 @@ def last_name(node: ast.expr) -> str:
 
 
 def test_no_secret_is_compared_character_by_character() -> None:
-    """SC-5: `==` meets none that anybody has sent; digests made here go to compare_digest."""
+    """SC-5: no value of a request is compared with `==`; digests made here go to compare_digest."""
     compared, safely = set(), 0
     for path in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -231,8 +229,8 @@ def test_no_secret_is_compared_character_by_character() -> None:
     assert safely == 3
 
 
-def test_a_secret_that_is_no_ascii_is_only_wrong(site: Site, ada: Account) -> None:
-    """SC-5: what compare_digest cannot take as text is refused like all else."""
+def test_a_secret_outside_of_ascii_is_a_wrong_secret(site: Site, ada: Account) -> None:
+    """SC-5: text that compare_digest does not take is refused like any other."""
     for text in ("\u00e9" * 43, "tcr_" + "\u00e9" * 43, ada.refresh + "\u00e9", "\U0001f600"):
         assert site.refresh(text).status == 401
         assert site.log_in(ada.email, text).status == 401
@@ -246,7 +244,7 @@ def test_a_secret_that_is_no_ascii_is_only_wrong(site: Site, ada: Account) -> No
 
 
 def test_no_command_takes_a_secret_as_an_argument() -> None:
-    """SC-6: everybody on the machine can read those; a password comes by prompt or stdin."""
+    """SC-6: every user of the machine can read arguments; a password comes by prompt or stdin."""
     app, named = commands(), set()
     for path in leaves(app):
         found = app
@@ -273,7 +271,7 @@ def test_operators_are_bound_by_the_same_rules_and_are_named(site: Site) -> None
 
 
 def test_a_server_shows_no_secret_to_the_machine(site: Site, tmp_path: Path) -> None:
-    """SC-6: not among its arguments; and what it keeps is its owner's alone."""
+    """SC-6: not among its arguments, and its files are private to its account."""
     for api in site.apis:
         for pid in (api.process.pid, *api.workers):
             assert "serve" in command(pid)
@@ -343,7 +341,7 @@ def test_a_server_needs_no_rights_over_its_database(tmp_path: Path) -> None:
 
 
 def lived(site: Site) -> None:
-    """All that there is to do, once."""
+    """Use every operation once."""
     root, ada = site.join(role="admin"), site.join()
     task = site.ask("POST", "/tasks", {"title": "x"}, token=ada.access).json["id"]
     session = site.ask("GET", "/auth/sessions", token=ada.access).json["items"][0]["id"]

@@ -1,11 +1,11 @@
-"""docs/security.md says what is proved, and nothing else."""
+"""The table of docs/security.md is what the tests prove."""
 
 from tests.security.claims import every_row, left_out, proofs, table, written
 
 
 def test_the_table_is_what_the_tests_say() -> None:
     """`make claims` writes it anew."""
-    assert written() == table()
+    assert written() == table(), "docs/security.md is out of date: run `make claims`"
 
 
 def test_every_row_is_proved_or_left_out_for_a_reason() -> None:

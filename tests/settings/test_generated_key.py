@@ -1,4 +1,4 @@
-"""The key that is made where nobody gives one."""
+"""The key that is made where none is configured."""
 
 import os
 import stat
@@ -59,8 +59,8 @@ def test_a_place_where_no_key_can_be_kept_is_refused(tmp_path: Path) -> None:
             generated_secret(place)
 
 
-def test_a_key_belongs_to_whoever_owns_the_folder(tmp_path: Path) -> None:
-    """Root may be the one who makes it, for a service that runs as somebody else."""
+def test_a_key_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:
+    """Root may make it for a service that runs under another account."""
     folder = tmp_path / "data"
     folder.mkdir()
     owner = 12345 if os.geteuid() == 0 else os.geteuid()
@@ -71,7 +71,9 @@ def test_a_key_belongs_to_whoever_owns_the_folder(tmp_path: Path) -> None:
     assert generated_secret(folder / "secret.key") == key
 
 
-def test_a_key_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_of_another_account_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where others may write into the folder they may have put theirs there."""
     file = tmp_path / "secret.key"
     generated_secret(file)

@@ -1,4 +1,4 @@
-"""People with an account, and what they hold once they have logged in."""
+"""Users, their tokens and the actors of their requests."""
 
 from dataclasses import dataclass
 

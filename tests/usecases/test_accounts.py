@@ -41,7 +41,7 @@ async def fresh(core: Core, person: Person) -> User:
 # One's own
 
 
-async def test_anybody_may_register_and_is_a_user(core: Core, clock: ManualClock) -> None:
+async def test_registering_makes_a_user(core: Core, clock: ManualClock) -> None:
     user = await core.accounts.register(
         email="Ada@Example.org", password=PASSWORD, full_name="Ada Lovelace"
     )
@@ -277,14 +277,14 @@ async def test_registering_reports_every_broken_rule_at_once(core: Core) -> None
     ]
 
 
-async def test_nobody_slips_a_role_into_their_profile(core: Core) -> None:
+async def test_a_profile_takes_no_role(core: Core) -> None:
     ada = await join(core, "ada")
     with pytest.raises(TypeError, match="role"):
         await core.accounts.change_profile(ada.actor, role=Role.ADMIN)  # type: ignore[call-arg]
     assert (await core.accounts.me(ada.actor)).role is Role.USER
 
 
-async def test_who_was_an_administrator_when_the_request_came_may_be_none_by_now(
+async def test_an_administrator_demoted_during_a_request_is_refused(
     core: Core,
 ) -> None:
     boss, rebel = await join(core, "boss", Role.ADMIN), await join(core, "rebel", Role.ADMIN)

@@ -113,7 +113,7 @@ async def test_failed_logins_cannot_be_told_apart_and_cost_one_verification(
         "a wrong password": (address("ada"), "wrong horse"),
         "a deactivated account": (address("gone"), PASSWORD),
         "a deactivated account and a wrong password": (address("gone"), "wrong horse"),
-        "a hash that nobody can read": (address("broken"), PASSWORD),
+        "an unreadable hash": (address("broken"), PASSWORD),
         "no address": ("ada", PASSWORD),
         "nothing": ("", ""),
         "an address that no rule allows": ("\u0430da@example.org", PASSWORD),

@@ -1,4 +1,4 @@
-"""Keeping tasks, on both stores."""
+"""The use cases of tasks, on both stores."""
 
 import asyncio
 from typing import Any
@@ -167,7 +167,7 @@ async def test_a_version_that_was_expected_must_be_the_one_that_is_there(core: C
 
 
 class Rival:
-    """Edits the task each time that somebody else is about to write it, for some times."""
+    """Edits the task just before another client writes it, `times` times."""
 
     def __init__(self, core: Core, actor: Actor, times: int) -> None:
         self._core, self._actor, self._times = core, actor, times
