@@ -1,27 +1,20 @@
 """Entities with default values: a test names only the fields that it is about."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from taskcore.domain.sessions import RefreshToken, SessionId
-from taskcore.domain.tasks import Task, TaskId
+from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import Role, User, UserId
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
 def a_task(**fields: Any) -> Task:
-    defaults: dict[str, Any] = {
-        "id": TaskId(7),
-        "title": "Write",
-        "description": "the letter",
-        "owner_id": UserId(3),
-        "version": 1,
-        "created_at": NOW,
-        "updated_at": NOW,
-    }
-    return Task(**defaults | fields)
+    new = NewTask(UserId(3), NOW, title="Write", description="the letter")
+    return replace(new.stored_as(TaskId(7)), **fields)
 
 
 def a_user(**fields: Any) -> User:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -21,38 +21,31 @@ from taskcore import NotMigrated, Unavailable
 from tests.api.conftest import ORIGIN, SETTINGS, app_over, opened
 from tests.api.doubles import FailingStore, HeldHasher, failing_core, held_core
 from tests.api.people import MISSING_ID, PASSWORD, V1, Person, join, refused
+from tests.api.test_document import operations, resolved
 from tests.conftest import ManualClock
 
 pytestmark = pytest.mark.anyio
 
 CANARY = "canary-7f3a"
-EVERYTHING: list[tuple[str, str, Any]] = [
-    ("POST", "/auth/register", {"email": "x@example.org", "password": PASSWORD}),
-    ("POST", "/auth/login", {"email": "ada@example.org", "password": PASSWORD}),
-    ("POST", "/auth/refresh", {"refresh_token": "tcr_x"}),
-    ("GET", "/auth/me", None),
-    ("PATCH", "/auth/me", {"full_name": "x"}),
-    ("POST", "/auth/delete-account", {"password": PASSWORD}),
-    ("POST", "/auth/password", {"current_password": PASSWORD, "new_password": PASSWORD}),
-    ("GET", "/auth/sessions", None),
-    ("DELETE", "/auth/sessions/0b0f6f0a-3c1c-4d0b-9a55-2f9f4c1f8a11", None),
-    ("GET", "/auth/events", None),
-    ("POST", "/auth/logout", None),
-    ("POST", "/auth/logout-all", None),
-    ("GET", "/tasks", None),
-    ("POST", "/tasks", {"title": "x"}),
-    ("GET", f"/tasks/{MISSING_ID}", None),
-    ("PUT", f"/tasks/{MISSING_ID}", {}),
-    ("PATCH", f"/tasks/{MISSING_ID}", {}),
-    ("DELETE", f"/tasks/{MISSING_ID}", None),
-    ("GET", "/users", None),
-    ("POST", "/users", {"email": "x@example.org", "password": PASSWORD}),
-    ("GET", f"/users/{MISSING_ID}", None),
-    ("PATCH", f"/users/{MISSING_ID}", {}),
-    ("DELETE", f"/users/{MISSING_ID}", None),
-    ("DELETE", f"/users/{MISSING_ID}/sessions", None),
-    ("GET", "/audit", None),
-]
+IDS = {
+    "task_id": MISSING_ID,
+    "user_id": MISSING_ID,
+    "session_id": "0b0f6f0a-3c1c-4d0b-9a55-2f9f4c1f8a11",
+}
+
+
+def every_operation() -> Iterator[tuple[str, str, Any]]:
+    """Its method, path and body, by the document and its examples."""
+    for call, operation in operations():
+        method, _, path = call.partition(" ")
+        body = None
+        if "requestBody" in operation:
+            (content,) = operation["requestBody"]["content"].values()
+            body = resolved(content["schema"])["examples"][0]
+        yield method, path.removeprefix(V1).format(**IDS), body
+
+
+EVERYTHING = [call for call in every_operation() if call[1] not in {"/livez", "/readyz"}]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from taskcore import Task
+from taskcore.domain.tasks import TaskChanges
 from tests.cli.conftest import Taskcli
 
 MakeUser = Callable[..., str]
@@ -97,7 +98,7 @@ def test_an_edit_changes_what_it_names(task: str, taskcli: Taskcli) -> None:
 def test_an_edit_requires_a_field(task: str, taskcli: Taskcli) -> None:
     refused = taskcli("tasks", "edit", task)
     assert refused.code == 2
-    assert "--title or --description" in refused.err
+    assert all(f"--{name}" in refused.err for name in TaskChanges.__annotations__)
     assert "try `taskcli tasks edit --help`" in refused.err
 
 

@@ -4,11 +4,11 @@ Two checks, in this order: may the actor see the thing (else NotFound), and may 
 (else Forbidden).
 """
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from taskcore.domain.errors import Forbidden, NotFound
+from taskcore.domain.errors import Forbidden, LastAdmin, NotFound
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.sessions import SessionId
 from taskcore.domain.tasks import Task
@@ -75,6 +75,12 @@ def authorize_accounts(actor: Actor, admins: Container[UserId] | None = None) ->
     demoted = admins is not None and actor.user_id is not None and actor.user_id not in admins
     if demoted or not _administers(actor):
         raise Forbidden("Only administrators manage accounts")
+
+
+def keep_an_admin(admins: Sequence[UserId], *, without: UserId) -> None:
+    """Raises LastAdmin if that user is the only one of `admins`, the active administrators."""
+    if list(admins) == [without]:
+        raise LastAdmin
 
 
 def own_id(actor: Actor) -> UserId:

@@ -1,15 +1,15 @@
 """Managing one's own account and, for administrators, those of others."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Unpack
 
 from taskcore.domain.audit import EventName, NewEvent
-from taskcore.domain.errors import InvalidCredentials, LastAdmin
+from taskcore.domain.errors import InvalidCredentials
 from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REAUTH, REGISTER, Limit
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.passwords import new_password as checked_password
-from taskcore.domain.policies import Actor, authorize_accounts, own_id
+from taskcore.domain.policies import Actor, authorize_accounts, keep_an_admin, own_id
 from taskcore.domain.rules import MAX_LIMIT, Email, Refusals, check_slice, only
 from taskcore.domain.users import NewUser, ProfileChanges, Role, User, UserChanges, UserId
 from taskcore.ports import Claim, Clock, Page, PasswordHasher, Store
@@ -83,7 +83,7 @@ class Accounts:
         await self._admit(actor, DELETE_ACCOUNT)
         user = await self._verified(actor, password)
         async with self.store.transaction() as tx:
-            _keep_an_admin(await tx.users.lock_admins(), without=user.id)
+            keep_an_admin(await tx.users.lock_admins(), without=user.id)
             await tx.users.remove(user.id)
             await tx.audit.add(NewEvent.by(actor, EventName.USER_DELETED, self.clock.now()))
 
@@ -157,7 +157,7 @@ class Accounts:
             now = self.clock.now()
             edited = user.edited(now, **changes)
             if not edited.is_active_admin:
-                _keep_an_admin(admins, without=user_id)
+                keep_an_admin(admins, without=user_id)
             if not edited.is_active:
                 await tx.sessions.end_all(user_id)
             if edited is user:
@@ -172,7 +172,7 @@ class Accounts:
         async with self.store.transaction() as tx:
             admins = await tx.users.lock_admins()
             authorize_accounts(actor, admins)
-            _keep_an_admin(admins, without=user_id)
+            keep_an_admin(admins, without=user_id)
             await tx.users.remove(user_id)
             name, now = EventName.USER_DELETED, self.clock.now()
             await tx.audit.add(NewEvent.by(actor, name, now, user_id=user_id))
@@ -217,8 +217,3 @@ def _events(actor: Actor, before: User, after: User) -> Iterator[NewEvent]:
         yield NewEvent.by(actor, name, now, user_id=user_id)
     if before.full_name != after.full_name:
         yield NewEvent.by(actor, EventName.PROFILE_CHANGED, now, user_id=user_id)
-
-
-def _keep_an_admin(admins: Sequence[UserId], *, without: UserId) -> None:
-    if list(admins) == [without]:
-        raise LastAdmin
