@@ -198,12 +198,12 @@ COMPARED = {
     # Two states of one row: neither comes from a request.
     "user.password_hash != old",
     "user.password_hash != of.password_hash",
-    "users.c.hashed_password == bindparam('old')",
-    "users.c.hashed_password == bindparam('password_hash')",
+    "users.c.hashed_password == sa.bindparam('old')",
+    "users.c.hashed_password == sa.bindparam('password_hash')",
     # Looked up by the database, by the digest of what was sent: its timing tells of that alone.
-    "refresh_tokens.c.digest == bindparam('digest')",
-    "refresh_tokens.c.digest == bindparam('used', type_=LargeBinary)",
-    "refresh_tokens.c.digest != bindparam('used', type_=LargeBinary)",
+    "refresh_tokens.c.digest == sa.bindparam('digest')",
+    "refresh_tokens.c.digest == sa.bindparam('used', type_=sa.LargeBinary)",
+    "refresh_tokens.c.digest != sa.bindparam('used', type_=sa.LargeBinary)",
 }
 
 
