@@ -72,7 +72,7 @@ def test_the_overview_names_every_command() -> None:
         command = app[noun]
         subcommands = {name for name in command if not name.startswith("-")}
         if subcommands or noun != "completion":  # the shells are arguments of one command
-            assert subcommands == set(verbs), f"list them for {noun} in COMMANDS in src/taskcli/help.py"
+            assert subcommands == set(verbs), f"list {noun} in COMMANDS in src/taskcli/help.py"
 
 
 def test_the_overview_names_every_exit_code() -> None:
