@@ -90,9 +90,7 @@ def visible(text: str) -> str:
     direction of writing or hide text. The two joiners stay: some scripts are spelled with them,
     and they do no harm.
     """
-    return _SUSPECT.sub(
-        lambda found: found[0] if _is_harmless(found[0]) else _written_out(found[0]), text
-    )
+    return _SUSPECT.sub(lambda found: _escaped(found[0]), text)
 
 
 _SUSPECT = re.compile(r"[^ -~]")
@@ -100,11 +98,9 @@ _JOINERS = "\u200c\u200d"
 _CONTROLLING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
-def _is_harmless(character: str) -> bool:
-    return character in _JOINERS or unicodedata.category(character) not in _CONTROLLING
-
-
-def _written_out(character: str) -> str:
+def _escaped(character: str) -> str:
+    if character in _JOINERS or unicodedata.category(character) not in _CONTROLLING:
+        return character
     return character.encode("unicode_escape").decode("ascii")
 
 

@@ -86,7 +86,9 @@ def _serve(settings: Settings) -> None:
             gc.freeze()  # imported objects stay: each look through them would take 0.1 s
             gc.enable()
             if _style(settings) == "console":
-                page = f"http://{settings.server_host}:{settings.server_port}{_prefix()}/docs"
+                # By name, because neither driving adapter may depend on the other.
+                prefix = import_module("taskapi.paths").PREFIX
+                page = f"http://{settings.server_host}:{settings.server_port}{prefix}/docs"
                 message(f"documentation at {page} (ctrl-C stops)")
             server.serve()
 
@@ -214,12 +216,6 @@ def _logging(settings: Settings) -> dict[str, Any]:
         "handlers": {"console": handler, "access": handler},
         "root": {"handlers": ["console"], "level": "WARNING"},
     }
-
-
-def _prefix() -> str:
-    # By name, because neither driving adapter may depend on the other.
-    prefix: str = import_module("taskapi.paths").PREFIX
-    return prefix
 
 
 def _style(settings: Settings) -> str:

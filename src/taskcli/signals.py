@@ -7,8 +7,7 @@ task of a running event loop, or, where none runs and nothing needs closing, it 
 
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
@@ -47,8 +46,12 @@ def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
             signal.setitimer(signal.ITIMER_REAL, _CLOSING)
             loop.call_soon_threadsafe(task.cancel)
 
-        with _handled(cancel):
+        replaced = _handle(cancel)
+        try:
             return await task
+        finally:
+            for number, before in replaced.items():
+                signal.signal(number, before)
 
     try:
         result = asyncio.run(cancellable())
@@ -64,16 +67,6 @@ def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
 def _end(number: int, _: FrameType | None = None) -> NoReturn:
     # At once: on a busy machine the interpreter's own shutdown takes seconds.
     os._exit(128 + number)
-
-
-@contextmanager
-def _handled(handler: Handler) -> Iterator[None]:
-    replaced = _handle(handler)
-    try:
-        yield
-    finally:
-        for number, before in replaced.items():
-            signal.signal(number, before)
 
 
 def _handle(handler: Handler) -> dict[signal.Signals, Any]:
