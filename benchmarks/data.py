@@ -17,8 +17,9 @@ from sqlalchemy import create_engine
 from benchmarks import seed_stack
 from taskcore.adapters.argon2 import Argon2Hasher
 from taskcore.adapters.jwt import JwtTokens
+from taskcore.adapters.keys import derived_key
 from taskcore.adapters.postgres import Connections, PostgresStore
-from taskcore.adapters.system import OpaqueRefreshTokens, derived_key
+from taskcore.adapters.tokens import OpaqueRefreshTokens
 from taskcore.domain.audit import EventName, NewEvent
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import RefreshToken, Session, SessionId

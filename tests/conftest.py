@@ -20,15 +20,12 @@ from taskcore import Core
 from taskcore.adapters.argon2 import Argon2Hasher
 from taskcore.adapters.embedded import EmbeddedPostgres
 from taskcore.adapters.jwt import JwtTokens
-from taskcore.adapters.limits import Unlimited
+from taskcore.adapters.keys import HmacPseudonyms
 from taskcore.adapters.memory import MemoryStore
+from taskcore.adapters.memory.limits import Unlimited
 from taskcore.adapters.postgres import Connections, PostgresStore, upgrade
-from taskcore.adapters.system import (
-    HmacPseudonyms,
-    OpaqueRefreshTokens,
-    ScryptHasher,
-    SignedAccessTokens,
-)
+from taskcore.adapters.scrypt import ScryptHasher
+from taskcore.adapters.tokens import OpaqueRefreshTokens, SignedAccessTokens
 from taskcore.core import Terms
 from taskcore.ports import AccessTokens, PasswordHasher, RateLimiter, Store
 from tests import canaries

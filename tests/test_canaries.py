@@ -13,7 +13,7 @@ import structlog
 
 from taskcore import SessionId, UserId
 from taskcore.adapters.jwt import JwtTokens
-from taskcore.adapters.system import OpaqueRefreshTokens
+from taskcore.adapters.tokens import OpaqueRefreshTokens
 from taskcore.ports import AccessClaims
 from tests.api.served import serving
 from tests.canaries import KEYS, LISTENER, PASSWORDS, leaks

@@ -7,7 +7,7 @@ import pytest
 
 import taskcore
 from taskcore.adapters.memory import memory_core
-from taskcore.adapters.system import ScryptHasher
+from taskcore.adapters.scrypt import ScryptHasher
 
 pytestmark = pytest.mark.anyio
 

@@ -15,8 +15,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from taskcore.adapters.argon2 import BCRYPT, Argon2Hasher
+from taskcore.adapters.clock import SystemClock
 from taskcore.adapters.jwt import JwtTokens, key_id
-from taskcore.adapters.limits import Unlimited
+from taskcore.adapters.keys import HmacPseudonyms, derived_key, generated_secret
+from taskcore.adapters.memory.limits import Unlimited
 from taskcore.adapters.postgres import (
     Connections,
     PostgresLimiter,
@@ -25,13 +27,7 @@ from taskcore.adapters.postgres import (
     reach,
     upgrade,
 )
-from taskcore.adapters.system import (
-    HmacPseudonyms,
-    OpaqueRefreshTokens,
-    SystemClock,
-    derived_key,
-    generated_secret,
-)
+from taskcore.adapters.tokens import OpaqueRefreshTokens
 from taskcore.core import Core, Terms
 from taskcore.domain.audit import EventName, NewEvent
 from taskcore.domain.errors import Misconfigured, NotMigrated, Unavailable

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from taskcore import Core
 from taskcore.adapters.memory import MemoryStore
-from taskcore.adapters.system import ScryptHasher
+from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.ports import Repositories
 from tests.conftest import ManualClock, bound
 

@@ -66,15 +66,6 @@ def test_the_version_is_printed(taskcli: Taskcli) -> None:
     assert printed.out.startswith("taskcli ")
 
 
-def test_the_overview_names_every_command() -> None:
-    app = commands()
-    for _, noun, verbs, _, _ in overview.COMMANDS:
-        command = app[noun]
-        subcommands = {name for name in command if not name.startswith("-")}
-        if subcommands or noun != "completion":  # the shells are arguments of one command
-            assert subcommands == set(verbs), f"list {noun} in COMMANDS in src/taskcli/help.py"
-
-
 def test_the_overview_names_every_exit_code() -> None:
     listed_codes = {code for code, _ in overview.EXIT_CODES}
     assert set(CODES.values()) | {0, 1, 2, 130} == listed_codes, "list it in EXIT_CODES"

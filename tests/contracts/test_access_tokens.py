@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskcore.adapters.jwt import LEEWAY, JwtTokens, key_id
-from taskcore.adapters.system import OpaqueRefreshTokens, SignedAccessTokens
+from taskcore.adapters.tokens import OpaqueRefreshTokens, SignedAccessTokens
 from taskcore.domain.errors import ExpiredToken, InvalidToken
 from taskcore.domain.rules import MAX_ID
 from taskcore.domain.sessions import SessionId

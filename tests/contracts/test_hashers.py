@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskcore.adapters.argon2 import Argon2Hasher
-from taskcore.adapters.system import ScryptHasher
+from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.domain.errors import Unavailable
 from taskcore.ports import PasswordHasher
 from tests.conftest import cheap_argon2, until

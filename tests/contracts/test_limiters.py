@@ -8,9 +8,9 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-import taskcore.adapters.limits
+import taskcore.adapters.memory.limits
 import taskcore.adapters.postgres.limits
-from taskcore.adapters.limits import MemoryLimiter, Unlimited
+from taskcore.adapters.memory.limits import MemoryLimiter, Unlimited
 from taskcore.adapters.postgres import Connections, PostgresLimiter
 from taskcore.domain import limits as domain
 from taskcore.domain.limits import Limit, Success
@@ -163,7 +163,7 @@ async def test_expired_counts_are_dropped_in_time(
     limiting: Limiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RL-12: in memory and in the database, a few rows at a time."""
-    for module in (taskcore.adapters.limits, taskcore.adapters.postgres.limits):
+    for module in (taskcore.adapters.memory.limits, taskcore.adapters.postgres.limits):
         monkeypatch.setattr(module, "_SWEEP", 30)
     for number in range(20):
         await limiting.limiter.acquire(Claim(TEN, str(number)))

@@ -3,7 +3,8 @@
 import hashlib
 import re
 
-from taskcore.adapters.system import OpaqueRefreshTokens, derived_key
+from taskcore.adapters.keys import derived_key
+from taskcore.adapters.tokens import OpaqueRefreshTokens
 
 TOKENS = OpaqueRefreshTokens((bytes(64),))
 SHAPE = re.compile(r"tcr_[A-Za-z0-9_-]{43}")

@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from taskcore.adapters.jwt import key_id
-from taskcore.adapters.system import derived_key
+from taskcore.adapters.keys import derived_key
 from tests.security.site import Account, Site, site
 from tests.server.running import KEY, Api
 

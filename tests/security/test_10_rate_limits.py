@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from taskcore import InvalidCredentials, Origin, Settings, TooMany, Unavailable, open_core
-from taskcore.adapters.limits import MemoryLimiter, Unlimited
 from taskcore.adapters.memory import MemoryStore
+from taskcore.adapters.memory.limits import MemoryLimiter, Unlimited
 from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresStore
 from taskcore.domain.limits import LOGIN_IN_A_ROW
 from taskcore.domain.origins import address

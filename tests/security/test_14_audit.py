@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from taskcore import EventName
-from taskcore.adapters.system import HmacPseudonyms, derived_key
+from taskcore.adapters.keys import HmacPseudonyms, derived_key
 from tests.api.served import as_url, exchange
 from tests.processes import eventually
 from tests.security.site import PASSWORD, V1, WRONG, Account, Site, at_once, fresh_ip, site

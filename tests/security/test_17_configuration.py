@@ -16,9 +16,10 @@ import pytest
 
 from taskcli.main import commands
 from taskcore import Misconfigured, Settings, UserId, open_core
+from taskcore.adapters.clock import SystemClock
 from taskcore.adapters.jwt import JwtTokens
 from taskcore.adapters.postgres import PostgresLimiter, upgrade
-from taskcore.adapters.system import OpaqueRefreshTokens, SystemClock
+from taskcore.adapters.tokens import OpaqueRefreshTokens
 from taskcore.domain.sessions import SessionId
 from taskcore.ports import AccessClaims
 from tests.api.served import as_url, exchange

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from taskcore.adapters.system import generated_secret
+from taskcore.adapters.keys import generated_secret
 from taskcore.domain.errors import Misconfigured
 
 

@@ -2,15 +2,12 @@
 
 import secrets
 
-from taskcore.adapters.limits import MemoryLimiter
+from taskcore.adapters.clock import SystemClock
+from taskcore.adapters.keys import HmacPseudonyms
+from taskcore.adapters.memory.limits import MemoryLimiter
 from taskcore.adapters.memory.store import MemoryStore
-from taskcore.adapters.system import (
-    HmacPseudonyms,
-    OpaqueRefreshTokens,
-    ScryptHasher,
-    SignedAccessTokens,
-    SystemClock,
-)
+from taskcore.adapters.scrypt import ScryptHasher
+from taskcore.adapters.tokens import OpaqueRefreshTokens, SignedAccessTokens
 from taskcore.core import Core
 from taskcore.ports import Clock, PasswordHasher
 
