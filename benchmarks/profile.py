@@ -26,6 +26,7 @@ _LAYERS = {
     "taskapi/logs.py": "log",
     "taskapi/edge.py": "edge: ids, headers, limits",
     "taskapi/exchange.py": "edge: ids, headers, limits",
+    "taskapi/headers.py": "edge: ids, headers, limits",
     "taskapi/request_state.py": "edge: ids, headers, limits",
     "taskapi/proxies.py": "edge: ids, headers, limits",
     "taskapi/bodies.py": "reading bodies",

@@ -14,6 +14,7 @@ from litestar import Litestar, Router
 from taskapi import logs
 from taskapi.accounts import own_account, users
 from taskapi.audit import audit, own_events
+from taskapi.bodies import MAX_BODY_BYTES
 from taskapi.docs import docs_handlers
 from taskapi.edge import Edge
 from taskapi.health import livez, readyz
@@ -27,7 +28,6 @@ from taskapi.sessions import own_sessions
 from taskapi.tasks import tasks
 from taskcore import Core, Settings, open_core
 
-MAX_BODY_BYTES = 65536  # the largest useful body is a task of 5000 characters, all escaped
 # Per process. A worker serves over a thousand requests a second, so none waits for long.
 IN_FLIGHT = 256
 ORPHAN_DRAIN = 3  # seconds; few requests take longer

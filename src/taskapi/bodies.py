@@ -18,6 +18,7 @@ _JSON = re.compile(
     r"application/(json|merge-patch\+json)\s*(;\s*charset=(\"?)utf-?8\3\s*)?", re.IGNORECASE
 )
 _DIGITS = 18  # of a Content-Length: enough to compare it, however many there are
+MAX_BODY_BYTES = 65536  # the largest useful body is a task of 5000 characters, all escaped
 ARRIVES_WITHIN = 5.0  # seconds; enough for the largest body at 13 KB/s
 
 

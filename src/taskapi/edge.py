@@ -1,4 +1,4 @@
-"""The outermost layer: it applies to every request, also where no route matches."""
+"""The outermost layer: what every request meets before it reaches a route."""
 
 import re
 from http import HTTPStatus
@@ -8,33 +8,27 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from taskapi.exchange import HEALTH_PATHS, Exchange
+from taskapi.exchange import Exchange
+from taskapi.headers import PREFLIGHT, Header
 from taskapi.logs import LINES
+from taskapi.paths import HEALTH_PATHS
 from taskapi.problems import FieldProblem, HttpProblem, send_problem
 from taskapi.proxies import Proxies
+from taskapi.request_state import RequestState
 from taskcore import Invalid, NotFound, Settings
+from taskcore.domain.errors import RETRY_AFTER
 
 log = structlog.get_logger("taskapi")
 
-_PREFLIGHT = [
-    (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
-    (
-        b"access-control-allow-headers",
-        b"Authorization, Content-Type, If-Match, If-None-Match, X-Request-Id",
-    ),
-    (b"access-control-max-age", b"600"),
-]
 MAX_HEADER_BYTES = 16384  # an access token takes 400
-# Bytes, more than twice what any path or query of this API needs. They bound memory: Litestar
-# caches the last thousand of each, from any client.
-_MAX_PATH, _MAX_QUERY = 256, 8192
+_MAX_PATH, _MAX_QUERY = 256, 4096  # bytes
 # A method that no route has: the router's 405 names those that the resource does have.
 _PROBE = "PROBE"
 _PORT = re.compile(rb":[0-9]*\Z")
 
 
 class Edge:
-    """Request ids, HEAD and OPTIONS, CORS, security headers, the access log, and a limit.
+    """Refuses what no route should see, and answers HEAD and OPTIONS. The rest is in `exchange`.
 
     At most `in_flight` requests are served at a time. More are refused at once, because a queue
     would only delay all of them.
@@ -64,7 +58,7 @@ class Edge:
         try:
             if self._serving > self._limit and scope["path"] not in HEALTH_PATHS:
                 await send_problem(scope, exchange.send, _OVERLOADED)
-            elif refusal := self._refusal(scope):
+            elif refusal := self._refusal(scope, exchange.state):
                 await send_problem(scope, exchange.send, refusal)
             elif method == "OPTIONS":
                 await self._options(scope, receive, exchange)
@@ -79,11 +73,11 @@ class Edge:
             await send_problem(scope, exchange.send, _FAILED)
         finally:
             self._serving -= 1
-            exchange.log(self._log)
+            exchange.write_access_log(self._log)
             if not self._serving:  # no other request would be delayed
                 LINES.write_out()
 
-    def _refusal(self, scope: HTTPScope) -> HttpProblem | None:
+    def _refusal(self, scope: HTTPScope, state: RequestState) -> HttpProblem | None:
         """A request that the server and the router would wrongly let through."""
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         # RFC 9112 section 3.2. Granian adds an empty Host where there is none.
@@ -100,10 +94,14 @@ class Edge:
         raw_path = scope["raw_path"] or b""
         if "//" in scope["path"] or b"%2f" in raw_path.lower() or len(raw_path) > _MAX_PATH:
             return HttpProblem(404, NotFound.code, NotFound.title)
+        # RFC 9112 section 6.1. Under another coding a proxy may see another end of the body.
+        coding = state.header(b"transfer-encoding")
+        if coding is not None and coding.strip().lower() != "chunked":
+            return HttpProblem(501, "unsupported_transfer_encoding", "Only `chunked` is understood")
         return _header_or_query_refusal(scope)
 
     async def _options(self, scope: HTTPScope, receive: Receive, exchange: Exchange) -> None:
-        headers: list[tuple[bytes, bytes]] = []
+        headers: list[Header] = []
         status = HTTPStatus.NOT_FOUND
 
         async def listen(message: Message) -> None:
@@ -119,7 +117,7 @@ class Edge:
             await self._app(scope, receive, exchange.send)
             return
         if exchange.allowed_origin:
-            headers += _PREFLIGHT
+            headers += PREFLIGHT
         await exchange.send(
             {"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": headers}
         )
@@ -153,6 +151,6 @@ def _query_problem(query: bytes, part: bytes, detail: str, code: str) -> HttpPro
 
 
 _OVERLOADED = HttpProblem(
-    503, "overloaded", "Too many requests at once; try again", {"Retry-After": "1"}
+    503, "overloaded", "Too many requests at once; try again", {"Retry-After": f"{RETRY_AFTER:.0f}"}
 )
 _FAILED = HttpProblem(500, "internal_error", "Something went wrong on our side")

@@ -1,4 +1,4 @@
-"""Paths: the prefix of every operation, and the ids in them."""
+"""Paths: the prefix of every operation, the health checks, and the ids in paths."""
 
 import re
 from typing import Annotated
@@ -10,6 +10,7 @@ from taskcore import NotFound, SessionId
 from taskcore.domain.rules import MAX_ID
 
 PREFIX = "/api/v1"
+HEALTH_PATHS = ("/livez", "/readyz")
 
 SessionUuid = Annotated[
     str,

@@ -1,12 +1,22 @@
-"""What the edge knows about a request, for the rest of the API."""
+"""What the edge reads off a request: its id, its client and the headers that matter."""
 
+import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
-from litestar.types import Scope
+from litestar.types import HTTPScope, Scope
 
+from taskapi.logs import REQUEST_ID
+from taskapi.proxies import Proxies
 from taskcore import Actor
 
+_HEADERS = {
+    *(b"origin", b"x-request-id", b"content-length", b"transfer-encoding", b"content-type"),
+    *(b"content-encoding", b"authorization", b"user-agent", b"if-match", b"if-none-match"),
+}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY = "taskapi"
 
 
@@ -14,16 +24,30 @@ _KEY = "taskapi"
 class RequestState:
     request_id: str
     client: str | None  # the IP address
-    headers: Mapping[bytes, bytes]  # those in `exchange.HEADERS_READ`
+    is_secure: bool  # whether the client uses TLS
+    headers: Mapping[bytes, bytes]  # those in `_HEADERS`
     actor: Actor | None = None  # set by `providers.logged_in`
+
+    @classmethod
+    def of(cls, scope: HTTPScope, proxies: Proxies) -> Self:
+        """Read the request, and attach the state to it. The client's request id is kept if sane."""
+        headers: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in _HEADERS:  # several lines are one list: RFC 9110 section 5.3
+                headers[name] = headers[name] + b", " + value if name in headers else value
+        request_id = headers.get(b"x-request-id", b"").decode("latin-1")
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = random.randbytes(16).hex()  # noqa: S311 - an id, not a secret
+        REQUEST_ID.set(request_id)
+        peer = scope["client"][0] if scope["client"] else None
+        state = cls(request_id, *proxies.client(peer, scope), headers)
+        scope["state"][_KEY] = state
+        return state
 
     def header(self, name: bytes) -> str | None:
         """Repeated headers come as one list. Litestar's own dictionary takes longer to build."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
-
-    def attach(self, scope: Scope) -> None:
-        scope["state"][_KEY] = self
 
 
 def request_state(scope: Scope) -> RequestState:

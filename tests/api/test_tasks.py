@@ -245,7 +245,7 @@ async def test_an_invalid_cursor_is_refused(ada: Person) -> None:
             f"{cursor}=",
             f"%20{cursor}",
         ),
-        *("%FF", "%E2%82%AC", "A" * 5000, urlsafe_b64encode(b"before 0").rstrip(b"=").decode()),
+        *("%FF", "%E2%82%AC", "A" * 4000, urlsafe_b64encode(b"before 0").rstrip(b"=").decode()),
         *(
             urlsafe_b64encode(text).rstrip(b"=").decode()
             for text in (

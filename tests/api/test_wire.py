@@ -171,6 +171,17 @@ def test_a_body_whose_length_is_told_in_two_ways(caller: Caller) -> None:
         assert answer.status == 400, lengths
 
 
+@pytest.mark.parametrize(
+    "coding",
+    ["gzip, chunked", "chunked, chunked", "identity, chunked", "x\r\nTransfer-Encoding: chunked"],
+)
+def test_a_transfer_coding_that_is_not_understood(caller: Caller, coding: str) -> None:
+    """RFC 9112 section 6.1."""
+    coded = caller.chunked(TASK).replace(b"Encoding: chunked", b"Encoding: " + coding.encode())
+    (answer,) = exchange(caller.port, coded)
+    assert (answer.status, answer.json["code"]) == (501, "unsupported_transfer_encoding")
+
+
 def test_a_refused_body_is_never_read_as_the_next_request(caller: Caller) -> None:
     inner = b"DELETE /api/v1/tasks/1 HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n"
     for head, size in (
@@ -212,7 +223,7 @@ TARGETS = {
     ],
     200: [
         *(b"/livez?", b"http://elsewhere.test/livez"),
-        *(V1 + b"/tasks?" + query for query in (b"q=%ff%fe", b"%zz", b"&&=&", b"x" * 8000)),
+        *(V1 + b"/tasks?" + query for query in (b"q=%ff%fe", b"%zz", b"&&=&", b"x" * 4000)),
     ],
     400: [V1 + b"/tasks?q=\x00", V1 + b"/tasks/\xff", b"", b"/api v1"],
 }

@@ -26,6 +26,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+RETRY_AFTER = 1.0  # seconds, unless a limit knows better
+
 
 class TaskcoreError(Exception):
     """An error with a sentence for people (`detail`) and a slug for programs (`code`)."""
@@ -110,7 +112,7 @@ class TooMany(TaskcoreError):
     code = "too_many_requests"
     title = "Too many attempts; wait and try again"
 
-    def __init__(self, detail: str | None = None, *, retry_after: float = 1.0) -> None:
+    def __init__(self, detail: str | None = None, *, retry_after: float = RETRY_AFTER) -> None:
         """`retry_after` in seconds."""
         super().__init__(detail)
         self.retry_after = retry_after
@@ -120,7 +122,7 @@ class Unavailable(TaskcoreError):
     code = "unavailable"
     title = "The service cannot answer just now; try again"
 
-    def __init__(self, detail: str | None = None, *, retry_after: float = 1.0) -> None:
+    def __init__(self, detail: str | None = None, *, retry_after: float = RETRY_AFTER) -> None:
         """`retry_after` in seconds."""
         super().__init__(detail)
         self.retry_after = retry_after

@@ -48,11 +48,19 @@ def _network(ip: str | None, bits: int) -> str | None:
     return str(ip_network((ip, bits), strict=False)) if ip and ":" in ip else None
 
 
-@lru_cache(maxsize=4096)
 def address(text: str | None) -> str | None:
     """The canonical form of an IP address, `::ffff:192.0.2.1` as IPv4; None for anything else."""
+    return _address(text) if text and len(text) <= _LONGEST else None
+
+
+# `::ffff:255.255.255.255`, or eight groups, with a `%` and the name of an interface.
+_LONGEST = 64
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> str | None:
     try:
-        parsed = ip_address(text or "")
+        parsed = ip_address(text)
     except ValueError:
         return None
     if isinstance(parsed, IPv6Address):

@@ -1,0 +1,48 @@
+"""The headers that every response gets: security, CORS, the request id."""
+
+from collections.abc import Iterable
+
+from taskapi.request_state import RequestState
+
+Header = tuple[bytes, bytes]
+
+# OWASP REST Security Cheat Sheet. The documentation pages set their own policy.
+_SECURITY = {
+    b"x-content-type-options": b"nosniff",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"referrer-policy": b"no-referrer",
+    b"cache-control": b"no-store",
+}
+_HSTS = b"max-age=31536000; includeSubDomains"  # RFC 6797; sent if the client uses TLS
+_EXPOSED = b"ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+PREFLIGHT = [
+    (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
+    (
+        b"access-control-allow-headers",
+        b"Authorization, Content-Type, If-Match, If-None-Match, X-Request-Id",
+    ),
+    (b"access-control-max-age", b"600"),
+]
+
+
+def completed(
+    headers: Iterable[Header], state: RequestState, allowed_origin: bytes | None
+) -> list[Header]:
+    """A response's own headers win over those that all have."""
+    complete = _SECURITY | {name.lower(): value for name, value in headers}
+    complete[b"x-request-id"] = state.request_id.encode()
+    if allowed_origin:
+        complete[b"access-control-allow-origin"] = allowed_origin
+        complete[b"access-control-expose-headers"] = _EXPOSED
+    if state.is_secure:
+        complete[b"strict-transport-security"] = _HSTS
+    if allow := complete.get(b"allow"):
+        complete[b"allow"] = _with_head(allow)
+    # Appended, not merged: a response may have a Vary of its own.
+    return [*complete.items(), (b"vary", b"Origin")]
+
+
+def _with_head(allow: bytes) -> bytes:
+    """HEAD works wherever GET does."""
+    methods = {method.strip() for method in allow.decode().split(",")}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()))).encode()
