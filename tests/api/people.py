@@ -13,6 +13,15 @@ V1 = "/api/v1"
 PASSWORD = "correct horse"
 MISSING_ID = 9_000_000_000_000_000_000  # an id that no test reaches
 
+# Of every response of the API.
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "vary": "Origin",
+}
+
 TOKEN_KEYS = {"access_token", "refresh_token", "token_type"}
 _SECRET = re.compile("hash|password|token|secret")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")

@@ -21,7 +21,7 @@ from taskcore.domain import rules
 from taskcore.domain.rules import TextRule
 from tests.api.conftest import SETTINGS, app_over, opened
 from tests.api.doubles import FailingStore, failing_core
-from tests.api.people import MISSING_ID, PASSWORD, V1, Person, join
+from tests.api.people import HEADERS, MISSING_ID, PASSWORD, V1, Person, join
 from tests.conftest import ManualClock
 from tests.guards import agree
 
@@ -315,6 +315,8 @@ class Reached:
         answer = await person.ask(method, there, body, **more)
         described = DOCUMENT["paths"][path][method.lower()]["responses"]
         assert str(answer.status_code) in described, (call, answer.text)
+        assert answer.headers.items() >= HEADERS.items(), (call, answer.headers)
+        assert not {"set-cookie", "x-powered-by"} & answer.headers.keys()
         documented = described[str(answer.status_code)]
         for name in documented["headers"]:
             assert name.lower() in answer.headers
@@ -340,6 +342,7 @@ async def failing(clock: ManualClock) -> AsyncIterator[tuple[Person, Person, Fai
 async def test_every_documented_status_occurs(
     failing: tuple[Person, Person, FailingStore],
 ) -> None:
+    """HD-1, BR-6, CS-1: each with the security headers, no cookie, and nothing that is cached."""
     root, ada, store = failing
     reached, anybody = Reached(), Person(root.http)
     await _successes_and_states(reached, root, ada)

@@ -5,24 +5,17 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from tests.api.people import HEADERS
 from tests.api.served import Reply, exchange
 from tests.security.site import PASSWORD, V1, WRONG, Account, Site, fresh_ip, site
 from tests.server.running import KEY, Answer, Api
 
-HEADERS = {
-    "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-    "vary": "Origin",
-}
 HSTS = "max-age=31536000; includeSubDomains"
 OVER_TLS = {"X-Forwarded-Proto": "https"}
 NAME = "api.example.org"
@@ -62,52 +55,6 @@ def sound(answer: Answer | Reply, **others: str) -> None:
         assert answer.headers.get(name) == value, (name, answer)
     assert "x-request-id" in answer.headers
     assert not {"set-cookie", "x-powered-by"} & answer.headers.keys()
-
-
-def test_every_operation_answers_with_the_headers_when_it_succeeds(
-    site: Site, root: Account
-) -> None:
-    """HD-1, BR-6, CS-1: each documented operation once; over TLS with HSTS."""
-    done = set()
-    email, new = f"{uuid4().hex}@example.org", f"{PASSWORD} 2"
-    ids = {"{user_id}": site.join().id}
-
-    def succeed(
-        method: str, path: str, body: Any = None, status: int = 200, token: str = root.access
-    ) -> Any:
-        real = re.sub(r"\{\w+\}", lambda found: str(ids[found[0]]), path)
-        answer = site.ask(method, real, body, token=token, headers=OVER_TLS)
-        assert answer.status == status, (method, path, answer)
-        sound(answer, **{"strict-transport-security": HSTS})
-        done.add((method, path))
-        return json.loads(answer.body or b"{}")
-
-    credentials = {"email": email, "password": PASSWORD}
-    succeed("POST", "/auth/register", credentials, 201)
-    first, second = (succeed("POST", "/auth/login", credentials) for _ in range(2))
-    succeed("POST", "/auth/refresh", {"refresh_token": first["refresh_token"]})
-    own = second["access_token"]
-    sessions = succeed("GET", "/auth/sessions", token=own)["items"]
-    (ids["{session_id}"],) = (session["id"] for session in sessions if not session["current"])
-    succeed("DELETE", "/auth/sessions/{session_id}", None, 204, own)
-    succeed("PATCH", "/auth/me", {"full_name": "x"}, token=own)
-    for path in ("/auth/me", "/auth/events", "/tasks", "/users", "/audit", "/users/{user_id}"):
-        succeed("GET", path)
-    ids["{task_id}"] = succeed("POST", "/tasks", {"title": "x"}, 201)["id"]
-    for method in ("GET", "PUT", "PATCH"):
-        succeed(method, "/tasks/{task_id}", None if method == "GET" else {"title": "y"})
-    draft = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD}
-    succeed("POST", "/users", draft, 201)
-    succeed("PATCH", "/users/{user_id}", {"full_name": "x"})
-    for path in ("/tasks/{task_id}", "/users/{user_id}/sessions", "/users/{user_id}"):
-        succeed("DELETE", path, None, 204)
-    change = {"current_password": PASSWORD, "new_password": new}
-    succeed("POST", "/auth/password", change, 204, own)
-    for path in ("/auth/logout", "/auth/logout-all", "/auth/delete-account"):
-        token = site.log_in(email, new).json["access_token"]
-        succeed("POST", path, {"password": new}, 204, token)
-    paths = site.ask("GET", "/openapi.json").json["paths"].items()
-    assert done == {(m.upper(), path.removeprefix(V1)) for path, ms in paths for m in ms}
 
 
 @pytest.mark.usefixtures("_faults")

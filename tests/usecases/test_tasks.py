@@ -82,13 +82,13 @@ async def test_an_edit_that_changes_nothing_leaves_no_trace(core: Core, clock: M
     ],
 )
 async def test_what_breaks_a_rule_is_not_stored(
-    core: Core, given: dict[str, str], codes: dict[str, str]
+    core: Core, given: dict[str, Any], codes: dict[str, str]
 ) -> None:
     ada = await join(core, "ada")
     task = await core.tasks.create(ada.actor, title="x")
     for refused in (
         core.tasks.create(ada.actor, **({"title": "x"} | given)),
-        core.tasks.edit(ada.actor, task.id, **given),  # type: ignore[arg-type]
+        core.tasks.edit(ada.actor, task.id, **given),
     ):
         with pytest.raises(Invalid) as refusal:
             await refused
