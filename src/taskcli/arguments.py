@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter, Token
 
 from taskcore.domain.rules import MAX_LIMIT
+from taskcore.domain.visible import quoted
 
 Json = Annotated[
     bool,
@@ -24,7 +25,7 @@ def _whole(_: type, tokens: Sequence[Token]) -> int:
     # cyclopts would round, and `tasks delete 5.7` must not delete task 6.
     text = tokens[0].value
     if not re.fullmatch(r"[0-9]{1,19}", text):
-        raise ValueError(f'"{text}" is not a whole number')
+        raise ValueError(f"{quoted(text)} is not a whole number")
     return int(text)
 
 

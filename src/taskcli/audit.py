@@ -8,6 +8,7 @@ from taskcli.output import Record, show_page
 from taskcli.running import operator, with_core
 from taskcli.users import find_user, is_id
 from taskcore import ActorKind, Core, Event, EventName, Page, UserId
+from taskcore.domain.visible import quoted
 
 _FIELDS = (
     *("id", "at", "event", "actor", "actor_id", "user_id", "session_id"),
@@ -39,7 +40,7 @@ def audit(
         Without an offset the time is in UTC.
     """
     if event is not None and event not in _BY_VALUE:
-        raise Usage(f"there is no event {event}; there are {', '.join(_BY_VALUE)}")
+        raise Usage(f"there is no event {quoted(event)}; there are {', '.join(_BY_VALUE)}")
     moment = None if since is None else _moment(since)
 
     async def work(core: Core) -> Page[Event]:
@@ -63,7 +64,7 @@ def _moment(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise Usage(f"{text} is not a time such as 2026-01-31T09:30") from None
+        raise Usage(f"{quoted(text)} is not a time such as 2026-01-31T09:30") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

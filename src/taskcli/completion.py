@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from taskcli.output import write
+from taskcli.streams import write
 
 
 def completion(

@@ -6,7 +6,7 @@ from cyclopts import App, Parameter
 
 from taskcli.arguments import Json
 from taskcli.exits import FAILURE
-from taskcli.output import message, show, write
+from taskcli.output import message, print_line, show
 from taskcli.running import settings
 from taskcli.signals import run
 from taskcore import Misconfigured, NotMigrated, Settings
@@ -38,7 +38,7 @@ def current(*, as_json: Json = False) -> None:
     if as_json:
         show({"revision": revision}, as_json=True)
     elif revision:
-        write(f"{revision}\n")
+        print_line(revision)
     else:
         message("the database was never migrated; run `taskcli db upgrade`")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from taskcli.arguments import Json
 from taskcli.db import is_migrated
 from taskcli.exits import CONFIGURATION, FAILURE
-from taskcli.output import show, visible, write
+from taskcli.output import show, show_rows
 from taskcli.running import settings
 from taskcli.signals import run
 from taskcore import Misconfigured, Settings, Unavailable
@@ -43,14 +43,14 @@ def doctor(*, as_json: Json = False) -> int:
             check["advice"] = None if check["ok"] else check["advice"]
         show({"ok": all(finding.ok for finding in findings), "checks": checks}, as_json=True)
     else:
-        write("".join(map(_line, findings)))
+        show_rows([row for finding in findings for row in _rows(finding)])
     return max((finding.code for finding in findings if not finding.ok), default=0)
 
 
-def _line(finding: Finding) -> str:
-    status = "ok     " if finding.ok else "PROBLEM"
-    advice = "" if finding.ok or not finding.advice else f"\n{'':20}{visible(finding.advice)}"
-    return f"{status}  {finding.name:<10} {visible(finding.detail)}{advice}\n"
+def _rows(finding: Finding) -> Iterator[tuple[str, ...]]:
+    yield "ok" if finding.ok else "PROBLEM", finding.name, finding.detail
+    if finding.advice and not finding.ok:
+        yield "", "", finding.advice
 
 
 def _findings() -> Iterator[Finding]:

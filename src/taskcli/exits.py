@@ -6,9 +6,8 @@ and not 1: the input does not fit the data, and the program did not fail.
 """
 
 import os
-import traceback
 
-from taskcli.output import message
+from taskcli.output import message, trace
 from taskcore import (
     Conflict,
     Forbidden,
@@ -61,6 +60,9 @@ def code_of(kind: type[TaskcoreError]) -> int:
 
 def reported(error: Exception) -> int:
     """Print the message for people, and return the exit code."""
+    if isinstance(error, Misconfigured):
+        message(*error.problems)
+        return code_of(type(error))
     if isinstance(error, TaskcoreError):
         message(error.detail)
         return code_of(type(error))
@@ -69,13 +71,11 @@ def reported(error: Exception) -> int:
         message(f"{missing.name} is not installed; run `pip install 'taskcore[all]'`")
         return CONFIGURATION
     if debugging():
-        message("".join(traceback.format_exception(error)))
+        trace(error)
     # The first line alone: after it a database may quote the row that it refused.
     said = (str(error).splitlines() or [""])[0][:300]
-    message(
-        f"unexpected {type(error).__name__}: {said}"
-        + ("" if debugging() else "\nLOG_LEVEL=DEBUG shows where it happened")
-    )
+    advice = () if debugging() else ("LOG_LEVEL=DEBUG shows where it happened",)
+    message(f"unexpected {type(error).__name__}: {said}", *advice)
     return FAILURE
 
 

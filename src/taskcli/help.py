@@ -80,7 +80,8 @@ Examples:
 _SETTINGS = """\
 Settings come from the environment and from .env in the working directory, as the server's do.
 Without DATABASE_URL an embedded PostgreSQL runs in DATA_DIR for as long as it is used.
-Data goes to standard output and messages to standard error; --json prints one JSON object.
+Data goes to standard output, in a pipe with tabs between columns; messages to standard error.
+--json prints one JSON object.
 """
 
 

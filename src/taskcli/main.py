@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from taskcli import help as overview
 from taskcli import signals
-from taskcli.output import OutputLost, ReaderGone, forget, message, write
+from taskcli.streams import OutputLost, ReaderGone, forget, write
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -39,6 +39,8 @@ def exit_code(arguments: Sequence[str]) -> int:
         forget(sys.stdout)
         return 0
     except OutputLost as error:
+        from taskcli.output import message
+
         forget(sys.stdout)
         message(str(error))
         return 1
@@ -81,6 +83,7 @@ def _answer(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
     from taskcli.exits import BAD_DATA, USAGE, Usage
+    from taskcli.output import message
 
     # Python turns bytes that are not UTF-8 into lone surrogates.
     if any("\ud800" <= character <= "\udfff" for word in arguments for character in word):
@@ -91,6 +94,6 @@ def _answer(arguments: list[str]) -> int:
         result = app(arguments)
     except (CycloptsError, Usage) as error:
         command = " ".join(["taskcli", *app.parse_commands(arguments)[0]])
-        message(f"{error}\ntry `{command} --help`")
+        message(str(error), f"try `{command} --help`")
         return USAGE
     return result if isinstance(result, int) else 0

@@ -1,62 +1,61 @@
 """What people and programs see: data on standard output, messages on standard error."""
 
 import json
-import os
-import re
 import sys
-import unicodedata
+import traceback
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TextIO
 from uuid import UUID
+
+from taskcli.streams import is_terminal, write, write_error
+from taskcore.domain.visible import ascii_json, block, visible
 
 Record = Mapping[str, object]
 
-
-class ReaderGone(Exception):
-    """The reader of our output has closed it (`| head`)."""
-
-
-class OutputLost(Exception):
-    """The output could not be written. What it reports was done all the same."""
+# The one field that is a text of several lines. In any other a line end is escaped.
+_TEXT = "description"
 
 
-def write(text: str) -> None:
-    """Raises ReaderGone and OutputLost."""
-    if sys.stdout is None:
-        raise OutputLost("standard output is closed")
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise ReaderGone from None
-    except OSError as error:
-        raise OutputLost(f"the output cannot be written: {error.strerror}") from None
+def message(*lines: str) -> None:
+    """To people, on standard error. Data may be in any line, and starts no other."""
+    write_error("taskcli: " + "\n  ".join(map(visible, lines)) + "\n")
 
 
-def message(text: str) -> None:
-    """To people, on standard error."""
-    lines = (visible(line) for line in text.rstrip("\n").split("\n"))
-    if sys.stderr is None:
-        return
-    try:
-        sys.stderr.write("taskcli: " + "\n  ".join(lines) + "\n")
-        sys.stderr.flush()
-    except OSError:  # there is no other place to report this
-        forget(sys.stderr)
+def trace(error: BaseException) -> None:
+    """Where an error happened, on standard error."""
+    lines = block("".join(traceback.format_exception(error)).rstrip("\n"))
+    write_error("".join(f"  {line}\n" for line in lines))
 
 
-def forget(stream: TextIO | None) -> None:
-    """Discard what is buffered: the interpreter would fail at exit when it cannot write that."""
-    if stream is not None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+def ask(question: str) -> None:
+    """Print a question on standard error, and stay on its line."""
+    write_error(f"{visible(question)} ")
+
+
+def print_line(text: str) -> None:
+    write(f"{visible(text)}\n")
+
+
+def print_json(value: object) -> None:
+    write(ascii_json(json.dumps(value, default=_plain)) + "\n")
 
 
 def show(record: Record, *, as_json: bool) -> None:
     """Print one record with all its fields."""
-    write(_json(record) if as_json else _columns([[name, _block(record[name])] for name in record]))
+    if as_json:
+        print_json(record)
+        return
+    rows = []
+    for name, value in record.items():
+        lines = block(str(value)) if name == _TEXT and value else [visible(_cell(value))]
+        rows += [[visible(name), lines[0]], *(["", line] for line in lines[1:])]
+    write(_written(rows, aligned=is_terminal()))
+
+
+def show_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of as many cells each."""
+    shown = [list(map(visible, row)) for row in rows]
+    write(_written(shown, aligned=is_terminal()))
 
 
 def show_page(
@@ -70,43 +69,18 @@ def show_page(
 ) -> None:
     """Print a page of a list: the named columns for people, every field for programs."""
     if as_json:
-        write(_json({"items": items, "total": total, "skip": skip, "limit": limit}))
+        print_json({"items": items, "total": total, "skip": skip, "limit": limit})
         return
     if items:
-        rows = [[_cell(item[name]) for name in columns] for item in items]
-        write(_table(columns, rows) if sys.stdout.isatty() else _columns([columns, *rows]))
+        rows = [[visible(_cell(item[name])) for name in columns] for item in items]
+        aligned = is_terminal()
+        write(_table(columns, rows) if aligned else _written([columns, *rows], aligned=False))
     if len(items) < total:
         end = skip + len(items)
         more = f"; --skip {end} shows the next" if end < total else ""
         message(f"{skip + 1} to {end} of {total}{more}" if items else f"none here, {total} in all")
     elif not items:
         message("nothing found")
-
-
-def visible(text: str) -> str:
-    """The text with every character escaped that could control a terminal or mislead its reader.
-
-    These are control characters, line separators, and the invisible characters that change the
-    direction of writing or hide text. The two joiners stay: some scripts are spelled with them,
-    and they do no harm.
-    """
-    return _SUSPECT.sub(lambda found: _escaped(found[0]), text)
-
-
-_SUSPECT = re.compile(r"[^ -~]")
-_JOINERS = "\u200c\u200d"
-_CONTROLLING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-
-def _escaped(character: str) -> str:
-    if character in _JOINERS or unicodedata.category(character) not in _CONTROLLING:
-        return character
-    return character.encode("unicode_escape").decode("ascii")
-
-
-def _json(value: object) -> str:
-    # ASCII works in every locale, and contains nothing that controls a terminal.
-    return json.dumps(value, default=_plain) + "\n"
 
 
 def _plain(value: object) -> object:
@@ -128,32 +102,29 @@ def _cell(value: object) -> str:
         case list() | tuple():
             return ", ".join(map(_cell, value))
         case dict():
-            return ", ".join(f"{visible(str(name))}={_cell(value[name])}" for name in value) or "-"
+            return ", ".join(f"{name}={_cell(value[name])}" for name in value) or "-"
         case _:
-            return visible(str(value))
+            return str(value)
 
 
-def _block(value: object) -> str:
-    """Like `_cell`, but a text of several lines keeps its line breaks."""
-    if isinstance(value, str) and "\n" in value:
-        return "\n".join(map(visible, value.replace("\r\n", "\n").split("\n")))
-    return _cell(value)
+def _written(rows: Sequence[Sequence[str]], *, aligned: bool) -> str:
+    """Visible cells in columns: aligned for a terminal, else divided by tabs.
 
-
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    """Aligned by spaces: readable in a file, and easy to split by `awk`."""
+    No visible cell holds a tab, so in a pipe or a file every line has as many as the first one.
+    """
+    if not aligned:
+        return "".join("\t".join(row) + "\n" for row in rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    indent = "\n" + " " * (sum(widths) + 2 * len(widths))
-    lines = []
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        lines.append("  ".join([*cells, row[-1].replace("\n", indent)]).rstrip())
-    return "\n".join(lines) + "\n"
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
+        for row in rows
+    ]
+    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 # Free text is cut to the width of the terminal; `show` prints all of it. What people copy from
 # here, such as ids and addresses, is never cut.
-_PROSE = {"title", "full_name"}
+_PROSE = {"title", "full_name", "user_agent", "by", "detail"}
 _LONG = {"email", *_PROSE}
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from taskcli.exits import Usage
-from taskcli.output import visible
+from taskcli.output import ask
 from taskcli.signals import run
+from taskcli.streams import write_error
 from taskcore import Invalid, Problem
 
 # Bytes; more than a password may have. It bounds what a wrong file on standard input costs.
@@ -34,14 +35,13 @@ def require_terminal_or(yes: bool, what: str) -> None:  # noqa: FBT001 - reads a
 
 async def confirmed(question: str) -> bool:
     """Ask on the terminal; anything but y or yes is a no."""
-    return (await _answer(f"{visible(question)} [y/N] ")).strip().lower() in {b"y", b"yes"}
+    return (await _answer(f"{question} [y/N]")).strip().lower() in {b"y", b"yes"}
 
 
-async def _answer(prompt: str) -> bytes:
+async def _answer(question: str) -> bytes:
     """One line. The event loop goes on meanwhile, so that a signal can cancel the wait."""
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
-    sys.stderr.write(prompt)
-    sys.stderr.flush()
+    ask(question)
     loop.add_reader(sys.stdin, readable.set)
     try:
         await readable.wait()
@@ -63,16 +63,16 @@ def _piped_line() -> str:
 def _typed_twice() -> str:
     if not _on_terminal():
         raise Usage("there is no terminal to ask for the password; use --password-stdin")
-    password = run(_typed("Password: "))
-    if password and run(_typed("The same again: ")) != password:
+    password = run(_typed("Password:"))
+    if password and run(_typed("The same again:")) != password:
         raise _refused("was not the same the second time", "mismatch")
     return password
 
 
-async def _typed(prompt: str) -> str:
+async def _typed(question: str) -> str:
     """What is typed, which the terminal does not show; nothing after Ctrl-D."""
     with _hidden_typing():
-        return _without_ending(await _answer(prompt))
+        return _without_ending(await _answer(question))
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def _hidden_typing() -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, shown)
-        sys.stderr.write("\n")
+        write_error("\n")
 
 
 def _without_ending(line: bytes) -> str:

@@ -11,6 +11,7 @@ from taskcli.exits import Busy
 from taskcli.output import message
 from taskcli.signals import run
 from taskcore import SYSTEM, Actor, Core, Origin, Settings, Unavailable, open_core
+from taskcore.domain.visible import block
 
 Result = TypeVar("Result")
 
@@ -33,11 +34,20 @@ def settings() -> Settings:
     """The settings, as the server reads them. Raises Misconfigured."""
     loaded = Settings.load()
     if loaded.log_level == "DEBUG":
-        logging.basicConfig(level=logging.DEBUG)
+        shown = logging.StreamHandler()
+        shown.setFormatter(_Visible(logging.BASIC_FORMAT))
+        logging.basicConfig(level=logging.DEBUG, handlers=[shown])
     else:
         # The libraries' logs are for servers. A command reports an error once, as the core's.
         logging.getLogger().addHandler(logging.NullHandler())
     return loaded
+
+
+class _Visible(logging.Formatter):
+    """Lines of libraries, which may quote data: what follows the first line is indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n  ".join(block(super().format(record)))
 
 
 async def _worked(settings: Settings, work: Callable[[Core], Awaitable[Result]]) -> Result:

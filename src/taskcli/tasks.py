@@ -13,6 +13,7 @@ from taskcli.running import operator, with_core
 from taskcli.users import find_user
 from taskcore import Actor, Core, Forbidden, NotFound, Page, Task, TaskId
 from taskcore.domain.tasks import NewTaskFields, TaskChanges
+from taskcore.domain.visible import quoted
 
 app = App(
     name="tasks",
@@ -141,11 +142,12 @@ def delete(
         version = expected_version
         if not yes:
             owner = await core.accounts.get(operator(), task.owner_id)
-            if not await confirmed(f'Delete task {task.id}, "{task.title}", of {owner.email}?'):
+            what = f"task {task.id}, {quoted(task.title)}, of {owner.email}"
+            if not await confirmed(f"Delete {what}?"):
                 return None
             version = task.version if version is None else version
         await core.tasks.delete(actor, task.id, expected_version=version)
-        return f'task {task.id}, "{task.title}"'
+        return f"task {task.id}, {quoted(task.title)}"
 
     deleted = with_core(work)
     message(f"deleted {deleted}" if deleted else "nothing was deleted")

@@ -12,6 +12,7 @@ from taskcli.output import Record, message, show, show_page
 from taskcli.prompts import confirmed, new_password, require_terminal_or
 from taskcli.running import operator, with_core
 from taskcore import Core, Invalid, NotFound, Page, Problem, Role, User, UserId
+from taskcore.domain.visible import quoted
 
 app = App(
     name="users",
@@ -168,7 +169,9 @@ async def find_user(core: Core, reference: str) -> User:
         user = await core.accounts.find(operator(), reference)
     else:
         raise Invalid(
-            Problem("user", f"{reference} is neither an id nor an e-mail address", "reference")
+            Problem(
+                "user", f"{quoted(reference)} is neither an id nor an e-mail address", "reference"
+            )
         )
     if user is None:
         raise NotFound(f"there is no user {reference}")

@@ -104,7 +104,7 @@ def test_the_doctor_finds_no_problem(taskcli: Taskcli) -> None:
     code, found = checks(taskcli)
     assert code == 0
     assert list(found) == ["settings", "disk", "key", "database", "schema", "clock", "passwords"]
-    assert all(line.startswith("ok ") for line in taskcli("doctor").out.splitlines())
+    assert all(line.startswith("ok\t") for line in taskcli("doctor").out.splitlines())
 
 
 @pytest.mark.usefixtures("database")

@@ -140,8 +140,8 @@ def test_the_audit_is_filtered_by_user_event_and_time(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--event", "login"), "there is no event login; there are user.registered,"),
-        (("--since", "yesterday"), "yesterday is not a time such as"),
+        (("--event", "login"), 'there is no event "login"; there are user.registered,'),
+        (("--since", "yesterday"), '"yesterday" is not a time such as'),
         (("--since", "31.01.2026"), "is not a time"),
     ],
 )

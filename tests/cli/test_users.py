@@ -155,8 +155,9 @@ def test_a_table_has_headings_and_a_hint_at_the_next_page(
         make_user(f"{name}@example.org")
     listed = taskcli("users", "list", "--limit", "1")
     heading, row = listed.out.splitlines()
-    assert heading.split() == ["id", "email", "full_name", "role", "is_active", "created_at"]
-    assert row.split()[1:5] == ["bob@example.org", "-", "user", "yes"]
+    names = ["id", "email", "full_name", "role", "is_active", "created_at"]
+    assert heading.split("\t") == names
+    assert row.split("\t")[1:5] == ["bob@example.org", "-", "user", "yes"]
     assert listed.err == "taskcli: 1 to 1 of 2; --skip 1 shows the next\n"
     beyond = taskcli("users", "list", "--skip", "5")
     assert (beyond.out, beyond.err) == ("", "taskcli: none here, 2 in all\n")

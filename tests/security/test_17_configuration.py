@@ -56,7 +56,7 @@ def test_a_secret_may_come_from_a_private_file(site: Site, ada: Account, tmp_pat
         assert "DATABASE_URL_FILE can" not in api.log
         doctor = taskcli(tmp_path, "doctor", **api.env)
         assert doctor.returncode == 0  # containers mount their secrets so
-        assert "settings   SECRET_KEY_FILE can be read by others" in doctor.stdout
+        assert "settings\tSECRET_KEY_FILE can be read by others" in doctor.stdout
         key.chmod(0o600)
         assert "read by others" not in taskcli(tmp_path, "doctor", **api.env).stdout
 
@@ -195,7 +195,7 @@ def test_no_file_of_the_repository_holds_a_secret() -> None:
 _SECRET = re.compile("digest|signature|secret|hash|password|token|pseudonym")
 COMPARED = {
     # Typed twice by the same person.
-    "run(_typed('The same again: ')) != password",
+    "run(_typed('The same again:')) != password",
     # Two states of one row: neither comes from a request.
     "user.password_hash != old",
     "user.password_hash != of.password_hash",

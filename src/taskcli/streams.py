@@ -1,0 +1,53 @@
+"""Standard output and standard error, which may be closed, full, or have no reader any more.
+
+Only `output` and pages of ours are written here: see tests/test_architecture.py.
+"""
+
+import os
+import sys
+from typing import TextIO
+
+
+class ReaderGone(Exception):
+    """The reader of our output has closed it (`| head`)."""
+
+
+class OutputLost(Exception):
+    """The output could not be written. What it reports was done all the same."""
+
+
+def is_terminal() -> bool:
+    """Whether standard output is one."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def write(text: str) -> None:
+    """To standard output. Raises ReaderGone and OutputLost."""
+    if sys.stdout is None:
+        raise OutputLost("standard output is closed")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGone from None
+    except OSError as error:
+        raise OutputLost(f"the output cannot be written: {error.strerror}") from None
+
+
+def write_error(text: str) -> None:
+    """To standard error; text that cannot be written is lost."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:  # there is no other place to report this
+        forget(sys.stderr)
+
+
+def forget(stream: TextIO | None) -> None:
+    """Discard what is buffered: the interpreter would fail at exit when it cannot write that."""
+    if stream is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
