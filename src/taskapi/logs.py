@@ -1,19 +1,23 @@
 """Structured logs: one JSON object a line, or colours on a terminal. Never a secret."""
 
 import asyncio
+import json
 import logging
 import sys
+import traceback
 from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from select import PIPE_BUF
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 import msgspec
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from taskcore.domain.visible import ascii_json, block, visible
 
 # The id of the request that is being served in this context.
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -78,7 +82,7 @@ def configure(level: str, style: str | None) -> None:
     style = style or ("console" if sys.stderr.isatty() else "json")
     LINES.file = sys.stderr.buffer
     structlog.configure(
-        processors=[*_PROCESSORS, *_rendered(style), _as_bytes],
+        processors=[*_PROCESSORS, *rendered(style), _as_bytes],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: LINES,
         cache_logger_on_first_use=True,
@@ -93,18 +97,19 @@ def formatter(style: str) -> logging.Formatter:
     """Formats the lines of the server and of libraries as ours."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_PROCESSORS,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendered(style)],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered(style)],
     )
 
 
-def _rendered(style: str) -> list[Processor]:
+def rendered(style: str) -> list[Processor]:
     if style == "console":
         return [
+            _visible,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
                 # If rich is installed, the default shows local variables, passwords included.
-                exception_formatter=structlog.dev.plain_traceback,
-            )
+                exception_formatter=_traceback,
+            ),
         ]
     return [
         structlog.processors.format_exc_info,
@@ -117,7 +122,26 @@ def _as_bytes(_: WrappedLogger, __: str, line: Any) -> bytes:  # noqa: ANN401 - 
 
 
 def _encoded(event: EventDict, **_: object) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    """One line of ASCII: the rest of Unicode has other line ends, and what acts on a terminal."""
+    try:
+        line = msgspec.json.encode(event, enc_hook=str).decode()
+    except UnicodeEncodeError:  # half a character, such as in the name of a file that is not UTF-8
+        line = json.dumps(msgspec.to_builtins(event, enc_hook=str), separators=(",", ":"))
+    return ascii_json(line)
+
+
+def _visible(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """For people: each event on one line. Names are ours; values of other types are `repr`s."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = visible(value)
+    return event
+
+
+def _traceback(out: TextIO, error: ExcInfo) -> None:
+    """Indented, so that no text of an error can begin a line as an event does."""
+    lines = block("".join(traceback.format_exception(*error)).rstrip("\n"))
+    out.writelines(f"\n    {line}" for line in lines)
 
 
 def _without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
