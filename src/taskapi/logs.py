@@ -6,7 +6,7 @@ import logging
 import sys
 import traceback
 from collections import deque
-from contextlib import suppress
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,6 +17,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from taskapi.lossy import lossy, report_losses
 from taskcore.domain.visible import ascii_json, block, visible
 
 # The id of the request that is being served in this context.
@@ -33,8 +34,8 @@ class Lines:
     """Writes log lines; under load, all lines of one turn of the event loop together.
 
     Each write releases the GIL, and the server's threads take it: a write per line would be an
-    eighth of the cost of a request. A warning is written at once. A line that cannot be written (a
-    full disk, a closed pipe) is lost, so that no request fails. For the event loop's thread only.
+    eighth of the cost of a request. A warning is written at once. The file is a lossy one, so that
+    no request fails or waits for a line. For the event loop's thread only.
     """
 
     def __init__(self, file: BinaryIO | None = None) -> None:
@@ -69,9 +70,8 @@ class Lines:
             while self._waiting and len(batch) + len(self._waiting[0]) <= PIPE_BUF:
                 batch += self._waiting.popleft()
             if self.file:
-                with suppress(OSError):
-                    self.file.write(batch)
-                    self.file.flush()
+                self.file.write(batch)
+                self.file.flush()
 
 
 LINES = Lines()
@@ -80,14 +80,16 @@ LINES = Lines()
 def configure(level: str, style: str | None) -> None:
     """`style` is `console` or `json`; None means console if stderr is a terminal, else json."""
     style = style or ("console" if sys.stderr.isatty() else "json")
-    LINES.file = sys.stderr.buffer
+    stream = lossy(sys.stderr)
+    report_losses(stream, line_of_losses(style))
+    LINES.file = stream.buffer
     structlog.configure(
         processors=[*_PROCESSORS, *rendered(style), _as_bytes],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: LINES,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter(style))
     # From libraries only warnings: their debug and info lines would bury ours.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
@@ -99,6 +101,19 @@ def formatter(style: str) -> logging.Formatter:
         foreign_pre_chain=_PROCESSORS,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered(style)],
     )
+
+
+def line_of_losses(style: str) -> Callable[[int], bytes]:
+    """Makes the line that tells how many lines were lost. It writes and imports nothing itself."""
+    processors = [_stamped, *rendered(style), _as_bytes]
+
+    def line(count: int) -> bytes:
+        made: Any = {"event": "log.lines_lost", "lines": count}
+        for processor in processors:
+            made = processor(None, "warning", made)
+        return cast(bytes, made) + b"\n"
+
+    return line
 
 
 def rendered(style: str) -> list[Processor]:

@@ -2,18 +2,15 @@
 
 import asyncio
 import gc
-import io
 import os
-import select
 import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
-from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -21,9 +18,6 @@ from taskcli.output import message
 from taskcli.signals import run
 from taskcore import Misconfigured, Settings
 from taskcore.settings import environment
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 # Seconds. A deployment must wait longer before it kills: docs/deployment.md.
 DRAIN = 25
@@ -56,7 +50,9 @@ def _serve(settings: Settings) -> None:
     from granian.http import HTTP1Settings  # noqa: PLC0415
     from granian.log import LogLevels  # noqa: PLC0415
 
-    sys.stdout, sys.stderr = _lossy(sys.stdout), _lossy(sys.stderr)
+    # By name, because neither driving adapter may depend on the other.
+    losses = import_module("taskapi.lossy")
+    sys.stdout, sys.stderr = losses.lossy(sys.stdout), losses.lossy(sys.stderr)
     for warning in settings.warnings:
         message(warning)
     os.environ["WORKERS"] = str(settings.workers)  # the workers read their settings themselves
@@ -85,8 +81,9 @@ def _serve(settings: Settings) -> None:
             _reset_workers_at_fork()
             gc.freeze()  # imported objects stay: each look through them would take 0.1 s
             gc.enable()
+            made = import_module("taskapi.logs").line_of_losses(_style(settings))
+            losses.report_losses(sys.stderr, made)
             if _style(settings) == "console":
-                # By name, because neither driving adapter may depend on the other.
                 prefix = import_module("taskapi.paths").PREFIX
                 page = f"http://{settings.server_host}:{settings.server_port}{prefix}/docs"
                 message(f"documentation at {page} (ctrl-C stops)")
@@ -128,38 +125,6 @@ class _Wakeup:
     def wait(self) -> None:
         while not self._is_set:
             self._bell.get()
-
-
-class _Lossy(io.FileIO):
-    """A stream that drops what cannot be written now: the disk is full, or the reader too slow.
-
-    Serving goes on. Otherwise every request would wait for a reader that is stuck, and no worker
-    could be started, because a fork flushes the streams first.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__(descriptor, "wb", closefd=False)
-        self._room = select.poll()
-        self._room.register(descriptor, select.POLLOUT)
-
-    def write(self, data: "ReadableBuffer", /) -> int:
-        # A pipe that polls as writable takes at least PIPE_BUF bytes.
-        piece, written = memoryview(data)[: select.PIPE_BUF], None
-        with suppress(OSError):
-            if self._room.poll(0):
-                written = super().write(piece)
-        return len(piece) if written is None else written
-
-
-def _lossy(stream: TextIO | None) -> TextIO:
-    if stream is None:  # it was closed; taking its descriptor keeps a socket from getting it
-        return Path(os.devnull).open("w", encoding="utf-8")
-    return io.TextIOWrapper(
-        io.BufferedWriter(_Lossy(stream.fileno())),
-        stream.encoding,
-        "backslashreplace",
-        line_buffering=True,
-    )
 
 
 @contextmanager

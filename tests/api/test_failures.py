@@ -1,6 +1,7 @@
 """Failures of the server: the store is away, the code has a bug, or the load is too high."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import time
@@ -220,16 +221,9 @@ except RuntimeError as error:
         assert CANARY not in run.stdout + run.stderr
 
 
-_WRITES = """
-import io, sys, structlog
+_ONE_LINE = """
+import sys, structlog
 from taskapi import logs
-class Writes(io.RawIOBase):
-    def writable(self):
-        return True
-    def write(self, text):
-        sys.stdout.write(repr(bytes(text).decode()) + "\\n")
-        return len(text)
-sys.stderr = io.TextIOWrapper(io.BufferedWriter(Writes()))
 logs.configure("INFO", sys.argv[1])
 structlog.get_logger().info("request")
 """
@@ -237,8 +231,11 @@ structlog.get_logger().info("request")
 
 @pytest.mark.parametrize("style", ["json", "console"])
 def test_a_log_line_is_one_write_so_that_workers_do_not_mix_lines(style: str) -> None:
-    done = subprocess.run(  # noqa: S603 - ours
-        [sys.executable, "-c", _WRITES, style], capture_output=True, text=True, check=True
-    )
-    (write,) = done.stdout.splitlines()
-    assert write.endswith("\\n'")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # keeps writes apart
+    with ours, theirs:
+        command = [sys.executable, "-c", _ONE_LINE, style]
+        subprocess.run(command, stderr=theirs.fileno(), check=True)  # noqa: S603 - ours
+        ours.setblocking(False)
+        assert ours.recv(65536).endswith(b"\n")
+        with pytest.raises(BlockingIOError):
+            ours.recv(65536)

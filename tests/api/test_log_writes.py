@@ -17,14 +17,11 @@ class Writes(io.RawIOBase):
 
     def __init__(self) -> None:
         self.done: list[bytes] = []
-        self.is_full = False
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        if self.is_full:
-            raise OSError(28, "No space left on device")
         self.done.append(bytes(data))
         return len(data)
 
@@ -95,20 +92,3 @@ def test_without_a_running_loop_a_line_is_written_at_once(log: Lines, writes: Wr
         loop.close()
     log.info(line(3))
     assert numbers(writes.done) == [0, 1, 2, 3]
-
-
-async def test_a_line_that_cannot_be_written_is_lost_without_an_error(
-    log: Lines, writes: Writes
-) -> None:
-    failures: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
-    writes.is_full = True
-    for number in range(500):  # more than the buffer holds
-        log.info(line(number))
-        await asyncio.sleep(0)
-    assert writes.done == []
-    writes.is_full = False
-    log.info(line(500))
-    await asyncio.sleep(0)
-    assert numbers(writes.done)[-1] == 500
-    assert failures == []

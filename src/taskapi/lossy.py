@@ -1,0 +1,99 @@
+"""A stream for logs that waits for no reader, and counts the lines that it had to drop.
+
+Imports the standard library alone: `taskcli serve` takes it before it loads the application.
+"""
+
+import io
+import os
+import select
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_NEWLINE = ord("\n")
+
+
+class LossyFile(io.FileIO):
+    """Drops what cannot be written now: the disk is full, or the reader too slow.
+
+    Serving goes on. Otherwise every request would wait for a reader that is stuck, and no worker
+    could be started, because a fork flushes the streams first.
+
+    A line counts as lost if any part of it is: what is left of its write is dropped. Only the count
+    is kept, for each process its own. Before the next line that can be written goes one that
+    tells the count; `report` makes it. Until `report` is set, lines are counted only.
+    """
+
+    report: Callable[[int], bytes] | None = None
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "wb", closefd=False)
+        self._room = select.poll()
+        self._room.register(descriptor, select.POLLOUT)
+        self._lost = 0
+        self._lost_by = 0  # the process: a fork copies the count
+        self._is_torn = False  # the last line written lacks its end
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        view = memoryview(data)
+        if self._lost and self._lost_by != os.getpid():
+            self._lost = 0
+        if self._lost and not self._reported():
+            return self._drop(bytes(view))
+        written = self._put(view)
+        if not written:
+            return self._drop(bytes(view))
+        # Only part of a long line is, or of any on a disk that has just become full.
+        self._is_torn = written < len(view) and view[written - 1] != _NEWLINE
+        return written
+
+    def _put(self, view: memoryview) -> int:
+        try:
+            # A pipe that polls as writable takes at least PIPE_BUF bytes.
+            return super().write(view[: select.PIPE_BUF]) or 0 if self._room.poll(0) else 0
+        except OSError:
+            return 0
+
+    def _drop(self, content: bytes) -> int:
+        self._lost += content.count(b"\n") or 1
+        self._lost_by = os.getpid()
+        return len(content)
+
+    def _reported(self) -> bool:
+        """Whether there is room again; the count has been written then."""
+        if self.report is None:
+            return True
+        if not self._room.poll(0):
+            return False
+        line = (b"\n" if self._is_torn else b"") + self.report(self._lost)
+        written = self._put(memoryview(line))
+        if written < len(line):
+            self._is_torn = self._is_torn or written > 0
+            return False
+        self._lost, self._is_torn = 0, False
+        return True
+
+
+def lossy(stream: TextIO | None) -> TextIO:
+    """A stream to the same place that drops what it cannot write; to none if it was closed."""
+    if stream is None:  # taking its descriptor keeps a socket from getting it
+        descriptor, encoding = os.open(os.devnull, os.O_WRONLY), "utf-8"
+    elif _file(stream):
+        return stream
+    else:
+        descriptor, encoding = stream.fileno(), stream.encoding
+    buffered = io.BufferedWriter(LossyFile(descriptor))
+    return io.TextIOWrapper(buffered, encoding, "backslashreplace", line_buffering=True)
+
+
+def report_losses(stream: TextIO, report: Callable[[int], bytes]) -> None:
+    """From now on a lossy stream tells how many lines it lost, by a line that `report` makes."""
+    if file := _file(stream):
+        file.report = report
+
+
+def _file(stream: TextIO) -> LossyFile | None:
+    raw = getattr(stream.buffer, "raw", None)
+    return raw if isinstance(raw, LossyFile) else None
