@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from taskcore import Core
 from taskcore.adapters.memory import MemoryStore
 from taskcore.adapters.scrypt import ScryptHasher
+from taskcore.domain.users import UserId
 from taskcore.ports import Repositories
 from tests.conftest import ManualClock, bound
 
@@ -28,9 +29,9 @@ class FailingStore:
             yield tx
 
     @asynccontextmanager
-    async def autocommit(self) -> AsyncIterator[Repositories]:
+    async def autocommit(self, by: UserId | None = None) -> AsyncIterator[Repositories]:
         self._fail()
-        async with self.store.autocommit() as db:
+        async with self.store.autocommit(by) as db:
             yield db
 
     async def check(self) -> None:

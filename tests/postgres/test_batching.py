@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import BigInteger, select
+from psycopg.errors import QueryCanceled
+from sqlalchemy import BigInteger, Float, func, select
 
 from taskcore.adapters.postgres import Connections, PostgresStore
-from taskcore.adapters.postgres.batching import MAX_REQUESTS, MAX_ROWS, Batcher
+from taskcore.adapters.postgres.batching import MAX_REQUESTS, MAX_ROWS, RETRIED_AT_ONCE, Batcher
+from taskcore.adapters.postgres.connections import Autocommit, Shared
 from taskcore.adapters.postgres.statements import BatchedStatement, Rows, batch_of
 from taskcore.domain.errors import Invalid, NotFound, StaleWrite, Unavailable
 from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import Store
+from tests.conftest import until
 from tests.contracts.stored import LATER, NOW, add_task, add_tasks, add_user
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +30,7 @@ class Database:
     """A batcher whose statements return each request's id, once `may_respond` is set."""
 
     def __init__(self, statement: BatchedStatement = ECHO) -> None:
-        self.batcher = Batcher(statement, self.run_batch)
+        self.batcher = Batcher(statement, self.run_batch, asyncio.Semaphore(RETRIED_AT_ONCE))
         self.batches: list[list[int]] = []
         self.may_respond = asyncio.Event()
         self.refuses: dict[int, Exception] = {}
@@ -132,6 +135,67 @@ async def test_a_batch_is_not_retried_while_the_database_is_away(database: Datab
     assert database.batches == [[1, 2, 3]]  # nor is the queued request sent
     database.is_away = None
     assert await database.get(5) == [(5,)]
+
+
+class Slow(Database):
+    """Takes the requests of `slow` as the server does at its statement timeout."""
+
+    def __init__(self, *, timeout: float, retry_within: float) -> None:
+        super().__init__()
+        self.batcher = Batcher(
+            ECHO, self.run_batch, asyncio.Semaphore(RETRIED_AT_ONCE), retry_within
+        )
+        self.may_respond.set()
+        self.slow: set[int] = set()
+        self._timeout = timeout
+
+    async def run_batch(
+        self, statement: BatchedStatement, requests: Sequence[Mapping[str, Any]]
+    ) -> list[Rows]:
+        rows = await super().run_batch(statement, requests)
+        if self.slow & set(self.batches[-1]):
+            await asyncio.sleep(self._timeout)
+            error = Unavailable()
+            error.__cause__ = QueryCanceled()
+            raise error
+        return rows
+
+
+async def test_a_request_that_takes_too_long_fails_alone() -> None:
+    database = Slow(timeout=0.05, retry_within=60)
+    database.slow = {1, 7}
+    batch = await database.submitted(*range(10))
+    queued = await database.submitted(20, 21)
+    results = await asyncio.gather(*batch, *queued, return_exceptions=True)
+    failed = [one for one, result in enumerate(results) if isinstance(result, Exception)]
+    assert failed == [1, 7]
+    assert all(isinstance(results[one], Unavailable) for one in failed)
+    assert database.batches[:2] == [[*range(10)], [20, 21]]  # the queue went on meanwhile
+    assert sorted(map(len, database.batches)) == [*[1] * 10, 2, 10]
+
+
+async def test_a_batch_is_retried_for_a_bounded_time_if_all_takes_too_long() -> None:
+    database = Slow(timeout=0.05, retry_within=0.07)
+    database.slow = {*range(100)}
+    results = await asyncio.gather(
+        *await database.submitted(*range(MAX_REQUESTS)), return_exceptions=True
+    )
+    assert all(isinstance(error, Unavailable) for error in results)
+    # Those that start within the time: at 0, and at 0.05.
+    assert len(database.batches) <= 1 + 2 * RETRIED_AT_ONCE
+    database.slow = set()
+    assert await database.get(1) == [(1,)]
+
+
+async def test_a_process_that_stops_cancels_requests_that_are_retried() -> None:
+    database = Slow(timeout=0.01, retry_within=60)
+    database.slow = {*range(9)}
+    tasks = await database.submitted(*range(9))
+    await until(lambda: len(database.batches) > 1)
+    for running in list(database.batcher._tasks):
+        running.cancel()
+    await asyncio.wait(tasks, timeout=5)
+    assert all(task.cancelled() or task.exception() for task in tasks)
 
 
 async def test_a_batch_of_cancelled_requests_is_not_sent(database: Database) -> None:
@@ -274,6 +338,27 @@ async def test_an_id_beyond_the_column_is_not_found_and_fails_no_other_request(
     results = await asyncio.gather(get(task.id), get(2**70), get(task.id), return_exceptions=True)
     assert results[0] == results[2] == task
     assert isinstance(results[1], NotFound)
+
+
+SLEEPING = batch_of(id=BigInteger(), seconds=Float())
+SLEEPS = BatchedStatement(
+    select(SLEEPING.c.number, SLEEPING.c.id, func.pg_sleep(SLEEPING.c.seconds))
+)
+
+
+async def test_a_request_beyond_the_statement_timeout_fails_alone(database_url: str) -> None:
+    hasty = make_conninfo(database_url, options="-c statement_timeout=200ms")
+    async with Connections(hasty) as connections:
+        link = Autocommit(Shared(connections), None)
+
+        async def get(one: int) -> object:
+            ((_, found, _),) = await link.batched(SLEEPS, id=one, seconds=60.0 * (one == 3))
+            return found
+
+        results = await asyncio.gather(*map(get, range(20)), return_exceptions=True)
+        assert isinstance(results.pop(3), Unavailable)
+        assert results == [one for one in range(20) if one != 3]
+        assert not connections.is_away
 
 
 async def test_a_locked_row_fails_its_own_edit_alone(store: Store) -> None:

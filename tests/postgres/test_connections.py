@@ -14,7 +14,7 @@ from sqlalchemy import text
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.postgres.connections import DEADLINE, conninfo
 from taskcore.adapters.postgres.statements import Statement
-from taskcore.domain.errors import Misconfigured, NotFound, Unavailable
+from taskcore.domain.errors import Misconfigured, NotFound, Overloaded, Unavailable
 from taskcore.domain.tasks import TaskId
 from tests.conftest import until
 from tests.postgres.servers import Server
@@ -236,10 +236,24 @@ async def test_requests_beyond_the_pool_wait_a_second_and_no_longer(
                 results = await asyncio.gather(
                     *(query(connections) for _ in range(20)), return_exceptions=True
                 )
-                assert {type(result) for result in results} == {Unavailable}
+                assert {type(result) for result in results} == {Overloaded}
                 assert time.monotonic() - started < 1.5
         await asyncio.gather(*(query(connections) for _ in range(20)))
         assert waiting(connections) == 0
+
+
+async def test_a_pool_in_full_use_is_no_absent_database(database_url: str) -> None:
+    async with Connections(database_url, size=1) as connections:
+        async with connections.borrow():
+            with pytest.raises(Overloaded):
+                await query(connections)
+            assert not connections.is_away
+            # Were the database taken for absent, one of these would probe it, and the other
+            # would fail at once.
+            waiting = [asyncio.create_task(query(connections)) for _ in range(2)]
+            await asyncio.sleep(0.05)
+            assert not any(task.done() for task in waiting)
+        await asyncio.gather(*waiting)
 
 
 async def test_a_pool_that_is_closed_is_unavailable(database_url: str) -> None:

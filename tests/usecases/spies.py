@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from taskcore.domain.errors import Unavailable
+from taskcore.domain.users import UserId
 from taskcore.ports import PasswordHasher, Repositories, Store, TaskRepository
 
 Step = Callable[[], Awaitable[Any]]
@@ -84,8 +85,8 @@ class InterruptedStore:
         return self.inner.transaction()
 
     @asynccontextmanager
-    async def autocommit(self) -> AsyncIterator[Repositories]:
-        async with self.inner.autocommit() as db:
+    async def autocommit(self, by: UserId | None = None) -> AsyncIterator[Repositories]:
+        async with self.inner.autocommit(by) as db:
             tasks = InterruptedTasks(db.tasks, self.before_writing)
             yield cast("Repositories", InterruptedRepositories(db, tasks))
 

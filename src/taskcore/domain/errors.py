@@ -14,6 +14,7 @@
     │   └── StaleWrite           another request has changed it meanwhile
     ├── TooMany              over a rate limit; says when to try again
     ├── Unavailable          a dependency does not answer; says when to try again
+    │   ├── Overloaded           it answers, but has too much to do
     │   └── NotMigrated          the database schema is too old
     │       └── RightsMissing    the database role lacks rights
     └── Misconfigured        the settings or the machine prevent a start
@@ -126,6 +127,11 @@ class Unavailable(TaskcoreError):
         """`retry_after` in seconds."""
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+    title = "Too many requests at once; try again"
 
 
 class NotMigrated(Unavailable):

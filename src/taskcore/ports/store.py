@@ -3,6 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from taskcore.domain.users import UserId
 from taskcore.ports.audit import AuditRepository
 from taskcore.ports.sessions import SessionRepository
 from taskcore.ports.tasks import TaskRepository
@@ -29,8 +30,12 @@ class Store(Protocol):
         An error raised by a repository aborts the transaction: let it leave the block.
         """
 
-    def autocommit(self) -> AbstractAsyncContextManager[Repositories]:
-        """Each call is a transaction of its own, in one round trip. `lock` has no effect here."""
+    def autocommit(self, by: UserId | None = None) -> AbstractAsyncContextManager[Repositories]:
+        """Each call is a transaction of its own, in one round trip. `lock` has no effect here.
+
+        `by` is the user the work is for. Statements that may be slow are few at a time, and users
+        take turns: raises Overloaded when too many wait. The operator (None) is one user here.
+        """
 
     async def check(self) -> None:
         """Raises Unavailable when there is no answer, NotMigrated when the schema is older."""

@@ -13,6 +13,7 @@ from taskcore.adapters.memory.sessions import MemorySessions
 from taskcore.adapters.memory.tables import Access, Tables
 from taskcore.adapters.memory.tasks import MemoryTasks
 from taskcore.adapters.memory.users import MemoryUsers
+from taskcore.domain.users import UserId
 
 
 class MemoryRepositories:
@@ -36,7 +37,7 @@ class MemoryStore:
             self._tables = tables
 
     @asynccontextmanager
-    async def autocommit(self) -> AsyncIterator[MemoryRepositories]:
+    async def autocommit(self, by: UserId | None = None) -> AsyncIterator[MemoryRepositories]:  # noqa: ARG002 - nothing is slow here
         @asynccontextmanager
         async def access() -> AsyncIterator[Tables]:
             async with self._lock:

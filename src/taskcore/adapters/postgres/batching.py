@@ -10,12 +10,13 @@
                |
        +-------+-------+      Batcher._send: gives each request its rows or its error
        |       |       |
+       +-- on failure -+      Batcher._retry: runs each request alone, while the queue goes on
 
 In a transaction, BorrowedConnection.batched runs a batch of one at once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
 from typing import NamedTuple
 
@@ -27,6 +28,11 @@ RunBatch = Callable[[BatchedStatement, Sequence[Values]], Awaitable[Sequence[Row
 # Limits of one batch. Larger batches save little time, and all their rows are in memory at once.
 MAX_REQUESTS = 32
 MAX_ROWS = MAX_REQUESTS * 26  # pages of 25, each with one more row to see whether it is the last
+# After a batch has failed: how many of all retried requests run at once, and the seconds in which
+# those of one batch may start. If every statement takes too long, and not only that of one
+# request, a batch costs its own timeout and those of a few statements more.
+RETRIED_AT_ONCE = 3
+RETRY_WITHIN = 2.0
 
 
 class _Request(NamedTuple):
@@ -42,25 +48,35 @@ class Batcher:
     because no request joins a statement that has been sent.
     """
 
-    def __init__(self, statement: BatchedStatement, run_batch: RunBatch) -> None:
+    def __init__(
+        self,
+        statement: BatchedStatement,
+        run_batch: RunBatch,
+        retries: asyncio.Semaphore,
+        retry_within: float = RETRY_WITHIN,
+    ) -> None:
+        """`retries` is shared by all batchers, so that their retries do not fill the pool."""
         self._statement, self._run_batch = statement, run_batch
+        self._retries, self._retry_within = retries, retry_within
         self._queue: list[_Request] = []
         self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()  # kept here: the loop's references are weak
 
     async def submit(self, values: Values) -> Rows:
         """Raises what the statement would raise for this request alone."""
-        loop = asyncio.get_running_loop()
-        request = _Request(values, loop.create_future())
+        request = _Request(values, asyncio.get_running_loop().create_future())
         self._queue.append(request)
         if self._running < self._statement.max_concurrent:
             self._running += 1
-            # A separate task: the caller that creates it may be cancelled while others wait. The
-            # empty context keeps that caller's request id out of log lines about the batch.
-            task = loop.create_task(self._drain(), context=Context())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._drain())
         return await request.result
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        # A separate task: the caller that creates it may be cancelled while others wait. The
+        # empty context keeps that caller's request id out of log lines about the batch.
+        task = asyncio.get_running_loop().create_task(work, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _drain(self) -> None:
         try:
@@ -89,17 +105,32 @@ class Batcher:
             results = await self._run_batch(self._statement, [request.values for request in batch])
         except Exception as error:  # noqa: BLE001 - raised in the callers
             if len(batch) > 1 and concerns_one_request(error):
-                await asyncio.gather(*(self._send([request]) for request in batch))
+                self._start(self._retry(batch, error))  # the queue need not wait for it
             else:
                 self._fail(batch, error)
         except BaseException:  # the process is stopping
-            for _, result in [*batch, *self._queue]:
-                result.cancel()
+            _cancel([*batch, *self._queue])
             raise
         else:
             for (_, result), rows in zip(batch, results, strict=True):
                 if not result.done():
                     result.set_result(rows)
+
+    async def _retry(self, batch: Sequence[_Request], error: Exception) -> None:
+        """Each request alone; those that cannot start in time fail with the batch's error."""
+        until = asyncio.get_running_loop().time() + self._retry_within
+        try:
+            await asyncio.gather(*(self._retry_one(request, error, until) for request in batch))
+        except BaseException:  # the process is stopping
+            _cancel(batch)
+            raise
+
+    async def _retry_one(self, request: _Request, error: Exception, until: float) -> None:
+        async with self._retries:
+            if asyncio.get_running_loop().time() < until:
+                await self._send([request])
+            else:
+                self._fail([request], error)
 
     def _fail(self, batch: Sequence[_Request], error: Exception) -> None:
         if not concerns_one_request(error):  # queued requests would meet it too
@@ -107,3 +138,8 @@ class Batcher:
         for _, result in batch:
             if not result.done():
                 result.set_exception(error)
+
+
+def _cancel(requests: Sequence[_Request]) -> None:
+    for _, result in requests:
+        result.cancel()

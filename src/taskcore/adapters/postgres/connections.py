@@ -4,7 +4,7 @@ import asyncio
 import os
 import select
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, Self
 
@@ -15,12 +15,19 @@ from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from taskcore.adapters.postgres.batching import Batcher
-from taskcore.adapters.postgres.errors import NO_ANSWER, Unexplained, breaks_connection, translated
+from taskcore.adapters.postgres.batching import RETRIED_AT_ONCE, Batcher
+from taskcore.adapters.postgres.errors import (
+    NO_ANSWER,
+    Unexplained,
+    breaks_connection,
+    took_too_long,
+    translated,
+)
+from taskcore.adapters.postgres.lanes import Lane
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
-from taskcore.domain.errors import Misconfigured, Unavailable
+from taskcore.domain.errors import Misconfigured, Overloaded, Unavailable
 from taskcore.domain.rules import MAX_ID
 
 # In seconds. The server's own timeouts leave the connection usable, so they are the shorter ones;
@@ -84,6 +91,14 @@ class Link(Protocol):
     async def batched(self, statement: BatchedStatement, **values: object) -> Rows:
         """Like `rows`, sharing a statement with concurrent requests. Skip the first column."""
 
+    async def in_turn(
+        self, statement: Statement, otherwise: Statement | None = None, **values: object
+    ) -> Rows:
+        """Like `rows`, for a statement that may be slow: users take turns. Raises Overloaded.
+
+        Outside of a transaction, `otherwise` is run instead if the statement takes too long.
+        """
+
 
 class BorrowedConnection(Link):
     """One connection of the pool, for one transaction or a few statements."""
@@ -98,6 +113,14 @@ class BorrowedConnection(Link):
         return await cursor.fetchall()
 
     batched = rows  # a batch of one
+
+    async def in_turn(
+        self,
+        statement: Statement,
+        otherwise: Statement | None = None,  # noqa: ARG002 - an error aborts the transaction
+        **values: object,
+    ) -> Rows:
+        return await self.rows(statement, **values)  # the connection is borrowed already
 
     async def row(self, statement: Statement, **values: object) -> Row | None:
         cursor = await self.execute(statement, statement.arguments(values))
@@ -120,7 +143,8 @@ class Connections:
     """psycopg's pool that also fails fast, and detects dead connections without a round trip.
 
     While the database is known to be away, one request at a time probes it; the others fail at
-    once instead of queueing for a second each. (The pool's own `max_waiting` would do that too,
+    once instead of queueing for a second each. A pool whose connections are all in use is no sign
+    of that: it is overload, which ends by itself. (The pool's own `max_waiting` would do that too,
     except that it counts cancelled waiters and so never recovers.)
     """
 
@@ -128,6 +152,7 @@ class Connections:
         self._deadline = deadline
         self._away = False
         self._probing = False
+        self._lent = 0
         self._pool = AsyncConnectionPool(
             conninfo(url),
             kwargs={"autocommit": True, "context": _adapters()},
@@ -160,6 +185,7 @@ class Connections:
         self._probing |= probe
         try:
             connection = await self._take()
+            self._lent += 1
             # At the deadline, shut down the socket: the statement then fails at once. If its task
             # were cancelled, psycopg would first try to cancel the query, for 10 s.
             watchdog = asyncio.get_running_loop().call_later(
@@ -176,6 +202,7 @@ class Connections:
                 # the server may have frozen since it was opened.
                 self._away &= connection.closed
                 watchdog.cancel()
+                self._lent -= 1
                 await self._pool.putconn(connection)
         finally:
             self._probing &= not probe
@@ -186,6 +213,11 @@ class Connections:
             while _closed_by_server(connection := await self._pool.getconn()):
                 await connection.close()
                 await self._pool.putconn(connection)
+        except PoolTimeout as error:
+            if self._lent:
+                raise Overloaded from error
+            self._away = True  # no request holds a connection, and yet none could be opened
+            raise translated(error) from error
         except Exception as error:
             self._away = True
             raise translated(error) from error
@@ -198,12 +230,26 @@ class Connections:
                 duplicate.shutdown(socket.SHUT_RDWR)
 
 
-class Autocommit(Link):
-    """Runs each statement on any free connection, as a transaction of its own."""
+class Shared:
+    """What the links of one store share: connections, batches, and the lane of slow statements."""
 
     def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-        self._batchers: dict[BatchedStatement, Batcher] = {}
+        self.connections = connections
+        self.lane = Lane()
+        self.batchers: dict[BatchedStatement, Batcher] = {}
+        self.retries = asyncio.Semaphore(RETRIED_AT_ONCE)
+
+
+class Autocommit(Link):
+    """Runs each statement on any free connection, as a transaction of its own.
+
+    `user` is the user whose turn it is to wait for when a statement may be slow.
+    """
+
+    __slots__ = ("_connections", "_shared", "_user")
+
+    def __init__(self, shared: Shared, user: Hashable) -> None:
+        self._shared, self._connections, self._user = shared, shared.connections, user
 
     async def rows(self, statement: Statement, **values: object) -> Rows:
         async with self._connections.borrow() as link:
@@ -222,10 +268,23 @@ class Autocommit(Link):
             # Unbatched: one request probes the database and the others fail at once. In a batch,
             # they would all wait for the probe.
             return await self.rows(statement, **values)
-        batcher = self._batchers.get(statement)
+        batchers = self._shared.batchers
+        batcher = batchers.get(statement)
         if batcher is None:
-            batcher = self._batchers[statement] = Batcher(statement, self._run_batch)
+            batcher = Batcher(statement, self._run_batch, self._shared.retries)
+            batchers[statement] = batcher
         return await batcher.submit(values)
+
+    async def in_turn(
+        self, statement: Statement, otherwise: Statement | None = None, **values: object
+    ) -> Rows:
+        async with self._shared.lane.turn(self._user):
+            try:
+                return await self.rows(statement, **values)
+            except Unavailable as error:
+                if otherwise in {None, statement} or not took_too_long(error):
+                    raise
+                return await self.rows(otherwise, **values)
 
     async def _run_batch(
         self, statement: BatchedStatement, requests: Sequence[Values]

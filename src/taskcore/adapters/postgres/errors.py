@@ -49,8 +49,10 @@ _BROKEN = ("08", "57P", "53300", "25006", "25P03", "25P04")
 _CORRUPT = ("XX001", "XX002")
 _REFUSED_VALUE = ("22", "23")
 
-# Another transaction holds or changed a row of the statement.
-_CONTENDED = ("40001", "40P01", "55P03")
+_TOO_LONG = "57014"
+# A statement of a batch may have failed because of one request: another transaction holds or
+# changed a row of it, or it takes too long.
+_OF_ONE_REQUEST = ("40001", "40P01", "55P03", _TOO_LONG)
 
 NO_ANSWER = "The database does not answer; try again"
 
@@ -100,8 +102,17 @@ def concerns_one_request(error: Exception) -> bool:
     overloaded: that concerns every request, and more statements would not help.
     """
     if isinstance(error, Unavailable):
-        return getattr(error.__cause__, "sqlstate", None) in _CONTENDED
+        return _state(error) in _OF_ONE_REQUEST
     return True
+
+
+def took_too_long(error: Unavailable) -> bool:
+    """Whether the server ended the statement at its timeout."""
+    return _state(error) == _TOO_LONG
+
+
+def _state(error: Unavailable) -> str | None:
+    return getattr(error.__cause__, "sqlstate", None)
 
 
 def _unstorable() -> Invalid:

@@ -9,13 +9,14 @@ import sqlalchemy as sa
 from psycopg.pq import TransactionStatus
 
 from taskcore.adapters.postgres.audit import PostgresAudit
-from taskcore.adapters.postgres.connections import Autocommit, Connections, Link
+from taskcore.adapters.postgres.connections import Autocommit, Connections, Link, Shared
 from taskcore.adapters.postgres.schema import REVISION, RIGHTS
 from taskcore.adapters.postgres.sessions import PostgresSessions
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.adapters.postgres.tasks import PostgresTasks
 from taskcore.adapters.postgres.users import PostgresUsers
 from taskcore.domain.errors import NotMigrated, RightsMissing
+from taskcore.domain.users import UserId
 
 _REVISION = Statement(sa.select(sa.column("version_num")).select_from(sa.table("alembic_version")))
 _RIGHTS = Statement(
@@ -50,7 +51,8 @@ class PostgresStore:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._autocommit = nullcontext(PostgresRepositories(Autocommit(connections)))
+        self._shared = Shared(connections)
+        self._autocommit = nullcontext(PostgresRepositories(Autocommit(self._shared, None)))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresRepositories]:
@@ -60,8 +62,12 @@ class PostgresStore:
                 # COMMIT would silently roll back.
                 raise RuntimeError("the transaction goes on after an error that has aborted it")
 
-    def autocommit(self) -> AbstractAsyncContextManager[PostgresRepositories]:
-        return self._autocommit
+    def autocommit(
+        self, by: UserId | None = None
+    ) -> AbstractAsyncContextManager[PostgresRepositories]:
+        if by is None:
+            return self._autocommit
+        return nullcontext(PostgresRepositories(Autocommit(self._shared, by)))
 
     async def now(self) -> datetime:
         """By the database server's clock."""

@@ -1,0 +1,85 @@
+"""A lane for statements that may be slow: few at a time, and users take turns."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+
+from taskcore.domain.errors import Overloaded
+
+WIDTH = 3
+WAIT = 1.0  # seconds
+# Requests that wait, of one user and of all. They bound the memory; the time limit is what ends
+# the wait of most.
+MAX_WAITING_OF_ONE = 32
+MAX_WAITING = 256
+
+
+class Lane:
+    """At most `width` turns at a time, and one at a time for each user.
+
+    A turn that becomes free goes to the user who has waited for one the longest, however many
+    requests the others have. So a user who sends many is delayed by them, and other users by one
+    turn. A request waits for `wait` seconds at most.
+    """
+
+    def __init__(self, *, width: int = WIDTH, wait: float = WAIT) -> None:
+        self._free, self._wait = width, wait
+        self._running: set[Hashable] = set()
+        # The user whose turn is next comes first. A user without requests has no entry.
+        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+
+    @asynccontextmanager
+    async def turn(self, user: Hashable) -> AsyncIterator[None]:
+        """Raises Overloaded: at once when too many wait, else when the wait is too long."""
+        if self._free and user not in self._running:
+            self._start(user)
+        else:
+            await self._admitted(user)
+        try:
+            yield
+        finally:
+            self._end(user)
+
+    async def _admitted(self, user: Hashable) -> None:
+        queue = self._waiting.get(user, deque())
+        total = sum(map(len, self._waiting.values()))
+        if len(queue) >= MAX_WAITING_OF_ONE or total >= MAX_WAITING:
+            raise Overloaded
+        admission = asyncio.get_running_loop().create_future()
+        queue.append(admission)
+        self._waiting[user] = queue
+        try:
+            async with asyncio.timeout(self._wait):
+                await admission
+        except BaseException as error:
+            if admission.done() and not admission.cancelled():
+                self._end(user)  # admitted at the very moment in which the wait ended
+            else:
+                queue.remove(admission)
+                if not queue:
+                    del self._waiting[user]
+            if isinstance(error, TimeoutError):
+                raise Overloaded from None
+            raise
+
+    def _start(self, user: Hashable) -> None:
+        self._free -= 1
+        self._running.add(user)
+
+    def _end(self, user: Hashable) -> None:
+        self._free += 1
+        self._running.discard(user)
+        if user in self._waiting:  # the others come first
+            self._waiting[user] = self._waiting.pop(user)
+        for other in self._waiting:
+            if other not in self._running:
+                self._admit(other)
+                return
+
+    def _admit(self, user: Hashable) -> None:
+        admission = self._waiting[user].popleft()
+        if not self._waiting[user]:
+            del self._waiting[user]
+        self._start(user)
+        admission.set_result(None)

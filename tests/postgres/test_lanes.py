@@ -1,0 +1,185 @@
+"""The lane of slow statements: users take turns, and no request waits for ever."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import text
+
+from taskcore.adapters.postgres import Connections, PostgresStore
+from taskcore.adapters.postgres.connections import Autocommit, Shared
+from taskcore.adapters.postgres.lanes import MAX_WAITING, MAX_WAITING_OF_ONE, WIDTH, Lane
+from taskcore.adapters.postgres.statements import Statement
+from taskcore.domain.errors import Overloaded, Unavailable
+from tests.contracts.stored import add_user
+
+pytestmark = pytest.mark.anyio
+
+
+class Work:
+    """Requests in a lane, each of which holds its turn until it is let go."""
+
+    def __init__(self, **options: float) -> None:
+        self.lane = Lane(**options)  # type: ignore[arg-type]  # as given
+        self.running: list[str] = []
+        self.done: list[str] = []
+        self.refused: list[str] = []
+        self._may_end: dict[str, asyncio.Event] = {}
+
+    async def request(self, name: str) -> None:
+        """Named by its user, a letter, and a number."""
+        try:
+            async with self.lane.turn(name[0]):
+                await self._run(name)
+        except Overloaded:
+            self.refused.append(name)
+        else:
+            self.done.append(name)
+
+    async def _run(self, name: str) -> None:
+        self.running.append(name)
+        self._may_end[name] = asyncio.Event()
+        try:
+            await self._may_end[name].wait()
+        finally:
+            self.running.remove(name)
+
+    async def sent(self, *names: str) -> list["asyncio.Task[None]"]:
+        tasks = [asyncio.create_task(self.request(name)) for name in names]
+        await self.settled()
+        return tasks
+
+    async def end(self, name: str) -> None:
+        self._may_end[name].set()
+        await self.settled()
+
+    async def settled(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def finish(self) -> None:
+        while self.running:
+            await self.end(self.running[0])
+
+
+async def test_a_user_has_one_turn_at_a_time() -> None:
+    work = Work()
+    await work.sent("a1", "a2", "a3", "b1", "c1", "d1")
+    assert work.running == ["a1", "b1", "c1"]
+    await work.end("b1")
+    assert work.running == ["a1", "c1", "d1"]  # not a2, which has waited longer
+    await work.end("a1")
+    assert work.running == ["c1", "d1", "a2"]
+    await work.finish()
+    assert work.done == ["b1", "a1", "c1", "d1", "a2", "a3"]
+
+
+async def test_users_take_turns_however_many_requests_each_has() -> None:
+    work = Work(width=1)
+    await work.sent("a1", "a2", "a3", "a4", "b1", "b2", "c1")
+    await work.finish()
+    assert work.done == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
+    await work.sent("a5", "b3")
+    assert work.running == ["a5"]
+    await work.finish()
+
+
+async def test_a_cancelled_request_leaves_no_turn_behind() -> None:
+    work = Work(width=2)
+    a1, b1, a2, c1, c2 = await work.sent("a1", "b1", "a2", "c1", "c2")
+    for cancelled in (a2, c1):  # while they wait
+        cancelled.cancel()
+    a1.cancel()  # while it runs
+    await work.settled()
+    assert work.running == ["b1", "c2"]
+    # At the moment in which it is admitted.
+    (d1,) = await work.sent("d1")
+    (e1,) = await work.sent("e1")
+    work._may_end["b1"].set()
+    while not d1.done():
+        await asyncio.sleep(0)
+        if "d" in work.lane._running:
+            d1.cancel()
+    await work.settled()
+    assert work.running == ["c2", "e1"]
+    await work.finish()
+    await asyncio.gather(a1, a2, b1, c1, c2, d1, e1, return_exceptions=True)
+    await work.sent("f1", "g1")
+    assert work.running == ["f1", "g1"]
+    await work.finish()
+    assert work.lane._waiting == {}
+
+
+async def test_too_many_requests_are_refused_at_once() -> None:
+    work = Work(wait=60)
+    await work.sent(*(f"a{number}" for number in range(MAX_WAITING_OF_ONE + 3)))
+    assert len(work.refused) == 2  # one runs
+    others = [chr(code) for code in range(ord("b"), ord("b") + MAX_WAITING)]
+    await work.sent(*(f"{other}1" for other in others))
+    assert not set(work.refused) & {"b1", "c1", "d1"}
+    waiting = MAX_WAITING_OF_ONE + len(others) - 2  # two run
+    assert len(work.refused) == 2 + waiting - MAX_WAITING
+    await work.finish()
+    assert len(work.done) == WIDTH + MAX_WAITING
+
+
+async def test_a_request_waits_for_a_bounded_time() -> None:
+    work = Work(width=1, wait=0.01)
+    _, waiting = await work.sent("a1", "b1")
+    await waiting
+    assert (work.running, work.refused) == (["a1"], ["b1"])
+    await work.finish()
+    await work.sent("b2")
+    assert work.running == ["b2"]
+    await work.finish()
+
+
+# On PostgreSQL
+
+
+SLEEP = Statement(text("SELECT pg_sleep(60)"))
+
+
+@pytest.fixture
+async def patient(database_url: str) -> AsyncIterator[Connections]:
+    """With no timeout: a test that waited for a slow statement would fail by its own."""
+    url = make_conninfo(database_url, options="-c statement_timeout=60s")
+    async with Connections(url, deadline=60) as opened:
+        yield opened
+
+
+async def test_slow_statements_leave_connections_to_others(patient: Connections) -> None:
+    store = PostgresStore(patient)
+    ada = await add_user(store, "patient")
+    slow = [
+        asyncio.create_task(Autocommit(store._shared, user % 6).in_turn(SLEEP))
+        for user in range(40)
+    ]
+    async with asyncio.timeout(5):
+        for _ in range(20):
+            async with store.autocommit() as db:
+                assert await db.users.get(ada.id) == ada
+    assert patient._lent == WIDTH
+    assert not patient.is_away
+    for task in slow:
+        task.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+    async with store.autocommit(ada.id) as db:
+        assert (await db.users.page(skip=0, limit=1)).total
+
+
+async def test_what_takes_too_long_to_count_is_shown_without_its_number(
+    database_url: str,
+) -> None:
+    hasty = make_conninfo(database_url, options="-c statement_timeout=50ms")
+    async with Connections(hasty) as connections:
+        link = Autocommit(Shared(connections), None)
+        one = Statement(text("SELECT 1"))
+        assert await link.in_turn(SLEEP, one) == [(1,)]
+        with pytest.raises(Unavailable):
+            await link.in_turn(SLEEP)
+        with pytest.raises(Unavailable):  # not for any other reason
+            await link.in_turn(
+                Statement(text("SELECT pg_terminate_backend(pg_backend_pid())")), one
+            )
