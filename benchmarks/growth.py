@@ -81,7 +81,7 @@ def _deep(
     oldest = min(min(ids) for ids in tasks.values())
 
     def reading_on(token: str, before: int) -> Call:
-        cursor = urlsafe_b64encode(f"before {before}".encode()).rstrip(b"=").decode()
+        cursor = urlsafe_b64encode(f"tasks {before}".encode()).rstrip(b"=").decode()
         return Call("GET", f"{_TASKS}?limit={LIMIT}&cursor={cursor}", token)
 
     def plan(workload: str, calls: Sequence[Call]) -> tuple[str, Plan]:

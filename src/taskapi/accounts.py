@@ -8,6 +8,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from taskapi.bodies import Body, fields_set
+from taskapi.cursors import Cursor, next_page
 from taskapi.fields import (
     Email,
     FullName,
@@ -19,11 +20,12 @@ from taskapi.fields import (
     Total,
     UserRole,
 )
+from taskapi.openapi import SENDS
 from taskapi.paths import parse_id
 from taskapi.problems import LIMITED, MAY_REFUSE
 from taskapi.providers import ActorRequest, ApiRequest, administers, logged_in, origin_of
 from taskapi.query import DEFAULT_LIMIT, DEFAULT_SKIP, Limit, Skip, parse_choice
-from taskapi.responses import View
+from taskapi.responses import JsonResponse, View
 from taskcore import (
     EmailTaken,
     Forbidden,
@@ -35,6 +37,7 @@ from taskcore import (
     TooMany,
     UserId,
 )
+from taskcore.cursors import USERS
 from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REGISTER
 
 log = structlog.get_logger("taskapi")
@@ -101,6 +104,7 @@ class UserPage(View):
     total: Total
     skip: Skip
     limit: Limit
+    next_cursor: Cursor | None
 
 
 @post(
@@ -171,7 +175,7 @@ async def delete_account(request: ActorRequest, data: JSONBody[AccountDeletion])
 own_account = [register, me, change_profile, change_password, delete_account]
 
 
-@get("/", operation_id="listUsers", opt={MAY_REFUSE: (Forbidden, Invalid)})
+@get("/", operation_id="listUsers", opt={MAY_REFUSE: (Forbidden, Invalid), SENDS: ("Link",)})
 async def list_users(
     request: ActorRequest,
     skip: FromQuery[Skip] = DEFAULT_SKIP,
@@ -179,8 +183,12 @@ async def list_users(
     email: FromQuery[EmailFilter | None] = None,
     role: FromQuery[RoleFilter | None] = None,
     is_active: FromQuery[ActiveFilter] = None,
-) -> UserPage:
-    """List accounts, newest first."""
+    cursor: FromQuery[Cursor] = "",
+) -> JsonResponse[UserPage]:
+    """List accounts, newest first.
+
+    For the next page send `next_cursor` as `cursor`, or follow the `Link` header.
+    """
     page = await request.core.accounts.page(
         request.actor,
         skip=skip,
@@ -188,8 +196,13 @@ async def list_users(
         email=email,
         role=parse_choice("role", role, _ROLES),
         is_active=parse_choice("is_active", is_active, _BOOLEANS),
+        before=USERS.read(cursor),
     )
-    return UserPage([UserView.of(user) for user in page.items], page.total, skip, limit)
+    following = USERS.after(page)
+    items = [UserView.of(user) for user in page.items]
+    filters = {"email": email, "role": role, "is_active": is_active}
+    link = next_page("/users", following, limit, **filters)
+    return JsonResponse(UserPage(items, page.total, skip, limit, following), headers=link)
 
 
 @post("/", operation_id="createUser", opt={MAY_REFUSE: (Forbidden, EmailTaken, Invalid)})

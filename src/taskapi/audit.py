@@ -7,7 +7,9 @@ from litestar import Router, get
 from litestar.params import FromQuery
 from msgspec import Meta
 
+from taskapi.cursors import Cursor, next_page
 from taskapi.fields import Id, Ip, Timestamp, Total, UserAgent
+from taskapi.openapi import SENDS
 from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, administers, logged_in
 from taskapi.query import (
@@ -20,8 +22,9 @@ from taskapi.query import (
     parse_choice,
     parse_timestamp,
 )
-from taskapi.responses import View
+from taskapi.responses import JsonResponse, View
 from taskcore import Event, EventName, Forbidden, Invalid, Page, UserId
+from taskcore.cursors import EVENTS, OWN_EVENTS
 
 _EVENTS = {name.value: name for name in EventName}
 UserFilter = Annotated[QueryInt, QueryInt.meta("What this user did, and what concerns them")]
@@ -60,9 +63,10 @@ class EventPage(View):
     total: Total
     skip: Skip
     limit: Limit
+    next_cursor: Cursor | None
 
 
-@get("/", operation_id="listEvents", opt={MAY_REFUSE: (Forbidden, Invalid)})
+@get("/", operation_id="listEvents", opt={MAY_REFUSE: (Forbidden, Invalid), SENDS: ("Link",)})
 async def list_events(
     request: ActorRequest,
     skip: FromQuery[Skip] = DEFAULT_SKIP,
@@ -70,34 +74,56 @@ async def list_events(
     user: FromQuery[UserFilter] = ANY_USER,
     event: FromQuery[EventFilter | None] = None,
     since: FromQuery[Since | None] = None,
-) -> EventPage:
-    """List what was done, newest first."""
+    cursor: FromQuery[Cursor] = "",
+) -> JsonResponse[EventPage]:
+    """List what was done, newest first.
+
+    For the next page send `next_cursor` as `cursor`, or follow the `Link` header.
+    """
+    user_id = None if user is ANY_USER else UserId(user)
     page = await request.core.audit.page(
         request.actor,
         skip=skip,
         limit=limit,
-        user_id=None if user is ANY_USER else UserId(user),
+        user_id=user_id,
         event=parse_choice("event", event, _EVENTS),
         since=parse_timestamp("since", since),
+        before=EVENTS.read(cursor),
     )
-    return _view(page, skip, limit)
+    following = EVENTS.after(page)
+    link = next_page("/audit", following, limit, user=user_id, event=event, since=since)
+    return _response(page, skip, limit, following, link)
 
 
 @get(
-    "/events", operation_id="listOwnEvents", before_request=logged_in, opt={MAY_REFUSE: (Invalid,)}
+    "/events",
+    operation_id="listOwnEvents",
+    before_request=logged_in,
+    opt={MAY_REFUSE: (Invalid,), SENDS: ("Link",)},
 )
 async def own_events(
     request: ActorRequest,
     skip: FromQuery[Skip] = DEFAULT_SKIP,
     limit: FromQuery[Limit] = DEFAULT_LIMIT,
-) -> EventPage:
-    """List the events of your own account, newest first."""
-    page = await request.core.audit.own(request.actor, skip=skip, limit=limit)
-    return _view(page, skip, limit)
+    cursor: FromQuery[Cursor] = "",
+) -> JsonResponse[EventPage]:
+    """List the events of your own account, newest first.
+
+    For the next page send `next_cursor` as `cursor`, or follow the `Link` header.
+    """
+    page = await request.core.audit.own(
+        request.actor, skip=skip, limit=limit, before=OWN_EVENTS.read(cursor)
+    )
+    following = OWN_EVENTS.after(page)
+    link = next_page("/auth/events", following, limit)
+    return _response(page, skip, limit, following, link)
 
 
-def _view(page: Page[Event], skip: Skip, limit: Limit) -> EventPage:
-    return EventPage([EventView.of(event) for event in page.items], page.total, skip, limit)
+def _response(
+    page: Page[Event], skip: Skip, limit: Limit, cursor: str | None, link: dict[str, str]
+) -> JsonResponse[EventPage]:
+    items = [EventView.of(event) for event in page.items]
+    return JsonResponse(EventPage(items, page.total, skip, limit, cursor), headers=link)
 
 
 audit = Router("/audit", route_handlers=[list_events], before_request=administers, tags=["Audit"])

@@ -1,36 +1,28 @@
-"""Cursors: opaque texts that say where the next page of tasks begins."""
+"""Cursors over HTTP: the parameter and field, and the `Link` header to the next page."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from contextlib import suppress
 from typing import Annotated
+from urllib.parse import urlencode
 
 from msgspec import Meta
 
-from taskapi.paths import parse_id
-from taskcore import Invalid, NotFound, Problem, TaskId
+from taskapi.paths import PREFIX
 
 Cursor = Annotated[
     str,
     Meta(
         description="Where to read on: the `next_cursor` of the page before",
-        examples=["YmVmb3JlIDE"],
+        examples=["dGFza3MgMQ"],
     ),
 ]
 
 
-def encode_cursor(last: TaskId) -> str:
-    """The cursor of the page that begins after this task."""
-    return urlsafe_b64encode(f"before {last}".encode()).rstrip(b"=").decode()
+def next_page(path: str, cursor: str | None, limit: int, **filters: object) -> dict[str, str]:
+    """The header that links to the page at the cursor; none after the last page.
 
-
-def decode_cursor(cursor: str) -> TaskId | None:
-    """None for the first page. Raises Invalid for a text that `encode_cursor` never returns."""
-    if not cursor:
-        return None
-    with suppress(ValueError, NotFound):
-        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        last = TaskId(parse_id(text.removeprefix("before ")))
-        if encode_cursor(last) == cursor:
-            return last
-    detail = "is no cursor of ours; take the next_cursor of a page, or leave it out"
-    raise Invalid(Problem("cursor", detail, "wrong_type"))
+    `filters` are the other parameters of the query; those of None were not sent.
+    """
+    if cursor is None:
+        return {}
+    named = {name: value for name, value in filters.items() if value is not None}
+    query = urlencode({"limit": limit, "cursor": cursor} | named)
+    return {"Link": f'<{PREFIX}{path}?{query}>; rel="next"'}

@@ -49,6 +49,12 @@ Timestamp = Annotated[
 # Not `admin`: trying out the example must not create an administrator.
 UserRole = Annotated[Role, Meta(examples=[Role.USER.value])]
 IsActive = Annotated[bool, Meta(examples=[True])]
-Total = Annotated[int, Meta(ge=0, description="How many there are in all", examples=[1])]
+Total = Annotated[
+    Annotated[int, Meta(ge=0, examples=[1])] | None,
+    Meta(
+        description="How many there are in all. Tasks always have it. Others are counted for "
+        "each page: null with a cursor, and where counting takes more than two seconds",
+    ),
+]
 Ip = Annotated[str, Meta(description="An IP address", examples=["192.0.2.7"])]
 UserAgent = Annotated[str, Meta(description="What the client calls itself", examples=["curl/8.5"])]

@@ -20,7 +20,14 @@ from taskapi.fields import Id
 from taskapi.problems import MAY_REFUSE, MEDIA_TYPE, ProblemView, status_of
 from taskapi.providers import ApiRequest, administers, logged_in
 from taskapi.query import QueryInt
-from taskcore import Invalid, Settings, TaskcoreError, Unauthenticated, Unavailable
+from taskcore import (
+    Invalid,
+    Overloaded,
+    Settings,
+    TaskcoreError,
+    Unauthenticated,
+    Unavailable,
+)
 
 Json = dict[str, Any]
 
@@ -251,7 +258,7 @@ class _Operation:
 
     def _problems(self) -> dict[int, list[str]]:
         """Reasons by status: this operation's errors, and those of its body, login and query."""
-        errors: list[type[TaskcoreError]] = [*self._errors, Unavailable]
+        errors: list[type[TaskcoreError]] = [*self._errors, Unavailable, Overloaded]
         statuses = [500]
         if self._is_protected:
             errors.append(Unauthenticated)

@@ -11,7 +11,7 @@ from litestar._kwargs import extractors
 from msgspec import Meta
 
 from taskcore import Invalid, Problem
-from taskcore.domain.rules import MAX_ID, MAX_LIMIT, MAX_SKIP
+from taskcore.domain.rules import MAX_ID, MAX_LIMIT, MAX_SKIP, READ_ON
 
 Choice = TypeVar("Choice")
 
@@ -31,12 +31,13 @@ class QueryInt(int):
 
     low: ClassVar[int] = 1
     high: ClassVar[int] = MAX_ID
+    advice: ClassVar[str] = ""
 
     @classmethod
     def parse(cls, text: str) -> Self:
         if _INTEGER.fullmatch(text) and cls.low <= (number := cls(text)) <= cls.high:
             return number
-        raise ValueError(f"{NOT_AN_INTEGER} from {cls.low} to {cls.high}")
+        raise ValueError(f"{NOT_AN_INTEGER} from {cls.low} to {cls.high}{cls.advice}")
 
     @classmethod
     def meta(cls, description: str) -> Meta:
@@ -53,7 +54,7 @@ def decode_query_int(kind: type[QueryInt], value: Any) -> QueryInt:  # noqa: ANN
 
 
 class _Skip(QueryInt):
-    low, high = 0, MAX_SKIP
+    low, high, advice = 0, MAX_SKIP, READ_ON
 
 
 class _Limit(QueryInt):

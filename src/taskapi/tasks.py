@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, UnsetType
 
 from taskapi.bodies import Body, fields_set
-from taskapi.cursors import Cursor, decode_cursor, encode_cursor
+from taskapi.cursors import Cursor, next_page
 from taskapi.etags import NO_VERSION, etag, if_match_versions, matches
 from taskapi.fields import Description, Id, Timestamp, Title, Total, Version
 from taskapi.openapi import READS, SENDS
@@ -19,6 +19,7 @@ from taskapi.providers import ActorRequest, logged_in
 from taskapi.query import ANY_USER, DEFAULT_LIMIT, DEFAULT_SKIP, Limit, QueryInt, Skip
 from taskapi.responses import JsonResponse, View
 from taskcore import Forbidden, Invalid, NotFound, StaleWrite, Task, TaskId, UserId
+from taskcore.cursors import TASKS
 
 log = structlog.get_logger("taskapi")
 
@@ -75,16 +76,12 @@ async def list_tasks(
     """
     owner = None if owner_id is ANY_USER else UserId(owner_id)
     page = await request.core.tasks.page(
-        request.actor, owner_id=owner, skip=skip, limit=limit, before=decode_cursor(cursor)
+        request.actor, owner_id=owner, skip=skip, limit=limit, before=TASKS.read(cursor)
     )
-    next_cursor = encode_cursor(page.items[-1].id) if page.has_more else None
+    next_cursor = TASKS.after(page)
     items = msgspec.convert(page.items, list[TaskView], from_attributes=True)
     view = TaskPage(items, page.total, skip, limit, next_cursor)
-    if next_cursor is None:
-        return JsonResponse(view)
-    of_owner = f"&owner_id={owner}" if owner else ""
-    next_page = f"{_URL}?limit={limit}&cursor={next_cursor}{of_owner}"
-    return JsonResponse(view, headers={"Link": f'<{next_page}>; rel="next"'})
+    return JsonResponse(view, headers=next_page(_PATH, next_cursor, limit, owner_id=owner))
 
 
 @post("/", operation_id="createTask", opt={MAY_REFUSE: (Invalid,), SENDS: ("ETag", "Location")})

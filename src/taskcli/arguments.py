@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter, Token
 
-from taskcore.domain.rules import MAX_LIMIT
+from taskcore.domain.rules import MAX_LIMIT, MAX_SKIP
 from taskcore.domain.visible import quoted
 
 Json = Annotated[
@@ -30,7 +30,10 @@ def _whole(_: type, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
-Skip = Annotated[Whole, Parameter(help="How many of the newest to leave out.")]
+Skip = Annotated[Whole, Parameter(help=f"How many of the newest to leave out (up to {MAX_SKIP}).")]
+Cursor = Annotated[
+    str, Parameter(show_default=False, help="Read on: the cursor that the page before has shown.")
+]
 Limit = Annotated[Whole, Parameter(help=f"Show at most so many (1 to {MAX_LIMIT}).")]
 Version = Annotated[
     Whole | None, Parameter(name="--expected-version", help="Fail with 65 on any other version.")

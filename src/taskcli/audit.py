@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime
 
-from taskcli.arguments import Json, Limit, Skip
+from taskcli.arguments import Cursor, Json, Limit, Skip
 from taskcli.exits import Usage
 from taskcli.output import Record, show_page
 from taskcli.running import operator, with_core
 from taskcli.users import find_user, is_id
 from taskcore import ActorKind, Core, Event, EventName, Page, UserId
+from taskcore.cursors import EVENTS
 from taskcore.domain.visible import quoted
 
 _FIELDS = (
@@ -25,6 +26,7 @@ def audit(
     since: str | None = None,
     skip: Skip = 0,
     limit: Limit = 100,
+    cursor: Cursor = "",
     as_json: Json = False,
 ) -> None:
     """List what was done, newest first: logins, refusals, sessions, roles, accounts.
@@ -47,12 +49,27 @@ def audit(
         user_id = None if user is None else await _id(core, user)
         name = None if event is None else _BY_VALUE[event]
         return await core.audit.page(
-            operator(), skip=skip, limit=limit, user_id=user_id, event=name, since=moment
+            operator(),
+            skip=skip,
+            limit=limit,
+            user_id=user_id,
+            event=name,
+            since=moment,
+            before=EVENTS.read(cursor),
         )
 
     page = with_core(work)
     items = [_shape(found) if as_json else _line(found) for found in page.items]
-    show_page(items, _COLUMNS, total=page.total, skip=skip, limit=limit, as_json=as_json)
+    show_page(
+        items,
+        _COLUMNS,
+        total=page.total,
+        skip=skip,
+        limit=limit,
+        cursor=cursor,
+        next_cursor=EVENTS.after(page),
+        as_json=as_json,
+    )
 
 
 async def _id(core: Core, reference: str) -> UserId:

@@ -62,25 +62,32 @@ def show_page(
     items: Sequence[Record],
     columns: Sequence[str],
     *,
-    total: int,
+    total: int | None,
     skip: int,
     limit: int,
+    cursor: str,
+    next_cursor: str | None,
     as_json: bool,
 ) -> None:
-    """Print a page of a list: the named columns for people, every field for programs."""
+    """Print a page of a list: the named columns for people, every field for programs.
+
+    `cursor` is the one that was asked for, empty on a first page.
+    """
     if as_json:
-        print_json({"items": items, "total": total, "skip": skip, "limit": limit})
+        page = {"items": items, "total": total, "skip": skip, "limit": limit}
+        print_json(page | {"next_cursor": next_cursor})
         return
     if items:
         rows = [[visible(_cell(item[name])) for name in columns] for item in items]
         aligned = is_terminal()
         write(_table(columns, rows) if aligned else _written([columns, *rows], aligned=False))
-    if len(items) < total:
-        end = skip + len(items)
-        more = f"; --skip {end} shows the next" if end < total else ""
-        message(f"{skip + 1} to {end} of {total}{more}" if items else f"none here, {total} in all")
-    elif not items:
-        message("nothing found")
+    if not items:
+        in_all = "" if total is None else f", {total} in all"
+        message(f"none here{in_all}" if total or cursor else "nothing found")
+    elif next_cursor or skip or cursor:
+        which = f"{len(items)}" if cursor else f"{skip + 1} to {skip + len(items)}"
+        of = " shown" if total is None else f" of {total}"
+        message(which + of + (f"; --cursor {next_cursor} shows the next" if next_cursor else ""))
 
 
 def _plain(value: object) -> object:

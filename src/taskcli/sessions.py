@@ -6,13 +6,14 @@ from uuid import UUID
 
 from cyclopts import App, Parameter
 
-from taskcli.arguments import Json, Limit, Skip, Yes
+from taskcli.arguments import Cursor, Json, Limit, Skip, Yes
 from taskcli.exits import FAILURE, Usage
 from taskcli.output import Record, message, show_page
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator, with_core
 from taskcli.users import find_user
 from taskcore import Core, NotFound, Page, Session, SessionId
+from taskcore.cursors import SESSIONS
 
 app = App(
     name="sessions",
@@ -30,17 +31,30 @@ def list_(
     user: Annotated[str | None, Parameter(help="Only this user's, by e-mail or id.")] = None,
     skip: Skip = 0,
     limit: Limit = 100,
+    cursor: Cursor = "",
     as_json: Json = False,
 ) -> None:
     """List sessions, the one used last first."""
 
     async def work(core: Core) -> Page[Session]:
         user_id = None if user is None else (await find_user(core, user)).id
-        return await core.sessions.page(operator(), user_id=user_id, skip=skip, limit=limit)
+        before = SESSIONS.read(cursor)
+        return await core.sessions.page(
+            operator(), user_id=user_id, skip=skip, limit=limit, before=before
+        )
 
     page = with_core(work)
     items = [_shape(session) for session in page.items]
-    show_page(items, _COLUMNS, total=page.total, skip=skip, limit=limit, as_json=as_json)
+    show_page(
+        items,
+        _COLUMNS,
+        total=page.total,
+        skip=skip,
+        limit=limit,
+        cursor=cursor,
+        next_cursor=SESSIONS.after(page),
+        as_json=as_json,
+    )
 
 
 @app.command

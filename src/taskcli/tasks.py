@@ -5,13 +5,14 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from taskcli.arguments import Json, Limit, Skip, Version, Whole, Yes
+from taskcli.arguments import Cursor, Json, Limit, Skip, Version, Whole, Yes
 from taskcli.exits import FAILURE, Usage
 from taskcli.output import Record, message, show, show_page
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator, with_core
 from taskcli.users import find_user
 from taskcore import Actor, Core, Forbidden, NotFound, Page, Task, TaskId
+from taskcore.cursors import TASKS
 from taskcore.domain.tasks import NewTaskFields, TaskChanges
 from taskcore.domain.visible import quoted
 
@@ -36,9 +37,7 @@ def list_(
     owner: Annotated[str | None, Parameter(help="Only this user's, by e-mail or id.")] = None,
     skip: Skip = 0,
     limit: Limit = 100,
-    before: Annotated[
-        int | None, Parameter(help="Only tasks older than this id: the last one of a page.")
-    ] = None,
+    cursor: Cursor = "",
     as_user: As = None,
     as_json: Json = False,
 ) -> None:
@@ -47,14 +46,23 @@ def list_(
     async def work(core: Core) -> Page[Task]:
         actor = await _actor(core, as_user)
         owner_id = None if owner is None else (await find_user(core, owner)).id
-        older_than = None if before is None else TaskId(before)
+        before = TASKS.read(cursor)
         return await core.tasks.page(
-            actor, owner_id=owner_id, skip=skip, limit=limit, before=older_than
+            actor, owner_id=owner_id, skip=skip, limit=limit, before=before
         )
 
     page = with_core(work)
     items = [_shape(task) for task in page.items]
-    show_page(items, _COLUMNS, total=page.total, skip=skip, limit=limit, as_json=as_json)
+    show_page(
+        items,
+        _COLUMNS,
+        total=page.total,
+        skip=skip,
+        limit=limit,
+        cursor=cursor,
+        next_cursor=TASKS.after(page),
+        as_json=as_json,
+    )
 
 
 @app.command(name="show")

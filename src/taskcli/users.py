@@ -6,12 +6,13 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from taskcli.arguments import Json, Limit, Skip, Yes
+from taskcli.arguments import Cursor, Json, Limit, Skip, Yes
 from taskcli.exits import FAILURE
 from taskcli.output import Record, message, show, show_page
 from taskcli.prompts import confirmed, new_password, require_terminal_or
 from taskcli.running import operator, with_core
 from taskcore import Core, Invalid, NotFound, Page, Problem, Role, User, UserId
+from taskcore.cursors import USERS
 from taskcore.domain.visible import quoted
 
 app = App(
@@ -68,6 +69,7 @@ def list_(
     is_active: Annotated[bool | None, Parameter(name="--active", negative="--inactive")] = None,
     skip: Skip = 0,
     limit: Limit = 100,
+    cursor: Cursor = "",
     as_json: Json = False,
 ) -> None:
     """List accounts, newest first.
@@ -84,12 +86,27 @@ def list_(
 
     async def work(core: Core) -> Page[User]:
         return await core.accounts.page(
-            operator(), skip=skip, limit=limit, email=email, role=role, is_active=is_active
+            operator(),
+            skip=skip,
+            limit=limit,
+            email=email,
+            role=role,
+            is_active=is_active,
+            before=USERS.read(cursor),
         )
 
     page = with_core(work)
     items = [_shape(user) for user in page.items]
-    show_page(items, _COLUMNS, total=page.total, skip=skip, limit=limit, as_json=as_json)
+    show_page(
+        items,
+        _COLUMNS,
+        total=page.total,
+        skip=skip,
+        limit=limit,
+        cursor=cursor,
+        next_cursor=USERS.after(page),
+        as_json=as_json,
+    )
 
 
 @app.command(name="show")

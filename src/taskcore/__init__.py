@@ -15,7 +15,7 @@
 from contextlib import AbstractAsyncContextManager
 
 from taskcore.core import Core
-from taskcore.domain.audit import ActorKind, Event, EventName
+from taskcore.domain.audit import ActorKind, Event, EventId, EventName, EventPosition
 from taskcore.domain.errors import (
     Conflict,
     EmailTaken,
@@ -39,7 +39,7 @@ from taskcore.domain.errors import (
 )
 from taskcore.domain.origins import Origin
 from taskcore.domain.policies import SYSTEM, Actor
-from taskcore.domain.sessions import Session, SessionId
+from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import Role, User, UserId
 from taskcore.ports import Page
@@ -54,7 +54,9 @@ __all__ = [
     "Core",
     "EmailTaken",
     "Event",
+    "EventId",
     "EventName",
+    "EventPosition",
     "ExpiredToken",
     "Forbidden",
     "Grant",
@@ -73,6 +75,7 @@ __all__ = [
     "Role",
     "Session",
     "SessionId",
+    "SessionPosition",
     "Settings",
     "StaleWrite",
     "Task",

@@ -174,7 +174,7 @@ async def test_a_list_comes_in_pages_that_know_the_total(ada: Person) -> None:
         (2, 2, ["2", "1"]),
         (4, 2, ["0"]),
         (5, 2, []),
-        (2**31 - 1, 1, []),
+        (10_000, 1, []),
         (0, 100, ["4", "3", "2", "1", "0"]),
     ]:
         page = (await ada.get(f"/tasks?skip={skip}&limit={limit}")).json()
@@ -245,15 +245,15 @@ async def test_an_invalid_cursor_is_refused(ada: Person) -> None:
             f"{cursor}=",
             f"%20{cursor}",
         ),
-        *("%FF", "%E2%82%AC", "A" * 4000, urlsafe_b64encode(b"before 0").rstrip(b"=").decode()),
+        *("%FF", "%E2%82%AC", "A" * 4000, urlsafe_b64encode(b"tasks 0").rstrip(b"=").decode()),
         *(
             urlsafe_b64encode(text).rstrip(b"=").decode()
             for text in (
-                b"before x",
-                b"before -1",
-                b"before 9223372036854775808",
+                b"tasks x",
+                b"tasks -1",
+                b"tasks 9223372036854775808",
                 b"1",
-                b"before before 1",
+                b"tasks tasks 1",
                 b"\xff",
             )
         ),
@@ -263,7 +263,7 @@ async def test_an_invalid_cursor_is_refused(ada: Person) -> None:
 
 OUT_OF_BOUNDS = [
     *[f"limit={value}" for value in ("0", "-1", "101", "2147483648")],
-    *[f"skip={value}" for value in ("-1", "2147483648", "9223372036854775808", "9" * 5000)],
+    *[f"skip={value}" for value in ("-1", "10001", "2147483648", "9" * 5000)],
     *[f"owner_id={value}" for value in ("0", "-1", "9223372036854775808")],
     *[f"{name}={value}" for name in ("skip", "limit", "owner_id")
       for value in ("", "x", "1.0", "1e1", "1_0", "%201", "1%20", "%2B1", "0x1", "null", "NaN",

@@ -64,7 +64,7 @@ async def test_a_list_is_an_envelope_newest_first(root: Person, ada: Person, bob
         "skip": 0,
         "limit": 100,
     }
-    assert set(page) == {"items", "total", "skip", "limit"}
+    assert set(page) == {"items", "total", "skip", "limit", "next_cursor"}
     assert all(set(user) == USER for user in page["items"])
     page = (await root.get("/users?skip=1&limit=1")).json()
     assert [user["id"] for user in page["items"]] == ids[1:2]
@@ -94,7 +94,7 @@ async def test_an_invalid_filter_is_refused(root: Person) -> None:
         *[f"is_active={word}" for word in ("", "null", "1", "0", "yes", "tru", "%00")],
         *[f"role={word}" for word in ("", "null", "root", "user,admin", "%F0%9F%98%80", "%00")],
         *[f"email={word}" for word in ("", "null", "ada", "a@b", "%FF%FE@x.org", "a%00b@x.org")],
-        *[f"skip={word}" for word in ("-1", "2147483648", "x")],
+        *[f"skip={word}" for word in ("-1", "10001", "x")],
         *[f"limit={word}" for word in ("0", "101", "x")],
     ):
         broken(await root.get(f"/users?{query}"), query.partition("=")[0])

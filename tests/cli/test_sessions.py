@@ -57,7 +57,7 @@ def test_a_list_shows_where_people_are_logged_in(
     assert set(page["items"][0]) == fields
     shown = taskcli("sessions", "list", "--skip", "1", "--limit", "1")
     assert shown.out.count("192.0.2.") == 1
-    assert "2 to 2 of 3; --skip 2 shows the next" in shown.err
+    assert "2 to 2 of 3; --cursor " in shown.err
 
 
 def test_revoking_ends_one_session_or_those_of_a_user_or_all(
@@ -126,6 +126,9 @@ def test_the_audit_is_filtered_by_user_event_and_time(
     assert events() == events("--user", ada) == events("--user", "ada@example.org") == all_events
     assert events("--event", "role.changed") == all_events[1:]
     assert events("--skip", "1", "--limit", "1") == all_events[1:2]
+    page = json.loads(taskcli("audit", "--limit", "1", "--json").out)
+    assert (page["total"], page["skip"], page["limit"]) == (3, 0, 1)
+    assert events("--cursor", page["next_cursor"]) == all_events[1:]
     for since in ("2026-01-31", "2026-01-31T09:30", "2026-01-31T09:30:00+01:00"):
         assert events("--since", since) == all_events
     assert events("--since", "2999-01-31") == []
@@ -135,6 +138,37 @@ def test_the_audit_is_filtered_by_user_event_and_time(
     (item, *_) = json.loads(taskcli("audit", "--json").out)["items"]
     assert (item["actor"], item["actor_id"], item["user_id"]) == ("system", None, int(ada))
     assert item["user_agent"].startswith("cli:")
+
+
+LISTS = (("tasks", "list"), ("users", "list"), ("sessions", "list"), ("audit",))
+
+
+@pytest.mark.usefixtures("sessions")
+def test_a_list_is_read_on_by_cursor(taskcli: Taskcli) -> None:
+    """Every list has one of its own, and takes no other's."""
+    for title in ("Write", "Read"):
+        taskcli("tasks", "create", "--as", "ada@example.org", "--title", title)
+    taskcli("users", "deactivate", "bob@example.org")
+    taskcli("users", "activate", "bob@example.org")
+    cursors = {}
+    for command in LISTS:
+        whole = json.loads(taskcli(*command, "--json").out)
+        assert whole["next_cursor"] is None
+        page = json.loads(taskcli(*command, "--limit", "1", "--json").out)
+        assert (page["items"], page["total"]) == (whole["items"][:1], whole["total"])
+        cursors[command] = page["next_cursor"]
+        then = json.loads(taskcli(*command, "--cursor", page["next_cursor"], "--json").out)
+        assert then["items"] == whole["items"][1:] != []
+        assert then["next_cursor"] is None
+        assert "cursor: is no cursor of ours" in taskcli(*command, "--cursor", "x").err
+        beyond = taskcli(*command, "--skip", "10001")
+        assert (beyond.code, beyond.out) == (65, "")
+        assert "read on with a cursor" in beyond.err
+    for command in LISTS:
+        for other in cursors.keys() - {command}:
+            refused = taskcli(*command, "--cursor", cursors[other])
+            assert (refused.code, refused.out) == (65, "")
+            assert "is the cursor of another list" in refused.err
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
 
 import pytest
 
@@ -141,19 +140,3 @@ def test_a_task_is_deleted(task: str, taskcli: Taskcli) -> None:
 def test_deleting_without_a_terminal_needs_yes(task: str, taskcli: Taskcli) -> None:
     assert taskcli("tasks", "delete", task, stdin="y\n").code == 2
     assert taskcli("tasks", "show", task).code == 0
-
-
-def test_before_lists_the_tasks_after_a_page(task: str, taskcli: Taskcli) -> None:
-    for title in ("Read", "Result"):
-        taskcli("tasks", "create", "--as", "ada@example.org", "--title", title)
-
-    def page_of(*options: str) -> list[dict[str, Any]]:
-        page = json.loads(taskcli("tasks", "list", "--limit", "2", "--json", *options).out)
-        assert page["total"] == 3
-        return list(page["items"])
-
-    first = page_of()
-    assert [each["title"] for each in first] == ["Result", "Read"]
-    assert [each["id"] for each in page_of("--before", str(first[-1]["id"]))] == [int(task)]
-    assert page_of("--before", task) == []
-    assert taskcli("tasks", "list", "--before", "x").code == 2

@@ -6,7 +6,10 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
+from taskcore import Page
+from taskcore.cursors import USERS
 from tests.cli.conftest import PASSWORD, Taskcli
+from tests.factories import a_user
 
 MakeUser = Callable[..., str]
 
@@ -126,7 +129,7 @@ def test_lists_are_newest_first_and_paged(make_user: MakeUser, taskcli: Taskcli)
         make_user(f"{name}@example.org")
     listed = taskcli("users", "list", "--skip", "1", "--limit", "1", "--json")
     page = json.loads(listed.out)
-    assert list(page) == ["items", "total", "skip", "limit"]
+    assert list(page) == ["items", "total", "skip", "limit", "next_cursor"]
     assert [user["email"] for user in page["items"]] == ["bob@example.org"]
     assert (page["total"], page["skip"], page["limit"]) == (3, 1, 1)
 
@@ -158,7 +161,12 @@ def test_a_table_has_headings_and_a_hint_at_the_next_page(
     names = ["id", "email", "full_name", "role", "is_active", "created_at"]
     assert heading.split("\t") == names
     assert row.split("\t")[1:5] == ["bob@example.org", "-", "user", "yes"]
-    assert listed.err == "taskcli: 1 to 1 of 2; --skip 1 shows the next\n"
+    cursor = USERS.after(Page([a_user(id=int(row.split("\t")[0]))], 2, has_more=True))
+    assert listed.err == f"taskcli: 1 to 1 of 2; --cursor {cursor} shows the next\n"
+    assert cursor
+    then = taskcli("users", "list", "--limit", "1", "--cursor", cursor)
+    assert "ada@example.org" in then.out
+    assert then.err == "taskcli: 1 shown\n"
     beyond = taskcli("users", "list", "--skip", "5")
     assert (beyond.out, beyond.err) == ("", "taskcli: none here, 2 in all\n")
 
@@ -168,11 +176,14 @@ def test_an_empty_list_prints_a_message_except_as_json(taskcli: Taskcli) -> None
     assert taskcli("users", "list").err == "taskcli: nothing found\n"
     listed = taskcli("users", "list", "--json")
     assert listed.err == ""
-    assert json.loads(listed.out) == {"items": [], "total": 0, "skip": 0, "limit": 100}
+    envelope = {"total": 0, "skip": 0, "limit": 100, "next_cursor": None}
+    assert json.loads(listed.out) == {"items": []} | envelope
 
 
 @pytest.mark.usefixtures("database")
-@pytest.mark.parametrize("options", [("--limit", "0"), ("--limit", "101"), ("--skip", "9" * 19)])
+@pytest.mark.parametrize(
+    "options", [("--limit", "0"), ("--limit", "101"), ("--skip", "9" * 19), ("--skip", "10001")]
+)
 def test_a_page_out_of_range_is_bad_data(taskcli: Taskcli, options: tuple[str, str]) -> None:
     assert taskcli("users", "list", *options).code == 65
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 from uuid import uuid4
 
 import psycopg
@@ -30,7 +31,7 @@ async def added(store: Store, *events: NewEvent) -> list[Event]:
     async with store.autocommit() as db:
         await db.audit.add(*events)
         page = await db.audit.page(skip=0, limit=len(events))
-    return list(page.items)[::-1]
+    return sorted(page.items, key=lambda event: event.id)
 
 
 async def test_an_event_is_stored_with_every_field(store: Store) -> None:
@@ -77,7 +78,9 @@ async def test_a_page_is_newest_first_and_filtered_by_all_that_is_named(store: S
         NewEvent.by(SYSTEM, EventName.KEY_ROTATED, hours[5]),
     )
 
-    async def page(skip: int = 0, limit: int = 10, **filters: object) -> tuple[list[int], int]:
+    async def page(
+        skip: int = 0, limit: int = 10, **filters: object
+    ) -> tuple[list[int], int | None]:
         async with store.autocommit() as db:
             found = await db.audit.page(skip=skip, limit=limit, **filters)  # type: ignore[arg-type]  # a table below
         return [stored.index(event) for event in found.items], found.total
@@ -94,6 +97,55 @@ async def test_a_page_is_newest_first_and_filtered_by_all_that_is_named(store: S
     failed = EventName.LOGIN_FAILED
     assert await page(user_id=BOB, event=failed) == ([2], 1)
     assert await page(user_id=BOB, event=failed, since=hours[3]) == ([], 0)
+
+
+async def test_a_list_goes_on_from_its_last_event(store: Store) -> None:
+    """Whatever the filter, and although times repeat and ids are not in their order."""
+    failed, denied = EventName.LOGIN_FAILED, EventName.AUTHZ_DENIED
+    events = [
+        NewEvent.by(
+            (ACTOR, ORIGIN, SYSTEM)[number % 3],
+            (failed, denied)[number % 2],
+            NOW + timedelta(minutes=number * 7 % 10 // 2),
+            user_id=(None, ADA, BOB)[number // 2 % 3],
+        )
+        for number in range(24)
+    ]
+    stored = sorted(await added(store, *events), key=lambda each: each.position, reverse=True)
+    late = NOW + timedelta(minutes=2)
+    for user_id, event, since in product((None, ADA, BOB), (None, failed), (None, late)):
+        wanted = [
+            each
+            for each in stored
+            if user_id in {None, each.user_id, each.actor_id}
+            and event in {None, each.event}
+            and (since is None or each.at >= since)
+        ]
+        assert len(wanted) > 1
+        for skip, limit in ((0, 1), (0, 5), (1, 2), (0, 24)):
+            read: list[Event] = []
+            before = None
+            while True:
+                async with store.autocommit() as db:
+                    page = await db.audit.page(
+                        skip=skip,
+                        limit=limit,
+                        user_id=user_id,
+                        event=event,
+                        since=since,
+                        before=before,
+                    )
+                assert page.total == (None if before else len(wanted))
+                read += page.items
+                if not page.has_more:
+                    break
+                before = page.items[-1].position
+            skipped = wanted if skip == 0 else _without_skipped(wanted, skip, limit)
+            assert read == skipped
+
+
+def _without_skipped(events: list[Event], skip: int, limit: int) -> list[Event]:
+    return [each for n, each in enumerate(events) if n % (skip + limit) >= skip]
 
 
 async def test_an_event_is_undone_with_its_transaction(store: Store) -> None:

@@ -280,6 +280,33 @@ async def test_sessions_are_listed_as_they_were_stored_the_one_used_last_first(
         assert (page.items, page.total) == ([], 3)
 
 
+async def test_a_list_goes_on_from_its_last_session(store: Store) -> None:
+    ada, bob = await add_user(store, "ada"), await add_user(store, "bob")
+    async with store.autocommit() as db:
+        made = []
+        for number in range(9):
+            user = (ada, bob)[number % 2]
+            session = new_session(user, NOW + number // 3 * MOMENT)  # three of each moment
+            assert await opened(db, user, session, new_token(session, "x", session.created_at))
+            made.append(session)
+        made.sort(key=lambda session: session.position, reverse=True)
+        for user_id in (None, ada.id):
+            wanted = [session for session in made if user_id in {None, session.user_id}]
+            for limit in (1, 2, 9):
+                read: list[Session] = []
+                before = None
+                while True:
+                    page = await db.sessions.page(
+                        user_id=user_id, skip=0, limit=limit, now=NOW, before=before
+                    )
+                    assert page.total == (None if before else len(wanted))
+                    read += page.items
+                    if not page.has_more:
+                        break
+                    before = read[-1].position
+                assert read == wanted
+
+
 async def test_ending_tells_whose_session_it_was_and_spares_those_of_others(
     store: Store,
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 
 import pytest
 
@@ -14,6 +15,44 @@ from tests.contracts.stored import LATER, NOW, add_task, add_user, open_session
 from tests.factories import a_user
 
 pytestmark = pytest.mark.anyio
+
+
+async def test_a_list_goes_on_from_its_last_user(store: Store) -> None:
+    """Whatever the filter; users who are removed meanwhile shift nothing."""
+    users: list[User] = []
+    for number in range(12):
+        role = Role.ADMIN if number % 3 == 0 else Role.USER
+        user = await add_user(store, f"user{number}", role=role)
+        async with store.autocommit() as db:
+            users.insert(0, await db.users.save(replace(user, is_active=number % 4 > 1)))
+    for role, is_active in product((None, *Role), (None, True, False)):
+        wanted = [u for u in users if role in {None, u.role} and is_active in {None, u.is_active}]
+        for limit in (1, 2, 12):
+            read: list[User] = []
+            before = None
+            while True:
+                async with store.autocommit() as db:
+                    page = await db.users.page(
+                        skip=0, limit=limit, role=role, is_active=is_active, before=before
+                    )
+                assert page.total == (None if before else len(wanted))
+                read += page.items
+                assert page.has_more == (len(read) < len(wanted))
+                if not page.has_more:
+                    break
+                before = read[-1].id
+            assert read == wanted
+    async with store.autocommit() as db:
+        for before, found in (
+            (users[5].id, [users[6]]),
+            (users[6].id, []),
+            (UserId(2**70), [users[6]]),
+        ):
+            page = await db.users.page(skip=0, limit=9, email=users[6].email.lower(), before=before)
+            assert list(page.items) == found
+        await db.users.remove(users[3].id)
+        page = await db.users.page(skip=1, limit=2, before=users[3].id)
+        assert list(page.items) == users[5:7]
 
 
 async def test_an_added_user_is_read_back_with_every_field(store: Store) -> None:

@@ -79,7 +79,7 @@ def test_every_step_can_be_taken_up_and_down_and_up_again(url: str) -> None:
         upgrade(url, revision)
         after = catalogue(url)
         assert current_revision(url) == revision
-        assert before < after
+        assert before != after
         downgrade(url, below)
         assert catalogue(url) == before
         upgrade(url, revision)

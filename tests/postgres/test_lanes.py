@@ -7,11 +7,12 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import text
 
-from taskcore.adapters.postgres import Connections, PostgresStore
+from taskcore.adapters.postgres import Connections, PostgresStore, lanes
 from taskcore.adapters.postgres.connections import Autocommit, Shared
 from taskcore.adapters.postgres.lanes import MAX_WAITING, MAX_WAITING_OF_ONE, WIDTH, Lane
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.errors import Overloaded, Unavailable
+from taskcore.domain.users import UserId
 from tests.contracts.stored import add_user
 
 pytestmark = pytest.mark.anyio
@@ -167,6 +168,35 @@ async def test_slow_statements_leave_connections_to_others(patient: Connections)
     await asyncio.gather(*slow, return_exceptions=True)
     async with store.autocommit(ada.id) as db:
         assert (await db.users.page(skip=0, limit=1)).total
+
+
+@pytest.mark.parametrize("kind", ["tasks", "users", "sessions", "audit"])
+async def test_a_page_that_may_be_slow_waits_for_its_turn(
+    patient: Connections, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "WAIT", 0.01)
+    store = PostgresStore(patient)
+    store._shared.lane = Lane(wait=0.01)
+
+    async def page(user: UserId) -> None:
+        async with store.autocommit(user) as db:
+            if kind == "tasks":
+                await db.tasks.page(owner_id=user, skip=10_000, limit=1)
+            elif kind == "users":
+                await db.users.page(skip=0, limit=1)
+            elif kind == "audit":
+                await db.audit.page(skip=0, limit=1, user_id=user)
+            else:
+                now = await store.now()
+                await db.sessions.page(user_id=None, skip=0, limit=1, now=now)
+
+    slow = asyncio.create_task(Autocommit(store._shared, 1).in_turn(SLEEP))
+    await asyncio.sleep(0.05)
+    with pytest.raises(Overloaded):
+        await page(UserId(1))
+    await page(UserId(2))
+    slow.cancel()
+    await asyncio.gather(slow, return_exceptions=True)
 
 
 async def test_what_takes_too_long_to_count_is_shown_without_its_number(

@@ -2,17 +2,18 @@
 
 import json
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
+from itertools import product
 from typing import Any
 
 import psycopg
 import pytest
 
 from taskcore.adapters import postgres
-from taskcore.adapters.postgres import sessions, tasks, upgrade, users
-from taskcore.adapters.postgres.statements import BatchedStatement, Statement
+from taskcore.adapters.postgres import audit, limits, sessions, tasks, upgrade, users
+from taskcore.adapters.postgres.statements import BatchedStatement, Statement, Values
 from taskcore.domain.rules import MAX_ID
 from tests.conftest import new_database
 
@@ -27,6 +28,16 @@ STATEMENTS = {
     for name, value in vars(content).items()
     if isinstance(value, Statement)
 }
+# Pages are built when they are first read, one for each set of filters.
+PAGES: dict[str, Statement] = {}
+for one, two, three, counted in product((False, True), repeat=4):
+    names = [n for n, on in (("email", one), ("role", two), ("is_active", three)) if on]
+    PAGES[f"users._page {names} {counted}"] = users._page(frozenset(names), counted=counted)
+    page = sessions._page(of_user=one, counted=counted)
+    PAGES[f"sessions._page {one} {counted}"] = page
+    page = audit._page(of_user=one, of_event=two, counted=counted)
+    PAGES[f"audit._page {one} {two} {counted}"] = page
+STATEMENTS |= PAGES | {f"limits._acquire {n}": limits._acquire(n) for n in (1, 3)}
 
 
 def test_the_statements_are_found() -> None:
@@ -69,9 +80,12 @@ def test_no_statement_depends_on_lower_case_or_collation(name: str) -> None:
 
 
 def test_a_page_orders_its_rows_whatever_the_plan() -> None:
-    for statement in (tasks._PAGE_OF_OWNER, tasks._PAGE_OF_ALL):
-        assert repr(statement).endswith("ORDER BY batch.number, page.id DESC")
-    assert repr(users._PAGE).endswith("ORDER BY page.id DESC")
+    for of_tasks in (tasks._PAGE_OF_OWNER, tasks._PAGE_OF_ALL):
+        assert repr(of_tasks).endswith("ORDER BY batch.number, page.id DESC")
+    last = {"users": "id", "sessions": "last_used_at DESC, page.id", "audit": "at DESC, page.id"}
+    for name, statement in PAGES.items():
+        order = last[name.partition(".")[0]]
+        assert repr(statement).endswith(f"ORDER BY page.{order} DESC"), name
 
 
 @pytest.fixture(scope="module")
@@ -111,15 +125,23 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def plan(
-    connection: psycopg.Connection[Any], statement: Statement, *, generic: bool, **values: object
+    connection: psycopg.Connection[Any],
+    statement: Statement,
+    *,
+    generic: bool,
+    requests: Sequence[Values] = (),
+    **values: object,
 ) -> list[dict[str, Any]]:
+    """The nodes of the plan for these arguments, or for a batch of `requests`."""
     mode = "force_generic_plan" if generic else "force_custom_plan"
     connection.execute(f"SET plan_cache_mode = {mode}")
     connection.execute(b"PREPARE it AS " + statement.sql)
     try:
-        arguments = ", ".join(
-            psycopg.sql.quote(value, connection) for value in statement.arguments(values)
-        )
+        if isinstance(statement, BatchedStatement) and requests:
+            given = statement.arrays(requests)
+        else:
+            given = statement.arguments(values)
+        arguments = ", ".join(psycopg.sql.quote(value, connection) for value in given)
         executed = f"EXECUTE it ({arguments})" if arguments else "EXECUTE it"
         explained = f"EXPLAIN (ANALYZE, TIMING off, FORMAT json) {executed}"
         row = connection.execute(explained.encode()).fetchone()
@@ -140,7 +162,7 @@ def test_the_list_of_an_owner_is_read_from_the_index_in_its_order(
         tasks._PAGE_OF_OWNER,
         generic=generic,
         owner_id=7,
-        upto=MAX_ID,
+        before=MAX_ID,
         skip=skip,
         limit=20,
     )
@@ -160,9 +182,132 @@ def test_the_list_of_an_owner_is_read_from_the_index_in_its_order(
 def test_the_list_of_all_tasks_is_read_from_the_index_in_its_order(
     full: psycopg.Connection[Any], *, generic: bool
 ) -> None:
-    found = plan(full, tasks._PAGE_OF_ALL, generic=generic, upto=MAX_ID, skip=0, limit=20)
+    found = plan(full, tasks._PAGE_OF_ALL, generic=generic, before=MAX_ID, skip=0, limit=20)
     (page,) = [node for node in found if node["Node Type"] == "Limit"]
     assert {node["Node Type"] for node in nodes(page)} <= {"Limit", "Index Scan", "Subquery Scan"}
+
+
+LIMIT = 31  # a user of `listed` has 30 sessions, all of which are sorted
+TASKS = "INSERT INTO tasks (title, owner_id) SELECT 'x', {owner} FROM generate_series(1, {count}) n"
+# Whose tasks there are, the oldest first, and how many owners.
+OWNERS = {
+    "two, one with none": (2, [("1", 30_000)]),
+    "twenty, one with most": (20, [("1 + n % 20", 400), ("7", 30_000)]),
+    "many": (200, [("1 + (n * 7919) % 200", 30_000)]),
+}
+
+
+@pytest.fixture(scope="module", params=OWNERS)
+def owned(request: pytest.FixtureRequest, database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    owners, parts = OWNERS[request.param]
+    with new_database(database_url) as url:
+        upgrade(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "INSERT INTO users (email, email_key, hashed_password)"
+                " SELECT n || '@x.org', n || '@x.org', 'h' FROM generate_series(1, %s::int) n",
+                [owners],
+            )
+            for owner, count in parts:
+                connection.execute(TASKS.format(owner=owner, count=count).encode())
+            connection.execute("VACUUM ANALYZE")
+            yield connection
+
+
+def rows_read(found: list[dict[str, Any]]) -> int:
+    """The most rows that a scan of the page reads, those that it drops included."""
+    pages = [below for node in found if node["Node Type"] == "Limit" for below in nodes(node)]
+    scans = [node for node in pages if "Index Cond" in node or "Relation Name" in node]
+    assert scans
+    return max(
+        int(node["Actual Rows"])
+        + int(node.get("Rows Removed by Filter", 0))
+        + int(node.get("Rows Removed by Index Recheck", 0))
+        for node in scans
+    )
+
+
+@pytest.mark.parametrize("generic", [False, True])
+def test_no_owner_is_delayed_by_the_tasks_of_others(
+    owned: psycopg.Connection[Any], *, generic: bool
+) -> None:
+    """Few owners or many, with many tasks or none, on the first page, far down, and in a batch."""
+    for owner, skip, requests in ((1, 0, 1), (2, 0, 1), (2, 0, 16), (7, 0, 1), (7, 10_000, 1)):
+        for before in (MAX_ID, 15_000):
+            values = {"owner_id": owner, "before": before, "skip": skip, "limit": LIMIT}
+            for statement in (tasks._PAGE_OF_OWNER, tasks._PAGE_OF_ALL):
+                batch = [values] * requests
+                found = plan(owned, statement, generic=generic, requests=batch)
+                assert rows_read(found) <= skip + LIMIT, values
+
+
+@pytest.fixture(scope="module")
+def listed(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """Thirty thousand users, events and sessions, of which the rare ones are the oldest."""
+    with new_database(database_url) as url:
+        upgrade(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "INSERT INTO users (email, email_key, hashed_password, role, is_active)"
+                " SELECT n || '@x.org', n || '@x.org', 'h',"
+                " CASE WHEN n <= 30 THEN 'admin' ELSE 'user' END, n > 30"
+                " FROM generate_series(1, 30000) n"
+            )
+            connection.execute(
+                "INSERT INTO audit_events (event, at, actor, actor_id, user_id, detail)"
+                " SELECT CASE WHEN n <= 30 THEN 'logout' ELSE 'login.failed' END,"
+                " now() - 30000 * interval '1 s' + n * interval '1 s', 'user',"
+                " CASE WHEN n <= 30 THEN 2 ELSE 1 END, CASE WHEN n % 2 = 0 THEN 1 END, '{}'"
+                " FROM generate_series(1, 30000) n"
+            )
+            connection.execute(
+                "INSERT INTO sessions (id, user_id, expires_at)"
+                " SELECT gen_random_uuid(), 1 + n % 1000, now() + interval '1 d'"
+                " FROM generate_series(1, 30000) n"
+            )
+            connection.execute("VACUUM ANALYZE")
+            yield connection
+
+
+NOW = datetime.now(UTC)
+FILTERS: dict[str, list[dict[str, Any]]] = {
+    "users": [
+        *({}, {"role": "admin"}, {"role": "user"}, {"is_active": False}, {"is_active": True}),
+        *({"role": "admin", "is_active": True}, {"role": "user", "is_active": False}),
+        *({"email": "7@x.org"}, {"email": "7@x.org", "role": "user", "is_active": True}),
+    ],
+    "audit": [
+        *({}, {"user_id": 1}, {"user_id": 2}, {"user_id": 3}, {"event": "logout"}),
+        *({"event": "login.failed"}, {"event": "user.deleted"}, {"since": NOW}),
+        *({"since": NOW, "user_id": 1}, {"since": NOW, "event": "login.failed"}),
+    ],
+    "sessions": [{"user_id": 7}],
+}
+CASES = [(kind, filters) for kind, each in FILTERS.items() for filters in each]
+
+
+@pytest.mark.parametrize("generic", [False, True])
+@pytest.mark.parametrize(("kind", "filters"), CASES)
+def test_a_filtered_page_reads_what_it_shows(
+    listed: psycopg.Connection[Any], kind: str, filters: dict[str, Any], *, generic: bool
+) -> None:
+    """Rare rows far down are found without all that lie above them; so is the lack of any."""
+    names = frozenset(filters)
+    for skip, counted in ((0, False), (0, True), (10_000, False)):
+        if kind == "users":
+            statement = users._page(names, counted=counted)
+            values = filters | {"before": MAX_ID}
+        elif kind == "audit":
+            of = {"of_user": "user_id" in names, "of_event": "event" in names}
+            statement = audit._page(**of, counted=counted)
+            at, number = audit._BEYOND_ALL
+            values = {"since": audit._ALWAYS, "at_before": at, "id_before": number} | filters
+        else:
+            statement = sessions._page(of_user=True, counted=counted)
+            used, number_ = sessions._BEYOND_ALL
+            values = filters | {"now": NOW, "used_before": used, "id_before": number_}
+        found = plan(listed, statement, generic=generic, skip=skip, limit=LIMIT, **values)
+        assert rows_read(found) <= skip + LIMIT, (filters, skip)
 
 
 ROTATION = {

@@ -199,7 +199,7 @@ async def test_a_page_of_accounts_is_filtered_and_bounded(core: Core) -> None:
     ]
     with pytest.raises(Invalid):
         await core.accounts.page(root.actor, email="bob")
-    for skip, limit in [(-1, 1), (2**31, 1), (0, 0), (0, 101), (-1, -1)]:
+    for skip, limit in [(-1, 1), (10_001, 1), (0, 0), (0, 101), (-1, -1)]:
         with pytest.raises(Invalid):
             await core.accounts.page(root.actor, skip=skip, limit=limit)
 

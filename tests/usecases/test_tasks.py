@@ -133,10 +133,10 @@ async def test_a_list_shows_what_may_be_seen_newest_first(core: Core) -> None:
 async def test_a_list_is_cut_into_pages(core: Core) -> None:
     ada = await join(core, "ada")
     tasks = [await core.tasks.create(ada.actor, title=str(n)) for n in range(5)][::-1]
-    for skip, limit in [(0, 2), (2, 2), (4, 2), (5, 2), (2**31 - 1, 100), (0, 100)]:
+    for skip, limit in [(0, 2), (2, 2), (4, 2), (5, 2), (10_000, 100), (0, 100)]:
         page = await core.tasks.page(ada.actor, skip=skip, limit=limit)
         assert (list(page.items), page.total) == (tasks[skip : skip + limit], 5)
-    for skip, limit in [(-1, 1), (2**31, 1), (2**63, 1), (0, 0), (0, 101), (0, -1)]:
+    for skip, limit in [(-1, 1), (10_001, 1), (2**63, 1), (0, 0), (0, 101), (0, -1)]:
         with pytest.raises(Invalid):
             await core.tasks.page(ada.actor, skip=skip, limit=limit)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType, Self
+from typing import NamedTuple, NewType, Self
 
 from taskcore.domain.origins import Origin
 from taskcore.domain.policies import Actor
@@ -96,6 +96,17 @@ class NewEvent:
         )
 
 
+class EventPosition(NamedTuple):
+    """Where an event stands in a list, newest first."""
+
+    at: datetime
+    id: EventId
+
+
 @dataclass(frozen=True, slots=True)
 class Event(NewEvent):
     id: EventId
+
+    @property
+    def position(self) -> EventPosition:
+        return EventPosition(self.at, self.id)

@@ -8,7 +8,7 @@ so the session ends: the server cannot tell the owner from the thief.
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import NewType, Self
+from typing import NamedTuple, NewType, Self
 from uuid import UUID
 
 from taskcore.domain.origins import NOWHERE, Origin
@@ -22,6 +22,13 @@ SESSION_LIFETIME = timedelta(days=30)
 RETRY_WINDOW = timedelta(seconds=10)
 # Per user. The next login ends the least recently used one.
 MAX_SESSIONS = 50
+
+
+class SessionPosition(NamedTuple):
+    """Where a session stands in a list, the one used last first."""
+
+    last_used_at: datetime
+    id: SessionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,10 @@ class Session:
     ) -> Self:
         expires_at = now + min(idle, SESSION_LIFETIME)
         return cls(session_id, user_id, now, now, expires_at, origin.ip, origin.user_agent)
+
+    @property
+    def position(self) -> SessionPosition:
+        return SessionPosition(self.last_used_at, self.id)
 
     def used(self, now: datetime, idle: timedelta, origin: Origin = NOWHERE) -> Self:
         """A copy that expires after `idle`, and never beyond SESSION_LIFETIME."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
-from taskcore.domain.audit import Event, EventName, NewEvent
+from taskcore.domain.audit import Event, EventName, EventPosition, NewEvent
 from taskcore.domain.users import UserId
 from taskcore.ports.pages import Page
 
@@ -20,5 +20,9 @@ class AuditRepository(Protocol):
         user_id: UserId | None = None,
         event: EventName | None = None,
         since: datetime | None = None,
+        before: EventPosition | None = None,
     ) -> Page[Event]:
-        """Newest first. `user_id` matches the events that the user caused or that concern them."""
+        """Newest first: by time, then by id. With `before`, only what comes after that position.
+
+        `user_id` matches the events that the user caused or that concern them.
+        """

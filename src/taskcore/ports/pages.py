@@ -12,6 +12,10 @@ class Page(Generic[Item]):
     """A bounded slice of a list, and the length of the whole list at the same moment."""
 
     items: Sequence[Item]
-    total: int
+    total: int | None
+    """None where it would have to be counted again: on pages with `before`, except of tasks.
+
+    Also None on a first page that has more items than the store can count in time.
+    """
     has_more: bool = False
-    """Whether older items follow; set only by lists that take `before`."""
+    """Whether other items follow."""

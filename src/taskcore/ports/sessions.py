@@ -6,7 +6,7 @@ from typing import Protocol
 
 from taskcore.domain.audit import NewEvent
 from taskcore.domain.policies import Actor
-from taskcore.domain.sessions import RefreshToken, Session, SessionId
+from taskcore.domain.sessions import RefreshToken, Session, SessionId, SessionPosition
 from taskcore.domain.users import User, UserId
 from taskcore.ports.pages import Page
 
@@ -32,9 +32,18 @@ class SessionRepository(Protocol):
         """The sessions that have not expired, most recently used first."""
 
     async def page(
-        self, *, user_id: UserId | None, skip: int, limit: int, now: datetime
+        self,
+        *,
+        user_id: UserId | None,
+        skip: int,
+        limit: int,
+        now: datetime,
+        before: SessionPosition | None = None,
     ) -> Page[Session]:
-        """As `of_user`, of one user or of all (None)."""
+        """As `of_user`, of one user or of all (None). `before`: only what comes after it.
+
+        A session that is used while a client reads on moves to the front, and is not seen again.
+        """
 
     async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> bool:
         """Store the session, mark `used`, supersede the tokens before it, add its successor.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from taskcore.domain.audit import ActorKind, Event, EventName
+from taskcore.domain.audit import ActorKind, Event, EventName, EventPosition
 from taskcore.domain.policies import Actor, own_id
 from taskcore.domain.rules import MAX_LIMIT, check_slice
 from taskcore.domain.users import UserId
@@ -25,25 +25,34 @@ class Audit:
         user_id: UserId | None = None,
         event: EventName | None = None,
         since: datetime | None = None,
+        before: EventPosition | None = None,
     ) -> Page[Event]:
         """All events, or those that one user caused or that concern them; newest first.
 
-        For administrators. Raises Forbidden and Invalid.
+        For administrators. Raises Forbidden and Invalid. To read on, pass the last event's
+        `position` as `before`.
         """
         await self.gate.administers(actor)
         check_slice(skip, limit)
-        async with self.store.autocommit() as db:
+        async with self.store.autocommit(actor.user_id) as db:
             return await db.audit.page(
-                skip=skip, limit=limit, user_id=user_id, event=event, since=since
+                skip=skip, limit=limit, user_id=user_id, event=event, since=since, before=before
             )
 
-    async def own(self, actor: Actor, *, skip: int = 0, limit: int = MAX_LIMIT) -> Page[Event]:
+    async def own(
+        self,
+        actor: Actor,
+        *,
+        skip: int = 0,
+        limit: int = MAX_LIMIT,
+        before: EventPosition | None = None,
+    ) -> Page[Event]:
         """The same for the actor, without the origin of what others did. Raises Invalid."""
         check_slice(skip, limit)
         user_id = own_id(actor)
-        async with self.store.autocommit() as db:
-            page = await db.audit.page(skip=skip, limit=limit, user_id=user_id)
-        return Page([_seen_by(user_id, event) for event in page.items], page.total)
+        async with self.store.autocommit(user_id) as db:
+            page = await db.audit.page(skip=skip, limit=limit, user_id=user_id, before=before)
+        return replace(page, items=[_seen_by(user_id, event) for event in page.items])
 
 
 def _seen_by(user_id: UserId, event: Event) -> Event:

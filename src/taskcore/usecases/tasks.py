@@ -62,7 +62,7 @@ class Tasks:
         except Forbidden:
             await self.gate.deny(actor, "list another's tasks")
             raise
-        async with self.store.autocommit() as db:
+        async with self.store.autocommit(actor.user_id) as db:
             return await db.tasks.page(owner_id=scope, skip=skip, limit=limit, before=before)
 
     async def edit(

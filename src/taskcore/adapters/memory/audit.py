@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
-from taskcore.adapters.memory.tables import Access, Tables, newest_first
-from taskcore.domain.audit import Event, EventId, EventName, NewEvent
+from taskcore.adapters.memory.tables import Access, Tables, page_of
+from taskcore.domain.audit import Event, EventId, EventName, EventPosition, NewEvent
 from taskcore.domain.users import UserId
 from taskcore.ports import Page
 
@@ -25,6 +26,7 @@ class MemoryAudit:
         user_id: UserId | None = None,
         event: EventName | None = None,
         since: datetime | None = None,
+        before: EventPosition | None = None,
     ) -> Page[Event]:
         async with self._access() as tables:
             matching = [
@@ -34,7 +36,7 @@ class MemoryAudit:
                 and event in {None, stored.event}
                 and (since is None or stored.at >= since)
             ]
-        return newest_first(matching, skip, limit)
+        return page_of(matching, attrgetter("position"), skip=skip, limit=limit, before=before)
 
 
 def append(tables: Tables, *events: NewEvent) -> None:

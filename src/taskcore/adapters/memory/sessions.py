@@ -3,12 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
 
 from taskcore.adapters.memory.audit import append
-from taskcore.adapters.memory.tables import Access, Tables
+from taskcore.adapters.memory.tables import Access, Tables, page_of
 from taskcore.domain.audit import NewEvent
 from taskcore.domain.policies import Actor
-from taskcore.domain.sessions import MAX_SESSIONS, RefreshToken, Session, SessionId
+from taskcore.domain.sessions import (
+    MAX_SESSIONS,
+    RefreshToken,
+    Session,
+    SessionId,
+    SessionPosition,
+)
 from taskcore.domain.users import User, UserId
 from taskcore.ports import Page
 
@@ -53,11 +60,17 @@ class MemorySessions:
             return _unexpired(tables, user_id, now)
 
     async def page(
-        self, *, user_id: UserId | None, skip: int, limit: int, now: datetime
+        self,
+        *,
+        user_id: UserId | None,
+        skip: int,
+        limit: int,
+        now: datetime,
+        before: SessionPosition | None = None,
     ) -> Page[Session]:
         async with self._access() as tables:
             unexpired = _unexpired(tables, user_id, now)
-        return Page(unexpired[skip : skip + limit], len(unexpired))
+        return page_of(unexpired, attrgetter("position"), skip=skip, limit=limit, before=before)
 
     async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> bool:
         async with self._access() as tables:
@@ -98,4 +111,4 @@ def _unexpired(tables: Tables, user_id: UserId | None, now: datetime) -> list[Se
         for session in tables.sessions.values()
         if user_id in {None, session.user_id} and session.expires_at > now
     ]
-    return sorted(unexpired, key=lambda session: (session.last_used_at, session.id), reverse=True)
+    return sorted(unexpired, key=attrgetter("position"), reverse=True)

@@ -1,11 +1,11 @@
 """The tables, and what the repositories share."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from dataclasses import dataclass, field, fields
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from taskcore.domain.audit import Event
 from taskcore.domain.errors import NotFound
@@ -15,6 +15,8 @@ from taskcore.domain.users import User, UserId
 from taskcore.ports import Page
 
 Item = TypeVar("Item")
+# An id, or a named tuple that ends with one.
+Position = TypeVar("Position", bound=Any)
 
 
 @dataclass(slots=True)
@@ -66,6 +68,16 @@ def existing(row: Item | None) -> Item:
     return row
 
 
-def newest_first(rows: list[Item], skip: int, limit: int) -> Page[Item]:
-    """A page of rows that are in the order of their ids, as the values of a table are."""
-    return Page(rows[::-1][skip : skip + limit], len(rows))
+def page_of(
+    rows: Sequence[Item],
+    position: Callable[[Item], Position],
+    *,
+    skip: int,
+    limit: int,
+    before: Position | None,
+) -> Page[Item]:
+    """A page of the rows, the one of the greatest position first."""
+    later = [row for row in rows if before is None or position(row) < before]
+    later.sort(key=position, reverse=True)
+    total = len(rows) if before is None else None
+    return Page(later[skip : skip + limit], total, has_more=skip + limit < len(later))

@@ -1,8 +1,9 @@
 """Tasks in memory."""
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
-from taskcore.adapters.memory.tables import Access, Tables, existing, newest_first
+from taskcore.adapters.memory.tables import Access, Tables, existing, page_of
 from taskcore.domain.errors import StaleWrite
 from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import UserId
@@ -24,9 +25,8 @@ class MemoryTasks:
     ) -> Page[Task]:
         async with self._access() as tables:
             owned = [task for task in tables.tasks.values() if owner_id in {None, task.owner_id}]
-        older = [task for task in owned if before is None or task.id < before]
-        page = newest_first(older, skip, limit)
-        return replace(page, total=len(owned), has_more=skip + limit < len(older))
+        page = page_of(owned, attrgetter("id"), skip=skip, limit=limit, before=before)
+        return replace(page, total=len(owned))
 
     async def add(self, task: NewTask) -> Task:
         async with self._access() as tables:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
-from taskcore.adapters.memory.tables import Access, existing, newest_first
+from taskcore.adapters.memory.tables import Access, existing, page_of
 from taskcore.domain.errors import EmailTaken
 from taskcore.domain.users import NewUser, Role, User, UserId
 from taskcore.ports import Page
@@ -35,6 +36,7 @@ class MemoryUsers:
         email: str | None = None,
         role: Role | None = None,
         is_active: bool | None = None,
+        before: UserId | None = None,
     ) -> Page[User]:
         async with self._access() as tables:
             matching = [
@@ -44,7 +46,7 @@ class MemoryUsers:
                 and role in {None, user.role}
                 and is_active in {None, user.is_active}
             ]
-        return newest_first(matching, skip, limit)
+        return page_of(matching, attrgetter("id"), skip=skip, limit=limit, before=before)
 
     async def add(self, user: NewUser, password_hash: str) -> User:
         async with self._access() as tables:

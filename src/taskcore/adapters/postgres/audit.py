@@ -1,7 +1,8 @@
 """The audit in PostgreSQL."""
 
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,11 +13,14 @@ from taskcore.adapters.postgres.schema import audit_events
 from taskcore.adapters.postgres.statements import (
     Statement,
     columns_of,
-    counted_page,
+    first,
+    in_index_order,
     named_values,
-    optional,
+    page_and_total,
+    page_of,
+    sliced,
 )
-from taskcore.domain.audit import ActorKind, Event, EventName, NewEvent
+from taskcore.domain.audit import ActorKind, Event, EventId, EventName, EventPosition, NewEvent
 from taskcore.domain.users import UserId
 from taskcore.ports import Page
 
@@ -27,20 +31,62 @@ _PARAMETERS = {
     name: sa.bindparam(f"event_{name}", type_=audit_events.c[name].type) for name in _NEW
 }
 _ADD = Statement(sa.insert(audit_events).values(_PARAMETERS))
-_SINCE = sa.cast(sa.bindparam("since"), sa.DateTime(timezone=True))
-_PAGE = Statement(
-    counted_page(
-        sa.select(*_COLUMNS).where(
-            sa.or_(
-                optional(audit_events.c.user_id, "user_id", sa.BigInteger),
-                audit_events.c.actor_id == sa.cast(sa.bindparam("user_id"), sa.BigInteger),
-            ),
-            optional(audit_events.c.event, "event", sa.Text),
-            sa.or_(_SINCE.is_(None), audit_events.c.at >= _SINCE),
-        ),
-        audit_events.c.id,
-    )
+_AT, _ID = audit_events.c.at, audit_events.c.id
+_MOMENT, _NUMBER = _AT.type, _ID.type
+_LOW: tuple[sa.ColumnElement[Any], ...] = (
+    sa.bindparam("since", type_=_MOMENT),
+    sa.literal_column("0"),
 )
+_BELOW = (sa.bindparam("at_before", type_=_MOMENT), sa.bindparam("id_before", type_=_NUMBER))
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
+_BEYOND_ALL = EventPosition(datetime.max.replace(tzinfo=UTC), EventId(0))
+
+
+@cache  # of eight
+def _page(*, of_user: bool, of_event: bool, counted: bool) -> Statement:
+    """One index serves each filter: that of its column, the time and the id.
+
+    With both, that of the user does, and the user's other events are read too.
+    """
+    event = sa.bindparam("event", type_=audit_events.c.event.type)
+    user_id = sa.bindparam("user_id", type_=_NUMBER)
+    matching = sa.select(*_COLUMNS).where(_LOW[0] <= _AT)
+    if of_event:
+        matching = matching.where(audit_events.c.event == event)
+    if of_user:
+        concerned = [audit_events.c.user_id, audit_events.c.actor_id]
+        matching = matching.where(sa.or_(*(column == user_id for column in concerned)))
+        # An OR has no order to read in: the newest of either, then the newest of these.
+        newest = [_newest(sa.select(_AT, _ID), column, user_id) for column in concerned]
+        if of_event:
+            newest = [each.where(audit_events.c.event == event) for each in newest]
+        found = sa.union(*(first(each) for each in newest)).subquery("found")
+        chosen = sliced(sa.select(found.c.id).order_by(found.c.at.desc(), found.c.id.desc()))
+        page = _by_id(chosen.subquery("chosen"))
+    else:
+        page = sliced(
+            _newest(sa.select(*_COLUMNS), audit_events.c.event, event)
+            if of_event
+            else in_index_order(sa.select(*_COLUMNS), [_AT, _ID], low=_LOW, below=_BELOW)
+        )
+    return page_and_total(page, _AT, _ID, of=matching if counted else None)
+
+
+def _by_id(ids: sa.Subquery) -> sa.Select[Any]:
+    """Looks up one after the other: the planner expects many ids, and would scan the table.
+
+    The LIMIT keeps it from rewriting this to a join that it may turn round.
+    """
+    one: sa.ColumnElement[int] = sa.literal_column("1")
+    event = sa.select(*_COLUMNS).where(ids.c.id == _ID).limit(one).lateral("event")
+    return sa.select(*event.c).select_from(ids.join(event, sa.true()))
+
+
+def _newest(
+    events: sa.Select[Any], column: sa.Column[Any], value: sa.ColumnElement[Any]
+) -> sa.Select[Any]:
+    low, below = [value, *_LOW], [value, *_BELOW]
+    return in_index_order(events, [column, _AT, _ID], low=low, below=below)
 
 
 def recorded(where: sa.CTE) -> sa.CTE:
@@ -71,11 +117,22 @@ class PostgresAudit:
         user_id: UserId | None = None,
         event: EventName | None = None,
         since: datetime | None = None,
+        before: EventPosition | None = None,
     ) -> Page[Event]:
-        rows = await self._link.rows(
-            _PAGE, skip=skip, limit=limit, user_id=user_id, event=event, since=since
+        filters = {"of_user": user_id is not None, "of_event": event is not None}
+        at_before, id_before = before or _BEYOND_ALL
+        rows = await self._link.in_turn(
+            _page(**filters, counted=before is None),
+            _page(**filters, counted=False),
+            user_id=user_id,
+            event=event,
+            since=since or _ALWAYS,
+            at_before=at_before,
+            id_before=id_before,
+            skip=skip,
+            limit=limit + 1,  # one more, to see whether this is the last page
         )
-        return Page([_event(*row[1:]) for row in rows if row[1] is not None], rows[0][0])
+        return page_of(rows, limit, _event)
 
 
 def _event(event: str, at: datetime, actor: str, *rest: object) -> Event:

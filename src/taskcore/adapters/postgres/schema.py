@@ -6,7 +6,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TITLE, TextRule
 
 # The oldest revision that this code works with. Revisions are numbered in order.
-REVISION = "0004"
+REVISION = "0006"
 
 # The privileges that the server's role needs where it does not own the tables.
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -66,10 +66,11 @@ users = sa.Table(
     sa.CheckConstraint("char_length(hashed_password) BETWEEN 1 AND 255", name="hashed_password"),
     sa.CheckConstraint("role IN ('user', 'admin')", name="role"),
     sa.UniqueConstraint("email_key"),
-    # For locking the active administrators, so that one of them always remains.
-    sa.Index(
-        "users_active_admins_idx", "id", postgresql_where=sa.text("role = 'admin' AND is_active")
-    ),
+    # For the lists by these filters, newest first. The last one also finds the administrators who
+    # are locked, so that an active one always remains.
+    sa.Index("users_role_id_idx", "role", "id"),
+    sa.Index("users_is_active_id_idx", "is_active", "id"),
+    sa.Index("users_role_is_active_id_idx", "role", "is_active", "id"),
 )
 
 tasks = sa.Table(
@@ -150,9 +151,11 @@ audit_events = sa.Table(
     sa.Column("user_agent", sa.Text),
     sa.Column("request_id", sa.Text),
     sa.Column("detail", JSONB, nullable=False),
-    sa.Index("audit_events_user_id_idx", "user_id", "id"),
-    sa.Index("audit_events_actor_id_idx", "actor_id", "id"),
-    sa.Index("audit_events_event_idx", "event", "id"),
+    # For the lists by each filter, newest first.
+    sa.Index("audit_events_at_id_idx", "at", "id"),
+    sa.Index("audit_events_user_id_at_id_idx", "user_id", "at", "id"),
+    sa.Index("audit_events_actor_id_at_id_idx", "actor_id", "at", "id"),
+    sa.Index("audit_events_event_at_id_idx", "event", "at", "id"),
 )
 
 # GCRA needs one timestamp per limit and subject. Unlogged: no attempt waits for the disk, and a

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -16,18 +18,27 @@ from taskcore.adapters.postgres.statements import (
     Statement,
     batch_of,
     columns_of,
-    counted_page,
     named_values,
+    page_and_total,
+    page_of,
+    sliced,
 )
 from taskcore.adapters.postgres.users import USER, user_of
 from taskcore.domain.audit import NewEvent
 from taskcore.domain.errors import Unavailable
 from taskcore.domain.policies import Actor
-from taskcore.domain.sessions import MAX_SESSIONS, RefreshToken, Session, SessionId
+from taskcore.domain.sessions import (
+    MAX_SESSIONS,
+    RefreshToken,
+    Session,
+    SessionId,
+    SessionPosition,
+)
 from taskcore.domain.users import Role, User, UserId
 from taskcore.ports import Page
 
 _MOMENT = sa.DateTime(timezone=True)
+_BEYOND_ALL = SessionPosition(datetime.max.replace(tzinfo=UTC), SessionId(UUID(int=0)))
 
 _SESSION = columns_of(sessions, Session)
 _TOKEN = columns_of(refresh_tokens, RefreshToken)
@@ -119,10 +130,21 @@ _LIVING = (
     .order_by(sessions.c.last_used_at.desc(), sessions.c.id.desc())
 )
 _OF_USER = Statement(_LIVING.where(_BY_USER))
-_PAGE = Statement(counted_page(_LIVING, sessions.c.last_used_at, sessions.c.id))
-_PAGE_OF_USER = Statement(
-    counted_page(_LIVING.where(_BY_USER), sessions.c.last_used_at, sessions.c.id)
-)
+
+
+@cache  # of four
+def _page(*, of_user: bool, counted: bool) -> Statement:
+    """A user has few sessions. Those of all are sorted: no index has the order of their use."""
+    living = _LIVING.where(_BY_USER) if of_user else _LIVING
+    position = (sessions.c.last_used_at, sessions.c.id)
+    before = (
+        sa.bindparam("used_before", type_=_MOMENT),
+        sa.bindparam("id_before", type_=sa.Uuid),
+    )
+    page = living.where(sa.tuple_(*position) < sa.tuple_(*before))
+    return page_and_total(sliced(page), *position, of=living.order_by(None) if counted else None)
+
+
 _UPDATED = ("last_used_at", "expires_at", "ip", "user_agent")
 # Locks the session, then its token, and reads both as of then.
 _UNUSED = (
@@ -219,11 +241,27 @@ class PostgresSessions:
         return [Session(*row) for row in rows]
 
     async def page(
-        self, *, user_id: UserId | None, skip: int, limit: int, now: datetime
+        self,
+        *,
+        user_id: UserId | None,
+        skip: int,
+        limit: int,
+        now: datetime,
+        before: SessionPosition | None = None,
     ) -> Page[Session]:
-        statement = _PAGE if user_id is None else _PAGE_OF_USER
-        rows = await self._link.rows(statement, user_id=user_id, skip=skip, limit=limit, now=now)
-        return Page([Session(*row[1:]) for row in rows if row[1] is not None], rows[0][0])
+        of_user = user_id is not None
+        used_before, id_before = before or _BEYOND_ALL
+        rows = await self._link.in_turn(
+            _page(of_user=of_user, counted=before is None),
+            _page(of_user=of_user, counted=False),
+            user_id=user_id,
+            now=now,
+            used_before=used_before,
+            id_before=id_before,
+            skip=skip,
+            limit=limit + 1,  # one more, to see whether this is the last page
+        )
+        return page_of(rows, limit, Session)
 
     async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> bool:
         row = await self._link.row(

@@ -1,8 +1,8 @@
 """Statements compiled once, at import, to PostgreSQL's own placeholders."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -10,6 +10,9 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
 from sqlalchemy.types import TypeEngine
 
+from taskcore.ports import Page
+
+Item = TypeVar("Item")
 Values = Mapping[str, Any]
 Row = tuple[Any, ...]
 Rows = list[Row]
@@ -98,29 +101,61 @@ class BatchedStatement(Statement):
         return results
 
 
-def counted_page(items: sa.Select[Any], *newest_first: sa.Column[Any]) -> sa.Select[Any]:
+def in_index_order(
+    rows: sa.Select[Any],
+    columns: Sequence[sa.Column[Any]],
+    *,
+    low: Sequence[Any],
+    below: Sequence[Any],
+) -> sa.Select[Any]:
+    """The rows from `low` to below `below`, greatest first, by the index on these columns.
+
+    Compares whole rows, although the bounds agree in the first columns. If these were compared
+    by `=`, an index on the last column alone would have the right order too. The planner prefers
+    that one when it expects many matches, and then reads the rows of all others to find none.
+    """
+    key = sa.tuple_(*columns)
+    return rows.where(key >= sa.tuple_(*low), key < sa.tuple_(*below)).order_by(
+        *(column.desc() for column in columns)
+    )
+
+
+def sliced(rows: sa.Select[Any]) -> sa.Select[Any]:
+    return rows.limit(_parameter("limit")).offset(_parameter("skip"))
+
+
+def first(rows: sa.Select[Any]) -> sa.Select[Any]:
+    """As many rows as a slice and what it skips."""
+    return rows.limit(_parameter("limit") + _parameter("skip"))
+
+
+def _parameter(name: str) -> sa.BindParameter[int]:
+    return sa.bindparam(name, type_=sa.BigInteger)
+
+
+def page_and_total(
+    page: sa.Select[Any], *newest_first: sa.Column[Any], of: sa.Select[Any] | None
+) -> Statement:
     """One statement for a page and its total: rows of the total and the item's columns.
 
-    There is always a row; on an empty page its item is all NULL. Both are read from one
-    snapshot, in one round trip.
+    `of` has all rows that count; with None the total is NULL. Else there is always a row; on an
+    empty page its item is all NULL. Both are read from one snapshot, in one round trip.
     """
-    total = sa.select(sa.func.count().label("total")).select_from(items.order_by(None).subquery())
-    page = (
-        items.order_by(None)
-        .order_by(*(each.desc() for each in newest_first))
-        .limit(sa.bindparam("limit", type_=sa.BigInteger))
-        .offset(sa.bindparam("skip", type_=sa.BigInteger))
-        .subquery("page")
-    )
-    counted = total.subquery("counted")
-    return (
-        sa.select(counted.c.total, *page.c)
-        .select_from(counted.join(page, sa.true(), isouter=True))
-        .order_by(*(page.c[each.name].desc() for each in newest_first))
+    items = page.subquery("page")
+    order = [items.c[each.name].desc() for each in newest_first]
+    if of is None:
+        nothing = sa.cast(sa.null(), sa.BigInteger).label("total")
+        return Statement(sa.select(nothing, *items.c).order_by(*order))
+    counted = sa.select(sa.func.count().label("total")).select_from(of.subquery())
+    total = counted.subquery("counted")
+    return Statement(
+        sa.select(total.c.total, *items.c)
+        .select_from(total.join(items, sa.true(), isouter=True))
+        .order_by(*order)
     )
 
 
-def optional(of: sa.Column[Any], name: str, kind: type[TypeEngine[Any]]) -> sa.ColumnElement[bool]:
-    """A filter on the column that is off when its argument is NULL."""
-    argument = sa.cast(sa.bindparam(name), kind)  # PostgreSQL cannot infer the type of a NULL
-    return sa.or_(argument.is_(None), of == argument)
+def page_of(rows: Rows, limit: int, item: Callable[..., Item]) -> Page[Item]:
+    """From the rows of `page_and_total`, of which there may be one more than the limit."""
+    items = [item(*row[1:]) for row in rows[:limit] if row[1] is not None]
+    return Page(items, rows[0][0] if rows else None, has_more=len(rows) > limit)

@@ -13,6 +13,7 @@ from taskcore.adapters.postgres.statements import (
     Statement,
     batch_of,
     columns_of,
+    in_index_order,
     named_values,
 )
 from taskcore.domain.errors import NotFound, StaleWrite
@@ -23,6 +24,7 @@ from taskcore.ports import Page
 
 _COLUMNS = columns_of(tasks, Task)
 _NEW = [field.name for field in fields(NewTask)]
+_LOWEST: sa.ColumnElement[int] = sa.literal_column("0")  # all ids are greater
 _ALL_OWNERS: sa.ColumnElement[int] = sa.literal_column(str(ALL_OWNERS))
 # Run two at once, so that one that waits for a lock or fetches much does not delay all others.
 _WRITES = _PAGES = 2
@@ -41,22 +43,24 @@ def _get() -> BatchedStatement:
 
 def _page(*, of_owner: bool) -> BatchedStatement:
     """Rows of the total and the columns of a task; one row of NULLs where the page is empty."""
-    integers = dict.fromkeys(("upto", "skip", "limit"), sa.BigInteger())
+    integers = dict.fromkeys(("before", "skip", "limit"), sa.BigInteger())
     batch = batch_of(**integers, **(_types("owner_id") if of_owner else {}))
     counted = task_counts.c.owner_id == _ALL_OWNERS
-    filters: list[sa.ColumnElement[bool]] = []
+    key, low, below = [tasks.c.id], [_LOWEST], [batch.c.before]
     if of_owner:
         counted = sa.and_(~counted, task_counts.c.owner_id == batch.c.owner_id)
-        filters = [tasks.c.owner_id == batch.c.owner_id]
+        key, low, below = (
+            [tasks.c.owner_id, *key],
+            [batch.c.owner_id, *low],
+            [batch.c.owner_id, *below],
+        )
     total = (
         sa.select(sa.func.sum(task_counts.c.count).cast(sa.BigInteger).label("total"))
         .where(counted)
         .lateral("counted")
     )
     page = (
-        sa.select(*_COLUMNS)
-        .where(tasks.c.id <= batch.c.upto, *filters)
-        .order_by(tasks.c.id.desc())
+        in_index_order(sa.select(*_COLUMNS), key, low=low, below=below)
         .limit(batch.c.limit)
         .offset(batch.c.skip)
         .lateral("page")
@@ -134,7 +138,7 @@ _ADD = _add()
 # no other request.
 _SAVE, _SAVE_WAITING = _save(waits=False), _save(waits=True)
 _REMOVE, _REMOVE_WAITING = _remove(waits=False), _remove(waits=True)
-# PostgreSQL reads the rows that a page skips: from here on, run it unbatched to delay no others.
+# PostgreSQL reads the rows that a page skips: from here on, each runs alone, and users take turns.
 _FAR = 1000
 
 
@@ -155,10 +159,10 @@ class PostgresTasks:
     async def page(
         self, *, owner_id: UserId | None, skip: int, limit: int, before: TaskId | None = None
     ) -> Page[Task]:
-        rows = await (self._link.batched if skip <= _FAR else self._link.rows)(
+        rows = await (self._link.batched if skip <= _FAR else self._link.in_turn)(
             _PAGE_OF_ALL if owner_id is None else _PAGE_OF_OWNER,
             owner_id=owner_id,
-            upto=MAX_ID if before is None else min(before - 1, MAX_ID),
+            before=MAX_ID if before is None else min(before, MAX_ID),
             skip=skip,
             limit=limit + 1,  # one more, to see whether this is the last page
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,11 +12,14 @@ from taskcore.adapters.postgres.schema import users
 from taskcore.adapters.postgres.statements import (
     Statement,
     columns_of,
-    counted_page,
+    in_index_order,
     named_values,
-    optional,
+    page_and_total,
+    page_of,
+    sliced,
 )
 from taskcore.domain.errors import NotFound
+from taskcore.domain.rules import MAX_ID
 from taskcore.domain.users import NewUser, Role, User, UserChanges, UserId
 from taskcore.ports import Page
 
@@ -39,16 +43,30 @@ _LOCK_ADMINS = Statement(
     .with_for_update(key_share=True)
 )
 _FIND_BY_EMAIL = Statement(sa.select(*USER).where(users.c.email_key == sa.bindparam("key")))
-_PAGE = Statement(
-    counted_page(
-        sa.select(*USER).where(
-            optional(users.c.email_key, "email", sa.Text),
-            optional(users.c.role, "role", sa.Text),
-            optional(users.c.is_active, "is_active", sa.Boolean),
-        ),
-        users.c.id,
+
+
+@cache  # of the eight sets of filters, with and without a total
+def _page(filters: frozenset[str], *, counted: bool) -> Statement:
+    """One index serves each set: that of the filters' columns and the id."""
+    of = {"role": users.c.role, "is_active": users.c.is_active}
+    columns = [column for name, column in of.items() if name in filters]
+    values: list[Any] = [sa.bindparam(column.name, type_=column.type) for column in columns]
+    matching = sa.select(*USER).where(
+        *(column == value for column, value in zip(columns, values, strict=True))
     )
-)
+    if "email" in filters:  # of at most one
+        page = matching = matching.where(users.c.email_key == sa.bindparam("email"))
+        page = page.where(users.c.id < sa.bindparam("before"))
+    else:
+        page = in_index_order(
+            sa.select(*USER),
+            [*columns, users.c.id],
+            low=[*values, sa.literal_column("0")],
+            below=[*values, sa.bindparam("before", type_=users.c.id.type)],
+        )
+    return page_and_total(sliced(page), users.c.id, of=matching if counted else None)
+
+
 _ADD = Statement(
     sa.insert(users).values({name: sa.bindparam(name) for name in _NEW}).returning(*USER)
 )
@@ -98,11 +116,19 @@ class PostgresUsers:
         email: str | None = None,
         role: Role | None = None,
         is_active: bool | None = None,
+        before: UserId | None = None,
     ) -> Page[User]:
-        rows = await self._link.rows(
-            _PAGE, skip=skip, limit=limit, email=email, role=role, is_active=is_active
+        filters = {"email": email, "role": role, "is_active": is_active}
+        named = frozenset(name for name, value in filters.items() if value is not None)
+        rows = await self._link.in_turn(
+            _page(named, counted=before is None),
+            _page(named, counted=False),
+            **filters,
+            before=MAX_ID if before is None else min(before, MAX_ID),
+            skip=skip,
+            limit=limit + 1,  # one more, to see whether this is the last page
         )
-        return Page([user_of(row[1:]) for row in rows if row[1] is not None], rows[0][0])
+        return page_of(rows, limit, lambda *row: user_of(row))
 
     async def add(self, user: NewUser, password_hash: str) -> User:
         return _existing(

@@ -8,7 +8,7 @@ from taskcore.domain.errors import InvalidToken, NotFound
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.policies import Actor, own_id
 from taskcore.domain.rules import MAX_LIMIT, check_slice
-from taskcore.domain.sessions import Session, SessionId
+from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.users import User, UserId
 from taskcore.ports import AccessTokens, Clock, Page, Store
 from taskcore.usecases.gate import Gate
@@ -80,14 +80,23 @@ class Sessions:
     # For administrators. Each raises Forbidden for other users.
 
     async def page(
-        self, actor: Actor, *, user_id: UserId | None = None, skip: int = 0, limit: int = MAX_LIMIT
+        self,
+        actor: Actor,
+        *,
+        user_id: UserId | None = None,
+        skip: int = 0,
+        limit: int = MAX_LIMIT,
+        before: SessionPosition | None = None,
     ) -> Page[Session]:
-        """All sessions, or one user's; most recently used first. Raises Invalid."""
+        """All sessions, or one user's; most recently used first. Raises Invalid.
+
+        To read on, pass the last session's `position` as `before`.
+        """
         await self.gate.administers(actor)
         check_slice(skip, limit)
-        async with self.store.autocommit() as db:
+        async with self.store.autocommit(actor.user_id) as db:
             return await db.sessions.page(
-                user_id=user_id, skip=skip, limit=limit, now=self.clock.now()
+                user_id=user_id, skip=skip, limit=limit, now=self.clock.now(), before=before
             )
 
     async def end(self, actor: Actor, session_id: SessionId) -> None:
