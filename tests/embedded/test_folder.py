@@ -15,6 +15,7 @@ from taskcore.adapters.embedded import EmbeddedPostgres, programs
 from taskcore.adapters.embedded.cluster import Cluster
 from taskcore.domain.errors import Misconfigured
 from tests.embedded.conftest import AS_ROOT, SOURCES, fetch_value, postmaster, responds
+from tests.processes import parent
 
 as_root = pytest.mark.skipif(not AS_ROOT, reason="needs root")
 
@@ -144,15 +145,18 @@ def test_a_cluster_of_another_major_version_is_refused_and_kept(data_dir: Path) 
 
 @as_root
 def test_under_root_the_server_has_no_privileges_and_folder_modes_stay(data_dir: Path) -> None:
+    """FS-2: neither PostgreSQL nor its supervisor has; root opens the folder for them."""
     above = data_dir.parents[1]
     modes_before = [folder.stat().st_mode for folder in data_dir.parents]
     assert above.stat().st_mode & 0o077 == 0
     with EmbeddedPostgres(data_dir):
-        status = Path(f"/proc/{postmaster(data_dir)}/status").read_text()
-        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-        assert fields["Uid"].split() == [str(programs.system_account().uid)] * 4
-        assert fields["Groups"].strip() in {"", str(programs.system_account().gid)}
-        assert int(fields["CapPrm"], 16) == int(fields["CapAmb"], 16) == 0
+        master = postmaster(data_dir)
+        for pid in (master, parent(master)):
+            status = Path(f"/proc/{pid}/status").read_text()
+            fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+            assert fields["Uid"].split() == [str(programs.system_account().uid)] * 4
+            assert fields["Groups"].strip() in {"", str(programs.system_account().gid)}
+            assert int(fields["CapPrm"], 16) == int(fields["CapAmb"], 16) == 0
     assert [folder.stat().st_mode for folder in data_dir.parents] == modes_before
 
 
@@ -243,4 +247,4 @@ def test_an_account_without_a_name_is_refused(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     with pytest.raises(Misconfigured, match="54321 has no name"):
-        Cluster(tmp_path / "postgres").prepare()
+        Cluster.opened(tmp_path).__enter__()

@@ -105,6 +105,12 @@ def test_after_a_power_cut_the_next_start_recovers(data_dir: Path) -> None:
         other.kill()
 
 
+def test_an_empty_pid_file_of_a_power_cut_keeps_no_server_from_its_start(data_dir: Path) -> None:
+    (data_dir / "postgres/cluster/postmaster.pid").touch(0o600)
+    with EmbeddedPostgres(data_dir) as server:
+        assert responds(server.conninfo)
+
+
 def test_a_server_that_cannot_start_says_why(data_dir: Path) -> None:
     (data_dir / "postgres/cluster/postgresql.auto.conf").write_text("shared_buffers = lots\n")
     started = time.monotonic()

@@ -4,7 +4,6 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -77,13 +76,13 @@ def test_a_key_of_another_account_is_refused(
     """Where others may write into the folder they may have put theirs there."""
     file = tmp_path / "secret.key"
     generated_secret(file)
-    status = os.stat_result(file.stat())
-    other = os.stat_result((*status[:4], status.st_uid + 1, *status[5:]))
-    real = Path.stat
+    real = os.fstat
 
-    def stat(path: Path, **more: Any) -> os.stat_result:
-        return other if path == file else real(path, **more)
+    def fstat(fd: int) -> os.stat_result:
+        status = real(fd)
+        other = os.stat_result((*status[:4], status.st_uid + 1, *status[5:]))
+        return other if stat.S_ISREG(status.st_mode) else status
 
-    monkeypatch.setattr(Path, "stat", stat)
+    monkeypatch.setattr(os, "fstat", fstat)
     with pytest.raises(Misconfigured, match="belongs to another user"):
         generated_secret(file)

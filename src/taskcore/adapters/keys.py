@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from taskcore.adapters.folders import Folder
 from taskcore.domain.errors import Misconfigured
 
 
@@ -34,15 +35,18 @@ def generated_secret(file: Path) -> bytes:
     Raises Misconfigured if it cannot be created or read, or if other users can read it.
     """
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not file.exists():
-            _create(file, secrets.token_hex(32))
-        status, folder = file.stat(), file.parent.stat()
-        if status.st_mode & 0o077:
-            raise Misconfigured([f"{file} can be read by others; run `chmod 600 {file}`"])
-        if status.st_uid not in {os.geteuid(), folder.st_uid}:
-            raise Misconfigured([f"{file} belongs to another user, who may have put it there"])
-        secret = file.read_bytes().strip()
+        with Folder.at(file.parent.absolute()) as folder:
+            if folder.status(file.name) is None:
+                _create(folder, file.name, secrets.token_hex(32))
+            with os.fdopen(folder.open(file.name, os.O_RDONLY), "rb") as stream:
+                status = os.fstat(stream.fileno())
+                if status.st_mode & 0o077:
+                    raise Misconfigured([f"{file} can be read by others; run `chmod 600 {file}`"])
+                if status.st_uid not in {os.geteuid(), os.fstat(folder.fd).st_uid}:
+                    raise Misconfigured(
+                        [f"{file} belongs to another user, who may have put it there"]
+                    )
+                secret = stream.read(_LARGEST_SECRET).strip()
     except OSError as error:
         raise Misconfigured([f"{file} cannot be used: {error.strerror}"]) from None
     if len(secret) < _SECRET_BYTES:
@@ -51,21 +55,19 @@ def generated_secret(file: Path) -> bytes:
 
 
 _SECRET_BYTES = 32
+_LARGEST_SECRET = 65536
 
 
-def _create(file: Path, text: str) -> None:
+def _create(folder: Folder, name: str, text: str) -> None:
     """Atomic, and never replaces a file: all processes must get the same key."""
-    draft = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as stream:
+    draft = f"{name}.{os.getpid()}.{secrets.token_hex(4)}"
+    # Root gives it to the owner of the folder: the service must be able to read the file.
+    with os.fdopen(folder.create(draft), "w") as stream:
+        try:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-            if os.geteuid() == 0:  # the service that owns the folder must be able to read the file
-                folder = file.parent.stat()
-                os.fchown(stream.fileno(), folder.st_uid, folder.st_gid)
-        with suppress(FileExistsError):
-            os.link(draft, file)
-    finally:
-        draft.unlink()
+            with suppress(FileExistsError):
+                folder.link(draft, name)
+        finally:
+            folder.remove(draft)

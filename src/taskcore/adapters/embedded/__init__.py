@@ -23,6 +23,7 @@ from typing import Self
 
 from taskcore.adapters.embedded.cluster import NAME, Cluster, explained
 from taskcore.adapters.embedded.supervisor import locked
+from taskcore.adapters.folders import called
 from taskcore.domain.errors import Misconfigured, TaskcoreError, Unavailable
 
 __all__ = ["EmbeddedPostgres"]
@@ -51,16 +52,16 @@ class EmbeddedPostgres:
     """For libpq. Valid until this process leaves, also across a restart of the server."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._cluster = Cluster(data_dir.absolute() / "postgres")
+        self._data_dir = data_dir.absolute()
         self._leaving = threading.Event()
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
-        with explained(self._cluster.folder), ExitStack() as leave:
-            self._cluster.prepare()
+        with explained(self._data_dir), ExitStack() as leave:
+            self._cluster = leave.enter_context(Cluster.opened(self._data_dir))
             host = self._host(leave)
             leave.callback(self._await_stop)
-            users = self._cluster.open("users.lock")
+            users = self._cluster.folder.file("users.lock")
             leave.callback(os.close, users)
             self._join(users, host + _SOCKET)
             watch = threading.Thread(target=self._watch, args=[users], name=NAME, daemon=True)
@@ -71,6 +72,9 @@ class EmbeddedPostgres:
         quoted = host.replace("\\", r"\\").replace("'", r"\'")
         # Name the port: PGPORT of the environment would replace one that is left out.
         self.conninfo = f"host='{quoted}' port=5432 dbname={NAME} user={NAME}"
+        # The server's account could put a link to another server's socket there.
+        if (peer := called(self._cluster.account().uid)) is not None:
+            self.conninfo += f" requirepeer='{peer}'"
         return self
 
     def __exit__(
@@ -103,14 +107,14 @@ class EmbeddedPostgres:
 
     def _host(self, leave: ExitStack) -> str:
         """The socket's folder, by a name that fits into a socket address and a conninfo."""
-        host = str(self._cluster.sockets)
+        host = str(self._cluster.folder.path / "run")
         if len(os.fsencode(host + _SOCKET)) <= _LONGEST_ADDRESS and "," not in host:
             return host
         if not sys.platform.startswith("linux"):
             raise Misconfigured([f"DATA_DIR: {host} is too long for a socket, or has a comma"])
         # Name the folder by an open descriptor. A short folder elsewhere would have to be found by
         # processes with another TMPDIR or a private /tmp, and be protected from other users.
-        fd = os.open(host, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = self._cluster.folder.open("run", os.O_RDONLY | os.O_DIRECTORY)
         leave.callback(os.close, fd)
         return f"/proc/{os.getpid()}/fd/{fd}"
 
@@ -139,7 +143,7 @@ class EmbeddedPostgres:
         pause = _WATCH
         while not self._leaving.wait(pause):
             if os.fstat(users).st_nlink == 0:
-                _logger.error("%s was removed while in use", self._cluster.folder)
+                _logger.error("%s was removed while in use", self._cluster.folder.path)
                 return
             lock = None
             try:
@@ -158,8 +162,8 @@ class EmbeddedPostgres:
     def _await_stop(self) -> None:
         """Return when the server has stopped, or at once if another process uses it."""
         deadline = time.monotonic() + _PATIENCE_AT_STOP
-        with suppress(OSError), ExitStack() as done:
-            users = self._cluster.open("users.lock")
+        with suppress(OSError, Misconfigured), ExitStack() as done:
+            users = self._cluster.folder.file("users.lock")
             done.callback(os.close, users)
             while time.monotonic() < deadline:
                 if locked(users, fcntl.LOCK_SH):
@@ -172,6 +176,6 @@ class EmbeddedPostgres:
                 time.sleep(_POLL)
 
     def _unavailable(self, what: str) -> Unavailable:
-        log = self._cluster.folder / "server.log"
+        log = self._cluster.folder.path / "server.log"
         words = self._cluster.last_words()
         return Unavailable(f"The embedded PostgreSQL {what}. The end of {log}:\n{words}")

@@ -9,29 +9,32 @@ DATA_DIR/postgres/
 
 All of it is private to one account: the user's own or, for root, the owner of DATA_DIR or else the
 system account. The socket admits only the owner of DATA_DIR and root, by peer credentials of the
-kernel.
+kernel. `folders.py` says how root keeps from being led astray in there; `initdb` and `postgres`
+open paths by name, for they have the rights of that account.
 """
 
 import errno
 import fcntl
 import os
-import pwd
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from taskcore.adapters.embedded import supervisor
 from taskcore.adapters.embedded.programs import Account, environment, programs, system_account
 from taskcore.adapters.embedded.supervisor import locked
+from taskcore.adapters.folders import Folder, Owner, called
 from taskcore.domain.errors import Misconfigured, Unavailable
 
 NAME = "taskcore"
 MAJOR = "18"
+_NEW = "cluster.new"
 _TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
 # Written at every start, so that a new release also changes old clusters; ALTER SYSTEM overrides
@@ -82,49 +85,42 @@ def explained(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """One such folder, for a process that may create the cluster and start its server."""
+    """One such folder, open, for a process that may create the cluster and start its server."""
 
-    folder: Path
+    folder: Folder
 
-    @property
-    def data(self) -> Path:
-        return self.folder / "cluster"
-
-    @property
-    def sockets(self) -> Path:
-        return self.folder / "run"
-
-    def prepare(self) -> None:
-        """Create the folder. Raises Misconfigured for one that cannot be used."""
-        if _name(os.geteuid()) is None:
+    @classmethod
+    @contextmanager
+    def opened(cls, data_dir: Path) -> Iterator[Self]:
+        """Open the folder, made if missing. Raises Misconfigured for one that cannot be used."""
+        if called(os.geteuid()) is None:
             raise _misconfigured(
                 f"the user id {os.geteuid()} has no name, which PostgreSQL asks for; add it to "
                 "/etc/passwd, run as another user, or set DATABASE_URL",
             )
-        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in filter(Path.exists, (self.folder, self.data)):
-            if os.geteuid() not in {0, path.stat().st_uid}:
-                raise _misconfigured(f"{path} is another user's; run as that user or name another")
-        self._private(self.folder, self._owner())
-        if not self.sockets.exists():
-            self._private(self.sockets, self._owner())
-        found = self.data / "PG_VERSION"
-        if found.exists() and (version := found.read_text().strip()) != MAJOR:
-            raise _misconfigured(
-                f"{self.data} was made by PostgreSQL {version} and this is {MAJOR}; dump it with "
-                f"version {version} and restore it into a new folder",
-            )
+        with Folder.at(data_dir) as above:
+            # A container's volume may belong to a uid of the host that has no name here, which
+            # initdb and peer authentication need. Then the folder is root's.
+            owner = above.owner if called(above.owner.uid) is not None else Owner(0, 0)
+            opened = above.make("postgres", owner)
+        with opened as folder:
+            if folder.status("run") is None:
+                folder.make("run", owner).close()
+            cluster = cls(folder)
+            cluster._check_version()
+            yield cluster
 
-    def open(self, name: str, flags: int = 0) -> int:
-        """Open a file of the folder, made if missing."""
-        flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(self.folder / name, flags, 0o600)
-        _give(fd, self._owner())
-        return fd
+    def _check_version(self) -> None:
+        with suppress(FileNotFoundError), self._data() as data:
+            if (version := data.read("PG_VERSION").strip()) != MAJOR:
+                raise _misconfigured(
+                    f"{data.path} was made by PostgreSQL {version} and this is {MAJOR}; dump it "
+                    f"with version {version} and restore it into a new folder",
+                )
 
     def claim(self) -> int | None:
         """The lock that a new server needs; None while any process of a server lives."""
-        lock = self.open("server.lock")
+        lock = self.folder.file("server.lock")
         if locked(lock, fcntl.LOCK_EX):
             return lock
         os.close(lock)
@@ -137,13 +133,14 @@ class Cluster:
             with socket.socket(socket.AF_UNIX) as client:
                 client.setblocking(False)
                 client.connect(address)
-            return (self.data / "postmaster.pid").read_text().splitlines()[7].strip() == "ready"
+            with self._data() as data:
+                return data.read("postmaster.pid").splitlines()[7].strip() == "ready"
         except (OSError, IndexError):
             return False
 
     def last_words(self) -> str:
         try:
-            lines = (self.folder / "server.log").read_text(errors="replace").splitlines()
+            lines = self.folder.read("server.log", end=True).splitlines()
         except OSError as error:
             return f"(no log: {error.strerror})"
         return "\n".join(lines[-8:])
@@ -153,14 +150,16 @@ class Cluster:
 
         Raises Unavailable when that fails, or is called off meanwhile.
         """
-        if self.data.exists():
+        if self.folder.status("cluster"):
             return
-        new = self.folder / "cluster.new"
-        shutil.rmtree(new, ignore_errors=True)
-        try:
-            account = self._account()
-            self._private(new, account)
-            here = "/proc/self/cwd" if os.geteuid() == 0 else str(new)
+        with ExitStack() as done:
+            self._remove_new()
+            done.callback(self._remove_new)
+            account = self.account()
+            new = done.enter_context(self.folder.make(_NEW, account))
+            here, cwd = str(new.path), new.path
+            if os.geteuid() == 0:  # the account may not reach it by its path
+                here, cwd = "/proc/self/cwd", Path(f"/proc/self/fd/{new.fd}")
             steps = (
                 (
                     *("initdb", "--pgdata", here, "--username=postgres", "--auth=peer"),
@@ -170,127 +169,90 @@ class Cluster:
                 ("postgres", "--single", "-D", here, "-c", "exit_on_error=on", "postgres"),
             )
             for program, *options in steps:
-                done = account.run(
+                ended = account.run(
                     [programs(account) / program, *options],
-                    cwd=new,
+                    cwd=cwd,
                     commands=_BOOTSTRAP,
                     keep=[lock],
                     called_off=called_off,
                 )
-                if done.returncode:
-                    raise Unavailable(f"{program} could not make a database: {done.stdout[-800:]}")
-            new.rename(self.data)
-            _flush(self.folder)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
+                if ended.returncode:
+                    output = ended.stdout[-800:]
+                    raise Unavailable(f"{program} could not make a database: {output}")
+            self.folder.rename(_NEW, "cluster")
+            os.fsync(self.folder.fd)  # makes the rename survive a power failure
 
     def start(self, lock: int) -> None:
         """Start the server, which keeps the lock. `is_ready` tells when it accepts connections."""
-        account = self._account()
-        self._private(self.sockets, account)
-        self._write("postgresql.conf", _SETTINGS, account)
-        self._write("pg_hba.conf", _ACCESS, account)
-        self._write("pg_ident.conf", self._people(), account)
-        self._forget_the_dead()
-        log = self.open("server.log", os.O_APPEND)
-        try:
+        account = self.account()
+        with (
+            self.folder.make("run", account) as sockets,
+            self._data() as data,
+            os.fdopen(self.folder.file("server.log", os.O_APPEND), "a") as log,
+        ):
+            _write(data, "postgresql.conf", _SETTINGS)
+            _write(data, "pg_hba.conf", _ACCESS)
+            _write(data, "pg_ident.conf", self._people())
+            _forget_the_dead(data, sockets)
             subprocess.run(  # noqa: S603 - ourselves
                 [
-                    *(sys.executable, "-I", "-S", supervisor.__file__, str(lock), self.folder),
-                    *(programs(account) / "postgres", str(account.uid), str(account.gid)),
+                    *(sys.executable, "-I", "-S", supervisor.__file__, self.folder.path),
+                    *(str(lock), str(self.folder.fd), programs(account) / "postgres"),
+                    *(str(account.uid), str(account.gid)),
                 ],
                 check=False,
                 start_new_session=True,
-                pass_fds=[lock],
+                pass_fds=[lock, self.folder.fd],
                 env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        finally:
-            os.close(log)
 
-    def _owner(self) -> Account:
-        """The owner of the folder: this account or, for root, the owner of DATA_DIR."""
-        if os.geteuid():
-            return Account(os.geteuid(), os.getegid())
-        found = self.folder.parent.stat()
-        # A container's volume may belong to a uid of the host that has no name here, which initdb
-        # and peer authentication need.
-        known = _name(found.st_uid) is not None
-        return Account(found.st_uid, found.st_gid) if known else Account(0, 0)
-
-    def _account(self) -> Account:
+    def account(self) -> Account:
         """The account that the server runs as."""
-        owner = self._owner()
-        if self.data.exists():
-            found = self.data.stat()
-            owner = Account(found.st_uid, found.st_gid)
+        owner = self.folder.owner
+        if owner.uid == 0 and (found := self.folder.status("cluster")):
+            owner = Owner(found.st_uid, found.st_gid)
             if owner.uid == 0:
-                raise _misconfigured(f"{self.data} is root's, which PostgreSQL refuses; chown it")
-        return owner if owner.uid else system_account()
+                path = self.folder.path / "cluster"
+                raise _misconfigured(f"{path} is root's, which PostgreSQL refuses; chown it")
+        return Account(owner.uid, owner.gid) if owner.uid else system_account()
+
+    def _remove_new(self) -> None:
+        shutil.rmtree(_NEW, ignore_errors=True, dir_fd=self.folder.fd)
+
+    def _data(self) -> Folder:
+        return self.folder.folder("cluster", self.account())
 
     def _people(self) -> str:
         """pg_ident.conf. The owner can read the files anyway, and so may also be superuser."""
-        names = [name for uid in {0, self._owner().uid} if (name := _name(uid)) is not None]
+        names = [name for uid in {0, self.folder.owner.uid} if (name := called(uid)) is not None]
         return "".join(
             f'owner "{n}" {role}\n' for n in sorted(names) for role in (NAME, "postgres")
         )
 
-    def _private(self, path: Path, account: Account) -> None:
-        with suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            os.fchmod(fd, 0o700)
-            _give(fd, account)
-        finally:
-            os.close(fd)
 
-    def _write(self, name: str, text: str, account: Account) -> None:
-        path, new = self.data / name, self.data / f"{name}.new"
-        if path.exists() and path.read_text() == text:
-            return  # on a full disk the server may still be able to recover, so do not write
-        new.unlink(missing_ok=True)
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w") as file:
-            _give(fd, account)
-            file.write(text)
-        new.rename(path)
+def _write(data: Folder, name: str, text: str) -> None:
+    # On a full disk the server may still be able to recover, so do not write without need.
+    with suppress(FileNotFoundError):
+        if data.read(name) == text:
+            return
+    data.replace(name, text)
 
-    def _forget_the_dead(self) -> None:
-        """Remove what a killed server left: its pid may belong to another process by now."""
-        pid_file = self.data / "postmaster.pid"
+
+def _forget_the_dead(data: Folder, sockets: Folder) -> None:
+    """Remove what a killed server left: its pid may belong to another process by now."""
+    with suppress(FileNotFoundError):
+        found = data.read("postmaster.pid")
         with suppress(OSError, ValueError):
-            pid = int(pid_file.read_text().partition("\n")[0])
-            with suppress(OSError):
-                if Path(f"/proc/{pid}/cwd").samefile(self.data):
-                    return  # a server that was started by hand; PostgreSQL will report it
-            pid_file.unlink()
-        for left in self.sockets.iterdir():
-            left.unlink()
+            pid = int(found.partition("\n")[0])
+            if os.path.samestat(Path(f"/proc/{pid}/cwd").stat(), os.fstat(data.fd)):
+                return  # a server that was started by hand; PostgreSQL will report it
+        data.remove("postmaster.pid")
+    for left in sockets.names():
+        sockets.remove(left)
 
 
 def _misconfigured(problem: str) -> Misconfigured:
     return Misconfigured([f"DATA_DIR: {problem}"])
-
-
-def _name(uid: int) -> str | None:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return None
-
-
-def _give(fd: int, account: Account) -> None:
-    if os.geteuid() == 0:
-        os.fchown(fd, account.uid, account.gid)
-
-
-def _flush(folder: Path) -> None:
-    """Make a rename in that folder survive a power failure."""
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -20,6 +20,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from taskcore.adapters.folders import Owner
 from taskcore.domain.errors import Misconfigured
 
 SYSTEM_ACCOUNT = "taskcore"
@@ -28,10 +29,7 @@ _POLL = 0.02  # seconds
 
 
 @dataclass(frozen=True)
-class Account:
-    uid: int
-    gid: int
-
+class Account(Owner):
     def run(
         self,
         command: Sequence[str | Path],

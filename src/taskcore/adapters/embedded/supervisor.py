@@ -8,6 +8,9 @@ is left; while it keeps the lock, no process can join a server that is shutting 
 The supervisor, the postmaster and all their children inherit an open `server.lock`. It is free
 only when all of them have ended, so two servers never run in one folder. The supervisor restarts
 nothing: it ends with its postmaster, and a user process that watches the lock starts both again.
+
+Root starts it with an open folder that it has checked. The supervisor opens what it needs in there,
+and then becomes the account that PostgreSQL runs under.
 """
 
 import ctypes
@@ -25,6 +28,7 @@ LOG_LIMIT = 4 * 1024 * 1024
 _LOG_KEPT = 256 * 1024
 _POLL = 0.05
 _PATIENCE = 5.0
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINUX = sys.platform.startswith("linux")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -39,24 +43,27 @@ def locked(fd: int, how: int) -> bool:
     return True
 
 
-def supervise(lock: int, folder: Path, postgres: str, uid: int, gid: int) -> None:
+def supervise(lock: int, folder: int, postgres: str, uid: int, gid: int) -> None:
     """Run `postgres` until no process uses it; under the given account if we are root."""
-    users = os.open(folder / "users.lock", os.O_RDWR | os.O_CLOEXEC)
-    sockets = os.open(folder / "run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    root = os.geteuid() == 0
-    # For root the folder may be where the server's account has no access, such as below /root. So
-    # root opens it here, and the server reaches it by the working directory and a descriptor.
-    data = "/proc/self/cwd" if root else str(folder / "cluster")
-    socket_dir = f"/proc/self/fd/{sockets}" if root else "../run"
+    users = os.open("users.lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    sockets = os.open("run", _FOLDER, dir_fd=folder)
+    cluster = os.open("cluster", _FOLDER, dir_fd=folder)
+    os.fchdir(cluster)
+    os.close(cluster)
+    os.close(folder)
+    # The folder may be where the account has no access, such as below /root. So root has opened it,
+    # and the server reaches it by the working directory and a descriptor.
+    data, socket_dir = str(Path.cwd()), "../run"
+    if os.geteuid() == 0:
+        data, socket_dir = "/proc/self/cwd", f"/proc/self/fd/{sockets}"
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
     _adopt_orphans()
     postmaster = subprocess.Popen(  # noqa: S603 - the wheel's own program
         [postgres, "-D", data, "-k", socket_dir],
-        cwd=folder / "cluster",
         pass_fds=(lock, sockets),
         preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509 - this process has one thread
-        user=uid if root else None,
-        group=gid if root else None,
-        extra_groups=[] if root else None,
     )
     used = time.monotonic()
     while postmaster.poll() is None:
@@ -78,8 +85,8 @@ def _dying_with(parent: int) -> Callable[[], None]:
     libc = ctypes.CDLL(None)
 
     def ask() -> None:
-        # This runs after the change of user, which clears the setting. SIGQUIT, the immediate
-        # shutdown, because no supervisor would be left to insist; the next start recovers.
+        # SIGQUIT, the immediate shutdown, because no supervisor would be left to insist; the next
+        # start recovers.
         if _LINUX:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
         if os.getppid() != parent:
@@ -114,15 +121,14 @@ def _bound_log() -> None:
 
 
 def main() -> None:
-    lock, folder, postgres, uid, gid = sys.argv[1:]
+    _, lock, folder, postgres, uid, gid = sys.argv[1:]  # first its path, for people and `ps`
     if os.fork():
         os._exit(0)  # the starting process goes on at once, with no child to wait for
     # User processes need the database to finish their work after a Ctrl-C, a closed terminal or
     # a service manager's SIGTERM. Unlike SIG_IGN, handlers are not inherited by the postmaster.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
-    os.chdir("/")
-    supervise(int(lock), Path(folder), postgres, int(uid), int(gid))
+    supervise(int(lock), int(folder), postgres, int(uid), int(gid))
 
 
 if __name__ == "__main__":
