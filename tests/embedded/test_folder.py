@@ -175,11 +175,15 @@ def test_programs_that_the_account_cannot_read_are_copied_to_a_cache(
     with tempfile.TemporaryDirectory() as outside:
         Path(outside).chmod(0o755)
         monkeypatch.setattr(programs, "CACHE", Path(outside) / "cache")
+        half = Path(outside, "cache/tmp-of-a-killed-copy")
+        half.mkdir(parents=True)
+        os.utime(half, (0, 0))
         with EmbeddedPostgres(data_dir) as server:
             assert responds(server.conninfo)
             executable = Path(f"/proc/{postmaster(data_dir)}/exe").readlink()
             assert executable.is_relative_to(outside)
             assert list(executable.parents[3].glob("*")) != []
+        assert not half.exists()
         Path(outside, "cache").chmod(0o777)
         with pytest.raises(Misconfigured, match="install it where every user may read it"):
             EmbeddedPostgres(data_dir).__enter__()

