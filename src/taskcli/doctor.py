@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,16 +100,16 @@ def _key(settings: Settings) -> Finding:
         return Finding("key", ok=True, detail="SECRET_KEY is set")
     file = settings.key_file
     try:
-        mode = file.stat().st_mode
-        readable = os.access(file, os.R_OK)
+        mode = file.lstat().st_mode
+        readable = stat.S_ISREG(mode) and os.access(file, os.R_OK)
     except FileNotFoundError:
         return Finding("key", ok=True, detail=f"{file} will be made at the first start")
     except OSError as error:
         return _bad_key(file, f"cannot be used: {error.strerror}", "run as the owner of DATA_DIR")
+    if not readable:
+        return _bad_key(file, "cannot be read, or is a link", "run as the owner of DATA_DIR")
     if mode & 0o077:
         return _bad_key(file, "can be read by others", f"run `chmod 600 {file}`")
-    if not readable:
-        return _bad_key(file, "cannot be read", "run as the owner of DATA_DIR")
     return Finding("key", ok=True, detail=f"{file} is there, and private")
 
 

@@ -3,11 +3,12 @@
 import asyncio
 import gc
 import os
+import pwd
 import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from queue import SimpleQueue
 from typing import Annotated, Any
@@ -53,7 +54,7 @@ def _serve(settings: Settings) -> None:
     # By name, because neither driving adapter may depend on the other.
     losses = import_module("taskapi.lossy")
     sys.stdout, sys.stderr = losses.lossy(sys.stdout), losses.lossy(sys.stderr)
-    for warning in settings.warnings:
+    for warning in (*settings.warnings, *_root(settings)):
         message(warning)
     os.environ["WORKERS"] = str(settings.workers)  # the workers read their settings themselves
     with _claimed_address(settings.server_host, settings.server_port) as address:
@@ -88,6 +89,18 @@ def _serve(settings: Settings) -> None:
                 page = f"http://{settings.server_host}:{settings.server_port}{prefix}/docs"
                 message(f"documentation at {page} (ctrl-C stops)")
             server.serve()
+
+
+def _root(settings: Settings) -> Iterator[str]:
+    """Why it stays root although the data is another account's."""
+    if os.geteuid() == 0 and not settings.database_url:
+        with suppress(OSError, KeyError):
+            if owner := settings.data_dir.stat().st_uid:
+                name = pwd.getpwuid(owner).pw_name
+                yield (
+                    f"the HTTP server runs as root, as {name}, who owns DATA_DIR, might be unable "
+                    f"to read its code and secrets; start it as {name} if possible"
+                )
 
 
 async def _prepared(settings: Settings) -> ExitStack:

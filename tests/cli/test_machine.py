@@ -187,6 +187,12 @@ class TestWithTheEmbeddedDatabase:
         assert (code, found["key"]["ok"]) == (78, False)
         assert found["key"]["advice"] == f"run `chmod 600 {key}`"
 
+    def test_a_key_behind_a_link_fails(self, taskcli: Taskcli, key: Path) -> None:
+        key.symlink_to(key.rename(key.with_name("moved")))
+        code, found = checks(taskcli)
+        assert (code, found["key"]["ok"]) == (78, False)
+        assert "is a link" in str(found["key"]["detail"])
+
     def test_a_full_disk_fails(self, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "_FREE_BYTES", 2**60)
         code, found = checks(taskcli)

@@ -17,7 +17,7 @@ from taskcore.adapters.keys import generated_secret
 from taskcore.domain.errors import Misconfigured
 from tests.embedded.conftest import AS_ROOT, fetch_value
 from tests.processes import run_tool
-from tests.server.running import taskcli
+from tests.server.running import Api, database_processes, taskcli
 
 pytestmark = pytest.mark.skipif(not AS_ROOT, reason="needs root")
 
@@ -167,6 +167,17 @@ def test_root_does_not_wait_at_a_pipe(served: Path, service: os.stat_result, nam
         pytest.raises(Misconfigured, match="neither a file nor a folder"),
     ):
         use(served)
+
+
+def test_a_server_of_root_says_why_it_stays_root(
+    served: Path, tmp_path: Path, service: os.stat_result
+) -> None:
+    with Api(tmp_path, DATA_DIR=str(served)) as api:
+        api.ready()
+        owners = {Path(f"/proc/{pid}").stat().st_uid for pid in database_processes(served)}
+        assert owners - {0} == {service.st_uid}
+        assert api.stop() == 0
+        assert "runs as root, as nobody, who owns DATA_DIR" in api.log
 
 
 def test_what_is_planted_for_drafts_and_sockets_is_removed(
