@@ -200,9 +200,10 @@ async def _opened(store: PostgresStore, user_id: int) -> tuple[Session, str]:
     session, token = Session.new(SessionId(uuid4()), UserId(user_id), now, _IDLE), tokens.new()
     async with store.autocommit() as db:
         kept = RefreshToken.new(session, tokens.digest(token), tokens.nonce())
-        user = await db.users.get(session.user_id)
+        stored = await db.users.get_credentials(session.user_id)
+        user = stored.user
         event = NewEvent.by(Actor(user.id, user.role), EventName.LOGIN_SUCCEEDED, now)
-        await db.sessions.open(session, kept, of=user, event=event)
+        await db.sessions.open(session, kept, of=stored, event=event)
     return session, token
 
 

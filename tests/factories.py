@@ -26,7 +26,6 @@ def a_user(**fields: Any) -> User:
         "is_active": True,
         "created_at": NOW,
         "updated_at": NOW,
-        "password_hash": "the secret hash",
     }
     return User(**defaults | fields)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 from urllib.parse import urlsplit
 
 from taskcore.domain.errors import Misconfigured
@@ -33,7 +33,7 @@ _PLACEHOLDER = re.compile(
 
 
 class Secret:
-    """A text that only `reveal` shows."""
+    """A text that only `reveal` shows. It cannot be pickled; a copy is the same object."""
 
     __slots__ = ("_text",)
 
@@ -45,6 +45,15 @@ class Secret:
 
     def __repr__(self) -> str:
         return "Secret(***)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not written out")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:  # `asdict` copies
+        return self
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and other._text == self._text

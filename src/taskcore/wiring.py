@@ -10,7 +10,7 @@ from contextlib import (
     ExitStack,
     asynccontextmanager,
 )
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -159,7 +159,7 @@ class _ExternalDatabase(
 ):
     """The one of DATABASE_URL. Entering and leaving change nothing."""
 
-    conninfo: str
+    conninfo: str = field(repr=False)  # it may hold a password
 
     def __exit__(self, *_: object) -> None: ...
 

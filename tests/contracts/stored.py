@@ -8,7 +8,7 @@ from taskcore.domain.audit import EventName, NewEvent
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import RefreshToken, Session, SessionId
 from taskcore.domain.tasks import Task
-from taskcore.domain.users import Role, User
+from taskcore.domain.users import Role, StoredCredentials, User
 from taskcore.ports import Repositories, Store
 from tests import factories
 
@@ -20,7 +20,12 @@ LATER = NOW + timedelta(hours=1)
 async def add_user(store: Store, name: str = "ada", *, role: Role = Role.USER) -> User:
     async with store.autocommit() as db:
         draft = User.new(f"{name.title()}@Example.org", NOW, full_name=name.title(), role=role)
-        return await db.users.add(draft, f"hash of {name}")
+        return await db.users.add(draft, hash_of(draft.email.address))
+
+
+def hash_of(email: str) -> str:
+    """What `add_user` stores for the password."""
+    return f"hash of {email}"
 
 
 async def add_task(store: Store, owner: User, title: str = "Write the letter") -> Task:
@@ -49,7 +54,8 @@ async def open_session(db: Repositories, user: User, now: datetime = NOW) -> Ref
 
 
 async def opened(db: Repositories, user: User, session: Session, token: RefreshToken) -> bool:
-    """Whether the session was opened for the user as given."""
+    """Whether the session was opened for the user as given, with the hash of `add_user`."""
+    stored = StoredCredentials(user, hash_of(user.email))
     actor = Actor(user.id, user.role, session.id)
     event = NewEvent.by(actor, EventName.LOGIN_SUCCEEDED, session.created_at)
-    return await db.sessions.open(session, token, of=user, event=event)
+    return await db.sessions.open(session, token, of=stored, event=event)

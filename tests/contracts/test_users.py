@@ -9,9 +9,9 @@ import pytest
 
 from taskcore.domain.errors import EmailTaken, LastAdmin, NotFound
 from taskcore.domain.rules import MAX_ID, MAX_SKIP, Email
-from taskcore.domain.users import Role, User, UserId
+from taskcore.domain.users import Role, StoredCredentials, User, UserId
 from taskcore.ports import Store
-from tests.contracts.stored import LATER, NOW, add_task, add_user, open_session
+from tests.contracts.stored import LATER, NOW, add_task, add_user, hash_of, open_session
 from tests.factories import a_user
 
 pytestmark = pytest.mark.anyio
@@ -66,8 +66,9 @@ async def test_an_added_user_is_read_back_with_every_field(store: Store) -> None
         email="Ada@example.org",
         full_name="Ada L\u00f8ve \U0001f600",
         role=Role.ADMIN,
-        password_hash="a hash",
     )
+    async with store.autocommit() as db:
+        assert await db.users.get_credentials(added.id) == StoredCredentials(added, "a hash")
     assert type(read.role) is Role
     assert read.created_at.utcoffset() == timedelta(0)
 
@@ -92,6 +93,8 @@ async def test_an_unknown_id_is_not_found(store: Store, user_id: int) -> None:
         with pytest.raises(NotFound):
             await db.users.get(UserId(user_id))
         with pytest.raises(NotFound):
+            await db.users.get_credentials(UserId(user_id))
+        with pytest.raises(NotFound):
             await db.users.remove(UserId(user_id))
     with pytest.raises(NotFound):
         async with store.transaction() as tx:
@@ -102,9 +105,11 @@ async def test_a_user_is_found_by_the_key_of_their_address_alone(store: Store) -
     ada = await add_user(store)
     async with store.autocommit() as db:
         assert await db.users.find_by_email("ada@example.org") == ada
-        assert await db.users.find_by_email("Ada@example.org") is None
-        assert await db.users.find_by_email("ada@example.or") is None
-        assert await db.users.find_by_email("%") is None
+        found = await db.users.find_credentials("ada@example.org")
+        assert found == StoredCredentials(ada, hash_of(ada.email))
+        for other in ("Ada@example.org", "ada@example.or", "%"):
+            assert await db.users.find_by_email(other) is None
+            assert await db.users.find_credentials(other) is None
 
 
 async def test_one_address_is_one_account_however_it_is_spelt(store: Store) -> None:
@@ -183,9 +188,9 @@ async def test_saving_stores_what_edited_changes(store: Store) -> None:
 async def test_saving_does_not_bring_an_old_password_back(store: Store) -> None:
     ada = await add_user(store)
     async with store.autocommit() as db:
-        assert await db.users.replace_password_hash(ada.id, ada.password_hash, "newer")
+        assert await db.users.replace_password_hash(ada.id, hash_of(ada.email), "newer")
         await db.users.save(ada.edited(LATER, full_name="Countess"))
-        assert (await db.users.get(ada.id)).password_hash == "newer"
+        assert (await db.users.get_credentials(ada.id)).password_hash == "newer"
 
 
 async def test_saving_a_removed_user_is_not_found(store: Store) -> None:
@@ -201,9 +206,10 @@ async def test_a_password_hash_is_replaced_only_while_the_old_one_stands(store: 
     ada = await add_user(store)
     async with store.autocommit() as db:
         assert not await db.users.replace_password_hash(ada.id, "another", "new")
-        assert (await db.users.get(ada.id)).password_hash == ada.password_hash
-        assert await db.users.replace_password_hash(ada.id, ada.password_hash, "new")
-        assert await db.users.get(ada.id) == replace(ada, password_hash="new")
+        stored = await db.users.get_credentials(ada.id)
+        assert stored == StoredCredentials(ada, hash_of(ada.email))
+        assert await db.users.replace_password_hash(ada.id, stored.password_hash, "new")
+        assert await db.users.get_credentials(ada.id) == replace(stored, password_hash="new")
         await db.users.remove(ada.id)
         assert not await db.users.replace_password_hash(ada.id, "new", "newer")
 

@@ -20,7 +20,7 @@ from tests.api.served import as_url
 from tests.conftest import ManualClock, bound
 from tests.security.site import PASSWORD, WRONG, Site, at_once, fresh_ip
 from tests.server.running import KEY, Answer
-from tests.usecases.people import address
+from tests.usecases.people import address, put_hash
 from tests.usecases.spies import WatchedHasher
 
 UNREADABLE = "!"  # how many systems mark an account that has no password
@@ -91,8 +91,7 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Verifications]:
 async def made(core: Core, store: Store, name: str, *, password_hash: str = "") -> None:
     user = await core.accounts.register(email=address(name), password=PASSWORD)
     if password_hash:
-        async with store.autocommit() as db:
-            await db.users.replace_password_hash(user.id, user.password_hash, password_hash)
+        await put_hash(store, user.id, password_hash)
 
 
 async def three(core: Core, store: Store) -> None:

@@ -28,7 +28,7 @@ from tests.api.served import as_url
 from tests.conftest import ManualClock, bound, cheap_argon2, emptied, until
 from tests.security.site import PASSWORD, V1, WRONG, Account, Site, at_once, fresh_ip
 from tests.server.running import KEY, Api
-from tests.usecases.people import address
+from tests.usecases.people import address, put_hash
 from tests.usecases.spies import WatchedHasher
 
 CREDENTIALS = {"email": address("ada"), "password": WRONG}
@@ -124,8 +124,7 @@ async def test_no_hash_is_made_on_the_event_loop(store: Store, work: Work) -> No
         work.threads.clear()  # the decoy, before there was a loop to hold up
         ada = await core.accounts.register(email=address("ada"), password=PASSWORD)
         old = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-        async with store.autocommit() as db:
-            assert await db.users.replace_password_hash(ada.id, ada.password_hash, old)
+        await put_hash(store, ada.id, old)
         for name, password in (("ada", WRONG), ("nobody", PASSWORD)):
             with pytest.raises(InvalidCredentials):
                 await log_in(core, password, name)

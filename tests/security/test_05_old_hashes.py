@@ -16,7 +16,7 @@ from taskcore.ports import Store
 from tests.conftest import ManualClock, bound, cheap_argon2, until
 from tests.security.site import PASSWORD, WRONG, Account, Site, at_once
 from tests.usecases.people import PASSWORD as THEIRS
-from tests.usecases.people import Person, address, join
+from tests.usecases.people import Person, address, hash_of, join, put_hash
 from tests.usecases.spies import WatchedHasher, nothing
 
 NEW = PASSWORD + ", too"
@@ -112,8 +112,7 @@ def watched(store: Store, clock: ManualClock, hasher: WatchedHasher) -> Core:
 
 async def with_bcrypt(core: Core, store: Store) -> tuple[Person, str]:
     ada, old = await join(core, "ada"), of_bcrypt(THEIRS)
-    async with store.autocommit() as db:
-        assert await db.users.replace_password_hash(ada.user.id, ada.user.password_hash, old)
+    await put_hash(store, ada.user.id, old)
     return ada, old
 
 
@@ -159,12 +158,10 @@ async def test_a_full_hasher_does_not_fail_a_login_already_verified(
         await log_in(watched, THEIRS)
     finally:
         go.set()
-    async with store.autocommit() as db:
-        assert (await db.users.get(ada.user.id)).password_hash == old
+    assert await hash_of(store, ada.user.id) == old
     await asyncio.gather(*crowd)
     await log_in(watched, THEIRS)
-    async with store.autocommit() as db:
-        assert (await db.users.get(ada.user.id)).password_hash.startswith("$argon2id$")
+    assert (await hash_of(store, ada.user.id)).startswith("$argon2id$")
 
 
 @pytest.mark.parametrize("revision", ["$2a$", "$2b$", "$2y$"])

@@ -1,5 +1,7 @@
 """Settings: every variable, its file, its default, and what is said of a bad one."""
 
+import copy
+import json
 import os
 import pickle
 import secrets
@@ -8,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -385,4 +388,14 @@ def test_secrets_compare_by_what_they_hide() -> None:
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a")}) == 1
     assert not hasattr(Secret("a"), "__dict__")
-    assert pickle.loads(pickle.dumps(settings(SECRET_KEY=KEY))) == settings(SECRET_KEY=KEY)  # noqa: S301 - ours
+
+
+def test_settings_with_a_secret_are_copied_and_never_written_out() -> None:
+    found = settings(DATABASE_URL=URL, SECRET_KEY=KEY)
+    assert copy.deepcopy(found) == copy.copy(found) == found
+    for written in (pickle.dumps, msgspec.json.encode, json.dumps):
+        with pytest.raises(TypeError):
+            written(found)
+    text = json.dumps(asdict(found), default=str)
+    assert "hunter2" not in text
+    assert KEY not in text

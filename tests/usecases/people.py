@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from taskcore import SYSTEM, Actor, Core, Grant, Role, User
+from taskcore import SYSTEM, Actor, Core, Grant, Role, User, UserId
+from taskcore.ports import Store
 
 PASSWORD = "correct horse"
 
@@ -26,3 +27,15 @@ async def join(core: Core, name: str, role: Role = Role.USER) -> Person:
 async def log_in(core: Core, user: User) -> Person:
     grant = await core.sessions.log_in(email=user.email, password=PASSWORD)
     return Person(user, grant, await core.sessions.authenticate(grant.access_token))
+
+
+async def hash_of(store: Store, user_id: UserId) -> str:
+    """The stored hash of the user's password, which no use case returns."""
+    async with store.autocommit() as db:
+        return (await db.users.get_credentials(user_id)).password_hash
+
+
+async def put_hash(store: Store, user_id: UserId, password_hash: str) -> None:
+    old = await hash_of(store, user_id)
+    async with store.autocommit() as db:
+        assert await db.users.replace_password_hash(user_id, old, password_hash)

@@ -5,7 +5,7 @@ tabs, a retry after a lost response), it returns the same successor. Sent later,
 so the session ends: the server cannot tell the owner from the thief.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple, NewType, Self
@@ -87,9 +87,9 @@ class RefreshToken:
     retry gets it again although it is not stored either.
     """
 
-    digest: bytes
+    digest: bytes = field(repr=False)
     session_id: SessionId
-    nonce: bytes
+    nonce: bytes = field(repr=False)
     issued_at: datetime
     expires_at: datetime
     used_at: datetime | None = None

@@ -37,7 +37,7 @@ class NewUser:
     role: Role
     created_at: datetime
 
-    def stored_as(self, user_id: UserId, password_hash: str) -> "User":
+    def stored_as(self, user_id: UserId) -> "User":
         return User(
             id=user_id,
             email=self.email.address,
@@ -46,12 +46,13 @@ class NewUser:
             is_active=True,
             created_at=self.created_at,
             updated_at=self.created_at,
-            password_hash=password_hash,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class User:
+    """An account as use cases return it: it holds no secret, so that any part may be shown."""
+
     id: UserId
     email: str
     full_name: str | None
@@ -59,7 +60,6 @@ class User:
     is_active: bool
     created_at: datetime
     updated_at: datetime
-    password_hash: str = field(repr=False)
 
     @staticmethod
     def new(email: str, now: datetime, *, full_name: str | None, role: Role) -> NewUser:
@@ -83,3 +83,11 @@ class User:
     @property
     def is_active_admin(self) -> bool:
         return self.is_active and self.role is Role.ADMIN
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCredentials:
+    """An account and the hash of its password, for use cases that verify one. None returns it."""
+
+    user: User
+    password_hash: str = field(repr=False)

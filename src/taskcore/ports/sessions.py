@@ -7,7 +7,7 @@ from typing import Protocol
 from taskcore.domain.audit import NewEvent
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import RefreshToken, Session, SessionId, SessionPosition
-from taskcore.domain.users import User, UserId
+from taskcore.domain.users import StoredCredentials, User, UserId
 from taskcore.ports.pages import Page
 
 
@@ -16,7 +16,7 @@ class SessionRepository(Protocol):
         """None when the session has ended, or its user is inactive or gone."""
 
     async def open(
-        self, session: Session, token: RefreshToken, *, of: User, event: NewEvent
+        self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewEvent
     ) -> bool:
         """Add a session of that user, its first refresh token and the event: all or none.
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from taskcore.domain.users import NewUser, Role, User, UserId
+from taskcore.domain.users import NewUser, Role, StoredCredentials, User, UserId
 from taskcore.ports.pages import Page
 
 
@@ -12,6 +12,12 @@ class UserRepository(Protocol):
         """Raises NotFound."""
 
     async def find_by_email(self, key: str) -> User | None:
+        """By the key of an Email."""
+
+    async def get_credentials(self, user_id: UserId) -> StoredCredentials:
+        """Raises NotFound."""
+
+    async def find_credentials(self, key: str) -> StoredCredentials | None:
         """By the key of an Email."""
 
     async def lock(self, user_id: UserId) -> User:
@@ -42,7 +48,7 @@ class UserRepository(Protocol):
         """Raises EmailTaken."""
 
     async def save(self, user: User) -> User:
-        """Store an edited user, except for the password hash. Raises NotFound."""
+        """Store an edited user; the password hash stays. Raises NotFound."""
 
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
         """Returns False, and changes nothing, unless `old` is the stored hash."""

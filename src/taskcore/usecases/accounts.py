@@ -11,7 +11,15 @@ from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.passwords import new_password as checked_password
 from taskcore.domain.policies import Actor, authorize_accounts, keep_an_admin, own_id
 from taskcore.domain.rules import MAX_LIMIT, Email, Refusals, check_slice, only
-from taskcore.domain.users import NewUser, ProfileChanges, Role, User, UserChanges, UserId
+from taskcore.domain.users import (
+    NewUser,
+    ProfileChanges,
+    Role,
+    StoredCredentials,
+    User,
+    UserChanges,
+    UserId,
+)
 from taskcore.ports import Claim, Clock, Page, PasswordHasher, Store
 from taskcore.usecases.gate import Gate, per_network
 from taskcore.usecases.passwords import verified
@@ -64,14 +72,15 @@ class Accounts:
         """
         await self._admit(actor, CHANGE_PASSWORD)
         while True:
-            user = await self._verified(actor, current_password)
+            stored = await self._verified(actor, current_password)
+            user, old_hash = stored.user, stored.password_hash
             known = (user.email, user.full_name, self.app_name, _SERVICE)
             normal = checked_password(new_password, *known, field="new_password")
             new_hash = await self.hasher.hash(normal)
             async with self.store.transaction() as tx:
                 # False when the hash has changed since it was verified: by another change of the
                 # password, or by a login that renewed an old hash. Then verify again.
-                if not await tx.users.replace_password_hash(user.id, user.password_hash, new_hash):
+                if not await tx.users.replace_password_hash(user.id, old_hash, new_hash):
                     continue
                 ended = await tx.sessions.end_all(user.id, but=actor.session_id)
                 name, now = EventName.PASSWORD_CHANGED, self.clock.now()
@@ -81,7 +90,7 @@ class Accounts:
     async def delete_own(self, actor: Actor, *, password: str) -> None:
         """Raises InvalidCredentials when the password is wrong, LastAdmin, TooMany, Unavailable."""
         await self._admit(actor, DELETE_ACCOUNT)
-        user = await self._verified(actor, password)
+        user = (await self._verified(actor, password)).user
         async with self.store.transaction() as tx:
             keep_an_admin(await tx.users.lock_admins(), without=user.id)
             await tx.users.remove(user.id)
@@ -183,16 +192,16 @@ class Accounts:
         user_id = str(own_id(actor))
         await self.gate.admit(actor, Claim(limit, user_id), Claim(REAUTH, user_id))
 
-    async def _verified(self, actor: Actor, password: str) -> User:
+    async def _verified(self, actor: Actor, password: str) -> StoredCredentials:
         """The actor's account, if the password is right. Raises InvalidCredentials."""
         async with self.store.autocommit() as db:
-            user = await db.users.get(own_id(actor))
-        if not await verified(self.hasher, password, user.password_hash):
+            stored = await db.users.get_credentials(own_id(actor))
+        if not await verified(self.hasher, password, stored.password_hash):
             name, now = EventName.REAUTH_FAILED, self.clock.now()
             await self.gate.record(NewEvent.by(actor, name, now))
             raise InvalidCredentials("The password is wrong")
-        await self.gate.succeeded(Claim(REAUTH, str(user.id)))
-        return user
+        await self.gate.succeeded(Claim(REAUTH, str(stored.user.id)))
+        return stored
 
     async def _new_user(
         self, email: str, password: str, full_name: str | None, role: Role

@@ -16,7 +16,7 @@ from taskcore.domain.sessions import (
     SessionId,
     SessionPosition,
 )
-from taskcore.domain.users import User, UserId
+from taskcore.domain.users import StoredCredentials, User, UserId
 from taskcore.ports import Page
 
 
@@ -33,11 +33,13 @@ class MemorySessions:
             return Actor(user.id, user.role, session.id) if user.is_active else None
 
     async def open(
-        self, session: Session, token: RefreshToken, *, of: User, event: NewEvent
+        self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewEvent
     ) -> bool:
         async with self._access() as tables:
-            user = tables.users.get(of.id)
-            if user is None or not user.is_active or user.password_hash != of.password_hash:
+            user = tables.users.get(of.user.id)
+            if user is None or not user.is_active:
+                return False
+            if tables.password_hashes[user.id] != of.password_hash:
                 return False
             tables.sessions[session.id] = session
             tables.tokens[token.digest] = token

@@ -32,6 +32,7 @@ class Sequences:
 class Tables:
     ids: Sequences = field(default_factory=Sequences)
     users: dict[UserId, User] = field(default_factory=dict)
+    password_hashes: dict[UserId, str] = field(default_factory=dict, repr=False)
     emails: dict[str, UserId] = field(default_factory=dict)
     tasks: dict[TaskId, Task] = field(default_factory=dict)
     sessions: dict[SessionId, Session] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Tables:
     def remove_account(self, user_id: UserId) -> None:
         """The user and, as foreign keys would, everything they own. Raises NotFound."""
         existing(self.users.pop(user_id, None))
+        del self.password_hashes[user_id]
         self.emails = {key: owner for key, owner in self.emails.items() if owner != user_id}
         self.tasks = {key: task for key, task in self.tasks.items() if task.owner_id != user_id}
         self.end_sessions([s.id for s in self.sessions.values() if s.user_id == user_id])

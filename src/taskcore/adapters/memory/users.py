@@ -1,12 +1,12 @@
 """Users in memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 
 from taskcore.adapters.memory.tables import Access, existing, page_of
 from taskcore.domain.errors import EmailTaken
-from taskcore.domain.users import NewUser, Role, User, UserId
+from taskcore.domain.users import NewUser, Role, StoredCredentials, User, UserId
 from taskcore.ports import Page
 
 
@@ -23,6 +23,15 @@ class MemoryUsers:
     async def find_by_email(self, key: str) -> User | None:
         async with self._access() as tables:
             return tables.users[tables.emails[key]] if key in tables.emails else None
+
+    async def get_credentials(self, user_id: UserId) -> StoredCredentials:
+        async with self._access() as tables:
+            user = existing(tables.users.get(user_id))
+            return StoredCredentials(user, tables.password_hashes[user.id])
+
+    async def find_credentials(self, key: str) -> StoredCredentials | None:
+        user = await self.find_by_email(key)
+        return None if user is None else await self.get_credentials(user.id)
 
     async def lock_admins(self) -> Sequence[UserId]:
         async with self._access() as tables:
@@ -52,29 +61,28 @@ class MemoryUsers:
         async with self._access() as tables:
             if user.email.key in tables.emails:
                 raise EmailTaken
-            added = user.stored_as(UserId(next(tables.ids.users)), password_hash)
+            added = user.stored_as(UserId(next(tables.ids.users)))
             tables.users[added.id] = added
+            tables.password_hashes[added.id] = password_hash
             tables.emails[user.email.key] = added.id
             return added
 
     async def save(self, user: User) -> User:
         async with self._access() as tables:
-            stored = existing(tables.users.get(user.id))
-            saved = replace(user, password_hash=stored.password_hash)
-            tables.users[user.id] = saved
-            return saved
+            existing(tables.users.get(user.id))
+            tables.users[user.id] = user
+            return user
 
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
         async with self._access() as tables:
-            user = tables.users.get(user_id)
-            if user is None or user.password_hash != old:
+            if tables.password_hashes.get(user_id) != old:
                 return False
-            tables.users[user_id] = replace(user, password_hash=new)
+            tables.password_hashes[user_id] = new
             return True
 
     async def count_hashes(self, prefix: str) -> int:
         async with self._access() as tables:
-            return sum(user.password_hash.startswith(prefix) for user in tables.users.values())
+            return sum(each.startswith(prefix) for each in tables.password_hashes.values())
 
     async def remove(self, user_id: UserId) -> None:
         async with self._access() as tables:

@@ -34,7 +34,7 @@ from taskcore.domain.sessions import (
     SessionId,
     SessionPosition,
 )
-from taskcore.domain.users import Role, User, UserId
+from taskcore.domain.users import Role, StoredCredentials, User, UserId
 from taskcore.ports import Page
 
 _MOMENT = sa.DateTime(timezone=True)
@@ -208,7 +208,7 @@ class PostgresSessions:
         return None
 
     async def open(
-        self, session: Session, token: RefreshToken, *, of: User, event: NewEvent
+        self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewEvent
     ) -> bool:
         """Two round trips if old sessions of the user must go, or soon may have to."""
         row = await self._link.row(

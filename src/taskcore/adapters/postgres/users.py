@@ -20,10 +20,11 @@ from taskcore.adapters.postgres.statements import (
 )
 from taskcore.domain.errors import NotFound
 from taskcore.domain.rules import MAX_ID
-from taskcore.domain.users import NewUser, Role, User, UserChanges, UserId
+from taskcore.domain.users import NewUser, Role, StoredCredentials, User, UserChanges, UserId
 from taskcore.ports import Page
 
-USER = columns_of(users, User, password_hash="hashed_password")  # noqa: S106 - a name
+USER = columns_of(users, User)
+_CREDENTIALS = (users.c.hashed_password, *USER)
 _NEW = ("email", "email_key", "hashed_password", "full_name", "role", "created_at", "updated_at")
 
 _UPDATED = [*UserChanges.__annotations__, "updated_at"]
@@ -42,7 +43,10 @@ _LOCK_ADMINS = Statement(
     .order_by(users.c.id)
     .with_for_update(key_share=True)
 )
-_FIND_BY_EMAIL = Statement(sa.select(*USER).where(users.c.email_key == sa.bindparam("key")))
+_BY_KEY = users.c.email_key == sa.bindparam("key")
+_FIND_BY_EMAIL = Statement(sa.select(*USER).where(_BY_KEY))
+_GET_CREDENTIALS = Statement(sa.select(*_CREDENTIALS).where(users.c.id == sa.bindparam("id")))
+_FIND_CREDENTIALS = Statement(sa.select(*_CREDENTIALS).where(_BY_KEY))
 
 
 @cache  # of the eight sets of filters, with and without a total
@@ -99,6 +103,15 @@ class PostgresUsers:
     async def find_by_email(self, key: str) -> User | None:
         row = await self._link.row(_FIND_BY_EMAIL, key=key)
         return None if row is None else user_of(row)
+
+    async def get_credentials(self, user_id: UserId) -> StoredCredentials:
+        if row := await self._link.row(_GET_CREDENTIALS, id=user_id):
+            return _credentials(row)
+        raise NotFound
+
+    async def find_credentials(self, key: str) -> StoredCredentials | None:
+        row = await self._link.row(_FIND_CREDENTIALS, key=key)
+        return None if row is None else _credentials(row)
 
     async def lock(self, user_id: UserId) -> User:
         return _existing(await self._link.row(_LOCK, id=user_id))
@@ -165,6 +178,10 @@ def _existing(row: tuple[Any, ...] | None) -> User:
     if row is None:
         raise NotFound
     return user_of(row)
+
+
+def _credentials(row: tuple[Any, ...]) -> StoredCredentials:
+    return StoredCredentials(user_of(row[1:]), row[0])
 
 
 def user_of(row: tuple[Any, ...]) -> User:

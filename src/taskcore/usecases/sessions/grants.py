@@ -9,7 +9,11 @@ from taskcore.ports import AccessClaims, AccessTokens, Clock, RefreshTokens
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The result of a login or a refresh. `expires_in` is the access token's, in seconds."""
+    """The result of a login or a refresh. `expires_in` is the access token's, in seconds.
+
+    The only result of a use case with secrets in it: the tokens are for the client that asked.
+    `repr` leaves them out; `asdict`, JSON and pickle write them, because that is what they are for.
+    """
 
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)

@@ -20,7 +20,7 @@ from taskcore.domain.passwords import normalized_password
 from taskcore.domain.policies import Actor
 from taskcore.domain.rules import Email
 from taskcore.domain.sessions import Session, SessionId
-from taskcore.domain.users import User, UserId
+from taskcore.domain.users import StoredCredentials, User, UserId
 from taskcore.ports import Claim, Clock, PasswordHasher, Pseudonyms, Store
 from taskcore.usecases.gate import Gate, per_network
 from taskcore.usecases.passwords import verified
@@ -88,16 +88,16 @@ class Logins:
         key = _key(email)
         account = self.pseudonyms.of(email if key is None else key)
         claims = await self.attempts.admit(account, key, origin)
-        user = None
+        stored = None
         try:
-            user = await self._find(key)
-            grant = await self._verified(user, key, password, origin)
+            stored = await self._find(key)
+            grant = await self._verified(stored, key, password, origin)
         except InvalidCredentials:
             event = NewEvent.by(
                 origin,
                 EventName.LOGIN_FAILED,
                 self.clock.now(),
-                user_id=user.id if user else None,
+                user_id=stored.user.id if stored else None,
                 account=account,  # a pseudonym: users type passwords into the wrong field
             )
             await self.gate.record(event)
@@ -112,51 +112,51 @@ class Logins:
     async def reset_limits(self, user: User) -> None:
         await self.attempts.reset(self.pseudonyms.of(Email.parse(user.email).key))
 
-    async def _find(self, key: str | None) -> User | None:
+    async def _find(self, key: str | None) -> StoredCredentials | None:
         async with self.store.autocommit() as db:
-            return await db.users.find_by_email(key or "")
+            return await db.users.find_credentials(key or "")
 
     async def _verified(
-        self, user: User | None, key: str | None, password: str, origin: Origin
+        self, stored: StoredCredentials | None, key: str | None, password: str, origin: Origin
     ) -> Grant:
         """Raises InvalidCredentials, after exactly one verification whatever is wrong.
 
         Verifies again only if the account changes in between.
         """
-        while await verified(self.hasher, password, user.password_hash if user else None):
-            if user is None or not user.is_active:
+        while await verified(self.hasher, password, stored.password_hash if stored else None):
+            if stored is None or not stored.user.is_active:
                 break
-            if self.hasher.needs_rehash(user.password_hash):
-                user = await self._rehashed(user, password)
-            if grant := await self._opened(user, origin):
+            if self.hasher.needs_rehash(stored.password_hash):
+                stored = await self._rehashed(stored, password)
+            if grant := await self._opened(stored, origin):
                 return grant
             # The account changed while the password was verified, perhaps because another login
             # has replaced an old hash.
-            user = await self._find(key)
-            if user is None:
+            stored = await self._find(key)
+            if stored is None:
                 break
         raise InvalidCredentials
 
-    async def _opened(self, user: User, origin: Origin) -> Grant | None:
+    async def _opened(self, stored: StoredCredentials, origin: Origin) -> Grant | None:
         """None if the account has changed since it was read."""
-        now = self.clock.now()
+        user, now = stored.user, self.clock.now()
         session = Session.new(SessionId(uuid4()), user.id, now, self.idle, origin)
         token = self.issuer.refresh_tokens.new()
-        stored = self.issuer.stored(session, token)
+        kept = self.issuer.stored(session, token)
         actor = Actor(user.id, user.role, session.id, origin)
         event = NewEvent.by(actor, EventName.LOGIN_SUCCEEDED, now)
         async with self.store.autocommit() as db:
-            opened = await db.sessions.open(session, stored, of=user, event=event)
+            opened = await db.sessions.open(session, kept, of=stored, event=event)
         return self.issuer.grant(session, token, user) if opened else None
 
-    async def _rehashed(self, user: User, password: str) -> User:
-        """The user with a hash of today's kind; unchanged when the hasher is busy."""
+    async def _rehashed(self, stored: StoredCredentials, password: str) -> StoredCredentials:
+        """With a hash of today's kind; unchanged when the hasher is busy."""
         with suppress(Unavailable):  # the next login tries again
-            old, new = user.password_hash, await self.hasher.hash(normalized_password(password))
+            old, new = stored.password_hash, await self.hasher.hash(normalized_password(password))
             async with self.store.autocommit() as db:
-                if await db.users.replace_password_hash(user.id, old, new):
-                    return replace(user, password_hash=new)
-        return user
+                if await db.users.replace_password_hash(stored.user.id, old, new):
+                    return replace(stored, password_hash=new)
+        return stored
 
 
 def _of_account(account: str) -> list[Claim]:
