@@ -30,10 +30,14 @@ def test_every_refusal_of_the_core_is_public() -> None:
     assert not missing, f"{missing} of taskcore.domain.errors: import it in taskcore/__init__.py"
 
 
+def nouns(core: taskcore.Core) -> tuple[object, ...]:
+    return (core.accounts, core.sessions, core.tasks, core.audit, core.housekeeping)
+
+
 def test_what_use_cases_take_and_give_is_public() -> None:
     core = memory_core()
-    for noun in (core.accounts, core.sessions, core.tasks, core.audit):
-        for name, method in inspect.getmembers(type(noun), inspect.iscoroutinefunction):
+    for noun in nouns(core):
+        for name, method in inspect.getmembers(type(noun), inspect.isfunction):
             if name.startswith("_"):
                 continue
             for hint in get_type_hints(method).values():
@@ -48,8 +52,8 @@ def test_every_use_case_is_documented_or_speaks_for_itself() -> None:
     core = memory_core()
     silent = {
         f"{type(noun).__name__}.{name}"
-        for noun in (core.accounts, core.sessions, core.tasks, core.audit)
-        for name, method in inspect.getmembers(type(noun), inspect.iscoroutinefunction)
+        for noun in nouns(core)
+        for name, method in inspect.getmembers(type(noun), inspect.isfunction)
         if not name.startswith("_") and not method.__doc__
     }
     undocumented = silent - {"Accounts.me"}

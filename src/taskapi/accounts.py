@@ -169,6 +169,7 @@ async def delete_account(request: ActorRequest, data: JSONBody[AccountDeletion])
     The password proves that it is the owner who asks. There is no way back.
     """
     await request.core.accounts.delete_own(request.actor, **fields_set(data))
+    request.housekeeper.wake()
     log.info("account.deleted", user_id=request.actor.user_id)
 
 
@@ -244,6 +245,7 @@ async def change_user(
 async def delete_user(request: ActorRequest, user_id: FromPath[str]) -> None:
     """Delete an account, with all its tasks."""
     await request.core.accounts.delete(request.actor, UserId(parse_id(user_id)))
+    request.housekeeper.wake()
     log.info("account.deleted", user_id=int(user_id), by=request.actor.user_id)
 
 

@@ -18,6 +18,7 @@ from taskapi.bodies import MAX_BODY_BYTES
 from taskapi.docs import docs_handlers
 from taskapi.edge import Edge
 from taskapi.health import livez, readyz
+from taskapi.housekeeping import Housekeeper
 from taskapi.openapi import document, document_handler
 from taskapi.paths import PREFIX
 from taskapi.problems import HANDLERS
@@ -44,7 +45,8 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         try:
             app.state.core = await di.get(Core)
-            yield
+            async with Housekeeper(app.state.core) as app.state.housekeeper:
+                yield
         finally:
             await di.close()
 

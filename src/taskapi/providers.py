@@ -7,6 +7,7 @@ from typing import cast
 from dishka import AsyncContainer, Provider, Scope, make_async_container, provide
 
 from taskapi.bodies import JsonRequest
+from taskapi.housekeeping import Housekeeper
 from taskapi.problems import AnyRequest
 from taskapi.request_state import request_state
 from taskcore import Actor, Core, InvalidToken, Origin, Unauthenticated
@@ -39,6 +40,10 @@ class ApiRequest(JsonRequest):
     @property
     def core(self) -> Core:
         return cast(Core, self.scope["litestar_app"].state.core)
+
+    @property
+    def housekeeper(self) -> Housekeeper:
+        return cast(Housekeeper, self.scope["litestar_app"].state.housekeeper)
 
 
 class ActorRequest(ApiRequest):

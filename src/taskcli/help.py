@@ -16,6 +16,13 @@ COMMANDS = (
         "taskcli.db:app",
     ),
     (
+        "Database",
+        "housekeeping",
+        (),
+        "remove what deleted accounts have left behind; a server does it too",
+        "taskcli.housekeeping:housekeeping",
+    ),
+    (
         "People and tasks",
         "users",
         ("create", "list", "show", "set-role", "activate", "deactivate", "unlock", "delete"),
@@ -96,9 +103,9 @@ def page() -> str:
         if title != group:
             lines += ["", f"{title}:"]
             group = title
-        lines.append(f"  {noun:<11}{summary}")
+        lines.append(f"  {noun:<14}{summary}")
         if verbs:
-            lines.append(f"  {'':<13}{' | '.join(verbs)}")
+            lines.append(f"  {'':<16}{' | '.join(verbs)}")
     lines += ["", _EXAMPLES, "Exit codes:"]
     lines += [f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES]
     lines += ["", _SETTINGS + "Also: -h, --help, --version."]

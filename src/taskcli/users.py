@@ -8,10 +8,11 @@ from cyclopts import App, Parameter
 
 from taskcli.arguments import Cursor, Json, Limit, Skip, Yes
 from taskcli.exits import FAILURE
+from taskcli.housekeeping import swept
 from taskcli.output import Record, message, show, show_page
 from taskcli.prompts import confirmed, new_password, require_terminal_or
 from taskcli.running import operator, with_core
-from taskcore import Core, Invalid, NotFound, Page, Problem, Role, User, UserId
+from taskcore import Core, Invalid, NotFound, Page, Problem, Role, Unavailable, User, UserId
 from taskcore.cursors import USERS
 from taskcore.domain.visible import quoted
 
@@ -158,22 +159,32 @@ def unlock(reference: Reference, /) -> None:
 
 @app.command
 def delete(reference: Reference, /, *, yes: Yes = False) -> int:
-    """Delete an account with all its tasks and sessions. Asks first."""
+    """Delete an account with all its tasks and sessions. Asks first.
+
+    The account is gone as soon as that is printed. Then its tasks are removed, which may be
+    interrupted: a running server or `taskcli housekeeping` goes on.
+    """
     require_terminal_or(yes, "delete a user")
 
-    async def work(core: Core) -> str | None:
+    async def work(core: Core) -> bool:
         user = await find_user(core, reference)
         if not yes:
             tasks = await core.tasks.page(operator(), owner_id=user.id, limit=1)
             what = f"user {user.id}, {user.email} ({user.role.value})"
             if not await confirmed(f"Delete {what}, with {tasks.total} tasks and every session?"):
-                return None
+                return False
         await core.accounts.delete(operator(), user.id)
-        return f"user {user.id}, {user.email}"
+        message(f"deleted user {user.id}, {user.email}")
+        try:
+            await swept(core)
+        except Unavailable:  # what is left shows nowhere, so the deletion has succeeded
+            message("its tasks take longer: a server or `taskcli housekeeping` removes the rest")
+        return True
 
-    deleted = with_core(work)
-    message(f"deleted {deleted}" if deleted else "nothing was deleted")
-    return 0 if deleted else FAILURE
+    if with_core(work):
+        return 0
+    message("nothing was deleted")
+    return FAILURE
 
 
 async def find_user(core: Core, reference: str) -> User:

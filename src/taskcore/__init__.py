@@ -42,8 +42,9 @@ from taskcore.domain.policies import SYSTEM, Actor
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import Role, User, UserId
-from taskcore.ports import Page
+from taskcore.ports import Leftovers, Page
 from taskcore.settings import Settings
+from taskcore.usecases.housekeeping import Progress
 from taskcore.usecases.sessions import Grant
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "InvalidCredentials",
     "InvalidToken",
     "LastAdmin",
+    "Leftovers",
     "Misconfigured",
     "NotFound",
     "NotMigrated",
@@ -71,6 +73,7 @@ __all__ = [
     "Overloaded",
     "Page",
     "Problem",
+    "Progress",
     "RightsMissing",
     "Role",
     "Session",

@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Self
 
 from taskcore.ports import (
+    AT_ONCE,
+    BATCH,
     AccessTokens,
     Clock,
     PasswordHasher,
@@ -16,6 +18,7 @@ from taskcore.ports import (
 from taskcore.usecases.accounts import Accounts
 from taskcore.usecases.audit import Audit
 from taskcore.usecases.gate import Gate
+from taskcore.usecases.housekeeping import Housekeeping
 from taskcore.usecases.sessions import Sessions
 from taskcore.usecases.sessions.grants import Issuer
 from taskcore.usecases.sessions.logins import LoginAttempts, Logins
@@ -33,6 +36,10 @@ class Terms:
     """How long a failed login takes at least, to hide that old hashes take longer to verify."""
     app_name: str = "taskcore"
     """Shown in the documentation; refused as a password."""
+    at_once: int = AT_ONCE
+    """The deletion of an account with more tasks leaves them to housekeeping."""
+    batch: int = BATCH
+    """How many tasks a transaction of housekeeping removes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,7 @@ class Core:
     sessions: Sessions
     tasks: Tasks
     audit: Audit
+    housekeeping: Housekeeping
     gate: Gate
     store: Store
 
@@ -72,10 +80,11 @@ class Core:
             failure_floor=terms.failure_floor,
         )
         return cls(
-            accounts=Accounts(store, hasher, gate, clock, terms.app_name),
+            accounts=Accounts(store, hasher, gate, clock, terms.app_name, terms.at_once),
             sessions=Sessions(store, gate, clock, access_tokens, logins, refreshes),
             tasks=Tasks(store, gate, clock),
             audit=Audit(store, gate),
+            housekeeping=Housekeeping(store, terms.batch),
             gate=gate,
             store=store,
         )

@@ -9,7 +9,7 @@ from taskcore import Core
 from taskcore.adapters.memory import MemoryStore
 from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.domain.users import UserId
-from taskcore.ports import Repositories
+from taskcore.ports import Repositories, Store
 from tests.conftest import ManualClock, bound
 
 CHEAP = ScryptHasher(n=2, r=1, p=1)
@@ -19,7 +19,7 @@ CHEAP = ScryptHasher(n=2, r=1, p=1)
 class FailingStore:
     """Delegates to `store` while `error` is None; otherwise raises the error."""
 
-    store: MemoryStore = field(default_factory=MemoryStore)
+    store: Store = field(default_factory=MemoryStore)
     error: Exception | None = None
 
     @asynccontextmanager

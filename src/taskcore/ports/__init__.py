@@ -4,6 +4,11 @@ They are Protocols: an adapter need not import them, and does not repeat their d
 """
 
 from taskcore.ports.audit import AuditRepository as AuditRepository
+from taskcore.ports.leftovers import AT_ONCE as AT_ONCE
+from taskcore.ports.leftovers import BATCH as BATCH
+from taskcore.ports.leftovers import Batch as Batch
+from taskcore.ports.leftovers import LeftoverRepository as LeftoverRepository
+from taskcore.ports.leftovers import Leftovers as Leftovers
 from taskcore.ports.pages import Page as Page
 from taskcore.ports.services import AccessClaims as AccessClaims
 from taskcore.ports.services import AccessTokens as AccessTokens

@@ -8,14 +8,26 @@ from taskcore.ports.pages import Page
 
 
 class TaskRepository(Protocol):
-    async def get(self, task_id: TaskId) -> Task:
+    """The tasks of removed accounts are not found.
+
+    `living` names an account that is known to exist, such as the actor's: reading its tasks then
+    takes no look at the account.
+    """
+
+    async def get(self, task_id: TaskId, *, living: UserId | None = None) -> Task:
         """Raises NotFound."""
 
     async def lock(self, task_id: TaskId) -> Task:
         """As `get`, and locks the task against other writers until the transaction ends."""
 
     async def page(
-        self, *, owner_id: UserId | None, skip: int, limit: int, before: TaskId | None = None
+        self,
+        *,
+        owner_id: UserId | None,
+        skip: int,
+        limit: int,
+        before: TaskId | None = None,
+        living: UserId | None = None,
     ) -> Page[Task]:
         """Newest first; of one owner, or of all (None).
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from taskcore.domain.users import NewUser, Role, StoredCredentials, User, UserId
+from taskcore.ports.leftovers import AT_ONCE
 from taskcore.ports.pages import Page
 
 
@@ -56,5 +57,9 @@ class UserRepository(Protocol):
     async def count_hashes(self, prefix: str) -> int:
         """How many password hashes start with the prefix."""
 
-    async def remove(self, user_id: UserId) -> None:
-        """With all tasks and sessions of the user. Raises NotFound."""
+    async def remove(self, user_id: UserId, *, at_once: int = AT_ONCE) -> None:
+        """The user, their tasks and their sessions are gone for every reader.
+
+        Another account may have the address at once. If there are more than `at_once` tasks, some
+        may stay stored as leftovers. Raises NotFound.
+        """

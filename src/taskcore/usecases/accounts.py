@@ -34,6 +34,8 @@ class Accounts:
     gate: Gate
     clock: Clock
     app_name: str
+    at_once: int
+    """The deletion of an account with more tasks leaves them to Housekeeping."""
 
     async def register(
         self, *, email: str, password: str, full_name: str | None = None, origin: Origin = NOWHERE
@@ -93,7 +95,7 @@ class Accounts:
         user = (await self._verified(actor, password)).user
         async with self.store.transaction() as tx:
             keep_an_admin(await tx.users.lock_admins(), without=user.id)
-            await tx.users.remove(user.id)
+            await tx.users.remove(user.id, at_once=self.at_once)
             await tx.audit.add(NewEvent.by(actor, EventName.USER_DELETED, self.clock.now()))
 
     # For administrators. Each raises Forbidden for other users.
@@ -177,13 +179,16 @@ class Accounts:
             return saved
 
     async def delete(self, actor: Actor, user_id: UserId) -> None:
-        """With all tasks and sessions. Raises NotFound and LastAdmin."""
+        """With all tasks and sessions, which nothing shows from now on, however many they are.
+
+        Raises NotFound and LastAdmin.
+        """
         await self.gate.administers(actor)
         async with self.store.transaction() as tx:
             admins = await tx.users.lock_admins()
             authorize_accounts(actor, admins)
             keep_an_admin(admins, without=user_id)
-            await tx.users.remove(user_id)
+            await tx.users.remove(user_id, at_once=self.at_once)
             name, now = EventName.USER_DELETED, self.clock.now()
             await tx.audit.add(NewEvent.by(actor, name, now, user_id=user_id))
 

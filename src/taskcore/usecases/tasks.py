@@ -38,7 +38,7 @@ class Tasks:
     async def get(self, actor: Actor, task_id: TaskId) -> Task:
         """Raises NotFound, also for a task that the actor may not see."""
         async with self.store.autocommit() as db:
-            task = await db.tasks.get(task_id)
+            task = await db.tasks.get(task_id, living=actor.user_id)
         authorize(actor, Permission.VIEW, task)
         return task
 
@@ -63,7 +63,9 @@ class Tasks:
             await self.gate.deny(actor, "list another's tasks")
             raise
         async with self.store.autocommit(actor.user_id) as db:
-            return await db.tasks.page(owner_id=scope, skip=skip, limit=limit, before=before)
+            return await db.tasks.page(
+                owner_id=scope, skip=skip, limit=limit, before=before, living=actor.user_id
+            )
 
     async def edit(
         self,
@@ -130,7 +132,7 @@ class _TaskWrite(Generic[Result]):
 
     async def _write_optimistically(self) -> Result:
         async with self.store.autocommit() as db:
-            task = await db.tasks.get(self.task_id)
+            task = await db.tasks.get(self.task_id, living=self.actor.user_id)
             authorize(self.actor, self.permission, task)
             if self.expected_version not in {None, task.version}:
                 raise StaleWrite

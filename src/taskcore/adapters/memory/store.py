@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
 from taskcore.adapters.memory.audit import MemoryAudit
+from taskcore.adapters.memory.leftovers import MemoryLeftovers
 from taskcore.adapters.memory.sessions import MemorySessions
 from taskcore.adapters.memory.tables import Access, Tables
 from taskcore.adapters.memory.tasks import MemoryTasks
@@ -22,6 +23,7 @@ class MemoryRepositories:
         self.tasks = MemoryTasks(access)
         self.sessions = MemorySessions(access)
         self.audit = MemoryAudit(access)
+        self.leftovers = MemoryLeftovers()
 
 
 class MemoryStore:

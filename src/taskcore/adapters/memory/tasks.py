@@ -14,14 +14,20 @@ from taskcore.ports import Page
 class MemoryTasks:
     _access: Access
 
-    async def get(self, task_id: TaskId) -> Task:
+    async def get(self, task_id: TaskId, *, living: UserId | None = None) -> Task:  # noqa: ARG002
         async with self._access() as tables:
             return existing(tables.tasks.get(task_id))
 
     lock = get  # one transaction runs at a time
 
     async def page(
-        self, *, owner_id: UserId | None, skip: int, limit: int, before: TaskId | None = None
+        self,
+        *,
+        owner_id: UserId | None,
+        skip: int,
+        limit: int,
+        before: TaskId | None = None,
+        living: UserId | None = None,  # noqa: ARG002
     ) -> Page[Task]:
         async with self._access() as tables:
             owned = [task for task in tables.tasks.values() if owner_id in {None, task.owner_id}]

@@ -7,7 +7,7 @@ from operator import attrgetter
 from taskcore.adapters.memory.tables import Access, existing, page_of
 from taskcore.domain.errors import EmailTaken
 from taskcore.domain.users import NewUser, Role, StoredCredentials, User, UserId
-from taskcore.ports import Page
+from taskcore.ports import AT_ONCE, Page
 
 
 @dataclass(slots=True)
@@ -84,6 +84,6 @@ class MemoryUsers:
         async with self._access() as tables:
             return sum(each.startswith(prefix) for each in tables.password_hashes.values())
 
-    async def remove(self, user_id: UserId) -> None:
+    async def remove(self, user_id: UserId, *, at_once: int = AT_ONCE) -> None:  # noqa: ARG002 - removes all
         async with self._access() as tables:
             tables.remove_account(user_id)

@@ -60,6 +60,8 @@ users = sa.Table(
     sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.text("true")),
     _moment("created_at"),
     _moment("updated_at"),
+    # NULL while the account exists. Every statement that reads users leaves the others out.
+    _moment("removed_at", nullable=True),
     _limits(EMAIL),
     _limits(EMAIL, "email_key"),
     _limits(FULL_NAME),
@@ -71,6 +73,8 @@ users = sa.Table(
     sa.Index("users_role_id_idx", "role", "id"),
     sa.Index("users_is_active_id_idx", "is_active", "id"),
     sa.Index("users_role_is_active_id_idx", "role", "is_active", "id"),
+    # The few accounts whose rows are not removed to the end.
+    sa.Index("users_removed_idx", "id", postgresql_where=sa.text("removed_at IS NOT NULL")),
 )
 
 tasks = sa.Table(

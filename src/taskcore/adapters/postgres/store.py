@@ -10,6 +10,7 @@ from psycopg.pq import TransactionStatus
 
 from taskcore.adapters.postgres.audit import PostgresAudit
 from taskcore.adapters.postgres.connections import Autocommit, Connections, Link, Shared
+from taskcore.adapters.postgres.leftovers import PostgresLeftovers
 from taskcore.adapters.postgres.schema import REVISION, RIGHTS
 from taskcore.adapters.postgres.sessions import PostgresSessions
 from taskcore.adapters.postgres.statements import Statement
@@ -37,13 +38,14 @@ _NOW = Statement(sa.select(sa.func.clock_timestamp()))
 
 
 class PostgresRepositories:
-    __slots__ = ("audit", "sessions", "tasks", "users")
+    __slots__ = ("audit", "leftovers", "sessions", "tasks", "users")
 
     def __init__(self, link: Link) -> None:
         self.users = PostgresUsers(link)
         self.tasks = PostgresTasks(link)
         self.sessions = PostgresSessions(link)
         self.audit = PostgresAudit(link)
+        self.leftovers = PostgresLeftovers(link)
 
 
 class PostgresStore:

@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from taskcore.adapters.postgres.connections import Link
-from taskcore.adapters.postgres.schema import users
+from taskcore.adapters.postgres.leftovers import NUMBER_OF_TASKS, REMOVED
+from taskcore.adapters.postgres.schema import sessions, task_counts, users
 from taskcore.adapters.postgres.statements import (
     Statement,
     columns_of,
@@ -21,7 +22,7 @@ from taskcore.adapters.postgres.statements import (
 from taskcore.domain.errors import NotFound
 from taskcore.domain.rules import MAX_ID
 from taskcore.domain.users import NewUser, Role, StoredCredentials, User, UserChanges, UserId
-from taskcore.ports import Page
+from taskcore.ports import AT_ONCE, Page
 
 USER = columns_of(users, User)
 _CREDENTIALS = (users.c.hashed_password, *USER)
@@ -29,7 +30,8 @@ _NEW = ("email", "email_key", "hashed_password", "full_name", "role", "created_a
 
 _UPDATED = [*UserChanges.__annotations__, "updated_at"]
 
-_BY_ID = sa.select(*USER).where(users.c.id == sa.bindparam("id"))
+LIVING = users.c.removed_at.is_(None)
+_BY_ID = sa.select(*USER).where(users.c.id == sa.bindparam("id"), LIVING)
 _GET = Statement(_BY_ID)
 _LOCK = Statement(_BY_ID.with_for_update(key_share=True))
 # Taken before several rows are locked. Two transactions that lock them could deadlock: a row that
@@ -39,13 +41,15 @@ _ONE_AT_A_TIME = Statement(
 )
 _LOCK_ADMINS = Statement(
     sa.select(users.c.id)
-    .where(users.c.role == sa.literal_column("'admin'"), users.c.is_active)
+    .where(users.c.role == sa.literal_column("'admin'"), users.c.is_active, LIVING)
     .order_by(users.c.id)
     .with_for_update(key_share=True)
 )
-_BY_KEY = users.c.email_key == sa.bindparam("key")
+_BY_KEY = users.c.email_key == sa.bindparam("key")  # a removed account's is no key of an Email
 _FIND_BY_EMAIL = Statement(sa.select(*USER).where(_BY_KEY))
-_GET_CREDENTIALS = Statement(sa.select(*_CREDENTIALS).where(users.c.id == sa.bindparam("id")))
+_GET_CREDENTIALS = Statement(
+    sa.select(*_CREDENTIALS).where(users.c.id == sa.bindparam("id"), LIVING)
+)
 _FIND_CREDENTIALS = Statement(sa.select(*_CREDENTIALS).where(_BY_KEY))
 
 
@@ -55,7 +59,9 @@ def _page(filters: frozenset[str], *, counted: bool) -> Statement:
     of = {"role": users.c.role, "is_active": users.c.is_active}
     columns = [column for name, column in of.items() if name in filters]
     values: list[Any] = [sa.bindparam(column.name, type_=column.type) for column in columns]
-    matching = sa.select(*USER).where(
+    # By the id, which the indexes hold: counting need not visit the rows.
+    living = sa.select(*USER).where(users.c.id.not_in(REMOVED))
+    matching = living.where(
         *(column == value for column, value in zip(columns, values, strict=True))
     )
     if "email" in filters:  # of at most one
@@ -63,7 +69,7 @@ def _page(filters: frozenset[str], *, counted: bool) -> Statement:
         page = page.where(users.c.id < sa.bindparam("before"))
     else:
         page = in_index_order(
-            sa.select(*USER),
+            living,
             [*columns, users.c.id],
             low=[*values, sa.literal_column("0")],
             below=[*values, sa.bindparam("before", type_=users.c.id.type)],
@@ -76,7 +82,7 @@ _ADD = Statement(
 )
 _SAVE = Statement(
     sa.update(users)
-    .where(users.c.id == sa.bindparam("user_id"))
+    .where(users.c.id == sa.bindparam("user_id"), LIVING)
     .values({name: sa.bindparam(name) for name in _UPDATED})
     .returning(*USER)
 )
@@ -90,7 +96,37 @@ _COUNT_HASHES = Statement(
     .select_from(users)
     .where(sa.func.starts_with(users.c.hashed_password, sa.bindparam("prefix")))
 )
-_REMOVE = Statement(sa.delete(users).where(users.c.id == sa.bindparam("id")))
+_COUNT_TASKS = Statement(
+    sa.select(NUMBER_OF_TASKS).where(task_counts.c.owner_id == sa.bindparam("id"))
+)
+_REMOVE = Statement(sa.delete(users).where(users.c.id == sa.bindparam("id"), LIVING))
+_NO_ADDRESS: sa.ColumnElement[str] = sa.literal_column("'removed-'") + sa.cast(users.c.id, sa.Text)
+# Servers of the previous release know no `removed_at`: what they show holds nothing personal, and
+# neither they nor an administrator can let this account log in again.
+_HIDE = Statement(
+    sa.update(users)
+    .where(users.c.id == sa.bindparam("id"), LIVING)
+    .values(
+        email=_NO_ADDRESS,
+        email_key=_NO_ADDRESS,
+        hashed_password=sa.literal_column("'!'"),
+        full_name=sa.null(),
+        role=sa.literal_column("'user'"),
+        is_active=sa.false(),
+        removed_at=sa.func.now(),
+    )
+)
+# In one order, as every statement that ends sessions.
+_END_SESSIONS = Statement(
+    sa.delete(sessions).where(
+        sessions.c.id.in_(
+            sa.select(sessions.c.id)
+            .where(sessions.c.user_id == sa.bindparam("id"))
+            .order_by(sessions.c.id)
+            .with_for_update()
+        )
+    )
+)
 
 
 @dataclass(slots=True)
@@ -169,9 +205,14 @@ class PostgresUsers:
         ((count,),) = await self._link.rows(_COUNT_HASHES, prefix=prefix)
         return int(count)
 
-    async def remove(self, user_id: UserId) -> None:
-        if not await self._link.run(_REMOVE, id=user_id):
+    async def remove(self, user_id: UserId, *, at_once: int = AT_ONCE) -> None:
+        """Two round trips, or three where leftovers stay."""
+        ((count,),) = await self._link.rows(_COUNT_TASKS, id=user_id)
+        if not await self._link.run(_REMOVE if count <= at_once else _HIDE, id=user_id):
             raise NotFound
+        if count > at_once:
+            # A later snapshot: it holds the session of a login that `_HIDE` has waited for.
+            await self._link.run(_END_SESSIONS, id=user_id)
 
 
 def _existing(row: tuple[Any, ...] | None) -> User:

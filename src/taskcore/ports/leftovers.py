@@ -1,0 +1,42 @@
+"""Removing what deleted accounts leave in the store."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from taskcore.domain.tasks import TaskId
+from taskcore.domain.users import UserId
+
+# The deletion of an account with more tasks only hides them, and housekeeping removes them: where
+# each is read from a slow disk, that takes long.
+AT_ONCE = 100
+# How many tasks a transaction removes at most. 2000 take PostgreSQL some 20 ms.
+BATCH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """Numbers of accounts, and of their tasks, that no reader sees any more."""
+
+    accounts: int
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Leftovers):
+    """What one call of `remove` has removed, and where the next one begins."""
+
+    owner_id: UserId | None = None
+    upto: TaskId | None = None
+
+
+class LeftoverRepository(Protocol):
+    async def count(self) -> Leftovers:
+        """What is still stored."""
+
+    async def remove(self, limit: int, *, after: Batch | None = None) -> Batch:
+        """Remove up to `limit` tasks of one account, or an account that has none any more.
+
+        Removes fewer if the store is too slow for so many, and nothing while another transaction
+        does the same. With `after`, the batch before this one, the time does not depend on how
+        many were removed already.
+        """

@@ -1,0 +1,192 @@
+"""Accounts with many tasks in PostgreSQL: deleted within the timeouts, and swept in batches."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from taskcore import SYSTEM, Core, InvalidCredentials, InvalidToken, Role, User
+from taskcore.adapters.postgres import Connections, PostgresStore
+from taskcore.core import Terms
+from tests.conftest import ManualClock, bound, cheap_argon2, emptied
+from tests.usecases.people import PASSWORD, address, join
+
+pytestmark = pytest.mark.anyio
+
+TURN = "SELECT pg_advisory_lock(2026112701)"
+# Each deleted task takes a millisecond.
+SLOWLY = """
+CREATE FUNCTION take_a_moment() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep(0.001); RETURN OLD; END $$;
+CREATE TRIGGER slowly BEFORE DELETE ON tasks FOR EACH ROW EXECUTE FUNCTION take_a_moment()
+"""
+
+TERMS = Terms(batch=20, at_once=20)
+
+Db = psycopg.Connection[Any]
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Db]:
+    emptied(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def core(db: Db, clock: ManualClock) -> AsyncIterator[Core]:
+    """Batches of 20 tasks, and a statement takes a fifth of a second at most."""
+    url = make_conninfo(db.info.dsn, options="-c statement_timeout=200 -c lock_timeout=150")
+    async with Connections(url) as connections, cheap_argon2() as hasher:
+        yield bound(PostgresStore(connections), clock, hasher, terms=TERMS)
+
+
+@pytest.fixture
+def _slow(db: Db) -> Any:
+    db.execute(SLOWLY)
+    yield
+    db.execute("DROP TRIGGER slowly ON tasks")
+    db.execute("DROP FUNCTION take_a_moment")
+
+
+async def with_tasks(core: Core, db: Db, name: str, count: int) -> User:
+    user = await core.accounts.create(SYSTEM, email=address(name), password=PASSWORD)
+    add_tasks(db, user, count)
+    return user
+
+
+def add_tasks(db: Db, owner: User, count: int) -> None:
+    db.execute(
+        "INSERT INTO tasks (title, owner_id) SELECT 'x', %s FROM generate_series(1, %s)",
+        [owner.id, count],
+    )
+
+
+def rows(db: Db, table: str = "tasks") -> int:
+    found = db.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - a name of ours
+    return int(found[0]) if found else 0
+
+
+async def sweep(core: Core) -> None:
+    async for _ in core.housekeeping.sweep():
+        pass
+
+
+@pytest.mark.usefixtures("_slow")
+async def test_an_account_whose_tasks_take_longer_than_a_statement_may_is_deleted(
+    core: Core, db: Db
+) -> None:
+    ada = await with_tasks(core, db, "ada", 400)
+    await core.accounts.delete(SYSTEM, ada.id)
+    await sweep(core)
+    assert (rows(db), rows(db, "users"), rows(db, "task_counts WHERE owner_id > 0")) == (0, 0, 0)
+
+
+@pytest.mark.usefixtures("_slow")
+async def test_batches_get_smaller_where_the_database_is_too_slow_for_them(
+    core: Core, db: Db
+) -> None:
+    ada = await with_tasks(core, db, "ada", 400)
+    await core.accounts.delete(SYSTEM, ada.id)
+    await sweep(replace(core, housekeeping=replace(core.housekeeping, batch=300)))
+    assert (rows(db), rows(db, "users")) == (0, 0)
+
+
+async def test_other_administrators_do_not_wait_for_the_tasks(core: Core, db: Db) -> None:
+    ada = await with_tasks(core, db, "ada", 30)
+    root = await join(core, "root", Role.ADMIN)
+    with psycopg.connect(db.info.dsn) as busy:
+        busy.execute("SELECT FROM tasks LIMIT 1 FOR UPDATE")  # the removal has to wait for this
+        await core.accounts.delete(root.actor, ada.id)
+        sweeping = asyncio.create_task(sweep(core))
+        bob = await core.accounts.create(root.actor, email=address("bob"), password=PASSWORD)
+        await core.accounts.change(root.actor, bob.id, full_name="Bob")
+        await core.accounts.delete(root.actor, bob.id)
+        busy.rollback()
+        await asyncio.wait([sweeping])
+    await sweep(core)
+    assert rows(db) == 0
+
+
+async def test_a_sweep_that_ends_half_way_is_continued_by_another_process(
+    core: Core, db: Db, database_url: str, clock: ManualClock
+) -> None:
+    ada = await with_tasks(core, db, "ada", 90)
+    await core.accounts.delete(SYSTEM, ada.id)
+    async with aclosing(core.housekeeping.sweep()) as sweeping:
+        first = await anext(sweeping)
+    assert (first.removed.tasks, first.left.tasks, rows(db)) == (20, 70, 70)
+    async with Connections(database_url) as others:
+        other = bound(PostgresStore(others), clock, cheap_argon2(), terms=TERMS)
+        await sweep(other)
+    assert (rows(db), rows(db, "users")) == (0, 0)
+
+
+async def test_one_process_sweeps_at_a_time(core: Core, db: Db) -> None:
+    ada = await with_tasks(core, db, "ada", 30)
+    await core.accounts.delete(SYSTEM, ada.id)
+    async with aclosing(core.housekeeping.sweep()) as sweeping:
+        db.execute(TURN)
+        waiting = await anext(sweeping)
+        assert (waiting.removed.tasks, waiting.removed.accounts, waiting.left.tasks) == (0, 0, 30)
+        db.execute("SELECT pg_advisory_unlock_all()")
+        assert (await anext(sweeping)).removed.tasks == 20
+
+
+async def test_a_request_that_was_under_way_leaves_no_task(core: Core, db: Db) -> None:
+    """AZ-14: a task that it adds after the deletion is never seen, and removed with the others."""
+    ada = await join(core, "ada")
+    add_tasks(db, ada.user, 50)
+    await core.accounts.delete(SYSTEM, ada.user.id)
+    async with aclosing(core.housekeeping.sweep()) as sweeping:
+        await anext(sweeping)
+        late = await core.tasks.create(ada.actor, title="late")
+        assert late.owner_id == ada.user.id
+        assert (await core.tasks.page(SYSTEM)).total == 0
+        async for _ in sweeping:
+            pass
+    assert rows(db) == 0
+    with pytest.raises(InvalidToken):
+        await core.tasks.create(ada.actor, title="later still")
+
+
+async def test_a_login_that_was_under_way_leaves_no_session(core: Core, db: Db) -> None:
+    ada = await with_tasks(core, db, "ada", 30)
+    with psycopg.connect(db.info.dsn) as busy:
+        # As a login does: it has locked the account, and its session is not committed.
+        busy.execute("SELECT FROM users FOR NO KEY UPDATE")
+        deleting = asyncio.create_task(core.accounts.delete(SYSTEM, ada.id))
+        await asyncio.sleep(0.02)
+        busy.execute(
+            "INSERT INTO sessions (id, user_id, expires_at)"
+            " SELECT gen_random_uuid(), id, now() + interval '1 day' FROM users"
+        )
+        busy.commit()
+        await deleting
+    assert rows(db, "sessions") == 0
+    with pytest.raises(InvalidCredentials):
+        await core.sessions.log_in(email=address("ada"), password=PASSWORD)
+
+
+async def test_a_server_of_the_previous_release_shows_nothing_personal(core: Core, db: Db) -> None:
+    """AZ-14: no name, address, hash or role stays in the row that waits to be removed."""
+    ada = await with_tasks(core, db, "ada", 30)
+    await core.accounts.change(SYSTEM, ada.id, full_name="Ada Lovelace", role=Role.ADMIN)
+    await join(core, "root", Role.ADMIN)
+    await core.accounts.delete(SYSTEM, ada.id)
+    row = db.execute(
+        "SELECT email, email_key, hashed_password, full_name, role, is_active FROM users"
+        " WHERE id = %s",
+        [ada.id],
+    ).fetchone()
+    assert row == (f"removed-{ada.id}", f"removed-{ada.id}", "!", None, "user", False)
+    # An administrator on such a server activates it; ours still know better.
+    db.execute("UPDATE users SET is_active = true, role = 'admin' WHERE id = %s", [ada.id])
+    assert (await core.accounts.page(SYSTEM)).total == 1
+    await sweep(core)
+    assert rows(db, "users") == 1
