@@ -15,6 +15,7 @@ from taskapi import logs
 from taskapi.accounts import own_account, users
 from taskapi.audit import audit, own_events
 from taskapi.bodies import MAX_BODY_BYTES
+from taskapi.connections import Connections
 from taskapi.docs import docs_handlers
 from taskapi.edge import Edge
 from taskapi.health import livez, readyz
@@ -23,6 +24,7 @@ from taskapi.openapi import document, document_handler
 from taskapi.paths import PREFIX
 from taskapi.problems import HANDLERS
 from taskapi.providers import ActorRequest, CoreOpener, container
+from taskapi.proxies import Proxies
 from taskapi.query import decode_query_int, is_query_int
 from taskapi.responses import JsonResponse
 from taskapi.sessions import own_sessions
@@ -83,10 +85,11 @@ def production() -> Litestar:
     """For the ASGI server: settings from the environment, logs to stderr."""
     settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
+    connections = Connections(Proxies(settings.trusted_proxies))
 
     @asynccontextmanager
     async def opener() -> AsyncIterator[Core]:
-        parent = asyncio.create_task(_follow_parent())
+        watches = [asyncio.create_task(_follow_parent()), asyncio.create_task(connections.watch())]
         async with open_core(settings) as core:
             _collect_garbage_seldom()  # before call_later: its duration must not count there
             # The server listens after this generator yields, and the event loop next runs then.
@@ -94,7 +97,8 @@ def production() -> Litestar:
                 _LISTENS_WITHIN, signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOP_SIGNALS
             )
             yield core
-        parent.cancel()
+        for watch in watches:
+            watch.cancel()
 
     app = create_app(opener, settings)
     # Ctrl-C reaches a worker twice, from the terminal and from the server's main process. Before

@@ -56,7 +56,7 @@ class JsonRequest(Request[Any, Any, Any]):
             raise RequestEntityTooLarge
         body = b""
         with suppress(TimeoutError):
-            # Without a timeout, clients that never finish could use up IN_FLIGHT.
+            # Without a timeout, clients that never finish could use up the places to wait in.
             async with asyncio.timeout(ARRIVES_WITHIN):
                 while (message := await self.receive())["type"] == "http.request":
                     body += message.get("body", b"")

@@ -12,11 +12,11 @@ from taskapi.exchange import Exchange
 from taskapi.headers import PREFLIGHT, Header
 from taskapi.logs import LINES
 from taskapi.paths import HEALTH_PATHS
+from taskapi.places import Places, overloaded
 from taskapi.problems import FieldProblem, HttpProblem, send_problem
 from taskapi.proxies import Proxies
 from taskapi.request_state import RequestState
 from taskcore import Invalid, NotFound, Settings
-from taskcore.domain.errors import RETRY_AFTER
 
 log = structlog.get_logger("taskapi")
 
@@ -28,19 +28,14 @@ _PORT = re.compile(rb":[0-9]*\Z")
 
 
 class Edge:
-    """Refuses what no route should see, and answers HEAD and OPTIONS. The rest is in `exchange`.
-
-    At most `in_flight` requests are served at a time. More are refused at once, because a queue
-    would only delay all of them.
-    """
+    """Refuses what no route should see, and answers HEAD and OPTIONS. The rest is in `exchange`."""
 
     def __init__(self, app: ASGIApp, settings: Settings, *, in_flight: int) -> None:
         self._app = app
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
         self._proxies = Proxies(settings.trusted_proxies)
         self._hosts = frozenset(host.encode() for host in settings.allowed_hosts)
-        self._limit = in_flight
-        self._serving = 0
+        self._places = Places(in_flight)
         # Bound once: to resolve the lazy `log` costs as much as to write a line.
         self._log = log.bind()
 
@@ -51,13 +46,14 @@ class Edge:
             await self._app(scope, receive, send)
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send, self._origins, self._proxies)
+        exchange = Exchange(scope, receive, send, self._origins, self._proxies, self._places)
         receive = exchange.receive
         method = scope["method"]
-        self._serving += 1
+        client = self._proxies.stranger(exchange.state.client)
+        may_be_served = self._places.enter(client)
         try:
-            if self._serving > self._limit and scope["path"] not in HEALTH_PATHS:
-                await send_problem(scope, exchange.send, _OVERLOADED)
+            if not may_be_served and scope["path"] not in HEALTH_PATHS:
+                await send_problem(scope, exchange.send, overloaded())
             elif refusal := self._refusal(scope, exchange.state):
                 await send_problem(scope, exchange.send, refusal)
             elif method == "OPTIONS":
@@ -72,9 +68,9 @@ class Edge:
                 raise
             await send_problem(scope, exchange.send, _FAILED)
         finally:
-            self._serving -= 1
+            self._places.leave(client)
             exchange.write_access_log(self._log)
-            if not self._serving:  # no other request would be delayed
+            if self._places.are_free:  # no other request would be delayed
                 LINES.write_out()
 
     def _refusal(self, scope: HTTPScope, state: RequestState) -> HttpProblem | None:
@@ -150,7 +146,4 @@ def _query_problem(query: bytes, part: bytes, detail: str, code: str) -> HttpPro
     return HttpProblem(422, Invalid.code, Invalid.title, errors=[error])
 
 
-_OVERLOADED = HttpProblem(
-    503, "overloaded", "Too many requests at once; try again", {"Retry-After": f"{RETRY_AFTER:.0f}"}
-)
 _FAILED = HttpProblem(500, "internal_error", "Something went wrong on our side")

@@ -9,6 +9,8 @@ from structlog.typing import FilteringBoundLogger
 
 from taskapi.headers import completed
 from taskapi.paths import HEALTH_PATHS
+from taskapi.places import Places
+from taskapi.problems import HttpProblem
 from taskapi.proxies import Proxies
 from taskapi.request_state import RequestState
 
@@ -27,8 +29,10 @@ class Exchange:
         send: Send,
         origins: frozenset[bytes],
         proxies: Proxies,
+        places: Places,
     ) -> None:
         self._scope, self._receive, self._send = scope, receive, send
+        self._places = places
         self._started_at = time.perf_counter()
         self._method = scope["method"]
         self.status: int | None = None
@@ -41,9 +45,12 @@ class Exchange:
         self.allowed_origin = origin if origin in origins else None
 
     async def receive(self) -> ReceiveMessage:
-        message = await self._receive()
-        if not message.get("more_body"):
-            self._unread_body = False
+        """Raises `overloaded` if there is no place to wait for the body, or to serve it then."""
+        if not self._unread_body:
+            return await self._receive()
+        with self._places.arriving():
+            message = await self._receive()
+            self._unread_body = bool(message.get("more_body"))
         return message
 
     async def send(self, message: Message) -> None:
@@ -66,7 +73,7 @@ class Exchange:
         rest is too large or too slow, the connection is closed instead.
         """
         size = 0
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, HttpProblem):
             async with asyncio.timeout(_DRAIN_WITHIN):
                 while self._unread_body and size <= _DRAIN_BYTES:
                     message = await self.receive()

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 import structlog
 from litestar.types import HTTPScope
 
-from taskcore.domain.origins import address
+from taskcore.domain.origins import Origin, address
 
 log = structlog.get_logger("taskapi")
 
@@ -28,6 +28,7 @@ class Proxies:
         self._warned = False
         # Cached: the same few addresses recur.
         self._trusts = lru_cache(maxsize=4096)(self._is_trusted)
+        self.stranger = lru_cache(maxsize=4096)(self._stranger)
 
     def client(self, peer: str | None, scope: HTTPScope) -> tuple[str | None, bool]:
         """The address of the client, and whether it uses TLS."""
@@ -44,6 +45,10 @@ class Proxies:
             if not self._trusts(client):
                 break
         return client, _values(scope, b"x-forwarded-proto")[-1:] == ["https"]
+
+    def _stranger(self, ip: str | None) -> Origin | None:
+        """Where a client is from, for limits on each; None for a trusted proxy, which has none."""
+        return None if self._trusts(ip) else Origin(ip)
 
     def _warn_once(self, peer: str | None, hops: Sequence[str]) -> None:
         """All clients behind a proxy that is not trusted share one address and its rate limits."""

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import pwd
+import resource
 import signal
 import socket
 import sys
@@ -24,7 +25,9 @@ from taskcore.settings import environment
 DRAIN = 25
 _RESPAWN = 3.0  # seconds; at SIGHUP the old worker ends that long after the new one started
 _HEADER_BYTES = 65536
-_HEADER_TIMEOUT_MS = 10_000
+_HEADER_TIMEOUT_MS = 5000  # also how long a connection may be silent between two requests
+_CONNECTIONS = 4096  # of a worker; 1000 silent ones take 2 MB
+_OTHER_FILES = 256  # of a worker: the database's connections, log, libraries
 _MODULE = "taskapi.app"
 
 
@@ -71,6 +74,7 @@ def _serve(settings: Settings) -> None:
             respawn_interval=_RESPAWN,
             workers_kill_timeout=DRAIN,
             websockets=False,
+            backpressure=_connections(),
             http1_settings=HTTP1Settings(
                 max_buffer_size=_HEADER_BYTES, header_read_timeout=_HEADER_TIMEOUT_MS
             ),
@@ -161,6 +165,22 @@ def _claimed_address(host: str, port: int) -> Iterator[str]:
                 [f"SERVER_HOST and SERVER_PORT: cannot listen on {host}:{port}: {error.strerror}"]
             ) from None
         yield str(address[0])
+
+
+def _connections() -> int:
+    """How many connections a worker may hold, after raising the limit on open files for them.
+
+    Granian would accept more than there are files for, and try again without a pause.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS + _OTHER_FILES
+    files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    connections = files - min(_OTHER_FILES, files // 2)
+    if connections < _CONNECTIONS:
+        message(f"the limit on open files ({files}) allows {connections} connections to a worker")
+    return connections
 
 
 def _reset_workers_at_fork() -> None:

@@ -24,7 +24,7 @@ HEAD = (
 
 @pytest.fixture(scope="module")
 def api(folder: Path) -> Iterator[Api]:
-    with Api(folder) as api:
+    with Api(folder, TRUSTED_PROXIES="127.0.0.1") as api:
         yield api.ready()
         assert api.stop() == 0
 
@@ -45,25 +45,27 @@ def silent(api: Api) -> Iterator[list[socket.socket]]:
 
 
 async def at_once(api: Api, token: str, count: int) -> list[tuple[int, bytes, float]]:
-    """Status, response headers and seconds of requests that are sent together."""
+    """Status, response headers and seconds of requests that nine clients send together."""
     connections = [await asyncio.open_connection("127.0.0.1", api.port) for _ in range(count)]
     request = (
         f"GET /api/v1/tasks?limit=100 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-        "Connection: close\r\n\r\n"
-    ).encode()
+        "Connection: close\r\nX-Forwarded-For: 192.0.2.%d\r\n\r\n"
+    )
     started = time.monotonic()
 
     async def send(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> tuple[bytes, float]:
-        writer.write(request)
+        writer.write((request % (number % 9)).encode())
         head, _, _ = (await reader.read()).partition(b"\r\n\r\n")
         seconds = time.monotonic() - started
         writer.close()
         await writer.wait_closed()
         return head, seconds
 
-    answers = await asyncio.gather(*(send(*connection) for connection in connections))
+    answers = await asyncio.gather(
+        *(send(n, *connection) for n, connection in enumerate(connections))
+    )
     return [(int(head.split()[1]), head.lower(), seconds) for head, seconds in answers]
 
 

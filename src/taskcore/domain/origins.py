@@ -44,6 +44,7 @@ class Origin:
 NOWHERE = Origin()
 
 
+@lru_cache(maxsize=4096)
 def _network(ip: str | None, bits: int) -> str | None:
     return str(ip_network((ip, bits), strict=False)) if ip and ":" in ip else None
 

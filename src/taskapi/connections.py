@@ -1,0 +1,116 @@
+"""The TCP connections of this process: how many one client may hold, how long it may not read."""
+
+import asyncio
+import os
+import socket
+import struct
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from taskapi.proxies import Proxies
+from taskcore.domain.origins import Origin, address
+
+# Half of IN_FLIGHT, so that no client can have all places. A browser opens six.
+PER_CLIENT = 128
+_PER_SITE = 4 * PER_CLIENT  # of an IPv6 /48, which one subscriber may hold
+UNREAD_WITHIN = 10  # seconds that a client may take nothing of a response
+_UNSENT_BYTES = 131072  # of a connection, in the kernel; it would take 4 MB by default
+_EVERY = 0.2  # seconds; a client opens some two thousand connections meanwhile
+_FILES = Path("/proc/self/fd") if Path("/proc/self/fd").exists() else Path("/dev/fd")
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: discard what was not sent
+
+# The number of an open file is reused after a close. With its inode it stays unique.
+_File = tuple[int, int]
+
+
+class Connections:
+    """Resets the newest connections of a client that holds more than PER_CLIENT.
+
+    The server has no limit per client: one could open so many that no other's are accepted. So
+    this looks at the open files of its process. A client is an IPv4 address or an IPv6 /64; trusted
+    proxies are exempt. What is remembered is bounded by the number of open files.
+    """
+
+    def __init__(self, proxies: Proxies) -> None:
+        self._proxies = proxies
+        self._ports: set[int] = set()  # on which this process listens
+        self._peers: dict[_File, Origin | None] = {}  # oldest first; None for any other file
+
+    async def watch(self) -> None:
+        """Runs until it is cancelled."""
+        while True:
+            await asyncio.sleep(_EVERY)
+            with suppress(OSError):  # no file may be free to read the list with
+                self._look()
+
+    def _look(self) -> None:
+        numbers = os.listdir(_FILES)  # noqa: PTH208 - its cost matters
+        if self._ports and len(numbers) <= PER_CLIENT:
+            return
+        files = {file for number in numbers if (file := _file(int(number)))}
+        self._peers = {file: peer for file, peer in self._peers.items() if file in files}
+        for file in sorted(files - self._peers.keys()):
+            self._peers[file] = self._inspect(file)
+        held: Counter[str | None] = Counter()
+        for file, peer in self._peers.items():
+            if peer is None:
+                continue
+            held[peer.network] += 1
+            held[peer.site] += peer.site is not None
+            if held[peer.network] > PER_CLIENT or held[peer.site] > _PER_SITE:
+                self._reset(file, peer)
+
+    def _inspect(self, file: _File) -> Origin | None:
+        """Its client, if it is a client's connection; a listening socket gets its options."""
+        with suppress(OSError), _socket(file) as found:
+            if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                self._ports.add(found.getsockname()[1])
+                _limit_unread(found)
+            else:
+                return self._client(found)
+        return None
+
+    def _client(self, connection: socket.socket) -> Origin | None:
+        if connection.family not in {socket.AF_INET, socket.AF_INET6}:
+            return None
+        if connection.getsockname()[1] not in self._ports:
+            return None
+        return self._proxies.stranger(address(connection.getpeername()[0]))
+
+    def _reset(self, file: _File, peer: Origin) -> None:
+        with suppress(OSError), _socket(file) as connection:
+            if self._client(connection) == peer:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                connection.shutdown(socket.SHUT_RDWR)  # the server sees an end, and closes
+
+
+def _limit_unread(listening: socket.socket) -> None:
+    """For all connections accepted from now on; only where the system has these options."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Linux also counts the time in which the client's window stays shut.
+        milliseconds = UNREAD_WITHIN * 1000
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+
+
+def _file(number: int) -> _File | None:
+    try:
+        return number, os.fstat(number).st_ino
+    except OSError:  # closed meanwhile
+        return None
+
+
+def _socket(file: _File) -> socket.socket:
+    """A duplicate. Raises OSError if the file is no socket, or is closed.
+
+    The server's threads close files at any time, and others then get their numbers. Only of a
+    duplicate, what it was found to be stays true.
+    """
+    duplicate = os.dup(file[0])
+    try:
+        return socket.socket(fileno=duplicate)
+    except OSError:
+        os.close(duplicate)
+        raise

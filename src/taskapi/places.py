@@ -1,0 +1,83 @@
+"""How many requests this process serves at a time, and for one client."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from taskapi.connections import PER_CLIENT
+from taskapi.problems import HttpProblem
+from taskcore.domain.errors import RETRY_AFTER
+from taskcore.domain.origins import Origin
+
+_PER_SITE = 192  # of an IPv6 /48, which one subscriber may hold
+_WAITING = 4  # for each that is served
+
+
+def overloaded() -> HttpProblem:
+    return HttpProblem(
+        503,
+        "overloaded",
+        "Too many requests at once; try again",
+        {"Retry-After": f"{RETRY_AFTER:.0f}"},
+    )
+
+
+class Places:
+    """At most `limit` requests are served at a time, and PER_CLIENT are of one client.
+
+    More are refused at once, because a queue would only delay all of them. A request that waits
+    for its body leaves its place: otherwise clients that never finish could take all. At most four
+    times `limit` wait so, each with a body of at most MAX_BODY_BYTES.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._served = self._arriving = 0
+        self._held: Counter[str | None] = Counter()  # by network and site; those that have any
+
+    def enter(self, client: Origin | None) -> bool:
+        """Whether the request may be served. `leave` must follow in any case.
+
+        None is a client without a limit of its own.
+        """
+        self._served += 1
+        if client is None:
+            return self._served <= self._limit
+        network, site = client.network, client.site
+        self._held[network] += 1
+        self._held[site] += 1
+        return (
+            self._served <= self._limit
+            and self._held[network] <= PER_CLIENT
+            and (site is None or self._held[site] <= _PER_SITE)
+        )
+
+    def leave(self, client: Origin | None) -> None:
+        self._served -= 1
+        for held in (client.network, client.site) if client else ():
+            self._held[held] -= 1
+            if not self._held[held]:
+                del self._held[held]
+
+    @property
+    def are_free(self) -> bool:
+        """Whether no request is being served."""
+        return not self._served
+
+    @contextmanager
+    def arriving(self) -> Iterator[None]:
+        """While the request waits for its body.
+
+        Raises `overloaded`, before if too many wait, or afterwards if all places are taken.
+        """
+        if self._arriving >= self._limit * _WAITING:
+            raise overloaded()
+        self._served -= 1
+        self._arriving += 1
+        try:
+            yield
+        finally:
+            self._served += 1
+            self._arriving -= 1
+        if self._served > self._limit:
+            raise overloaded()

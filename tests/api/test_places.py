@@ -1,0 +1,155 @@
+"""How many requests are served at a time, seen by clients that do not finish theirs."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from litestar.types import Receive, Scope, Send
+
+from taskapi.connections import PER_CLIENT
+from taskapi.edge import Edge
+from taskapi.problems import HttpProblem, send_problem
+from tests.api.conftest import SETTINGS
+
+pytestmark = pytest.mark.anyio
+
+LIMIT = 2
+WAITING = 4 * LIMIT
+END = {"type": "http.request", "body": b"}", "more_body": False}
+CUT = {"type": "http.request", "body": b"", "more_body": True}
+
+
+class Client:
+    """Sends one request over ASGI, with a body if it is given one."""
+
+    def __init__(self, edge: Edge, address: str) -> None:
+        self.parts: asyncio.Queue[Any] = asyncio.Queue()
+        self.sent: list[Any] = []
+        self._edge, self._address = edge, address
+
+    def begin(self, *headers: tuple[bytes, bytes]) -> "asyncio.Task[int]":
+        return asyncio.create_task(self._send([(b"host", b"x"), *headers]))
+
+    async def _send(self, headers: list[tuple[bytes, bytes]]) -> int:
+        scope: Any = {
+            "type": "http",
+            "http_version": "1.1",
+            "scheme": "http",
+            "method": "POST",
+            "path": "/x",
+            "raw_path": b"/x",
+            "query_string": b"",
+            "state": {},
+            "client": (self._address, 1),
+            "headers": headers,
+        }
+
+        async def send(message: Any) -> None:
+            self.sent.append(message)
+
+        await self._edge(scope, self.parts.get, send)
+        return int(self.sent[0]["status"])
+
+
+class Site:
+    """An application that reads bodies, and answers when the test says so."""
+
+    def __init__(self, in_flight: int) -> None:
+        self.edge = Edge(self._serve, SETTINGS, in_flight=in_flight)
+        self.answers = asyncio.Event()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if any(name == b"content-length" for name, _ in scope["headers"]):
+                while (await receive()).get("more_body"):
+                    pass
+        except HttpProblem as problem:
+            await send_problem(scope, send, problem)
+        else:
+            await self.answers.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    def client(self, address: str) -> Client:
+        return Client(self.edge, address)
+
+
+async def turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+BODY = (b"content-length", b"2")
+
+
+async def test_one_client_cannot_have_all_places() -> None:
+    site = Site(in_flight=2 * PER_CLIENT)
+    for stranger, neighbour in (("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::2")):
+        site.answers.clear()
+        begun = [site.client(stranger).begin() for _ in range(PER_CLIENT)]
+        await turns()
+        assert await site.client(neighbour).begin() == 503
+        other = site.client("198.51.100.1").begin()
+        site.answers.set()
+        assert await other == 200
+        assert set(await asyncio.gather(*begun)) == {200}
+        assert await site.client(neighbour).begin() == 200
+
+
+async def test_many_networks_of_one_site_cannot_have_all_places() -> None:
+    site = Site(in_flight=2 * PER_CLIENT)
+    begun = [site.client(f"2001:db8:0:{number:x}::1").begin() for number in range(192)]
+    await turns()
+    assert await site.client("2001:db8:0:ffff::1").begin() == 503
+    other = site.client("2001:db8:1::1").begin()
+    site.answers.set()
+    assert set(await asyncio.gather(*begun, other)) == {200}
+
+
+async def test_a_request_that_waits_for_its_body_holds_no_place() -> None:
+    site = Site(LIMIT)
+    slow = [site.client(f"192.0.2.{number}") for number in range(WAITING)]
+    begun = []
+    for client in slow:
+        begun.append(client.begin(BODY))
+        await turns()
+    others = [site.client("198.51.100.1").begin() for _ in range(LIMIT)]
+    await turns()
+    assert await site.client("198.51.100.1").begin() == 503  # the others have the places
+    site.answers.set()
+    assert await asyncio.gather(*others) == [200, 200]
+    for client in slow:
+        client.parts.put_nowait(CUT)
+        client.parts.put_nowait(END)
+    assert await asyncio.gather(*begun) == [200] * WAITING
+
+
+async def test_only_so_many_requests_wait_for_their_bodies() -> None:
+    site = Site(LIMIT)
+    begun = []
+    for number in range(WAITING):
+        begun.append(site.client(f"192.0.2.{number}").begin(BODY))
+        await turns()
+    late = site.client("198.51.100.1")
+    assert await late.begin(BODY) == 503
+    assert (b"connection", b"close") in late.sent[0]["headers"]
+    for request in begun:
+        request.cancel()
+    await asyncio.gather(*begun, return_exceptions=True)
+    site.answers.set()
+    ready = site.client("198.51.100.1")
+    ready.parts.put_nowait(END)
+    assert await ready.begin(BODY) == 200
+
+
+async def test_a_body_that_arrives_when_all_places_are_taken_is_refused() -> None:
+    site = Site(LIMIT)
+    slow = site.client("192.0.2.1")
+    begun = slow.begin(BODY)
+    await turns()
+    others = [site.client("198.51.100.1").begin() for _ in range(LIMIT)]
+    await turns()
+    slow.parts.put_nowait(END)
+    assert await begun == 503
+    assert (b"connection", b"close") not in slow.sent[0]["headers"]
+    site.answers.set()
+    assert await asyncio.gather(*others) == [200, 200]
