@@ -14,7 +14,7 @@ import pytest
 from litestar import Litestar, Router
 
 from taskapi.docs import CONTENT_SECURITY_POLICY, docs_handlers
-from taskapi.docs.files import FOLDER, accepts_gzip
+from taskapi.docs.files import FOLDER
 from taskapi.etags import matches
 
 PROVENANCE = json.loads((FOLDER / "PROVENANCE.json").read_text())
@@ -139,32 +139,25 @@ def test_trailing_slash_leads_to_the_one_address_of_a_page(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_assets_come_packed_or_plain_as_asked(page: str) -> None:
+def test_assets_come_packed(page: str) -> None:
     types = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
     for path in loaded_by(page):
-        plain = get(path)
-        packed = get(path, accept_encoding="br, gzip")
-        for answer in (plain, packed):
+        for asked in ({}, {"accept_encoding": "br, gzip"}, {"accept_encoding": "identity"}):
+            answer = get(path, **asked)
             assert answer.status_code == 200
             assert answer.headers["content-type"] == types[path[path.rindex(".") :]]
-            assert answer.headers["vary"] == "Accept-Encoding"
             assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
-        assert "content-encoding" not in plain.headers
-        assert packed.headers["content-encoding"] == "gzip"
-        # httpx has unpacked what it got, so equal contents and unequal lengths on the wire.
-        assert packed.content == plain.content
-        assert packed.headers["content-length"] != plain.headers["content-length"]
-        assert packed.headers["etag"] != plain.headers["etag"]
+            assert answer.headers["content-encoding"] == "gzip"
+            assert int(answer.headers["content-length"]) < 500_000
 
 
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize("coding", ["gzip", "identity"])
-def test_an_asset_already_there_is_not_sent_again(page: str, coding: str) -> None:
+def test_an_asset_already_there_is_not_sent_again(page: str) -> None:
     for path in loaded_by(page):
-        first = get(path, accept_encoding=coding)
-        again = get(path, accept_encoding=coding, if_none_match=first.headers["etag"])
+        first = get(path)
+        again = get(path, if_none_match=first.headers["etag"])
         assert (again.status_code, again.content) == (304, b"")
-        for name in ("etag", "cache-control", "vary"):
+        for name in ("etag", "cache-control"):
             assert again.headers[name] == first.headers[name]
 
 
@@ -178,24 +171,6 @@ def test_an_unknown_asset_is_not_found(name: str) -> None:
 def test_pages_are_not_part_of_the_documented_api() -> None:
     documented = Litestar(docs_handlers("Tasks"), logging_config=None).openapi_schema.paths
     assert not documented
-
-
-@pytest.mark.parametrize(
-    ("accept_encoding", "answer"),
-    [
-        ("", False),
-        ("identity", False),
-        ("gzip, deflate, br, zstd", True),
-        ("GZIP;q=0.5", True),
-        ("br;q=1.0, *;q=0.1", True),
-        ("gzip;q=0, *", False),
-        ("gzip ; q=0.000", False),
-        ("gzip;q=1.2.3", False),
-        ("gzipped", False),
-    ],
-)
-def test_gzip_is_sent_to_clients_that_accept_it(accept_encoding: str, *, answer: bool) -> None:
-    assert accepts_gzip(accept_encoding) is answer
 
 
 @pytest.mark.parametrize(

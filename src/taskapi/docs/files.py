@@ -1,10 +1,9 @@
 """The scripts and styles of the documentation pages, packed and named by their content."""
 
 import gzip
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
@@ -28,12 +27,7 @@ class Asset:
     url_name: str
     digest: str
     media_type: str
-    packed: bytes
-
-    @cached_property
-    def plain(self) -> bytes:
-        """Unpacked on demand: browsers accept gzip, and this takes 3 MB per worker."""
-        return gzip.decompress(self.packed)
+    packed: bytes  # by gzip
 
 
 @cache
@@ -57,17 +51,3 @@ def _load(name: str) -> Asset:
     digest = sha256(packed).hexdigest()[:16]
     stem, suffix = Path(name).stem, Path(name).suffix
     return Asset(f"{stem}.{digest}{suffix}", digest, _MEDIA_TYPES[suffix], packed)
-
-
-_CODING = re.compile(r"([^\s;]+)\s*(?:;\s*q=([01](?:\.\d{0,3})?))?", re.IGNORECASE)
-
-
-def accepts_gzip(accept_encoding: str) -> bool:
-    """RFC 9110, 12.5.3: a coding with weight 0 is refused, and `*` stands for those not named."""
-    weights = {
-        coding.lower(): float(weight or 1)
-        for item in accept_encoding.split(",")
-        if (match := _CODING.fullmatch(item.strip()))
-        for coding, weight in [match.groups()]
-    }
-    return weights.get("gzip", weights.get("*", 0.0)) > 0
