@@ -18,13 +18,17 @@ from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, logged_in
 from taskapi.query import ANY_USER, DEFAULT_LIMIT, DEFAULT_SKIP, Limit, QueryInt, Skip
 from taskapi.responses import JsonResponse, View
-from taskcore import Forbidden, Invalid, NotFound, StaleWrite, Task, TaskId, UserId
+from taskcore import Forbidden, Invalid, NotFound, Page, StaleWrite, Task, TaskId, UserId
 from taskcore.cursors import TASKS
 
 log = structlog.get_logger("taskapi")
 
 _PATH = "/tasks"
 _URL = PREFIX + _PATH
+# A hundred tasks of 5000 letters; it bounds those of 5000 emoji. A client that does not read keeps
+# as much of our memory.
+MAX_PAGE_BYTES = 524288
+_FIT_ALWAYS = 80_000  # characters of description, of 4 bytes at most, with a hundred titles
 OwnerId = Annotated[
     QueryInt, QueryInt.meta("Whose tasks; only administrators may name another owner")
 ]
@@ -72,16 +76,30 @@ async def list_tasks(
 
     A user lists their own tasks, an administrator those of all users or of one. For the next page
     send `next_cursor` as `cursor`, or follow the `Link` header: tasks created or deleted meanwhile
-    shift nothing, and the last page is as fast as the first. With `skip` they do shift.
+    shift nothing, and the last page is as fast as the first. With `skip` they do shift. A page of
+    more than 512 KiB ends early, with fewer than `limit` tasks.
     """
     owner = None if owner_id is ANY_USER else UserId(owner_id)
     page = await request.core.tasks.page(
         request.actor, owner_id=owner, skip=skip, limit=limit, before=TASKS.read(cursor)
     )
+    page = _bounded(page)
     next_cursor = TASKS.after(page)
     items = msgspec.convert(page.items, list[TaskView], from_attributes=True)
     view = TaskPage(items, page.total, skip, limit, next_cursor)
     return JsonResponse(view, headers=next_page(_PATH, next_cursor, limit, owner_id=owner))
+
+
+def _bounded(page: Page[Task]) -> Page[Task]:
+    """The page, without the last tasks if it has more than MAX_PAGE_BYTES."""
+    if sum(len(task.description) for task in page.items) <= _FIT_ALWAYS:
+        return page
+    size = 0
+    for number, task in enumerate(page.items):
+        size += len(msgspec.json.encode(task))
+        if size > MAX_PAGE_BYTES:
+            return Page(page.items[:number], page.total, has_more=True)
+    return page
 
 
 @post("/", operation_id="createTask", opt={MAY_REFUSE: (Invalid,), SENDS: ("ETag", "Location")})

@@ -7,6 +7,7 @@ from dataclasses import fields
 
 import pytest
 
+from taskapi.tasks import MAX_PAGE_BYTES
 from taskcore import Task
 from tests.api.people import MISSING_ID, V1, Person, broken, refused
 from tests.conftest import ManualClock
@@ -211,6 +212,15 @@ async def test_a_cursor_leads_to_the_next_page(ada: Person, root: Person) -> Non
         mine = f"/tasks?limit={limit}&owner_id={ada.id}"
         assert await read_on(root, mine) == ["4", "3", "2", "1", "0"]
     assert await read_on(root, "/tasks?limit=2") == ["of root", "4", "3", "2", "1", "0"]
+
+
+async def test_a_page_of_many_bytes_ends_early(ada: Person) -> None:
+    for number in range(30):
+        await ada.post("/tasks", {"title": f"{number}", "description": "\N{PARTY POPPER}" * 5000})
+    first = await ada.get("/tasks?limit=30")
+    assert 20 < len(first.json()["items"]) < 30
+    assert len(first.content) < MAX_PAGE_BYTES + 1000
+    assert await read_on(ada, "/tasks?limit=30") == [f"{29 - number}" for number in range(30)]
 
 
 async def test_tasks_created_or_deleted_meanwhile_shift_no_page_by_cursor(ada: Person) -> None:
