@@ -8,7 +8,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from taskapi.bodies import Body, fields_set
-from taskapi.cursors import Cursor, next_page
+from taskapi.cursors import UserCursor, next_page
 from taskapi.fields import (
     Email,
     FullName,
@@ -104,7 +104,7 @@ class UserPage(View):
     total: Total
     skip: Skip
     limit: Limit
-    next_cursor: Cursor | None
+    next_cursor: UserCursor | None
 
 
 @post(
@@ -184,7 +184,7 @@ async def list_users(
     email: FromQuery[EmailFilter | None] = None,
     role: FromQuery[RoleFilter | None] = None,
     is_active: FromQuery[ActiveFilter] = None,
-    cursor: FromQuery[Cursor] = "",
+    cursor: FromQuery[UserCursor] = "",
 ) -> JsonResponse[UserPage]:
     """List accounts, newest first.
 

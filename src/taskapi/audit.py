@@ -7,7 +7,7 @@ from litestar import Router, get
 from litestar.params import FromQuery
 from msgspec import Meta
 
-from taskapi.cursors import Cursor, next_page
+from taskapi.cursors import EventCursor, OwnEventCursor, next_page
 from taskapi.fields import Id, Ip, Timestamp, Total, UserAgent
 from taskapi.openapi import SENDS
 from taskapi.problems import MAY_REFUSE
@@ -63,7 +63,7 @@ class EventPage(View):
     total: Total
     skip: Skip
     limit: Limit
-    next_cursor: Cursor | None
+    next_cursor: EventCursor | None
 
 
 @get("/", operation_id="listEvents", opt={MAY_REFUSE: (Forbidden, Invalid), SENDS: ("Link",)})
@@ -74,7 +74,7 @@ async def list_events(
     user: FromQuery[UserFilter] = ANY_USER,
     event: FromQuery[EventFilter | None] = None,
     since: FromQuery[Since | None] = None,
-    cursor: FromQuery[Cursor] = "",
+    cursor: FromQuery[EventCursor] = "",
 ) -> JsonResponse[EventPage]:
     """List what was done, newest first.
 
@@ -105,7 +105,7 @@ async def own_events(
     request: ActorRequest,
     skip: FromQuery[Skip] = DEFAULT_SKIP,
     limit: FromQuery[Limit] = DEFAULT_LIMIT,
-    cursor: FromQuery[Cursor] = "",
+    cursor: FromQuery[OwnEventCursor] = "",
 ) -> JsonResponse[EventPage]:
     """List the events of your own account, newest first.
 

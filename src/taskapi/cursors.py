@@ -7,13 +7,18 @@ from msgspec import Meta
 
 from taskapi.paths import PREFIX
 
-Cursor = Annotated[
-    str,
-    Meta(
-        description="Where to read on: the `next_cursor` of the page before",
-        examples=["dGFza3MgMQ"],
-    ),
-]
+
+def _of(example: str) -> Meta:
+    return Meta(
+        description="Where to read on: the `next_cursor` of the page before", examples=[example]
+    )
+
+
+# Each list takes its own only.
+TaskCursor = Annotated[str, _of("dGFza3MgMQ")]
+UserCursor = Annotated[str, _of("dXNlcnMgMQ")]
+EventCursor = Annotated[str, _of("YXVkaXQgMjAyNi0wMS0zMVQwOTozMDowMCswMDowMCAx")]
+OwnEventCursor = Annotated[str, _of("b3duIGV2ZW50cyAyMDI2LTAxLTMxVDA5OjMwOjAwKzAwOjAwIDE")]
 
 
 def next_page(path: str, cursor: str | None, limit: int, **filters: object) -> dict[str, str]:

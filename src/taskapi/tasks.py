@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, UnsetType
 
 from taskapi.bodies import Body, fields_set
-from taskapi.cursors import Cursor, next_page
+from taskapi.cursors import TaskCursor, next_page
 from taskapi.etags import NO_VERSION, etag, if_match_versions, matches
 from taskapi.fields import Description, Id, Timestamp, Title, Total, Version
 from taskapi.openapi import READS, SENDS
@@ -61,7 +61,7 @@ class TaskPage(View):
     total: Total
     skip: Skip
     limit: Limit
-    next_cursor: Cursor | None
+    next_cursor: TaskCursor | None
 
 
 @get("/", operation_id="listTasks", opt={MAY_REFUSE: (Forbidden, Invalid), SENDS: ("Link",)})
@@ -70,23 +70,25 @@ async def list_tasks(
     skip: FromQuery[Skip] = DEFAULT_SKIP,
     limit: FromQuery[Limit] = DEFAULT_LIMIT,
     owner_id: FromQuery[OwnerId] = ANY_USER,
-    cursor: FromQuery[Cursor] = "",
+    cursor: FromQuery[TaskCursor] = "",
 ) -> JsonResponse[TaskPage]:
     """List tasks, newest first.
 
     A user lists their own tasks, an administrator those of all users or of one. For the next page
     send `next_cursor` as `cursor`, or follow the `Link` header: tasks created or deleted meanwhile
     shift nothing, and the last page is as fast as the first. With `skip` they do shift. A page of
-    more than 512 KiB ends early, with fewer than `limit` tasks.
+    more than 512 KiB ends early, and its `limit` says with how many tasks.
     """
     owner = None if owner_id is ANY_USER else UserId(owner_id)
     page = await request.core.tasks.page(
         request.actor, owner_id=owner, skip=skip, limit=limit, before=TASKS.read(cursor)
     )
-    page = _bounded(page)
-    next_cursor = TASKS.after(page)
-    items = msgspec.convert(page.items, list[TaskView], from_attributes=True)
-    view = TaskPage(items, page.total, skip, limit, next_cursor)
+    bounded = _bounded(page)
+    # So that a client that adds the page's `limit` to `skip` leaves out no task.
+    shown = limit if bounded is page else type(limit)(len(bounded.items))
+    next_cursor = TASKS.after(bounded)
+    items = msgspec.convert(bounded.items, list[TaskView], from_attributes=True)
+    view = TaskPage(items, page.total, skip, shown, next_cursor)
     return JsonResponse(view, headers=next_page(_PATH, next_cursor, limit, owner_id=owner))
 
 

@@ -14,6 +14,7 @@ Record = Mapping[str, object]
 
 # The one field that is a text of several lines. In any other a line end is escaped.
 _TEXT = "description"
+_PROGRESS_WIDTH = 60
 
 
 def message(*lines: str) -> None:
@@ -30,6 +31,12 @@ def trace(error: BaseException) -> None:
 def ask(question: str) -> None:
     """Print a question on standard error, and stay on its line."""
     write_error(f"{visible(question)} ")
+
+
+def progress(text: str) -> None:
+    """On a terminal, write over what `progress` has written before."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        write_error(f"\r{visible(text):<{_PROGRESS_WIDTH}}\r")
 
 
 def print_line(text: str) -> None:

@@ -117,19 +117,24 @@ def test_a_log_pipe_that_is_full_delays_no_request_and_lost_lines_are_counted(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    def read() -> bytes:
+        with suppress(BlockingIOError):
+            return os.read(reader, 1 << 20)
+        return b""
+
     with Api(tmp_path, *serve_into(f">{pipe} 2>&1"), LOG_FORMAT="json") as api:
         token = api.ready().log_in(ADA)
-        os.read(reader, 1 << 20)
+        assert eventually(lambda: b"/auth/login" in read(), within=5)
         for _ in range(1000):  # twice what a pipe holds
             assert api.call("GET", "/api/v1/tasks?limit=1", token=token).status == 200
-        lines = os.read(reader, 1 << 20).splitlines()
+        lines = read().splitlines()
         assert 100 < len(lines) < 1000
         answer = api.call("GET", "/api/v1/tasks?limit=1", token=token)
         last = answer.headers["x-request-id"].encode()
 
         def came() -> bool:
-            with suppress(BlockingIOError):
-                lines.extend(os.read(reader, 1 << 20).splitlines())
+            lines.extend(read().splitlines())
             return last in lines[-1]
 
         assert eventually(came, within=5)
