@@ -131,7 +131,9 @@ def test_a_start_is_interrupted_at_any_moment_of_it(tmp_path: Path) -> None:
             time.sleep(chance.random() * (0.05 if number % 2 else 5))
             chance.choice([ctrl_c, sigterm])(api)
             # A signal before our first line, or after the last, meets Python's or the server's.
-            assert api.exit_code(within=10) in {130, 143, -2, -15, 0}, number
+            code = api.exit_code(within=10)
+            is_pythons_own = code == 1 and "runpy" in api.log
+            assert code in {130, 143, -2, -15, 0} or is_pythons_own, (number, code, api.log)
             assert eventually(lambda: not api.processes(), within=10)
 
 
