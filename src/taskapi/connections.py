@@ -1,15 +1,21 @@
 """The TCP connections of this process: how many one client may hold, how long it may not read."""
 
 import asyncio
+import math
 import os
 import socket
 import struct
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from taskapi.proxies import Proxies
 from taskcore.domain.origins import Origin, address
+
+log = structlog.get_logger("taskapi")
 
 # Half of IN_FLIGHT, so that no client can have all places. A browser opens six.
 PER_CLIENT = 128
@@ -17,6 +23,7 @@ _PER_SITE = 4 * PER_CLIENT  # of an IPv6 /48, which one subscriber may hold
 UNREAD_WITHIN = 10  # seconds that a client may take nothing of a response
 _UNSENT_BYTES = 131072  # of a connection, in the kernel; it would take 4 MB by default
 _EVERY = 0.2  # seconds; a client opens some two thousand connections meanwhile
+_LOGGED_EVERY = 60  # seconds
 _FILES = Path("/proc/self/fd") if Path("/proc/self/fd").exists() else Path("/dev/fd")
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: discard what was not sent
 
@@ -36,6 +43,7 @@ class Connections:
         self._proxies = proxies
         self._ports: set[int] = set()  # on which this process listens
         self._peers: dict[_File, Origin | None] = {}  # oldest first; None for any other file
+        self._logged_at = -math.inf
 
     async def watch(self) -> None:
         """Runs until it is cancelled."""
@@ -83,6 +91,14 @@ class Connections:
             if self._client(connection) == peer:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 connection.shutdown(socket.SHUT_RDWR)  # the server sees an end, and closes
+                self._log(peer)
+
+    def _log(self, peer: Origin) -> None:
+        now = time.monotonic()
+        if now - self._logged_at >= _LOGGED_EVERY:
+            self._logged_at = now
+            advice = "is it your proxy? then TRUSTED_PROXIES"
+            log.warning("connections.reset", client=peer.ip, allowed=PER_CLIENT, advice=advice)
 
 
 def _limit_unread(listening: socket.socket) -> None:

@@ -8,11 +8,11 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from taskapi.capacity import Places, overloaded
 from taskapi.exchange import Exchange
 from taskapi.headers import PREFLIGHT, Header
 from taskapi.logs import LINES
 from taskapi.paths import HEALTH_PATHS
-from taskapi.places import Places, overloaded
 from taskapi.problems import FieldProblem, HttpProblem, send_problem
 from taskapi.proxies import Proxies
 from taskapi.request_state import RequestState

@@ -7,9 +7,9 @@ from contextlib import suppress
 from litestar.types import HTTPScope, Message, Receive, ReceiveMessage, Send
 from structlog.typing import FilteringBoundLogger
 
+from taskapi.capacity import Places
 from taskapi.headers import completed
 from taskapi.paths import HEALTH_PATHS
-from taskapi.places import Places
 from taskapi.problems import HttpProblem
 from taskapi.proxies import Proxies
 from taskapi.request_state import RequestState

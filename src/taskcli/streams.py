@@ -9,7 +9,7 @@ from typing import TextIO
 
 
 class ReaderGone(Exception):
-    """The reader of our output has closed it (`| head`)."""
+    """The reader of our output has closed it (`| head`). `main` then ends with 0."""
 
 
 class OutputLost(Exception):

@@ -74,6 +74,13 @@ def still_open(connections: list[socket.socket]) -> int:
     return found
 
 
+def test_a_reset_is_logged_but_not_each(api: Api) -> None:
+    with held(api, 2 * PER_CLIENT) as connections:
+        assert eventually(lambda: still_open(connections) <= PER_CLIENT, within=5)
+    assert eventually(lambda: "connections.reset" in api.log, within=5)
+    assert api.log.count("connections.reset") == 1
+
+
 def test_silent_connections_of_one_client_leave_room_for_others(api: Api) -> None:
     with held(api, MORE_THAN_GRANIAN_ACCEPTS) as silent:
         with api.client(timeout=4) as client:

@@ -25,6 +25,7 @@ class Housekeeping:
 
     - accounts that are deleted, and their tasks: removed here
     - sessions: 50 for a user (MAX_SESSIONS), removed by that user's next login
+      (`SessionRepository.open`)
     - refresh tokens: those of a session, removed with it; it lives 30 days (SESSION_LIFETIME), and
       REFRESH_SESSION limits how many it gets a minute
     - rate limits: one row for a limit and subject, removed by the limiter when its period is over

@@ -9,7 +9,8 @@ from taskapi.problems import HttpProblem
 from taskcore.domain.errors import RETRY_AFTER
 from taskcore.domain.origins import Origin
 
-_PER_SITE = 192  # of an IPv6 /48, which one subscriber may hold
+# Of an IPv6 /48, which one subscriber may hold. A network has as many as it may have connections.
+_PER_SITE = 192
 _WAITING = 4  # for each that is served
 
 
