@@ -14,7 +14,7 @@ from taskcore import InvalidCredentials, Origin, Settings, TooMany, Unavailable,
 from taskcore.adapters.memory import MemoryStore
 from taskcore.adapters.memory.limits import MemoryLimiter, Unlimited
 from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresStore
-from taskcore.domain.limits import LOGIN_IN_A_ROW
+from taskcore.domain.limits import LOGIN_IN_A_ROW, REFRESH_ACCOUNT
 from taskcore.domain.origins import address
 from taskcore.ports import Claim, Denial
 from taskcore.settings import Secret
@@ -420,6 +420,26 @@ def test_a_session_and_an_address_refresh_sixty_times_a_minute(site: Site, ada: 
     ip = fresh_ip()
     unknown = at_once(lambda n: site.refresh("tcr_x", ip=ip, process=n % 2).status, 70)
     assert Counter(unknown) == {401: 60, 429: 10}
+
+
+@pytest.mark.anyio
+async def test_all_sessions_of_a_user_refresh_ten_thousand_times_a_day(
+    clock: ManualClock, hasher: WatchedHasher
+) -> None:
+    """RL-4: so that an account never has too many used tokens to be deleted."""
+    limiter = MemoryLimiter(clock)
+    core = bound(MemoryStore(), clock, hasher, limiter=limiter)
+    user = await core.accounts.register(email="ada@example.org", password=PASSWORD)
+    grants = [
+        await core.sessions.log_in(email="ada@example.org", password=PASSWORD) for _ in range(2)
+    ]
+    for _ in range(9_999):
+        assert await limiter.acquire(Claim(REFRESH_ACCOUNT, str(user.id))) is None
+    await core.sessions.refresh(refresh_token=grants[0].refresh_token)
+    with pytest.raises(TooMany):
+        await core.sessions.refresh(refresh_token=grants[1].refresh_token)
+    clock.advance(seconds=9)
+    await core.sessions.refresh(refresh_token=grants[1].refresh_token)
 
 
 def test_who_holds_a_token_may_not_guess_the_password_with_it(site: Site, ada: Account) -> None:

@@ -27,7 +27,7 @@ class Housekeeping:
     - sessions: 50 for a user (MAX_SESSIONS), removed by that user's next login
       (`SessionRepository.open`)
     - refresh tokens: those of a session, removed with it; it lives 30 days (SESSION_LIFETIME), and
-      REFRESH_SESSION limits how many it gets a minute
+      REFRESH_ACCOUNT limits how many those of an account get a day
     - rate limits: one row for a limit and subject, removed by the limiter when its period is over
     - numbers of tasks: 32 rows for an owner, removed with the account
     - audit events: not bounded, because they are kept for good

@@ -6,7 +6,7 @@ from typing import NamedTuple, NoReturn
 
 from taskcore.domain.audit import EventName, NewEvent
 from taskcore.domain.errors import ExpiredToken, InvalidToken
-from taskcore.domain.limits import REFRESH, REFRESH_SESSION, UNKNOWN
+from taskcore.domain.limits import REFRESH, REFRESH_ACCOUNT, REFRESH_SESSION, UNKNOWN
 from taskcore.domain.origins import Origin
 from taskcore.domain.sessions import RefreshToken, Session, Use
 from taskcore.domain.users import User
@@ -40,8 +40,11 @@ class Refreshes:
         """Raises InvalidToken, ExpiredToken, TooMany and Unavailable."""
         digest = self.issuer.refresh_tokens.digest(refresh_token)
         stored = await self._find(digest)
-        of_session = [Claim(REFRESH_SESSION, str(stored[0].id))] if stored else []
-        await self.gate.admit(origin, *of_session, *per_network(origin, REFRESH))
+        known = []
+        if stored:
+            session, _, user = stored
+            known = [Claim(REFRESH_SESSION, str(session.id)), Claim(REFRESH_ACCOUNT, str(user.id))]
+        await self.gate.admit(origin, *known, *per_network(origin, REFRESH))
         # Anyone can invent tokens: recording a few shows that it happens and spares the disk.
         if not stored and await self.gate.is_news(UNKNOWN, origin.site or origin.network or ""):
             now, name = self.clock.now(), EventName.REFRESH_FAILED
