@@ -50,9 +50,11 @@ class Edge:
         receive = exchange.receive
         method = scope["method"]
         client = self._proxies.stranger(exchange.state.client)
-        may_be_served = self._places.enter(client)
+        # Health checks take no place: they must be answered when all are taken.
+        takes_place = scope["path"] not in HEALTH_PATHS
+        may_be_served = not takes_place or self._places.enter(client)
         try:
-            if not may_be_served and scope["path"] not in HEALTH_PATHS:
+            if not may_be_served:
                 await send_problem(scope, exchange.send, overloaded())
             elif refusal := self._refusal(scope, exchange.state):
                 await send_problem(scope, exchange.send, refusal)
@@ -68,7 +70,8 @@ class Edge:
                 raise
             await send_problem(scope, exchange.send, _FAILED)
         finally:
-            self._places.leave(client)
+            if takes_place:
+                self._places.leave(client)
             exchange.write_access_log(self._log)
             if self._places.are_free:  # no other request would be delayed
                 LINES.write_out()

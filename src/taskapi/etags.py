@@ -6,6 +6,7 @@ from collections.abc import Iterator
 _TAG = re.compile(r'(W/)?("[^"]*")')
 _VERSION = re.compile(r'"([1-9][0-9]{0,18})"')
 _BLANKS = " \t"  # of HTTP; str.strip() would remove more
+_MOST_TAGS = 100
 NO_VERSION = 0  # matches no task: the first version is 1
 
 
@@ -32,7 +33,10 @@ def if_match_versions(if_match: str | None) -> frozenset[int] | None:
 
 
 def _tags(header: str) -> Iterator[tuple[bool, str]]:
-    """Whether each tag of the list is weak, and the tag. Malformed items are left out."""
-    for item in header.split(","):
+    """Whether each tag of the list is weak, and the tag. Malformed items are left out.
+
+    Looks at the first hundred, because each takes time; a client has seen a few.
+    """
+    for item in header.split(",", _MOST_TAGS)[:_MOST_TAGS]:
         if match := _TAG.fullmatch(item.strip(_BLANKS)):
             yield match[1] is not None, match[2]

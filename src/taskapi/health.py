@@ -1,5 +1,8 @@
 """Liveness and readiness of this process."""
 
+import asyncio
+from contextvars import Context
+
 from litestar import get
 
 from taskapi.providers import ApiRequest
@@ -18,6 +21,20 @@ async def livez() -> Health:
 
 @get("/readyz", include_in_schema=False)
 async def readyz(request: ApiRequest) -> Health:
-    """503 unless the database answers and is migrated."""
-    await request.core.store.check()
+    """503 unless the database answers and is migrated.
+
+    Those who ask at the same time share a check, so that none of them can use up the connections.
+    """
+    state = request.app.state
+    check: asyncio.Task[None] | None = state.get("check")
+    if check is None or check.done():
+        check = state.check = asyncio.create_task(request.core.store.check(), context=Context())
+        check.add_done_callback(_seen)
+    await asyncio.shield(check)
     return Health("ok")
+
+
+def _seen(check: "asyncio.Task[None]") -> None:
+    """Its error was looked at, even if no request waits for it any more."""
+    if not check.cancelled():
+        check.exception()

@@ -12,6 +12,7 @@ from taskcore.domain.origins import Origin, address
 
 log = structlog.get_logger("taskapi")
 
+_MOST_HOPS = 16  # from the right; to look at each takes time
 # `192.0.2.1:1234` and `[2001:db8::1]:1234`, as some proxies write it.
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
@@ -37,7 +38,7 @@ class Proxies:
         if not self._trusts(client):
             self._warn_once(client, hops)
             return client, scope["scheme"] == "https"
-        for hop in reversed(hops):
+        for hop in hops[: -_MOST_HOPS - 1 : -1]:
             previous = address(_without_port(hop))
             if previous is None:  # no trusted proxy writes this, so do not believe the rest either
                 break

@@ -27,17 +27,17 @@ class Client:
         self.sent: list[Any] = []
         self._edge, self._address = edge, address
 
-    def begin(self, *headers: tuple[bytes, bytes]) -> "asyncio.Task[int]":
-        return asyncio.create_task(self._send([(b"host", b"x"), *headers]))
+    def begin(self, *headers: tuple[bytes, bytes], path: str = "/x") -> "asyncio.Task[int]":
+        return asyncio.create_task(self._send(path, [(b"host", b"x"), *headers]))
 
-    async def _send(self, headers: list[tuple[bytes, bytes]]) -> int:
+    async def _send(self, path: str, headers: list[tuple[bytes, bytes]]) -> int:
         scope: Any = {
             "type": "http",
             "http_version": "1.1",
             "scheme": "http",
             "method": "POST",
-            "path": "/x",
-            "raw_path": b"/x",
+            "path": path,
+            "raw_path": path.encode(),
             "query_string": b"",
             "state": {},
             "client": (self._address, 1),
@@ -153,3 +153,13 @@ async def test_a_body_that_arrives_when_all_places_are_taken_is_refused() -> Non
     assert (b"connection", b"close") not in slow.sent[0]["headers"]
     site.answers.set()
     assert await asyncio.gather(*others) == [200, 200]
+
+
+async def test_health_checks_take_no_place_and_need_none() -> None:
+    site = Site(in_flight=LIMIT)
+    checks = [site.client("192.0.2.1").begin(path="/readyz") for _ in range(3 * LIMIT)]
+    others = [site.client("192.0.2.2").begin() for _ in range(LIMIT)]
+    checks += [site.client("192.0.2.1").begin(path="/livez") for _ in range(LIMIT)]
+    await asyncio.sleep(0)
+    site.answers.set()
+    assert {await answer for answer in checks + others} == {200}

@@ -17,6 +17,15 @@ GARBAGE = ["", " ", "3", "'3'", '"3', '3"', 'x"3"', '"3"x', 'w/"3"', "**", '"*"'
            "\xff", "null"]  # fmt: skip
 
 
+MANY = ", ".join(f'"{number}"' for number in range(1000, 1099))
+
+
+async def test_of_many_tags_the_first_hundred_count(ada: Person) -> None:
+    path = await at_version_three(ada)
+    assert await write(ada, "PUT", path, f'{MANY}, "x", "3"', "4") == 412
+    assert await write(ada, "PUT", path, f'{MANY}, "3"', "4") == 200
+
+
 async def at_version_three(person: Person) -> str:
     path = f"/tasks/{(await person.task('1'))['id']}"
     for title in ("2", "3"):

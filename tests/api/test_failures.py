@@ -86,6 +86,27 @@ async def test_readyz_follows_the_store_and_livez_does_not(
     assert (await ada.http.get("/readyz")).status_code == 200
 
 
+async def test_readiness_is_checked_once_for_all_who_ask_at_the_same_time(
+    failing: tuple[Person, FailingStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, store = failing
+    checks = 0
+
+    async def check(_: FailingStore) -> None:
+        nonlocal checks
+        checks += 1
+        await asyncio.sleep(0.05)
+        raise Unavailable
+
+    monkeypatch.setattr(FailingStore, "check", check)
+    answers = await asyncio.gather(*(ada.http.get("/readyz") for _ in range(9)))
+    assert {answer.status_code for answer in answers} == {503}
+    assert checks == 1
+    assert (await ada.http.get("/readyz")).status_code == 503
+    assert checks == 2
+    assert store.error is None
+
+
 async def test_a_bug_shows_no_detail_except_the_request_id(
     failing: tuple[Person, FailingStore], events: list[Any]
 ) -> None:

@@ -84,3 +84,9 @@ def test_an_untrusted_proxy_is_logged_once() -> None:
         proxies.client("10.0.0.1", forwarded())
         proxies.client("10.0.0.1", forwarded("192.0.2.1"))
     assert [entry["event"] for entry in capture.entries] == ["proxy.not_trusted"]
+
+
+def test_of_a_long_list_of_hops_the_last_are_looked_at() -> None:
+    for trusted, client in ((15, "192.0.2.1"), (16, "10.0.0.9"), (1000, "10.0.0.9")):
+        hops = ", ".join(["192.0.2.1", *["10.0.0.9"] * trusted])
+        assert OURS.client("10.0.0.1", forwarded(hops))[0] == client

@@ -1,7 +1,9 @@
 """E-mail addresses: which are taken, and which are the same account."""
 
+import encodings.idna
 import re
 import time
+import unicodedata
 
 import pytest
 from email_validator import EmailNotValidError, validate_email
@@ -198,3 +200,25 @@ def test_length_is_looked_at_before_anything_that_takes_time(text: str) -> None:
     started = time.perf_counter()
     assert parsed(text) is None
     assert time.perf_counter() - started < 0.05
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["\ufdfa" * 250, "\u00fc" * 200, "\u00fc." * 120 + "org"],
+    ids=["expands", "long", "many"],
+)
+def test_the_codec_gets_no_more_than_a_name_may_have(
+    domain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time grows with the square of the length, and anyone can send an address."""
+    encoded: list[str] = []
+    encode = encodings.idna.ToASCII
+
+    def recorded(label: str) -> bytes:
+        encoded.append(unicodedata.normalize("NFKC", label))
+        return encode(label)
+
+    monkeypatch.setattr(encodings.idna, "ToASCII", recorded)
+    with pytest.raises(Invalid):
+        Email.parse(f"a@{domain}")
+    assert sum(map(len, encoded)) < 100

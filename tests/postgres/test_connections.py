@@ -9,6 +9,7 @@ from itertools import count
 
 import psycopg
 import pytest
+from psycopg_pool import PoolTimeout
 from sqlalchemy import text
 
 from taskcore.adapters.postgres import Connections, PostgresStore
@@ -254,6 +255,26 @@ async def test_a_pool_in_full_use_is_no_absent_database(database_url: str) -> No
             await asyncio.sleep(0.05)
             assert not any(task.done() for task in waiting)
         await asyncio.gather(*waiting)
+
+
+@pytest.mark.parametrize("is_lent_meanwhile", [True, False])
+async def test_a_connection_on_its_way_to_its_next_use_is_no_absent_database(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, *, is_lent_meanwhile: bool
+) -> None:
+    """It is not lent in that moment, and a wait for it may end just then."""
+    async with Connections(database_url, size=1) as connections:
+        take = connections._pool.getconn
+
+        async def time_out() -> None:
+            monkeypatch.setattr(connections._pool, "getconn", take)
+            if is_lent_meanwhile:
+                await query(connections)
+            raise PoolTimeout
+
+        monkeypatch.setattr(connections._pool, "getconn", time_out)
+        with pytest.raises(Overloaded if is_lent_meanwhile else Unavailable):
+            await query(connections)
+        assert connections.is_away is not is_lent_meanwhile
 
 
 async def test_a_pool_that_is_closed_is_unavailable(database_url: str) -> None:

@@ -1,7 +1,9 @@
 """The lane of slow statements: users take turns, and no request waits for ever."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -134,6 +136,30 @@ async def test_a_request_waits_for_a_bounded_time() -> None:
     await work.sent("b2")
     assert work.running == ["b2"]
     await work.finish()
+
+
+@pytest.mark.parametrize("held", [0.04, 0.05, 0.06])
+async def test_a_turn_that_ends_as_a_wait_ends_is_not_lost(held: float) -> None:
+    """Both in one step of a busy event loop, in either order."""
+    lane = Lane(width=1, wait=0.05)
+
+    async def hold() -> None:
+        async with lane.turn("a"):
+            released = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(held, released.set_result, None)
+            await released
+
+    async def wait(user: str) -> None:
+        with suppress(Overloaded):
+            async with lane.turn(user):
+                pass
+
+    tasks = [asyncio.create_task(work) for work in (hold(), wait("b"), wait("b"), wait("c"))]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    time.sleep(0.1)  # noqa: ASYNC251 - the event loop is busy
+    await asyncio.gather(*tasks)
+    assert (lane._free, lane._running, lane._waiting) == (1, set(), {})
 
 
 # On PostgreSQL

@@ -118,6 +118,7 @@ class Email:
 # RFC 5322 dot-atom, ASCII only: look-alike letters would let an attacker spoof an account.
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _MAX_LOCAL = 64
+_MAX_LABEL = 63  # RFC 1035 section 2.3.4
 _DOT = re.compile("[.\u3002\uff0e\uff61]")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # Characters that IDNA 2008 maps differently than Python's IDNA 2003 codec, or does not allow. Mail
@@ -129,7 +130,11 @@ _LETTERS = frozenset({"Ll", "Lm", "Lo", "Mc", "Mn", "Nd"})
 
 
 def _a_label(domain: str) -> str:
-    labels = [_ascii_label(label) for label in _DOT.split(domain)]
+    labels: list[str] = []
+    for label in _DOT.split(domain):
+        labels.append(_ascii_label(label))
+        if sum(map(len, labels)) > EMAIL.max:  # each takes time, so do not go on
+            raise _not_an_email()
     # At least a name and a top level. A numeric top level means an IP address.
     if len(labels) < 2 or labels[-1].isdigit():  # noqa: PLR2004
         raise _not_an_email()
@@ -137,6 +142,10 @@ def _a_label(domain: str) -> str:
 
 
 def _ascii_label(label: str) -> str:
+    # The codec first normalises, and then takes time with the square of the length. An A-label is
+    # never shorter than that.
+    if len(unicodedata.normalize("NFKC", label)) > _MAX_LABEL:
+        raise _not_an_email()
     # Refuse what the codec would drop, so that no label holds invisible characters.
     if any(map(stringprep.in_table_b1, label)) or _DEVIATIONS.search(label):
         raise _not_an_email()

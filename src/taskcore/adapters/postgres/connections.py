@@ -1,6 +1,7 @@
 """A pool of connections with bounded waiting times, and the ways to run statements on it."""
 
 import asyncio
+import math
 import os
 import select
 import socket
@@ -152,6 +153,7 @@ class Connections:
         self._deadline = deadline
         self._away = False
         self._probing = False
+        self._lent_at = -math.inf
         self._lent = 0
         self._pool = AsyncConnectionPool(
             conninfo(url),
@@ -183,14 +185,14 @@ class Connections:
             raise Unavailable(NO_ANSWER)
         probe = self._away
         self._probing |= probe
+        loop = asyncio.get_running_loop()
         try:
             connection = await self._take()
             self._lent += 1
+            self._lent_at = loop.time()
             # At the deadline, shut down the socket: the statement then fails at once. If its task
             # were cancelled, psycopg would first try to cancel the query, for 10 s.
-            watchdog = asyncio.get_running_loop().call_later(
-                self._deadline, self._shut_down, connection
-            )
+            watchdog = loop.call_later(self._deadline, self._shut_down, connection)
             try:
                 yield BorrowedConnection(connection)
             # From BEGIN or COMMIT; others are translated already.
@@ -209,12 +211,15 @@ class Connections:
 
     async def _take(self) -> AsyncConnection[Any]:
         """A connection of the pool, without those that the server has closed meanwhile."""
+        began = asyncio.get_running_loop().time()
         try:
             while _closed_by_server(connection := await self._pool.getconn()):
                 await connection.close()
                 await self._pool.putconn(connection)
         except PoolTimeout as error:
-            if self._lent:
+            # The second condition is for the moment between the return of a connection and its
+            # next use: it is not lent then, but it was to others during this wait.
+            if self._lent or self._lent_at >= began:
                 raise Overloaded from error
             self._away = True  # no request holds a connection, and yet none could be opened
             raise translated(error) from error

@@ -55,7 +55,7 @@ class Lane:
         except BaseException as error:
             if admission.done() and not admission.cancelled():
                 self._end(user)  # admitted at the very moment in which the wait ended
-            else:
+            elif admission in queue:  # else `_end` has dropped it
                 queue.remove(admission)
                 if not queue:
                     del self._waiting[user]
@@ -72,14 +72,19 @@ class Lane:
         self._running.discard(user)
         if user in self._waiting:  # the others come first
             self._waiting[user] = self._waiting.pop(user)
-        for other in self._waiting:
-            if other not in self._running:
-                self._admit(other)
+        for other in list(self._waiting):
+            if other not in self._running and self._admitted_one(other):
                 return
 
-    def _admit(self, user: Hashable) -> None:
-        admission = self._waiting[user].popleft()
-        if not self._waiting[user]:
-            del self._waiting[user]
-        self._start(user)
-        admission.set_result(None)
+    def _admitted_one(self, user: Hashable) -> bool:
+        """False if the user's requests have all ended their wait, but not run again since."""
+        queue = self._waiting[user]
+        while queue:
+            admission = queue.popleft()
+            if not queue:
+                del self._waiting[user]
+            if not admission.done():
+                admission.set_result(None)
+                self._start(user)
+                return True
+        return False
