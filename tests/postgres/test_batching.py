@@ -49,12 +49,12 @@ class Database:
                 raise self.refuses[one]
         return [[(one,)] for one in ids]
 
-    async def get(self, one: int) -> Rows:
-        return await self.batcher.submit({"id": one})
+    async def get(self, one: int, user: str | None = None) -> Rows:
+        return await self.batcher.submit({"id": one}, user)
 
-    async def submitted(self, *ids: int) -> list["asyncio.Task[Rows]"]:
+    async def submitted(self, *ids: int, by: str | None = None) -> list["asyncio.Task[Rows]"]:
         """Each in a task of its own, which has submitted its request by now."""
-        tasks = [asyncio.create_task(self.get(one)) for one in ids]
+        tasks = [asyncio.create_task(self.get(one, by)) for one in ids]
         for _ in range(3):
             await asyncio.sleep(0)
         return tasks
@@ -63,6 +63,34 @@ class Database:
 @pytest.fixture
 def database() -> Database:
     return Database()
+
+
+async def test_a_request_does_not_wait_for_the_many_of_another_user(database: Database) -> None:
+    tasks = await database.submitted(*range(4 * MAX_REQUESTS), by="ada")
+    tasks += await database.submitted(1000, by="bob")
+    tasks += await database.submitted(1001, 1002, by="cid")
+    database.may_respond.set()
+    results = await asyncio.gather(*tasks)
+    assert [rows[0][0] for rows in results] == [*range(4 * MAX_REQUESTS), 1000, 1001, 1002]
+    sent = [one for batch in database.batches for one in batch]
+    assert {1000, 1001, 1002} <= set(database.batches[1])
+    assert [one for one in sent if one < 1000] == [*range(4 * MAX_REQUESTS)]
+    batcher = database.batcher
+    assert (batcher._queue, batcher._turns) == ([], {})
+
+
+async def test_users_who_are_served_are_not_remembered(database: Database) -> None:
+    """Also if the queue is never empty."""
+    database.may_respond.set()
+    tasks: list[asyncio.Task[Rows]] = []
+    for number in range(500):
+        tasks.append(asyncio.create_task(database.get(number, f"user {number}")))
+        tasks.append(asyncio.create_task(database.get(number, "always")))
+        if number % 40 == 0:
+            await asyncio.sleep(0)
+        assert len(database.batcher._turns) <= 2 * len(database.batcher._queue) + 2 * MAX_REQUESTS
+    await asyncio.gather(*tasks)
+    assert database.batcher._turns == {}
 
 
 async def test_requests_during_a_statement_form_the_next_batch(database: Database) -> None:

@@ -23,10 +23,11 @@ from taskcore import (
     Unavailable,
     UserId,
 )
+from taskcore.domain.audit import EventName
 from taskcore.domain.users import User
 from taskcore.ports import AccessClaims, Store
 from tests.conftest import ManualClock, bound, cheap_argon2
-from tests.usecases.people import PASSWORD, address, hash_of, join, put_hash
+from tests.usecases.people import PASSWORD, address, hash_of, join, log_in, put_hash
 from tests.usecases.spies import WatchedHasher, nothing
 
 pytestmark = pytest.mark.anyio
@@ -472,3 +473,15 @@ async def test_whatever_happens_at_once_to_a_session_ends_in_a_refusal_we_know(c
         assert surprises == []
         assert await core.accounts.find(SYSTEM, ada.user.email) is None
         assert not await works(core, ada.grant)
+
+
+async def test_the_sessions_of_everybody_end_however_many_they_are(core: Core) -> None:
+    ada, bob = await join(core, "ada"), await join(core, "bob")
+    for number in range(60):
+        await log_in(core, (ada if number % 2 else bob).user)
+    assert await core.sessions.end_everybodys(SYSTEM) == 62
+    assert not await works(core, ada.grant)
+    assert not await works(core, bob.grant)
+    events = await core.audit.page(SYSTEM, event=EventName.SESSION_REVOKED)
+    assert [event.detail["sessions"] for event in events.items] == [12, 25, 25]
+    assert await core.sessions.end_everybodys(SYSTEM) == 0

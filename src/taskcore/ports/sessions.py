@@ -57,5 +57,8 @@ class SessionRepository(Protocol):
         Returns the user whose session it was, None when there was none.
         """
 
-    async def end_all(self, user_id: UserId | None, *, but: SessionId | None = None) -> int:
-        """Remove all sessions of one user, or of all (None), except one. Returns how many."""
+    async def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> int:
+        """Remove all sessions of the user, except one. Returns how many."""
+
+    async def end_some(self, limit: int) -> int:
+        """Remove up to `limit` sessions, of whichever users. Returns how many."""

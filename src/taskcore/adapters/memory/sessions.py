@@ -95,13 +95,19 @@ class MemorySessions:
             tables.end_sessions([session_id])
             return session.user_id
 
-    async def end_all(self, user_id: UserId | None, *, but: SessionId | None = None) -> int:
+    async def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> int:
         async with self._access() as tables:
             ended = [
                 session.id
                 for session in tables.sessions.values()
-                if user_id in {None, session.user_id} and session.id != but
+                if session.user_id == user_id and session.id != but
             ]
+            tables.end_sessions(ended)
+            return len(ended)
+
+    async def end_some(self, limit: int) -> int:
+        async with self._access() as tables:
+            ended = list(tables.sessions)[:limit]
             tables.end_sessions(ended)
             return len(ended)
 

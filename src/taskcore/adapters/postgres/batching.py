@@ -16,7 +16,8 @@ In a transaction, BorrowedConnection.batched runs a batch of one at once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from bisect import insort
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from contextvars import Context
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ RETRY_WITHIN = 2.0
 class _Request(NamedTuple):
     values: Values
     result: "asyncio.Future[Rows]"
+    turn: int
 
 
 class Batcher:
@@ -46,6 +48,10 @@ class Batcher:
     A lone request is sent at once. Requests that arrive while a statement runs form the next
     batch, so batches grow with the load. A request sees everything that was committed before it,
     because no request joins a statement that has been sent.
+
+    Users take turns: the first requests of all users come before the second ones, and a user who
+    comes later begins with the turn that is being served. So a request does not wait for the many
+    of another user. (In a queue without users all requests are of one, first come, first served.)
     """
 
     def __init__(
@@ -58,14 +64,18 @@ class Batcher:
         """`retries` is shared by all batchers, so that their retries do not fill the pool."""
         self._statement, self._run_batch = statement, run_batch
         self._retries, self._retry_within = retries, retry_within
-        self._queue: list[_Request] = []
+        self._queue: list[_Request] = []  # by turn
+        self._turn = 0  # that was served last
+        self._turns: dict[Hashable, int] = {}  # the last one of each user; emptied with the queue
         self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()  # kept here: the loop's references are weak
 
-    async def submit(self, values: Values) -> Rows:
+    async def submit(self, values: Values, user: Hashable = None) -> Rows:
         """Raises what the statement would raise for this request alone."""
-        request = _Request(values, asyncio.get_running_loop().create_future())
-        self._queue.append(request)
+        turn = max(self._turns.get(user, -1) + 1, self._turn)
+        self._turns[user] = turn
+        request = _Request(values, asyncio.get_running_loop().create_future(), turn)
+        insort(self._queue, request, key=_turn)
         if self._running < self._statement.max_concurrent:
             self._running += 1
             self._start(self._drain())
@@ -83,10 +93,18 @@ class Batcher:
             while self._queue:
                 count = self._batch_size()
                 batch, self._queue = self._queue[:count], self._queue[count:]
+                self._end_turns(batch[-1].turn)
                 await self._send(batch)
         finally:
             # Not in the done-callback: a request queued before that ran would start no task.
             self._running -= 1
+
+    def _end_turns(self, turn: int) -> None:
+        self._turn = turn
+        if not self._queue:
+            self._turns.clear()
+        elif len(self._turns) > 2 * len(self._queue) + MAX_REQUESTS:  # most have nothing queued
+            self._turns = {user: last for user, last in self._turns.items() if last > turn}
 
     def _batch_size(self) -> int:
         """How many queued requests fit into one batch: at least one, even beyond MAX_ROWS."""
@@ -112,9 +130,9 @@ class Batcher:
             _cancel([*batch, *self._queue])
             raise
         else:
-            for (_, result), rows in zip(batch, results, strict=True):
-                if not result.done():
-                    result.set_result(rows)
+            for request, rows in zip(batch, results, strict=True):
+                if not request.result.done():
+                    request.result.set_result(rows)
 
     async def _retry(self, batch: Sequence[_Request], error: Exception) -> None:
         """Each request alone; those that cannot start in time fail with the batch's error."""
@@ -135,11 +153,15 @@ class Batcher:
     def _fail(self, batch: Sequence[_Request], error: Exception) -> None:
         if not concerns_one_request(error):  # queued requests would meet it too
             batch, self._queue = [*batch, *self._queue], []
-        for _, result in batch:
-            if not result.done():
-                result.set_exception(error)
+        for request in batch:
+            if not request.result.done():
+                request.result.set_exception(error)
 
 
 def _cancel(requests: Sequence[_Request]) -> None:
-    for _, result in requests:
-        result.cancel()
+    for request in requests:
+        request.result.cancel()
+
+
+def _turn(request: _Request) -> int:
+    return request.turn

@@ -278,7 +278,7 @@ class Autocommit(Link):
         if batcher is None:
             batcher = Batcher(statement, self._run_batch, self._shared.retries)
             batchers[statement] = batcher
-        return await batcher.submit(values)
+        return await batcher.submit(values, self._user)
 
     async def in_turn(
         self, statement: Statement, otherwise: Statement | None = None, **values: object

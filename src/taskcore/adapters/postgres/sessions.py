@@ -191,9 +191,9 @@ _END_ALL_OF = Statement(
         sessions.c.id.in_(_in_order(_BY_USER, sessions.c.id.is_distinct_from(sa.bindparam("but"))))
     )
 )
-_END_ALL = Statement(
+_END_SOME = Statement(
     sa.delete(sessions).where(
-        sessions.c.id.in_(_in_order(sessions.c.id.is_distinct_from(sa.bindparam("but"))))
+        sessions.c.id.in_(_in_order().limit(sa.bindparam("limit", type_=sa.BigInteger)))
     )
 )
 
@@ -278,6 +278,8 @@ class PostgresSessions:
         row = await self._link.row(_END if of is None else _END_OF, id=session_id, user_id=of)
         return row[0] if row else None
 
-    async def end_all(self, user_id: UserId | None, *, but: SessionId | None = None) -> int:
-        statement = _END_ALL if user_id is None else _END_ALL_OF
-        return await self._link.run(statement, user_id=user_id, but=but)
+    async def end_all(self, user_id: UserId, *, but: SessionId | None = None) -> int:
+        return await self._link.run(_END_ALL_OF, user_id=user_id, but=but)
+
+    async def end_some(self, limit: int) -> int:
+        return await self._link.run(_END_SOME, limit=limit)
