@@ -48,7 +48,8 @@ class Connections:
     async def watch(self) -> None:
         """Runs until it is cancelled."""
         while True:
-            await asyncio.sleep(_EVERY)
+            # Connections that came before a listening socket was found have no write deadline.
+            await asyncio.sleep(_EVERY if self._ports else _EVERY / 10)
             with suppress(OSError):  # no file may be free to read the list with
                 self._look()
 
