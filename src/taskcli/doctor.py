@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -113,12 +114,23 @@ def _key(settings: Settings) -> Finding:
     return Finding("key", ok=True, detail=f"{file} is there, and private")
 
 
+def _is_absent(file: Path) -> bool:
+    with suppress(PermissionError):
+        return not file.exists()
+    return False
+
+
 def _bad_key(file: Path, what: str, advice: str) -> Finding:
     return Finding("key", ok=False, detail=f"{file} {what}", advice=advice, code=CONFIGURATION)
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    kind = "of DATABASE_URL" if settings.database_url else "embedded in DATA_DIR"
+    # Not made here: that would hide a mistaken DATA_DIR.
+    if not settings.database_url and _is_absent(settings.data_dir / "postgres"):
+        detail = f"there is none in {settings.data_dir} yet; the first start will make one"
+        yield Finding("database", ok=True, detail=detail)
+        return
+    kind = "of DATABASE_URL" if settings.database_url else f"in {settings.data_dir}"
     try:
         migrated = is_migrated(settings)
     except Unavailable as error:

@@ -107,6 +107,15 @@ def test_the_doctor_finds_no_problem(taskcli: Taskcli) -> None:
     assert all(line.startswith("ok\t") for line in taskcli("doctor").out.splitlines())
 
 
+def test_the_doctor_names_the_folder_and_makes_no_database(
+    taskcli: Taskcli, tmp_path: Path
+) -> None:
+    code, found = checks(taskcli)
+    assert code == 0
+    assert f"none in {tmp_path / 'data'}" in str(found["database"]["detail"])
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.usefixtures("database")
 def test_the_doctor_finds_clocks_that_differ(
     taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch

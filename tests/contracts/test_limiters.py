@@ -175,7 +175,7 @@ async def test_expired_counts_are_dropped_in_time(
 
 
 async def test_what_is_stored_does_not_tell_whom_it_is_about(database_url: str) -> None:
-    """RL-4, RL-12: keys are digests of one size, and of another key they are others."""
+    """RL-4, RL-12: keys are digests of one length, and change with the secret key."""
     emptied(database_url)
     async with Connections(database_url) as connections:
         for key in (b"k" * 32, b"o" * 32):

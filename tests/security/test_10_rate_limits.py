@@ -116,10 +116,10 @@ def test_what_is_counted_outlives_the_refusal(site: Site) -> None:
         ("\ud800", None),
     ],
 )
-def test_a_place_is_an_address_or_a_subscribers_network(
+def test_a_network_is_an_ipv4_address_or_an_ipv6_prefix(
     ip: str | None, network: str | None
 ) -> None:
-    """RL-4: IPv4 /32, IPv6 /64, and an IPv4 address in IPv6 clothes is that IPv4 address."""
+    """RL-4: IPv4 /32, IPv6 /64, and an IPv4-mapped IPv6 address is that IPv4 address."""
     assert Origin.new(ip=ip).network == network
     assert (address(ip) is None) is (network is None)
 
@@ -133,7 +133,7 @@ def test_a_subscriber_of_ipv6_has_one_budget(site: Site) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_customer_of_ipv6_has_ten_times_the_budget_of_a_place(
+async def test_an_ipv6_site_has_ten_times_the_quota_of_a_network(
     clock: ManualClock, hasher: WatchedHasher
 ) -> None:
     """RL-4: a /48 has 65 536 networks to try from."""

@@ -233,7 +233,7 @@ NO_JSON = (
 )
 
 
-def test_a_body_is_called_json_and_its_last_word_counts(site: Site, world: World) -> None:
+def test_a_body_is_json_and_of_a_repeated_field_the_last_counts(site: Site, world: World) -> None:
     """IN-5: 415 for every other name, or none; of a field given twice the last one is taken."""
     for operation in world.writes:
         for line in ("X-None: x", *(NAME + media_type for media_type in NO_JSON)):

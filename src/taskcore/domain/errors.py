@@ -4,8 +4,8 @@
     ├── Invalid              the input breaks a rule; says which fields and why
     ├── Unauthenticated      the caller is not logged in
     │   ├── InvalidCredentials   wrong e-mail or password, or a deactivated account
-    │   ├── InvalidToken         the access or refresh token is not valid
-    │   └── ExpiredToken         the token has expired
+    │   └── InvalidToken         the access or refresh token is not valid
+    │       └── ExpiredToken         the token has expired
     ├── Forbidden            the actor may see it, but not do this
     ├── NotFound             does not exist, or the actor may not see it
     ├── Conflict             the current state does not allow it
