@@ -1,5 +1,7 @@
 """How many requests this process serves at a time, and for one client."""
 
+import math
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from taskcore.domain.origins import Origin
 # Of an IPv6 /48, which one subscriber may hold. A network has as many as it may have connections.
 _PER_SITE = 192
 _WAITING = 4  # for each that is served
+_WINDOW = 0.2  # seconds
 
 
 def overloaded() -> HttpProblem:
@@ -21,6 +24,27 @@ def overloaded() -> HttpProblem:
         "Too many requests at once; try again",
         {"Retry-After": f"{RETRY_AFTER:.0f}"},
     )
+
+
+class Newcomers:
+    """Notices a client that sends requests on more than PER_CLIENT connections within 0.2 s.
+
+    It need not hold them open: `connections` sees the open ones only, and late in a storm of them.
+    What is remembered is forgotten after 0.2 s, and bounded by the requests that arrive meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._ports: dict[str, set[int]] = {}  # of the clients' ends
+        self._until = -math.inf
+
+    def are_too_many(self, network: str, port: int) -> bool:
+        now = time.monotonic()
+        if now >= self._until:
+            self._ports.clear()
+            self._until = now + _WINDOW
+        ports = self._ports.setdefault(network, set())
+        ports.add(port)
+        return len(ports) > PER_CLIENT
 
 
 class Places:

@@ -8,7 +8,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from taskapi.capacity import Places, overloaded
+from taskapi.capacity import Newcomers, Places, overloaded
 from taskapi.exchange import Exchange
 from taskapi.headers import PREFLIGHT, Header
 from taskapi.logs import LINES
@@ -17,6 +17,8 @@ from taskapi.problems import FieldProblem, HttpProblem, send_problem
 from taskapi.proxies import Proxies
 from taskapi.request_state import RequestState
 from taskcore import Invalid, NotFound, Settings
+from taskcore.domain.errors import RETRY_AFTER
+from taskcore.domain.origins import address
 
 log = structlog.get_logger("taskapi")
 
@@ -35,7 +37,7 @@ class Edge:
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
         self._proxies = Proxies(settings.trusted_proxies)
         self._hosts = frozenset(host.encode() for host in settings.allowed_hosts)
-        self._places = Places(in_flight)
+        self._newcomers, self._places = Newcomers(), Places(in_flight)
         # Bound once: to resolve the lazy `log` costs as much as to write a line.
         self._log = log.bind()
 
@@ -46,6 +48,9 @@ class Edge:
             await self._app(scope, receive, send)
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        if self._comes_in_a_storm(scope):
+            await _refuse_at_little_cost(send)
+            return
         exchange = Exchange(scope, receive, send, self._origins, self._proxies, self._places)
         receive = exchange.receive
         method = scope["method"]
@@ -55,6 +60,7 @@ class Edge:
         may_be_served = not takes_place or self._places.enter(client)
         try:
             if not may_be_served:
+                exchange.is_overload = True
                 await send_problem(scope, exchange.send, overloaded())
             elif refusal := self._refusal(scope, exchange.state):
                 await send_problem(scope, exchange.send, refusal)
@@ -75,6 +81,13 @@ class Edge:
             exchange.write_access_log(self._log)
             if self._places.are_free:  # no other request would be delayed
                 LINES.write_out()
+
+    def _comes_in_a_storm(self, scope: HTTPScope) -> bool:
+        if scope["client"] is None:
+            return False
+        ip, port = scope["client"]
+        peer = self._proxies.stranger(address(ip))
+        return peer is not None and self._newcomers.are_too_many(peer.network or "", port)
 
     def _refusal(self, scope: HTTPScope, state: RequestState) -> HttpProblem | None:
         """A request that the server and the router would wrongly let through."""
@@ -121,6 +134,17 @@ class Edge:
             {"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": headers}
         )
         await exchange.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _refuse_at_little_cost(send: Send) -> None:
+    """Without an id, a line in the log, or a look at the request."""
+    headers = [
+        (b"content-length", b"0"),
+        (b"retry-after", f"{RETRY_AFTER:.0f}".encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _header_or_query_refusal(scope: HTTPScope) -> HttpProblem | None:

@@ -36,6 +36,7 @@ class Exchange:
         self._started_at = time.perf_counter()
         self._method = scope["method"]
         self.status: int | None = None
+        self.is_overload = False  # then the rest of the body is not waited for
         self.state = RequestState.of(scope, proxies)
         headers = self.state.headers
         self._unread_body = b"transfer-encoding" in headers or (
@@ -57,7 +58,7 @@ class Exchange:
         if message["type"] == "http.response.start":
             self.status = int(message["status"])
             headers = completed(message["headers"], self.state, self.allowed_origin)
-            if self._unread_body and not await self._drained():
+            if self._unread_body and (self.is_overload or not await self._drained()):
                 headers.append((b"connection", b"close"))
             message["headers"] = headers
         elif message["type"] == "http.response.body" and self._method == "HEAD":

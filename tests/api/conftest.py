@@ -113,5 +113,11 @@ def quiet() -> Iterator[None]:
 def served(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A real server on its own database, with all log levels."""
     folder = tmp_path_factory.mktemp("served")
-    with serving(folder, database_url, LOG_LEVEL="DEBUG", CORS_ORIGINS=ORIGIN) as api:
+    with serving(
+        folder,
+        database_url,
+        LOG_LEVEL="DEBUG",
+        CORS_ORIGINS=ORIGIN,
+        TRUSTED_PROXIES="127.0.0.1",  # many connections in a moment, each for a test of its own
+    ) as api:
         yield api

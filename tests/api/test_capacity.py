@@ -27,10 +27,12 @@ class Client:
         self.sent: list[Any] = []
         self._edge, self._address = edge, address
 
-    def begin(self, *headers: tuple[bytes, bytes], path: str = "/x") -> "asyncio.Task[int]":
-        return asyncio.create_task(self._send(path, [(b"host", b"x"), *headers]))
+    def begin(
+        self, *headers: tuple[bytes, bytes], path: str = "/x", port: int = 1
+    ) -> "asyncio.Task[int]":
+        return asyncio.create_task(self._send(path, port, [(b"host", b"x"), *headers]))
 
-    async def _send(self, path: str, headers: list[tuple[bytes, bytes]]) -> int:
+    async def _send(self, path: str, port: int, headers: list[tuple[bytes, bytes]]) -> int:
         scope: Any = {
             "type": "http",
             "http_version": "1.1",
@@ -40,7 +42,7 @@ class Client:
             "raw_path": path.encode(),
             "query_string": b"",
             "state": {},
-            "client": (self._address, 1),
+            "client": (self._address, port),
             "headers": headers,
         }
 
@@ -163,3 +165,25 @@ async def test_health_checks_take_no_place_and_need_none() -> None:
     await asyncio.sleep(0)
     site.answers.set()
     assert {await answer for answer in checks + others} == {200}
+
+
+async def test_a_storm_of_connections_is_refused_before_the_application() -> None:
+    site = Site(in_flight=1000)
+    site.answers.set()
+    stranger = [site.client("192.0.2.1") for _ in range(PER_CLIENT + 5)]
+    answers = [await client.begin(port=10_000 + number) for number, client in enumerate(stranger)]
+    assert answers == [200] * PER_CLIENT + [503] * 5
+    assert (b"connection", b"close") in stranger[-1].sent[0]["headers"]
+    assert await site.client("192.0.2.1").begin(port=10_000) == 503
+    assert await site.client("192.0.2.2").begin(port=10_000) == 200
+
+
+async def test_an_overloaded_server_waits_for_no_body_that_it_refuses() -> None:
+    site = Site(in_flight=LIMIT)
+    taken = [site.client("192.0.2.1").begin() for _ in range(LIMIT)]
+    await asyncio.sleep(0)
+    refused = site.client("192.0.2.2")
+    assert await refused.begin((b"content-length", b"9")) == 503  # none of it has arrived
+    assert (b"connection", b"close") in refused.sent[0]["headers"]
+    site.answers.set()
+    assert {await answer for answer in taken} == {200}
