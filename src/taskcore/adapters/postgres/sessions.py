@@ -191,11 +191,9 @@ _END_ALL_OF = Statement(
         sessions.c.id.in_(_in_order(_BY_USER, sessions.c.id.is_distinct_from(sa.bindparam("but"))))
     )
 )
-_END_SOME = Statement(
-    sa.delete(sessions).where(
-        sessions.c.id.in_(_in_order().limit(sa.bindparam("limit", type_=sa.BigInteger)))
-    )
-)
+# A CTE is run once. PostgreSQL may run a subquery with a limit again for each row.
+_SOME = _in_order().limit(sa.bindparam("limit", type_=sa.BigInteger)).cte("some")
+_END_SOME = Statement(sa.delete(sessions).where(sessions.c.id.in_(sa.select(_SOME.c.id))))
 
 
 @dataclass(slots=True)
