@@ -92,7 +92,9 @@ def _counting(database: Database, folder: Path) -> Iterator[tuple[_Counter, Data
     server = loop.run_until_complete(asyncio.start_unix_server(counter.connected, socket))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    behind = replace(database, conninfo=make_conninfo(database.conninfo, host=str(folder)))
+    # The server's account is asked for by `requirepeer`, and this proxy is another.
+    conninfo = make_conninfo(database.conninfo, host=str(folder), requirepeer="")
+    behind = replace(database, conninfo=conninfo)
     with psycopg.connect(behind.conninfo) as connection:
         connection.execute("SELECT 1")
     try:
