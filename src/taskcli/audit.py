@@ -59,17 +59,8 @@ def audit(
         )
 
     page = with_core(work)
-    items = [_shape(found) if as_json else _line(found) for found in page.items]
-    show_page(
-        items,
-        _COLUMNS,
-        total=page.total,
-        skip=skip,
-        limit=limit,
-        cursor=cursor,
-        next_cursor=EVENTS.after(page),
-        as_json=as_json,
-    )
+    shape = _shape if as_json else _line
+    show_page(page, shape, EVENTS, _COLUMNS, skip=skip, limit=limit, cursor=cursor, as_json=as_json)
 
 
 async def _id(core: Core, reference: str) -> UserId:

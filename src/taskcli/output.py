@@ -3,14 +3,20 @@
 import json
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from taskcli.streams import is_terminal, write, write_error
 from taskcore.domain.visible import ascii_json, block, visible
 
+if TYPE_CHECKING:  # the help texts do without
+    from taskcore import Page
+    from taskcore.cursors import Cursors
+
 Record = Mapping[str, object]
+Item = TypeVar("Item")
 
 # The one field that is a text of several lines. In any other a line end is escaped.
 _TEXT = "description"
@@ -66,23 +72,24 @@ def show_rows(rows: Sequence[Sequence[str]]) -> None:
 
 
 def show_page(
-    items: Sequence[Record],
+    page: "Page[Item]",
+    shape: Callable[[Item], Record],
+    cursors: "Cursors[Item, Any]",
     columns: Sequence[str],
     *,
-    total: int | None,
     skip: int,
     limit: int,
     cursor: str,
-    next_cursor: str | None,
     as_json: bool,
 ) -> None:
     """Print a page of a list: the named columns for people, every field for programs.
 
     `cursor` is the one that was asked for, empty on a first page.
     """
+    items, total, next_cursor = list(map(shape, page.items)), page.total, cursors.after(page)
     if as_json:
-        page = {"items": items, "total": total, "skip": skip, "limit": limit}
-        print_json(page | {"next_cursor": next_cursor})
+        answer = {"items": items, "total": total, "skip": skip, "limit": limit}
+        print_json(answer | {"next_cursor": next_cursor})
         return
     if items:
         rows = [[visible(_cell(item[name])) for name in columns] for item in items]

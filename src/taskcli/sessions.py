@@ -44,16 +44,8 @@ def list_(
         )
 
     page = with_core(work)
-    items = [_shape(session) for session in page.items]
     show_page(
-        items,
-        _COLUMNS,
-        total=page.total,
-        skip=skip,
-        limit=limit,
-        cursor=cursor,
-        next_cursor=SESSIONS.after(page),
-        as_json=as_json,
+        page, _shape, SESSIONS, _COLUMNS, skip=skip, limit=limit, cursor=cursor, as_json=as_json
     )
 
 

@@ -97,17 +97,7 @@ def list_(
         )
 
     page = with_core(work)
-    items = [_shape(user) for user in page.items]
-    show_page(
-        items,
-        _COLUMNS,
-        total=page.total,
-        skip=skip,
-        limit=limit,
-        cursor=cursor,
-        next_cursor=USERS.after(page),
-        as_json=as_json,
-    )
+    show_page(page, _shape, USERS, _COLUMNS, skip=skip, limit=limit, cursor=cursor, as_json=as_json)
 
 
 @app.command(name="show")
