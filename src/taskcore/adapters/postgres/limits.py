@@ -77,8 +77,9 @@ _FORGOTTEN = (
     .where(_FORGOTTEN_AT < _NOW)
     .limit(sa.literal_column(str(_SWEPT)))
     .with_for_update(skip_locked=True)
+    .cte("forgotten")  # run once; a subquery with a limit may be run again for each row
 )
-_FORGET = Statement(sa.delete(rate_limits).where(_KEY.in_(_FORGOTTEN)))
+_FORGET = Statement(sa.delete(rate_limits).where(_KEY.in_(sa.select(_FORGOTTEN.c.key))))
 
 
 class PostgresLimiter:
