@@ -11,6 +11,7 @@ from litestar._kwargs import extractors
 from msgspec import Meta
 
 from taskcore import Invalid, Problem
+from taskcore.domain import rules
 from taskcore.domain.rules import MAX_ID, MAX_LIMIT, MAX_SKIP, READ_ON
 
 Choice = TypeVar("Choice")
@@ -63,7 +64,7 @@ class _Limit(QueryInt):
 
 Skip = Annotated[_Skip, _Skip.meta("How many to leave out, newest first")]
 Limit = Annotated[_Limit, _Limit.meta("How many to return at most")]
-DEFAULT_SKIP, DEFAULT_LIMIT = _Skip(0), _Limit(MAX_LIMIT)
+DEFAULT_SKIP, DEFAULT_LIMIT = _Skip(0), _Limit(rules.DEFAULT_LIMIT)
 # The default of a filter by user. Not None, which the query `owner_id=null` would also give; and
 # below `low`, so that no client can send it.
 ANY_USER = QueryInt(0)

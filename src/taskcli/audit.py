@@ -9,6 +9,7 @@ from taskcli.running import operator, with_core
 from taskcli.users import find_user, is_id
 from taskcore import ActorKind, Core, Event, EventName, Page, UserId
 from taskcore.cursors import EVENTS
+from taskcore.domain.rules import DEFAULT_LIMIT
 from taskcore.domain.visible import quoted
 
 _FIELDS = (
@@ -25,7 +26,7 @@ def audit(
     event: str | None = None,
     since: str | None = None,
     skip: Skip = 0,
-    limit: Limit = 100,
+    limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = "",
     as_json: Json = False,
 ) -> None:

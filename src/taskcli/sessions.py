@@ -14,6 +14,7 @@ from taskcli.running import operator, with_core
 from taskcli.users import find_user
 from taskcore import Core, NotFound, Page, Session, SessionId
 from taskcore.cursors import SESSIONS
+from taskcore.domain.rules import DEFAULT_LIMIT
 
 app = App(
     name="sessions",
@@ -30,7 +31,7 @@ def list_(
     *,
     user: Annotated[str | None, Parameter(help="Only this user's, by e-mail or id.")] = None,
     skip: Skip = 0,
-    limit: Limit = 100,
+    limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = "",
     as_json: Json = False,
 ) -> None:

@@ -14,6 +14,7 @@ from taskcli.prompts import confirmed, new_password, require_terminal_or
 from taskcli.running import operator, with_core
 from taskcore import Core, Invalid, NotFound, Page, Problem, Role, Unavailable, User, UserId
 from taskcore.cursors import USERS
+from taskcore.domain.rules import DEFAULT_LIMIT
 from taskcore.domain.visible import quoted
 
 app = App(
@@ -69,7 +70,7 @@ def list_(
     role: Role | None = None,
     is_active: Annotated[bool | None, Parameter(name="--active", negative="--inactive")] = None,
     skip: Skip = 0,
-    limit: Limit = 100,
+    limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = "",
     as_json: Json = False,
 ) -> None:

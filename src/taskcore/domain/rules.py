@@ -186,6 +186,7 @@ def _not_an_email() -> Invalid:
 
 # The store reads what it skips: ten thousand rows take it milliseconds.
 MAX_SKIP = 10_000
+DEFAULT_LIMIT = 100
 MAX_LIMIT = 100
 READ_ON = "; read on with a cursor"
 

@@ -10,7 +10,7 @@ from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REAUTH, REGI
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.passwords import new_password as checked_password
 from taskcore.domain.policies import Actor, authorize_accounts, keep_an_admin, own_id
-from taskcore.domain.rules import MAX_LIMIT, Email, Refusals, check_slice, only
+from taskcore.domain.rules import DEFAULT_LIMIT, Email, Refusals, check_slice, only
 from taskcore.domain.users import (
     NewUser,
     ProfileChanges,
@@ -140,7 +140,7 @@ class Accounts:
         actor: Actor,
         *,
         skip: int = 0,
-        limit: int = MAX_LIMIT,
+        limit: int = DEFAULT_LIMIT,
         email: str | None = None,
         role: Role | None = None,
         is_active: bool | None = None,

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from taskcore.domain.audit import ActorKind, Event, EventName, EventPosition
 from taskcore.domain.policies import Actor, own_id
-from taskcore.domain.rules import MAX_LIMIT, check_slice
+from taskcore.domain.rules import DEFAULT_LIMIT, check_slice
 from taskcore.domain.users import UserId
 from taskcore.ports import Page, Store
 from taskcore.usecases.gate import Gate
@@ -21,7 +21,7 @@ class Audit:
         actor: Actor,
         *,
         skip: int = 0,
-        limit: int = MAX_LIMIT,
+        limit: int = DEFAULT_LIMIT,
         user_id: UserId | None = None,
         event: EventName | None = None,
         since: datetime | None = None,
@@ -44,7 +44,7 @@ class Audit:
         actor: Actor,
         *,
         skip: int = 0,
-        limit: int = MAX_LIMIT,
+        limit: int = DEFAULT_LIMIT,
         before: EventPosition | None = None,
     ) -> Page[Event]:
         """The same for the actor, without the origin of what others did. Raises Invalid."""

@@ -7,7 +7,7 @@ from taskcore.domain.audit import EventName, NewEvent
 from taskcore.domain.errors import InvalidToken, NotFound
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.policies import Actor, own_id
-from taskcore.domain.rules import MAX_LIMIT, check_slice
+from taskcore.domain.rules import DEFAULT_LIMIT, check_slice
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.users import User, UserId
 from taskcore.ports import AccessTokens, Clock, Page, Store
@@ -90,7 +90,7 @@ class Sessions:
         *,
         user_id: UserId | None = None,
         skip: int = 0,
-        limit: int = MAX_LIMIT,
+        limit: int = DEFAULT_LIMIT,
         before: SessionPosition | None = None,
     ) -> Page[Session]:
         """All sessions, or one user's; most recently used first. Raises Invalid.
