@@ -101,7 +101,7 @@ class Argon2Hasher:
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         if self._waiting >= self._threads + self._queue:
-            raise Unavailable("Too many logins at once; try again", retry_after=2)
+            raise Unavailable("Too many logins at once; try again")
         self._waiting += 1
         future = self._pool.submit(work)
         # Count until the work is done: a cancelled caller leaves before that.

@@ -27,7 +27,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-RETRY_AFTER = 1.0  # seconds, unless a limit knows better
+# Seconds to wait after Unavailable. A rate limit tells its own.
+RETRY_AFTER = 1.0
 
 
 class TaskcoreError(Exception):
