@@ -12,7 +12,6 @@ from typing import cast
 from litestar import Litestar, Router
 
 from taskapi import logs
-from taskapi.accounts import own_account, users
 from taskapi.audit import audit, own_events
 from taskapi.bodies import MAX_BODY_BYTES
 from taskapi.connections import Connections
@@ -29,6 +28,7 @@ from taskapi.query import decode_query_int, is_query_int
 from taskapi.responses import JsonResponse
 from taskapi.sessions import own_sessions
 from taskapi.tasks import tasks
+from taskapi.users import own_account, users
 from taskcore import Core, Settings, open_core
 
 # Per process. A worker serves over a thousand requests a second, so none waits for long.

@@ -8,13 +8,13 @@ from litestar import delete, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
-from taskapi.accounts import UserView
 from taskapi.bodies import Body
 from taskapi.fields import Ip, Password, Timestamp, UserAgent
 from taskapi.paths import SessionUuid, parse_session_id
 from taskapi.problems import LIMITED, MAY_REFUSE
 from taskapi.providers import ActorRequest, ApiRequest, logged_in, origin_of
 from taskapi.responses import View
+from taskapi.users import UserView
 from taskcore import Actor, Grant, InvalidCredentials, InvalidToken, NotFound, Session, TooMany
 from taskcore.domain.limits import LOGIN, REFRESH
 

@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 from cyclopts import App
 
-from taskapi.accounts import AccountDeletion, PasswordChange, Registration, UserDraft, UserView
 from taskapi.sessions import Credentials, Refresh, Tokens
+from taskapi.users import AccountDeletion, PasswordChange, Registration, UserDraft, UserView
 from taskcli.main import commands
 from taskcore import SYSTEM, Actor, Core, Invalid, InvalidCredentials, InvalidToken, Settings
 from taskcore.domain import passwords

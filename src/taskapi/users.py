@@ -1,4 +1,4 @@
-"""Accounts over HTTP: a user's own under /auth, all under /users."""
+"""Users over HTTP: their own account under /auth, all accounts under /users."""
 
 from typing import Annotated, Any
 
