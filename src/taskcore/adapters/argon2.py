@@ -1,4 +1,7 @@
-"""Password hashes: creates argon2id, verifies argon2id and old bcrypt hashes."""
+"""Password hashes: creates argon2id, verifies argon2id and old bcrypt hashes.
+
+Verifying takes as long when there is no account.
+"""
 
 import asyncio
 import logging

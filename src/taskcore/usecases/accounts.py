@@ -22,7 +22,7 @@ from taskcore.domain.users import (
 )
 from taskcore.ports import Claim, Clock, Page, PasswordHasher, Store
 from taskcore.usecases.gate import Gate, per_network
-from taskcore.usecases.passwords import verified
+from taskcore.usecases.verification import verified
 
 _SERVICE = "taskcore"
 

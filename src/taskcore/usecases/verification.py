@@ -1,4 +1,4 @@
-"""Verifying a password."""
+"""Verifying a password, in the same time when there is no account."""
 
 from taskcore.domain.errors import Invalid
 from taskcore.domain.passwords import normalized_password
@@ -6,7 +6,11 @@ from taskcore.ports import PasswordHasher
 
 
 async def verified(hasher: PasswordHasher, password: str, password_hash: str | None) -> bool:
-    """Runs exactly one verification, so that timing reveals nothing. Raises Unavailable."""
+    """Runs exactly one verification, so that timing reveals nothing. Raises Unavailable.
+
+    A hash of None, for an unknown account, costs the hasher the same time, spent on a decoy
+    (`PasswordHasher.verify`).
+    """
     try:
         normal = normalized_password(password)
     except Invalid:  # no account can have this password
