@@ -25,16 +25,16 @@ class Gate:
             await self.turn_away(client, denial)
 
     async def turn_away(self, client: Origin | Actor, denial: Denial, **detail: str) -> None:
-        """Raises TooMany. Records at most one event per subject and period of TRIPPED."""
+        """Raises TooMany. Records the denial once per limit and subject in TRIPPED's period."""
         claim, now = denial.claim, self.clock.now()
-        if await self.is_news(TRIPPED, f"{claim.limit.name} {claim.subject}"):
+        if await self.may_record(TRIPPED, f"{claim.limit.name} {claim.subject}"):
             name = EventName.RATELIMIT_TRIPPED
             event = NewEvent.by(client, name, now)
             await self.record(replace(event, detail={"limit": claim.limit.name, **detail}))
         raise TooMany(retry_after=denial.retry_after)
 
     async def succeeded(self, *claims: Claim) -> None:
-        """Give back to each limit what it returns for a success."""
+        """After a success, reduce the count of each claim by its limit's `given_back`."""
         await self._give_back({claim: claim.limit.given_back for claim in claims})
 
     async def take_back(self, *claims: Claim) -> None:
@@ -56,12 +56,15 @@ class Gate:
 
     async def deny(self, actor: Actor, action: str) -> None:
         """Record that the actor's role does not allow the action."""
-        if await self.is_news(DENIED, str(actor.user_id)):
+        if await self.may_record(DENIED, str(actor.user_id)):
             now = self.clock.now()
             await self.record(NewEvent.by(actor, EventName.AUTHZ_DENIED, now, action=action))
 
-    async def is_news(self, limit: Limit, subject: str) -> bool:
-        """Whether to record another such event. Bounded, so that refusals cannot fill the disk."""
+    async def may_record(self, limit: Limit, subject: str) -> bool:
+        """Whether to record another event about the subject; if so, counts it against the limit.
+
+        The limit keeps refusals from filling the disk.
+        """
         return await self.limiter.acquire(Claim(limit, subject)) is None
 
     async def record(self, *events: NewEvent) -> None:
@@ -71,7 +74,7 @@ class Gate:
 
 
 def per_network(origin: Origin, *limits: Limit) -> tuple[Claim, ...]:
-    """A claim per limit for the network and for its site; none when the origin is unknown."""
+    """For each limit a claim on `Origin.network` and one on `Origin.site`, where not None."""
     claims = [Claim(limit, origin.network) for limit in limits if origin.network]
     claims += [Claim(limit.per_site, origin.site) for limit in limits if origin.site]
     return tuple(claims)
