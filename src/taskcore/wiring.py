@@ -80,8 +80,8 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
 async def start_database(settings: Settings, *, serving: bool = False) -> ExitStack:
     """Bring the database up and migrate it, for the process that starts workers.
 
-    It stays until the returned stack is closed. That is a plain `close`, because workers are
-    forked in between, which a running event loop would not survive. `serving` adds an event to the
+    The database stays up until the returned stack is closed, by a plain `close`: workers are forked
+    before that, and a running event loop would not survive a fork. `serving` adds an event to the
     audit when access tokens are signed by another key than at the last start.
     Raises Misconfigured, and Unavailable when the database does not answer.
     """
@@ -89,7 +89,7 @@ async def start_database(settings: Settings, *, serving: bool = False) -> ExitSt
         database = _database(settings)
         await undo.enter_async_context(database)
         url = database.conninfo
-        await asyncio.to_thread(reach, url)  # it says why it fails, which the pool does not
+        await asyncio.to_thread(reach, url)  # its error says why; that of the pool does not
         async with Connections(url) as connections:
             store = PostgresStore(connections)
             await _ensure_migrated(settings, url, store)
@@ -195,7 +195,7 @@ def _limiter(settings: Settings, connections: Connections, keys: _Keys) -> RateL
 async def _record_key(settings: Settings, store: PostgresStore) -> None:
     signs = key_id(_Keys(settings).derived("access token")[0])
     async with store.transaction() as tx:
-        await tx.users.lock_admins()  # several machines may start at once: one at a time
+        await tx.users.lock_admins()  # machines that start at once take turns
         last = await tx.audit.page(skip=0, limit=1, event=EventName.KEY_ROTATED)
         before = last.items[0].detail["key_id"] if last.items else "none"
         if before != signs:

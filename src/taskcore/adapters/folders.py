@@ -11,7 +11,7 @@ user's file, by a folder, or by a pipe that its reader waits at. Therefore
   because a path may lead elsewhere a moment later.
 
 What runs as that account, such as PostgreSQL, may open paths by name: it has no more rights than
-the account that could have replaced them.
+the account that could have replaced what they lead to.
 """
 
 import errno
@@ -55,8 +55,9 @@ class Folder:
     def at(cls, path: Path) -> Self:
         """Open the folder that the operator names, made if missing.
 
-        Its entries belong to its own owner if this is root, else to this account. A symbolic link
-        on the way is root's choice or the owner's: another user's would lead root astray.
+        Its entries belong to its own owner if this process is root, else to this account. For root,
+        a symbolic link on the way must belong to root or to that owner: another user's could lead
+        root astray.
         """
         if os.geteuid():
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -160,8 +161,9 @@ class Folder:
             refused.callback(os.close, fd)
             status = os.fstat(fd)
             if status.st_uid != owner.uid:
-                # A start that was killed before this line has left an empty one. More than that is
-                # not given away: the owner of this folder may have moved or linked it here.
+                # A start that was killed before the fchown below has left an empty entry. Only an
+                # empty one is given away: the owner of this folder may have moved or linked a file
+                # of root's here.
                 is_folder = stat.S_ISDIR(status.st_mode)
                 used = os.listdir(fd) if is_folder else status.st_size or status.st_nlink > 1
                 if status.st_uid != os.geteuid() or used:

@@ -16,9 +16,9 @@ class Success(Enum):
     COUNTS = auto()
     """Nothing: all attempts are limited."""
     GIVES_BACK = auto()
-    """Takes itself back: only failures are limited."""
+    """Removes that attempt: only failures are limited."""
     CLEARS = auto()
-    """Resets it: only failures in a row are limited."""
+    """Resets the count: only failures in a row are limited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ _DAY, _MONTH = timedelta(days=1), timedelta(days=30)
 # failures a minute for an address; PyPI 1000 failures in 5 minutes overall.
 LOGIN = Limit("login", 5, 5 * _MINUTE, Success.CLEARS)
 LOGIN_ACCOUNT = Limit("login.account", 20, _HOUR, Success.CLEARS)
-# NIST SP 800-63B section 3.2.2: no more than 100 failures in a row. Then one in seven hours.
+# NIST SP 800-63B section 3.2.2: no more than 100 failures in a row. Then one every seven hours.
 LOGIN_IN_A_ROW = Limit("login.in_a_row", 100, _MONTH, Success.CLEARS)
 LOGIN_FAILURES = Limit("login.failures", 10, _MINUTE, Success.GIVES_BACK)
 LOGIN_NETWORK = Limit("login.network", 30, _MINUTE)
@@ -68,7 +68,8 @@ REFRESH_SESSION = Limit("refresh.session", 60, _MINUTE)
 REFRESH_ACCOUNT = Limit("refresh.account", 10_000, _DAY)
 CHANGE_PASSWORD = Limit("password", 5, _MINUTE)
 DELETE_ACCOUNT = Limit("delete_account", 10, _MINUTE)
-# Of both together: a stolen session must not let an attacker guess faster than logging in does.
+# For CHANGE_PASSWORD and DELETE_ACCOUNT together: a stolen session must not let an attacker guess
+# faster than logging in does.
 REAUTH = Limit("reauth", 20, _HOUR, Success.CLEARS)
 # Limits on recording refusals, so that a refused client cannot fill the disk.
 TRIPPED = Limit("audit.tripped", 1, 5 * _MINUTE)

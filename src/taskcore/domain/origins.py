@@ -6,7 +6,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Self
 
-# Longer ones are cut, not refused: user agents are only recorded.
+# Longer user agents are cut, not refused: they are only recorded.
 _MAX_USER_AGENT = 255
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # RFC 6177: an IPv6 subscriber gets at least a /64 of addresses, and up to a /48.

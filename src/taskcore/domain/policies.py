@@ -70,7 +70,7 @@ def authorize_accounts(actor: Actor, admins: Container[UserId] | None = None) ->
     """Demand the right to manage other accounts, their sessions and events. Raises Forbidden.
 
     `admins` are the active administrators, locked. An actor who has lost their rights since the
-    request arrived is refused, because they could otherwise restore them.
+    request arrived is refused, because the actor could otherwise restore those rights.
     """
     demoted = admins is not None and actor.user_id is not None and actor.user_id not in admins
     if demoted or not _administers(actor):

@@ -121,8 +121,8 @@ _MAX_LOCAL = 64
 _MAX_LABEL = 63  # RFC 1035 section 2.3.4
 _DOT = re.compile("[.\u3002\uff0e\uff61]")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-# Characters that IDNA 2008 maps differently than Python's IDNA 2003 codec, or does not allow. Mail
-# for one domain would otherwise have the key of another.
+# Characters that IDNA 2008 maps differently than Python's IDNA 2003 codec, or does not allow.
+# Otherwise an address at one domain would have the key of an address at another.
 _DEVIATIONS = re.compile("[\u00df\u1e9e\u03c2\u03a3\u0640\u1100-\u11ff\u200c\u200d]")
 # What IDNA 2008 allows in a label, except a few signs and the rules on mixed directions.
 _category_of_2002 = unicodedata.ucd_3_2_0.category
@@ -133,7 +133,7 @@ def _a_label(domain: str) -> str:
     labels: list[str] = []
     for label in _DOT.split(domain):
         labels.append(_ascii_label(label))
-        if sum(map(len, labels)) > EMAIL.max:  # each takes time, so do not go on
+        if sum(map(len, labels)) > EMAIL.max:  # each label takes time, so do not go on
             raise _not_an_email()
     # At least a name and a top level. A numeric top level means an IP address.
     if len(labels) < 2 or labels[-1].isdigit():  # noqa: PLR2004
@@ -143,7 +143,7 @@ def _a_label(domain: str) -> str:
 
 def _ascii_label(label: str) -> str:
     # The codec first normalises, and then takes time with the square of the length. An A-label is
-    # never shorter than that.
+    # never shorter than the normalised label.
     if len(unicodedata.normalize("NFKC", label)) > _MAX_LABEL:
         raise _not_an_email()
     # Refuse what the codec would drop, so that no label holds invisible characters.
@@ -184,7 +184,7 @@ def _not_an_email() -> Invalid:
     return Invalid(Problem(EMAIL.field, detail, "invalid_email"))
 
 
-# The store reads what it skips: ten thousand rows take it milliseconds.
+# The store reads the rows that it skips: ten thousand take milliseconds.
 MAX_SKIP = 10_000
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 100

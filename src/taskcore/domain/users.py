@@ -87,7 +87,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class StoredCredentials:
-    """An account and the hash of its password, for use cases that verify one. None returns it."""
+    """An account and the hash of its password, to verify one. No use case returns it."""
 
     user: User
     password_hash: str = field(repr=False)

@@ -2,13 +2,13 @@
 
 A title, a name or a user agent comes from a client. Printed as it is, it could end a line and
 forge the next one, forge a column by blanks, clear a screen, or turn the direction of writing.
-Hence what prints a message, a table or a log line makes all of it visible, whatever it holds.
+Hence the code that prints a message, a table or a log line makes the whole text visible.
 """
 
 import json
 import re
 
-# Most texts, and they need no look at each character: visible ASCII with single blanks in between.
+# Most texts are visible ASCII with single blanks in between, and need no look at each character.
 _PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _JOINERS = "\u200c\u200d"

@@ -27,7 +27,7 @@ class UserRepository(Protocol):
     async def lock_admins(self) -> Sequence[UserId]:
         """The active administrators, locked until the transaction ends.
 
-        Only one transaction at a time holds this lock, so it cannot deadlock with itself.
+        Only one transaction at a time holds this lock, so two of them cannot deadlock.
         """
 
     async def page(

@@ -35,7 +35,7 @@ class Accounts:
     clock: Clock
     app_name: str
     at_once: int
-    """The deletion of an account with more tasks leaves them to Housekeeping."""
+    """The deletion of an account with more tasks leaves the tasks to Housekeeping."""
 
     async def register(
         self, *, email: str, password: str, full_name: str | None = None, origin: Origin = NOWHERE
@@ -179,7 +179,7 @@ class Accounts:
             return saved
 
     async def delete(self, actor: Actor, user_id: UserId) -> None:
-        """With all tasks and sessions, which nothing shows from now on, however many they are.
+        """The account, its tasks and its sessions are gone for every reader at once, however many.
 
         Raises NotFound and LastAdmin.
         """

@@ -72,7 +72,7 @@ class EmbeddedPostgres:
         quoted = host.replace("\\", r"\\").replace("'", r"\'")
         # Name the port: PGPORT of the environment would replace one that is left out.
         self.conninfo = f"host='{quoted}' port=5432 dbname={NAME} user={NAME}"
-        # The server's account could put a link to another server's socket there.
+        # The server's account could put a link to another server's socket into that folder.
         if (peer := called(self._cluster.account().uid)) is not None:
             self.conninfo += f" requirepeer='{peer}'"
         return self
@@ -122,7 +122,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + _PATIENCE
         starts = 0
         while True:
-            # Refused while the server stops after its last user; once granted, it does not stop.
+            # Refused while the server stops after its last user; while we hold it, no server stops.
             if locked(users, fcntl.LOCK_SH):
                 if self._cluster.is_ready(address):
                     return

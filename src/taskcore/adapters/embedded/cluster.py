@@ -9,8 +9,8 @@ DATA_DIR/postgres/
 
 All of it is private to one account: the user's own or, for root, the owner of DATA_DIR or else the
 system account. The socket admits only the owner of DATA_DIR and root, by peer credentials of the
-kernel. `folders.py` says how root keeps from being led astray in there; `initdb` and `postgres`
-open paths by name, for they have the rights of that account.
+kernel. `folders.py` says how root keeps from being led astray in there. `initdb` and `postgres`
+open paths by name, because they run as that account and not as root.
 """
 
 import errno
@@ -85,7 +85,7 @@ def explained(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """One such folder, open, for a process that may create the cluster and start its server."""
+    """DATA_DIR/postgres, open. Creates the cluster in it, and starts the cluster's server."""
 
     folder: Folder
 
@@ -99,8 +99,8 @@ class Cluster:
                 "/etc/passwd, run as another user, or set DATABASE_URL",
             )
         with Folder.at(data_dir) as above:
-            # A container's volume may belong to a uid of the host that has no name here, which
-            # initdb and peer authentication need. Then the folder is root's.
+            # The owner of a container's volume may be a user of the host without a name in the
+            # container. initdb and peer authentication need a name: root owns the folder then.
             owner = above.owner if called(above.owner.uid) is not None else Owner(0, 0)
             opened = above.make("postgres", owner)
         with opened as folder:
@@ -226,7 +226,7 @@ class Cluster:
         return self.folder.folder("cluster", self.account())
 
     def _people(self) -> str:
-        """pg_ident.conf. The owner can read the files anyway, and so may also be superuser."""
+        """pg_ident.conf. Root and the owner can read the files, so they may also be superuser."""
         names = [name for uid in {0, self.folder.owner.uid} if (name := called(uid)) is not None]
         return "".join(
             f'owner "{n}" {role}\n' for n in sorted(names) for role in (NAME, "postgres")

@@ -1,9 +1,9 @@
 """PostgreSQL's programs, and the account they run under.
 
 PostgreSQL refuses to run as root. Started by root it runs under another account, which must be able
-to read the programs. In a checkout below /root or in a `mktemp -d` it cannot; then root keeps a
-copy of them in /var/cache. To open the folders above the checkout would open root's home to all
-users, and a capability to bypass them would let the server read every file of the machine.
+to read the programs. In a checkout below /root or in a `mktemp -d` it cannot; root then keeps a
+copy of the programs in /var/cache. To open the folders above the checkout would open root's home to
+all users, and a capability to bypass them would let the server read every file of the machine.
 """
 
 import os
@@ -61,7 +61,7 @@ class Account(Owner):
             user=self.uid if root else None,
             group=self.gid if root else None,
             extra_groups=[] if root else None,
-            start_new_session=True,  # keeps a Ctrl-C in the terminal from it
+            start_new_session=True,  # keeps a Ctrl-C in the terminal from the command
         )
         given: str | None = commands
         while True:
@@ -135,7 +135,7 @@ def _bin(site: Path) -> Path:
 
 
 def _refusal(site: Path, account: Account) -> str | None:
-    """Why that account cannot run the programs; None if it can. Modes do not tell everything."""
+    """Why that account cannot run the programs; None if it can. Runs one: modes tell too little."""
     try:
         done = account.run([_bin(site) / "initdb", "--version"], cwd=Path("/"))
     except OSError as error:

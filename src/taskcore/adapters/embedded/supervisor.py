@@ -1,16 +1,17 @@
 """Keep one PostgreSQL running for as long as a process uses it.
 
 This file is run as a script by `python -I -S`, with the standard library alone, so that it starts
-in milliseconds and stays small. Every user process holds a shared lock on `users.lock`, which the
-kernel releases however the process ends. When the supervisor gets that lock exclusively, no user
-is left; while it keeps the lock, no process can join a server that is shutting down.
+in milliseconds and stays small. Every client process holds a shared lock on `users.lock`, which
+the kernel releases however the process ends. When the supervisor gets that lock exclusively, no
+client is left; while it keeps the lock, no process can join a server that is shutting down.
 
 The supervisor, the postmaster and all their children inherit an open `server.lock`. It is free
 only when all of them have ended, so two servers never run in one folder. The supervisor restarts
-nothing: it ends with its postmaster, and a user process that watches the lock starts both again.
+nothing: it ends with its postmaster, and a client process that watches the lock starts both again.
 
-Root starts it with an open folder that it has checked. The supervisor opens what it needs in there,
-and then becomes the account that PostgreSQL runs under.
+It gets DATA_DIR/postgres as an open folder, whose owner the starting process has checked. Started
+by root, the supervisor opens what it needs in there, and then becomes the account that PostgreSQL
+runs under.
 """
 
 import ctypes
@@ -51,8 +52,8 @@ def supervise(lock: int, folder: int, postgres: str, uid: int, gid: int) -> None
     os.fchdir(cluster)
     os.close(cluster)
     os.close(folder)
-    # The folder may be where the account has no access, such as below /root. So root has opened it,
-    # and the server reaches it by the working directory and a descriptor.
+    # The account may be unable to reach the folder by its path, such as below /root. So root has
+    # opened it, and the server reaches it by the working directory and a descriptor.
     data, socket_dir = str(Path.cwd()), "../run"
     if os.geteuid() == 0:
         data, socket_dir = "/proc/self/cwd", f"/proc/self/fd/{sockets}"
@@ -68,8 +69,9 @@ def supervise(lock: int, folder: int, postgres: str, uid: int, gid: int) -> None
     used = time.monotonic()
     while postmaster.poll() is None:
         if locked(users, fcntl.LOCK_EX):
-            # Repeat it: a signal before the program has started is lost. After a while insist: a
-            # fast shutdown in the first moments of a crash recovery never ends.
+            # Repeat the signal: one that comes before the program has started is lost. SIGINT is
+            # PostgreSQL's fast shutdown; in the first moments of a crash recovery it never ends, so
+            # send SIGQUIT, the immediate shutdown, after _PATIENCE.
             late = time.monotonic() > used + _PATIENCE
             postmaster.send_signal(signal.SIGQUIT if late else signal.SIGINT)
             time.sleep(_POLL / 5)
@@ -85,8 +87,8 @@ def _dying_with(parent: int) -> Callable[[], None]:
     libc = ctypes.CDLL(None)
 
     def ask() -> None:
-        # SIGQUIT, the immediate shutdown, because no supervisor would be left to insist; the next
-        # start recovers.
+        # SIGQUIT, because it always ends the server, and no supervisor would be left to repeat a
+        # SIGINT. The next start recovers.
         if _LINUX:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
         if os.getppid() != parent:
@@ -124,7 +126,7 @@ def main() -> None:
     _, lock, folder, postgres, uid, gid = sys.argv[1:]  # first its path, for people and `ps`
     if os.fork():
         os._exit(0)  # the starting process goes on at once, with no child to wait for
-    # User processes need the database to finish their work after a Ctrl-C, a closed terminal or
+    # Client processes need the database to finish their work after a Ctrl-C, a closed terminal or
     # a service manager's SIGTERM. Unlike SIG_IGN, handlers are not inherited by the postmaster.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)

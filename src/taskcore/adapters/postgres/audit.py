@@ -42,11 +42,11 @@ _ALWAYS = datetime.min.replace(tzinfo=UTC)
 _BEYOND_ALL = EventPosition(datetime.max.replace(tzinfo=UTC), EventId(0))
 
 
-@cache  # of eight
+@cache  # eight statements
 def _page(*, of_user: bool, of_event: bool, counted: bool) -> Statement:
-    """One index serves each filter: that of its column, the time and the id.
+    """Each filter has an index on its column, the time and the id.
 
-    With both, that of the user does, and the user's other events are read too.
+    With both filters that of the user serves, and the user's other events are read too.
     """
     event = sa.bindparam("event", type_=audit_events.c.event.type)
     user_id = sa.bindparam("user_id", type_=_NUMBER)
@@ -56,7 +56,7 @@ def _page(*, of_user: bool, of_event: bool, counted: bool) -> Statement:
     if of_user:
         concerned = [audit_events.c.user_id, audit_events.c.actor_id]
         matching = matching.where(sa.or_(*(column == user_id for column in concerned)))
-        # An OR has no order to read in: the newest of either, then the newest of these.
+        # No index has the order of an OR: read the newest of either, then take the newest of these.
         newest = [_newest(sa.select(_AT, _ID), column, user_id) for column in concerned]
         if of_event:
             newest = [each.where(audit_events.c.event == event) for each in newest]
@@ -73,9 +73,9 @@ def _page(*, of_user: bool, of_event: bool, counted: bool) -> Statement:
 
 
 def _by_id(ids: sa.Subquery) -> sa.Select[Any]:
-    """Looks up one after the other: the planner expects many ids, and would scan the table.
+    """Looks up one id after the other: the planner expects many, and would scan the table.
 
-    The LIMIT keeps it from rewriting this to a join that it may turn round.
+    The LIMIT keeps the planner from rewriting this to a join that begins with the table.
     """
     one: sa.ColumnElement[int] = sa.literal_column("1")
     event = sa.select(*_COLUMNS).where(ids.c.id == _ID).limit(one).lateral("event")

@@ -96,7 +96,7 @@ class Batcher:
                 self._end_turns(batch[-1].turn)
                 await self._send(batch)
         finally:
-            # Not in the done-callback: a request queued before that ran would start no task.
+            # Not in the done-callback: a request queued before it runs would start no task.
             self._running -= 1
 
     def _end_turns(self, turn: int) -> None:

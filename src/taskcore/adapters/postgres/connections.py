@@ -195,7 +195,7 @@ class Connections:
             watchdog = loop.call_later(self._deadline, self._shut_down, connection)
             try:
                 yield BorrowedConnection(connection)
-            # From BEGIN or COMMIT; others are translated already.
+            # An error of BEGIN or COMMIT; those of statements are translated already.
             except Exception as error:  # noqa: BLE001 - raised again, as the core's
                 meaning, cause = await _meaning(connection, error)
                 raise meaning from cause
@@ -210,7 +210,7 @@ class Connections:
             self._probing &= not probe
 
     async def _take(self) -> AsyncConnection[Any]:
-        """A connection of the pool, without those that the server has closed meanwhile."""
+        """A connection of the pool. Discards those that the server has closed meanwhile."""
         began = asyncio.get_running_loop().time()
         try:
             while _closed_by_server(connection := await self._pool.getconn()):
@@ -248,7 +248,7 @@ class Shared:
 class Autocommit(Link):
     """Runs each statement on any free connection, as a transaction of its own.
 
-    `user` is the user whose turn it is to wait for when a statement may be slow.
+    A statement that may be slow waits for a turn of `user`.
     """
 
     __slots__ = ("_connections", "_shared", "_user")
@@ -308,7 +308,7 @@ async def _meaning(
     meaning = translated(error)
     if meaning is error:
         return error, error.__cause__
-    # Tracebacks show the cause: not that of a bug, whose message may hold values of the statement.
+    # Tracebacks show the cause. Hide it for a bug: its message may hold values of the statement.
     return meaning, None if isinstance(meaning, Unexplained) else error
 
 

@@ -1,7 +1,7 @@
 """Translates the driver's errors to the core's.
 
-By the name of the constraint or by SQLSTATE (PostgreSQL manual, appendix A). Never pass on their
-messages: they may hold values of the statement.
+By the name of the constraint or by SQLSTATE (PostgreSQL manual, appendix A). Never pass on the
+driver's messages: they may hold values of the statement.
 """
 
 from collections.abc import Callable

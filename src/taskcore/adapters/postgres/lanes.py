@@ -19,8 +19,8 @@ class Lane:
     """At most `width` turns at a time, and one at a time for each user.
 
     A turn that becomes free goes to the user who has waited for one the longest, however many
-    requests the others have. So a user who sends many is delayed by them, and other users by one
-    turn. A request waits for `wait` seconds at most.
+    requests the others have. So the many requests of one user delay that user, and other users by
+    one turn only. A request waits for `wait` seconds at most.
     """
 
     def __init__(self, *, width: int = WIDTH, wait: float = WAIT) -> None:
@@ -77,7 +77,7 @@ class Lane:
                 return
 
     def _admitted_one(self, user: Hashable) -> bool:
-        """False if the user's requests have all ended their wait, but not run again since."""
+        """False if all of the user's requests have stopped waiting, but not left the queue yet."""
         queue = self._waiting[user]
         while queue:
             admission = queue.popleft()

@@ -45,7 +45,7 @@ _TOKEN = columns_of(refresh_tokens, RefreshToken)
 
 
 def _in_order(*which: sa.ColumnElement[bool]) -> sa.Select[tuple[Any]]:
-    """Locks them in one order, so that statements that end the same sessions never deadlock."""
+    """Locks sessions in one order, so that statements that end the same ones never deadlock."""
     return sa.select(sessions.c.id).where(*which).order_by(sessions.c.id).with_for_update()
 
 
@@ -56,7 +56,7 @@ _FIND_ACTOR = BatchedStatement(
     .where(sessions.c.expires_at > _BATCH.c.now, users.c.is_active)
 )
 _BY_USER = sessions.c.user_id == sa.bindparam("user_id")
-# Locked, so that a change of the account happens before or after.
+# The account, locked, so that a change of it happens before or after.
 _HOLDER = (
     sa.select(users.c.id)
     .where(
@@ -95,8 +95,8 @@ def _added(of: sa.CTE) -> sa.CTE:
     )
 
 
-# A row if the session was opened: whether to run _FORGET. It cannot see sessions that are opened
-# concurrently, so it is true before there are too many.
+# A row if the session was opened: whether to run _FORGET. The statement cannot see sessions that
+# are opened concurrently, so it says true before there are too many.
 _OPEN = Statement(
     sa.select(
         sa.or_(
@@ -134,7 +134,7 @@ _OF_USER = Statement(_LIVING.where(_BY_USER))
 
 @cache  # of four
 def _page(*, of_user: bool, counted: bool) -> Statement:
-    """A user has few sessions. Those of all are sorted: no index has the order of their use."""
+    """Sorts the sessions: no index has the order of their use. Those of one user are few."""
     living = _LIVING.where(_BY_USER) if of_user else _LIVING
     position = (sessions.c.last_used_at, sessions.c.id)
     before = (
@@ -146,7 +146,7 @@ def _page(*, of_user: bool, counted: bool) -> Statement:
 
 
 _UPDATED = ("last_used_at", "expires_at", "ip", "user_agent")
-# Locks the session, then its token, and reads both as of then.
+# Locks the session, then its token, and reads both as they are once locked.
 _UNUSED = (
     sa.select(sessions.c.id)
     .select_from(sessions.join(refresh_tokens))
@@ -218,7 +218,7 @@ class PostgresSessions:
             **values_of(event),
         )
         if row and row[0]:
-            # A statement of its own, hence a later snapshot: the last login sees all sessions.
+            # A statement of its own, hence a later snapshot: the last of several logins sees all.
             with suppress(Unavailable):  # the session is open; the next login removes the old ones
                 await self._link.run(_FORGET, user_id=session.user_id, now=session.created_at)
         return row is not None

@@ -125,7 +125,7 @@ def sliced(rows: sa.Select[Any]) -> sa.Select[Any]:
 
 
 def first(rows: sa.Select[Any]) -> sa.Select[Any]:
-    """As many rows as a slice and what it skips."""
+    """As many rows as a slice has and skips."""
     return rows.limit(_parameter("limit") + _parameter("skip"))
 
 

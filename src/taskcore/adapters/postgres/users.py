@@ -45,7 +45,7 @@ _LOCK_ADMINS = Statement(
     .order_by(users.c.id)
     .with_for_update(key_share=True)
 )
-_BY_KEY = users.c.email_key == sa.bindparam("key")  # a removed account's is no key of an Email
+_BY_KEY = users.c.email_key == sa.bindparam("key")  # a removed account has no Email's key
 _FIND_BY_EMAIL = Statement(sa.select(*USER).where(_BY_KEY))
 _GET_CREDENTIALS = Statement(
     sa.select(*_CREDENTIALS).where(users.c.id == sa.bindparam("id"), LIVING)
@@ -53,9 +53,9 @@ _GET_CREDENTIALS = Statement(
 _FIND_CREDENTIALS = Statement(sa.select(*_CREDENTIALS).where(_BY_KEY))
 
 
-@cache  # of the eight sets of filters, with and without a total
+@cache  # sixteen statements: eight sets of filters, with and without a total
 def _page(filters: frozenset[str], *, counted: bool) -> Statement:
-    """One index serves each set: that of the filters' columns and the id."""
+    """Each set of filters has an index on its columns and the id."""
     of = {"role": users.c.role, "is_active": users.c.is_active}
     columns = [column for name, column in of.items() if name in filters]
     values: list[Any] = [sa.bindparam(column.name, type_=column.type) for column in columns]
@@ -64,7 +64,7 @@ def _page(filters: frozenset[str], *, counted: bool) -> Statement:
     matching = living.where(
         *(column == value for column, value in zip(columns, values, strict=True))
     )
-    if "email" in filters:  # of at most one
+    if "email" in filters:  # the address is matched exactly, so at most one row
         page = matching = matching.where(users.c.email_key == sa.bindparam("email"))
         page = page.where(users.c.id < sa.bindparam("before"))
     else:
@@ -116,7 +116,7 @@ _HIDE = Statement(
         removed_at=sa.func.now(),
     )
 )
-# In one order, as every statement that ends sessions.
+# In the order of their ids, as every statement that ends sessions.
 _END_SESSIONS = Statement(
     sa.delete(sessions).where(
         sessions.c.id.in_(

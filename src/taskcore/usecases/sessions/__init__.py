@@ -120,7 +120,7 @@ class Sessions:
     async def end_everybodys(self, actor: Actor) -> int:
         """End all sessions of all users, the actor's own too. Returns how many.
 
-        In short transactions, however many there are. What an interrupted call has ended stays so.
+        In short transactions, however many there are. An interrupted call has ended some of them.
         """
         await self.gate.administers(actor)
         total = 0

@@ -39,7 +39,7 @@ class LoginAttempts:
         """Count the attempt on the account's pseudonym and on the network. Raises TooMany.
 
         A network where the account has a session is familiar. An attempt from there may exceed the
-        limits that other networks use up, the account's and the global one, but not its own.
+        limits that other networks use up: on the account, and on all logins. Its own limits hold.
         """
         here = f"{account} {origin.network}"
         pair = Claim(LOGIN, here)
@@ -103,7 +103,7 @@ class Logins:
             await self.gate.record(event)
             await self.clock.wait_until(begun + self.failure_floor)
             raise
-        except Unavailable:  # the attempt has revealed nothing
+        except Unavailable:  # the client has learned nothing about the password
             await self.gate.take_back(*claims)
             raise
         await self.gate.succeeded(*claims)
