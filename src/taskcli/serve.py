@@ -96,14 +96,14 @@ def _serve(settings: Settings) -> None:
 
 
 def _root(settings: Settings) -> Iterator[str]:
-    """Why it stays root although the data is another account's."""
+    """A warning if the server stays root although DATA_DIR is another account's."""
     if os.geteuid() == 0 and not settings.database_url:
         with suppress(OSError, KeyError):
             if owner := settings.data_dir.stat().st_uid:
                 name = pwd.getpwuid(owner).pw_name
                 yield (
-                    f"the HTTP server runs as root, as {name}, who owns DATA_DIR, might be unable "
-                    f"to read its code and secrets; start it as {name} if possible"
+                    f"the HTTP server runs as root, because {name}, who owns DATA_DIR, might be "
+                    f"unable to read its code and secrets; start it as {name} if possible"
                 )
 
 
@@ -146,7 +146,7 @@ class _Wakeup:
 
 @contextmanager
 def _claimed_address(host: str, port: int) -> Iterator[str]:
-    """Resolve the host, for the server wants an address, and keep other servers off the port.
+    """Resolve the host, because Granian needs an address, and keep other servers off the port.
 
     Granian lets several processes share a port, so a second start would mix old and new code.
     This socket does not listen, and our own workers can still share the port with it.
@@ -186,9 +186,10 @@ def _connections() -> int:
 def _reset_workers_at_fork() -> None:
     """Give each forked worker its own signal handlers and garbage collection.
 
-    With the inherited handlers a signal would be lost while the worker loads. SIGTERM simply ends
-    it then, as it has no requests yet. It ignores Ctrl-C, which reaches the whole process group
-    and which this process passes on as SIGTERM. The application turns collection on when loaded.
+    With the inherited handlers a signal would be lost while the worker loads. Until it has loaded,
+    SIGTERM simply ends the worker, which has no requests yet. The worker ignores Ctrl-C, which
+    reaches the whole process group: this process passes it on as SIGTERM. The application turns
+    collection on when loaded.
     """
     stops = {signal.SIGINT, signal.SIGTERM}
 

@@ -177,7 +177,7 @@ def test_a_server_of_root_says_why_it_stays_root(
         owners = {Path(f"/proc/{pid}").stat().st_uid for pid in database_processes(served)}
         assert owners - {0} == {service.st_uid}
         assert api.stop() == 0
-        assert "runs as root, as nobody, who owns DATA_DIR" in api.log
+        assert "runs as root, because nobody, who owns DATA_DIR" in api.log
 
 
 def test_what_is_planted_for_drafts_and_sockets_is_removed(
