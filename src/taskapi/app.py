@@ -91,8 +91,8 @@ def production() -> Litestar:
     async def opener() -> AsyncIterator[Core]:
         watches = [asyncio.create_task(_follow_parent()), asyncio.create_task(connections.watch())]
         async with open_core(settings) as core:
-            _collect_garbage_seldom()  # before call_later: its duration must not count there
-            # The server listens after this generator yields, and the event loop next runs then.
+            _collect_garbage_seldom()  # before call_later, whose delay must not include it
+            # Unblock the signals once the server listens: it begins after this generator yields.
             asyncio.get_running_loop().call_later(
                 _LISTENS_WITHIN, signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOP_SIGNALS
             )
@@ -101,8 +101,8 @@ def production() -> Litestar:
             watch.cancel()
 
     app = create_app(opener, settings)
-    # Ctrl-C reaches a worker twice, from the terminal and from the server's main process. Before
-    # the worker listens, that would make it hang.
+    # Ctrl-C reaches a worker twice, from the terminal and from the server's main process. Two
+    # signals before the worker listens would make it hang, so they are blocked until then.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     return app
 
@@ -131,7 +131,7 @@ def _collect_garbage_seldom() -> None:
 
 
 async def _follow_parent() -> None:
-    """Stop when the server's main process is killed; an orphan would go on beside a new server."""
+    """Stop when the server's main process is killed: an orphan would serve beside a new server."""
     # Not simply os.getppid(): if the main process died before this runs, the parent has changed.
     server = multiprocessing.parent_process()
     parent = server.pid if server else os.getppid()

@@ -34,9 +34,10 @@ _File = tuple[int, int]
 class Connections:
     """Resets the newest connections of a client that holds more than PER_CLIENT.
 
-    The server has no limit per client: one could open so many that no other's are accepted. So
-    this looks at the open files of its process. A client is an IPv4 address or an IPv6 /64; trusted
-    proxies are exempt. What is remembered is bounded by the number of open files.
+    Granian has no limit per client: one client could open so many that those of others are not
+    accepted. So this class looks at the open files of the process. A client is an IPv4 address or
+    an IPv6 /64; trusted proxies are exempt. What is remembered is bounded by the number of open
+    files.
     """
 
     def __init__(self, proxies: Proxies) -> None:
@@ -71,7 +72,7 @@ class Connections:
                 self._reset(file, peer)
 
     def _inspect(self, file: _File) -> Origin | None:
-        """Its client, if it is a client's connection; a listening socket gets its options."""
+        """The client of a client's connection, else None. A listening socket gets its options."""
         with suppress(OSError), _socket(file) as found:
             if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 self._ports.add(found.getsockname()[1])
@@ -122,8 +123,8 @@ def _file(number: int) -> _File | None:
 def _socket(file: _File) -> socket.socket:
     """A duplicate. Raises OSError if the file is no socket, or is closed.
 
-    The server's threads close files at any time, and others then get their numbers. Only of a
-    duplicate, what it was found to be stays true.
+    The server's threads may close a file at any time, and a new file then gets its number. A
+    duplicate stays open, so what is found out about it stays true.
     """
     duplicate = os.dup(file[0])
     try:

@@ -14,7 +14,7 @@ def _of(example: str) -> Meta:
     )
 
 
-# Each list takes its own only.
+# Each list takes only its own cursors.
 TaskCursor = Annotated[str, _of("dGFza3MgMQ")]
 UserCursor = Annotated[str, _of("dXNlcnMgMQ")]
 EventCursor = Annotated[str, _of("YXVkaXQgMjAyNi0wMS0zMVQwOTozMDowMCswMDowMCAx")]

@@ -35,7 +35,7 @@ def if_match_versions(if_match: str | None) -> frozenset[int] | None:
 def _tags(header: str) -> Iterator[tuple[bool, str]]:
     """Whether each tag of the list is weak, and the tag. Malformed items are left out.
 
-    Looks at the first hundred, because each takes time; a client has seen a few.
+    Only the first hundred tags count: each takes time, and a client has seen only a few versions.
     """
     for item in header.split(",", _MOST_TAGS)[:_MOST_TAGS]:
         if match := _TAG.fullmatch(item.strip(_BLANKS)):

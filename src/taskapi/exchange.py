@@ -36,7 +36,7 @@ class Exchange:
         self._started_at = time.perf_counter()
         self._method = scope["method"]
         self.status: int | None = None
-        self.is_overload = False  # then the rest of the body is not waited for
+        self.is_overload = False  # if so, the rest of the body is not waited for
         self.state = RequestState.of(scope, proxies)
         headers = self.state.headers
         self._unread_body = b"transfer-encoding" in headers or (
@@ -46,7 +46,7 @@ class Exchange:
         self.allowed_origin = origin if origin in origins else None
 
     async def receive(self) -> ReceiveMessage:
-        """Raises `overloaded` if there is no place to wait for the body, or to serve it then."""
+        """Raises `overloaded` if there is no place to wait for the body, or then to be served."""
         if not self._unread_body:
             return await self._receive()
         with self._places.arriving():

@@ -28,7 +28,7 @@ PREFLIGHT = [
 def completed(
     headers: Iterable[Header], state: RequestState, allowed_origin: bytes | None
 ) -> list[Header]:
-    """A response's own headers win over those that all have."""
+    """A response's own headers win over those that every response gets."""
     complete = _SECURITY | {name.lower(): value for name, value in headers}
     complete[b"x-request-id"] = state.request_id.encode()
     if allowed_origin:

@@ -23,7 +23,7 @@ async def livez() -> Health:
 async def readyz(request: ApiRequest) -> Health:
     """503 unless the database answers and is migrated.
 
-    Those who ask at the same time share a check, so that none of them can use up the connections.
+    Requests at the same time share a check, so that they cannot use up the connections.
     """
     state = request.app.state
     check: asyncio.Task[None] | None = state.get("check")
@@ -35,6 +35,6 @@ async def readyz(request: ApiRequest) -> Health:
 
 
 def _seen(check: "asyncio.Task[None]") -> None:
-    """Its error was looked at, even if no request waits for it any more."""
+    """Fetch the check's error, which asyncio would log if no request waits for it any more."""
     if not check.cancelled():
         check.exception()

@@ -137,7 +137,7 @@ def _as_bytes(_: WrappedLogger, __: str, line: Any) -> bytes:  # noqa: ANN401 - 
 
 
 def _encoded(event: EventDict, **_: object) -> str:
-    """One line of ASCII: the rest of Unicode has other line ends, and what acts on a terminal."""
+    """One line of ASCII: other characters may end a line, or act on a terminal."""
     try:
         line = msgspec.json.encode(event, enc_hook=str).decode()
     except UnicodeEncodeError:  # half a character, such as in the name of a file that is not UTF-8
@@ -146,7 +146,7 @@ def _encoded(event: EventDict, **_: object) -> str:
 
 
 def _visible(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """For people: each event on one line. Names are ours; values of other types are `repr`s."""
+    """For people: each event on one line. Names are ours; `repr` shows values of other types."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = visible(value)

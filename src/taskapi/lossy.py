@@ -21,9 +21,9 @@ class LossyFile(io.FileIO):
     Serving goes on. Otherwise every request would wait for a reader that is stuck, and no worker
     could be started, because a fork flushes the streams first.
 
-    A line counts as lost if any part of it is: what is left of its write is dropped. Only the count
-    is kept, for each process its own. Before the next line that can be written goes one that
-    tells the count; `report` makes it. Until `report` is set, lines are counted only.
+    A line counts as lost if any part of it is lost: the rest of its write is dropped too. Each
+    process keeps a count of its own, and no line. When a line can be written again, one that tells
+    the count goes before it; `report` makes it. Until `report` is set, lines are counted only.
     """
 
     report: Callable[[int], bytes] | None = None
@@ -45,7 +45,7 @@ class LossyFile(io.FileIO):
         written = self._put(view)
         if not written:
             return self._drop(bytes(view))
-        # Only part of a long line is, or of any on a disk that has just become full.
+        # Only part of a long line is written, or of any line on a disk that has just become full.
         self._is_torn = written < len(view) and view[written - 1] != _NEWLINE
         return written
 
@@ -62,7 +62,7 @@ class LossyFile(io.FileIO):
         return len(content)
 
     def _reported(self) -> bool:
-        """Whether there is room again; the count has been written then."""
+        """Whether there is room again; if so, the count has been written."""
         if self.report is None:
             return True
         if not self._room.poll(0):
@@ -77,8 +77,8 @@ class LossyFile(io.FileIO):
 
 
 def lossy(stream: TextIO | None) -> TextIO:
-    """A stream to the same place that drops what it cannot write; to none if it was closed."""
-    if stream is None:  # taking its descriptor keeps a socket from getting it
+    """A stream to the same place that drops what it cannot write; to /dev/null if it was closed."""
+    if stream is None:  # taking the free descriptor keeps a socket from getting it
         descriptor, encoding = os.open(os.devnull, os.O_WRONLY), "utf-8"
     elif _file(stream):
         return stream

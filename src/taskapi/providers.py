@@ -86,7 +86,7 @@ async def logged_in(request: AnyRequest) -> None:
 
 
 async def administers(request: AnyRequest) -> None:
-    """Raises Unauthenticated and Forbidden. The core would refuse too, but after the body."""
+    """Raises Unauthenticated and Forbidden. The core would refuse too, after the body was read."""
     request = cast(ActorRequest, request)
     await logged_in(request)
     await request.core.gate.administers(request.actor)

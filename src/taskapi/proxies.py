@@ -48,7 +48,7 @@ class Proxies:
         return client, _values(scope, b"x-forwarded-proto")[-1:] == ["https"]
 
     def _stranger(self, ip: str | None) -> Origin | None:
-        """Where a client is from, for limits on each; None for a trusted proxy, which has none."""
+        """A client's origin, for the limits on it; None for a trusted proxy, which has none."""
         return None if self._trusts(ip) else Origin(ip)
 
     def _warn_once(self, peer: str | None, hops: Sequence[str]) -> None:

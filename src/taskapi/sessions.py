@@ -93,7 +93,7 @@ async def log_in(request: ApiRequest, data: JSONBody[Credentials]) -> Tokens:
 async def refresh(request: ApiRequest, data: JSONBody[Refresh]) -> Tokens:
     """Trade a refresh token for a new pair of tokens.
 
-    It is used up by that. The same request sent again within seconds gets the same answer; a used
+    It works once. The same request sent again within seconds gets the same answer; a used
     token that turns up later ends the session, because a second client holds a copy.
     """
     try:

@@ -42,8 +42,8 @@ from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REGISTER
 
 log = structlog.get_logger("taskapi")
 
-# Any and str, not bool and Role: those would also take `null` for None, hence for no filter. (Any,
-# because for a str msgspec would add its own type to the schema.)
+# Any and str, not bool and Role: for these msgspec would read `null` as None, which is no filter.
+# (Any, because for a str msgspec would add its own type to the schema.)
 ActiveFilter = Annotated[
     Any, Meta(description="Who may log in, or who may not", extra_json_schema={"type": "boolean"})
 ]
