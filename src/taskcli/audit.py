@@ -70,6 +70,7 @@ async def _id(core: Core, reference: str) -> UserId:
 
 
 def _moment(text: str) -> datetime:
+    """For people: over HTTP a program must give the time and its offset."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

@@ -22,7 +22,7 @@ app = App(
 
 @app.command
 def upgrade(*, revision: Annotated[str, Parameter(help="Stop at this revision.")] = "head") -> None:
-    """Migrate, all or nothing. Of two at the same time the second finds nothing to do."""
+    """Migrate, all or nothing. Of two upgrades at the same time the second finds nothing to do."""
     from taskcore import wiring  # noqa: PLC0415
 
     run(wiring.upgrade_database(settings(), revision))

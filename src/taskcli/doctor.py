@@ -125,7 +125,7 @@ def _bad_key(file: Path, what: str, advice: str) -> Finding:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    # Not made here: that would hide a mistaken DATA_DIR.
+    # Do not make the database here: that would hide a mistaken DATA_DIR.
     if not settings.database_url and _is_absent(settings.data_dir / "postgres"):
         detail = f"there is none in {settings.data_dir} yet; the first start will make one"
         yield Finding("database", ok=True, detail=detail)

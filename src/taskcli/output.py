@@ -24,7 +24,7 @@ _PROGRESS_WIDTH = 60
 
 
 def message(*lines: str) -> None:
-    """To people, on standard error. Data may be in any line, and starts no other."""
+    """To people, on standard error. Data in a line cannot begin another one."""
     write_error("taskcli: " + "\n  ".join(map(visible, lines)) + "\n")
 
 
@@ -66,7 +66,7 @@ def show(record: Record, *, as_json: bool) -> None:
 
 
 def show_rows(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of as many cells each."""
+    """Print rows, all with the same number of cells."""
     shown = [list(map(visible, row)) for row in rows]
     write(_written(shown, aligned=is_terminal()))
 

@@ -12,7 +12,7 @@ from taskcli.signals import run
 from taskcli.streams import write_error
 from taskcore import Invalid, Problem
 
-# Bytes; more than a password may have. It bounds what a wrong file on standard input costs.
+# Bytes; more than a password may have. So a wrong file on standard input costs little.
 _LONGEST_LINE = 8192
 
 

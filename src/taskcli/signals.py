@@ -59,7 +59,7 @@ def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
         if received:  # whatever failed, failed because of the signal
             _end(received[0])
         raise
-    if received:  # it had finished already
+    if received:  # the coroutine had finished already
         signal.setitimer(signal.ITIMER_REAL, 0)
     return result
 

@@ -1,6 +1,6 @@
 """Standard output and standard error, which may be closed, full, or have no reader any more.
 
-Only `output` and pages of ours are written here: see tests/test_architecture.py.
+Data comes here only through `output`; other modules write fixed pages.
 """
 
 import os

@@ -152,8 +152,8 @@ def unlock(reference: Reference, /) -> None:
 def delete(reference: Reference, /, *, yes: Yes = False) -> int:
     """Delete an account with all its tasks and sessions. Asks first.
 
-    The account is gone as soon as that is printed. Then its tasks are removed, which may be
-    interrupted: a running server or `taskcli housekeeping` goes on.
+    The account is gone once `deleted user` is printed. After that its tasks are removed; if you
+    interrupt this, a running server or `taskcli housekeeping` removes the rest.
     """
     require_terminal_or(yes, "delete a user")
 
@@ -168,7 +168,7 @@ def delete(reference: Reference, /, *, yes: Yes = False) -> int:
         message(f"deleted user {user.id}, {user.email}")
         try:
             await swept(core)
-        except Unavailable:  # what is left shows nowhere, so the deletion has succeeded
+        except Unavailable:  # no reader sees the tasks that are left: the deletion has succeeded
             message("its tasks take longer: a server or `taskcli housekeeping` removes the rest")
         return True
 
