@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from taskcore.domain.errors import Invalid
 from taskcore.domain.passwords import normalized_password
 from taskcore.domain.rules import (
+    DEFAULT_LIMIT,
     DESCRIPTION,
     EMAIL,
     FULL_NAME,
@@ -97,7 +98,7 @@ def test_limits_are_those_of_the_contract() -> None:
         "email": (3, 254),
         "password": (8, 256),
     }
-    assert (MAX_SKIP, MAX_LIMIT) == (10_000, 100)
+    assert (MAX_SKIP, DEFAULT_LIMIT, MAX_LIMIT) == (10_000, 100, 100)
 
 
 # Passwords
