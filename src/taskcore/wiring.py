@@ -157,7 +157,7 @@ def _database(settings: Settings) -> "EmbeddedPostgres | _ExternalDatabase":
 class _ExternalDatabase(
     AbstractContextManager["_ExternalDatabase"], AbstractAsyncContextManager["_ExternalDatabase"]
 ):
-    """The one of DATABASE_URL. Entering and leaving change nothing."""
+    """The database of DATABASE_URL. Entering and leaving change nothing."""
 
     conninfo: str = field(repr=False)  # it may hold a password
 

@@ -7,7 +7,7 @@ user's file, by a folder, or by a pipe that its reader waits at. Therefore
 - a folder is opened once, and its entries are reached by its descriptor, whatever its path leads to
   meanwhile;
 - no link in it is followed;
-- an entry is used only if it belongs to the expected account. That is asked of its descriptor,
+- an entry is used only if it belongs to the expected account. Its open descriptor tells the owner,
   because a path may lead elsewhere a moment later.
 
 What runs as that account, such as PostgreSQL, may open paths by name: it has no more rights than

@@ -81,7 +81,7 @@ class Accounts:
             new_hash = await self.hasher.hash(normal)
             async with self.store.transaction() as tx:
                 # False when the hash has changed since it was verified: by another change of the
-                # password, or by a login that renewed an old hash. Then verify again.
+                # password, or by a login that renewed an old hash. Verify again.
                 if not await tx.users.replace_password_hash(user.id, old_hash, new_hash):
                     continue
                 ended = await tx.sessions.end_all(user.id, but=actor.session_id)

@@ -47,7 +47,7 @@ class Audit:
         limit: int = DEFAULT_LIMIT,
         before: EventPosition | None = None,
     ) -> Page[Event]:
-        """The same for the actor, without the origin of what others did. Raises Invalid."""
+        """As `page`, of the actor's events, without the origin of others. Raises Invalid."""
         check_slice(skip, limit)
         user_id = own_id(actor)
         async with self.store.autocommit(user_id) as db:

@@ -5,13 +5,14 @@ in milliseconds and stays small. Every client process holds a shared lock on `us
 the kernel releases however the process ends. When the supervisor gets that lock exclusively, no
 client is left; while it keeps the lock, no process can join a server that is shutting down.
 
-The supervisor, the postmaster and all their children inherit an open `server.lock`. It is free
-only when all of them have ended, so two servers never run in one folder. The supervisor restarts
-nothing: it ends with its postmaster, and a client process that watches the lock starts both again.
+The supervisor, the postmaster and all their children inherit an open `server.lock`. Its lock is
+free only when all of them have ended, so two servers never run in one folder. The supervisor
+restarts nothing: it ends with its postmaster, and a client process that watches the lock starts
+both again.
 
-It gets DATA_DIR/postgres as an open folder, whose owner the starting process has checked. Started
-by root, the supervisor opens what it needs in there, and then becomes the account that PostgreSQL
-runs under.
+The supervisor gets DATA_DIR/postgres as an open folder, whose owner the starting process has
+checked. Started by root, the supervisor opens what it needs in there, and then becomes the account
+that PostgreSQL runs under.
 """
 
 import ctypes

@@ -51,7 +51,7 @@ class Batcher:
 
     Users take turns: the first requests of all users come before the second ones, and a user who
     comes later begins with the turn that is being served. So a request does not wait for the many
-    of another user. (In a queue without users all requests are of one, first come, first served.)
+    of another user. (In a queue without users, requests are served in the order of their arrival.)
     """
 
     def __init__(

@@ -9,8 +9,8 @@ from taskcore.domain.errors import Overloaded
 
 WIDTH = 3
 WAIT = 1.0  # seconds
-# Requests that wait, of one user and of all. They bound the memory; the time limit is what ends
-# the wait of most.
+# Requests that wait, of one user and of all. These numbers bound the memory; WAIT ends the wait of
+# most requests.
 MAX_WAITING_OF_ONE = 32
 MAX_WAITING = 256
 

@@ -60,7 +60,7 @@ users = sa.Table(
     sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.text("true")),
     _moment("created_at"),
     _moment("updated_at"),
-    # NULL while the account exists. Every statement that reads users leaves the others out.
+    # NULL while the account exists. Every statement that reads users leaves removed accounts out.
     _moment("removed_at", nullable=True),
     _limits(EMAIL),
     _limits(EMAIL, "email_key"),
@@ -68,8 +68,8 @@ users = sa.Table(
     sa.CheckConstraint("char_length(hashed_password) BETWEEN 1 AND 255", name="hashed_password"),
     sa.CheckConstraint("role IN ('user', 'admin')", name="role"),
     sa.UniqueConstraint("email_key"),
-    # For the lists by these filters, newest first. The last one also finds the administrators who
-    # are locked, so that an active one always remains.
+    # For the lists by these filters, newest first. The last one also finds the administrators
+    # for `lock_admins`.
     sa.Index("users_role_id_idx", "role", "id"),
     sa.Index("users_is_active_id_idx", "is_active", "id"),
     sa.Index("users_role_is_active_id_idx", "role", "is_active", "id"),

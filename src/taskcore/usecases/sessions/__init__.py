@@ -19,8 +19,8 @@ from taskcore.usecases.sessions.refreshes import Refreshes
 __all__ = ["Grant", "Sessions"]
 
 
-# Sessions in one transaction. One that is refreshed each half hour for a month has 1440 tokens to
-# be removed with it.
+# How many sessions one transaction ends. A session that is refreshed each half hour for a month has
+# 1440 tokens, which are removed with it.
 _AT_ONCE = 25
 
 

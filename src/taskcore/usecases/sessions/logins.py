@@ -150,7 +150,7 @@ class Logins:
         return self.issuer.grant(session, token, user) if opened else None
 
     async def _rehashed(self, stored: StoredCredentials, password: str) -> StoredCredentials:
-        """With a hash of today's kind; unchanged when the hasher is busy."""
+        """The account with a hash of today's kind; unchanged when the hasher is busy."""
         with suppress(Unavailable):  # the next login tries again
             old, new = stored.password_hash, await self.hasher.hash(normalized_password(password))
             async with self.store.autocommit() as db:

@@ -45,7 +45,7 @@ class Refreshes:
             session, _, user = stored
             known = [Claim(REFRESH_SESSION, str(session.id)), Claim(REFRESH_ACCOUNT, str(user.id))]
         await self.gate.admit(origin, *known, *per_network(origin, REFRESH))
-        # Anyone can invent tokens: recording a few shows that it happens and spares the disk.
+        # Anyone can invent tokens: recording only a few shows the attack and spares the disk.
         if not stored and await self.gate.may_record(UNKNOWN, origin.site or origin.network or ""):
             now, name = self.clock.now(), EventName.REFRESH_FAILED
             await self.gate.record(NewEvent.by(origin, name, now, reason="unknown"))
