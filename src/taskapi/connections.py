@@ -104,7 +104,7 @@ class Connections:
 
 
 def _limit_unread(listening: socket.socket) -> None:
-    """For all connections accepted from now on; only where the system has these options."""
+    """Limits the connections accepted from now on, where the system has these options."""
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         # Linux also counts the time in which the client's window stays shut.
         milliseconds = UNREAD_WITHIN * 1000

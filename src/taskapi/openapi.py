@@ -67,7 +67,8 @@ _REASONS_BY_STATUS = {
     415: "The body is not JSON",
     500: "A bug in the service",
 }
-# Links from an operation that creates an object to those on it, for API explorers and fuzzers.
+# Links from an operation that creates an object to those on that object, for API explorers and
+# fuzzers.
 _LINKS = {
     "createTask": ("task_id", ("getTask", "editTask", "patchTask", "deleteTask")),
     "createUser": ("user_id", ("getUser", "changeUser", "deleteUser")),

@@ -231,7 +231,7 @@ async def change_user(
 ) -> UserView:
     """Change an account: its name, its role, whether it may log in.
 
-    What is not named stays as it is. It takes effect with the next request of whom it concerns.
+    What is not named stays as it is. The change takes effect with the user's next request.
     """
     changes = fields_set(data)
     user = await request.core.accounts.change(request.actor, UserId(parse_id(user_id)), **changes)
