@@ -70,7 +70,7 @@ def _end(number: int, _: FrameType | None = None) -> NoReturn:
 
 
 def _handle(handler: Handler) -> dict[signal.Signals, Any]:
-    """What was replaced. Under `nohup` SIGHUP is ignored, and stays so."""
+    """Returns the handlers that it replaced. Under `nohup` SIGHUP is ignored, and stays so."""
     return {
         number: signal.signal(number, handler)
         for number in _ENDING
