@@ -20,9 +20,10 @@ from taskapi.edge import Edge
 from taskapi.health import livez, readyz
 from taskapi.housekeeping import Housekeeper
 from taskapi.openapi import document, document_handler
+from taskapi.parameters import declare_parameters
 from taskapi.paths import PREFIX
 from taskapi.problems import HANDLERS
-from taskapi.providers import ActorRequest, CoreOpener, container
+from taskapi.providers import ActorRequest, CoreOpener, anyone, container
 from taskapi.proxies import Proxies
 from taskapi.query import decode_query_int, is_query_int
 from taskapi.responses import JsonResponse
@@ -67,6 +68,7 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
     )
     app = Litestar(
         route_handlers=[v1, livez, readyz],
+        before_request=anyone,
         exception_handlers=HANDLERS,
         lifespan=[lifespan],
         request_class=ActorRequest,
@@ -76,6 +78,7 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
         type_decoders=[(is_query_int, decode_query_int)],
         logging_config=None,
     )
+    declare_parameters(app)
     app.state.document = document(app, settings)
     app.asgi_handler = Edge(app.asgi_handler, settings, in_flight=IN_FLIGHT)
     return app

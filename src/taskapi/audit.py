@@ -19,6 +19,8 @@ from taskapi.query import (
     Limit,
     QueryInt,
     Skip,
+    moment,
+    one_of,
     parse_choice,
     parse_timestamp,
 )
@@ -28,16 +30,8 @@ from taskcore.cursors import EVENTS, OWN_EVENTS
 
 _EVENTS = {name.value: name for name in EventName}
 UserFilter = Annotated[QueryInt, QueryInt.meta("What this user did, and what concerns them")]
-EventFilter = Annotated[
-    str, Meta(description="Of one kind", extra_json_schema={"enum": list(_EVENTS)})
-]
-Since = Annotated[
-    str,
-    Meta(
-        description="At this moment or later: RFC 3339, with its offset",
-        extra_json_schema={"format": "date-time"},
-    ),
-]
+EventFilter = Annotated[str, one_of(_EVENTS, "Of one kind")]
+Since = Annotated[str, moment("At this moment or later")]
 
 
 class EventView(View):

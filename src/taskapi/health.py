@@ -5,6 +5,7 @@ from contextvars import Context
 
 from litestar import get
 
+from taskapi.parameters import IGNORES_QUERY
 from taskapi.providers import ApiRequest
 from taskapi.responses import View
 
@@ -13,13 +14,13 @@ class Health(View):
     status: str
 
 
-@get("/livez", include_in_schema=False)
+@get("/livez", include_in_schema=False, opt={IGNORES_QUERY: True})
 async def livez() -> Health:
     """No I/O: restarting this process would not bring back a database that is away."""
     return Health("ok")
 
 
-@get("/readyz", include_in_schema=False)
+@get("/readyz", include_in_schema=False, opt={IGNORES_QUERY: True})
 async def readyz(request: ApiRequest) -> Health:
     """503 unless the database answers and is migrated.
 

@@ -129,9 +129,10 @@ def document(app: Litestar, settings: Settings) -> bytes:
 _INTRODUCTION = """\
 Register, log in, and send the access token as `Authorization: Bearer …`.
 
-Errors are problem details (RFC 9457); programs look at their `code`. Unknown fields in a body are
-errors, and an edit leaves fields that it does not name as they are. If a field is given twice, the
-last value counts; query parameters that are not listed are ignored. HEAD works wherever GET does.
+Errors are problem details (RFC 9457); programs look at their `code`. Fields of a body and query
+parameters that are not listed are errors, and an edit leaves fields that it does not name as they
+are. A field that a body has twice counts as given last; a query parameter is sent only once, except
+for those of several values, at most 20. HEAD works wherever GET does.
 """
 _TAGS = [
     {"name": "Authentication", "description": "Your own account and sessions"},
@@ -259,16 +260,13 @@ class _Operation:
 
     def _problems(self) -> dict[int, list[str]]:
         """Reasons by status: this operation's errors, and those of its body, login and query."""
-        errors: list[type[TaskcoreError]] = [*self._errors, Unavailable, Overloaded]
+        errors: list[type[TaskcoreError]] = [*self._errors, Invalid, Unavailable, Overloaded]
         statuses = [500]
         if self._is_protected:
             errors.append(Unauthenticated)
             statuses.append(400)
         if self._body:
-            errors.append(Invalid)
             statuses += [400, 413, 415]
-        if any(parameter["in"] == "query" for parameter in self._parameters()):
-            errors.append(Invalid)
         reasons: dict[int, list[str]] = {}
         for error in dict.fromkeys(errors):
             reasons.setdefault(status_of(error), []).append(f"`{error.code}`: {error.title}")

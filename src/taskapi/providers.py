@@ -8,6 +8,7 @@ from dishka import AsyncContainer, Provider, Scope, make_async_container, provid
 
 from taskapi.bodies import JsonRequest
 from taskapi.housekeeping import Housekeeper
+from taskapi.parameters import check_parameters
 from taskapi.problems import AnyRequest
 from taskapi.request_state import request_state
 from taskcore import Actor, Core, InvalidToken, Origin, Unauthenticated
@@ -72,21 +73,32 @@ def origin_of(request: ApiRequest) -> Origin:
     )
 
 
-# The `before_request` of routes and routers. It runs before the body is read, so that clients
-# without permission learn nothing from the body's validation. (Litestar would give a guard a copy
-# of the handler at each request, which costs more than the check.)
+# The `before_request` of the app, of routers and routes: the innermost runs. It runs before the
+# query and the body are read, so that clients without permission learn nothing from validation.
+# (Litestar would give a guard a copy of the handler at each request, which costs more than the
+# check.)
+
+
+async def anyone(request: AnyRequest) -> None:
+    check_parameters(request)
 
 
 async def logged_in(request: AnyRequest) -> None:
     """Raises Unauthenticated."""
-    request = cast(ActorRequest, request)
-    request_state(request.scope).actor = await request.core.sessions.authenticate(
-        bearer_token(request.header(b"authorization") or ""), origin=origin_of(request)
-    )
+    await _authenticate(request)
+    check_parameters(request)
 
 
 async def administers(request: AnyRequest) -> None:
     """Raises Unauthenticated and Forbidden. The core would refuse too, after the body was read."""
+    await _authenticate(request)
     request = cast(ActorRequest, request)
-    await logged_in(request)
     await request.core.gate.administers(request.actor)
+    check_parameters(request)
+
+
+async def _authenticate(request: AnyRequest) -> None:
+    request = cast(ActorRequest, request)
+    request_state(request.scope).actor = await request.core.sessions.authenticate(
+        bearer_token(request.header(b"authorization") or ""), origin=origin_of(request)
+    )

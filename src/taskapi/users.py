@@ -24,7 +24,16 @@ from taskapi.openapi import SENDS
 from taskapi.paths import parse_id
 from taskapi.problems import LIMITED, MAY_REFUSE
 from taskapi.providers import ActorRequest, ApiRequest, administers, logged_in, origin_of
-from taskapi.query import DEFAULT_LIMIT, DEFAULT_SKIP, Limit, Skip, parse_choice
+from taskapi.query import (
+    BOOLEANS,
+    DEFAULT_LIMIT,
+    DEFAULT_SKIP,
+    Limit,
+    Skip,
+    flag,
+    one_of,
+    parse_choice,
+)
 from taskapi.responses import JsonResponse, View
 from taskcore import (
     EmailTaken,
@@ -42,17 +51,10 @@ from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REGISTER
 
 log = structlog.get_logger("taskapi")
 
-# Any and str, not bool and Role: for these msgspec would read `null` as None, which is no filter.
-# (Any, because for a str msgspec would add its own type to the schema.)
-ActiveFilter = Annotated[
-    Any, Meta(description="Who may log in, or who may not", extra_json_schema={"type": "boolean"})
-]
-RoleFilter = Annotated[
-    str, Meta(description="Of one role", extra_json_schema={"enum": [role.value for role in Role]})
-]
-EmailFilter = Annotated[Email, Meta(description="The one account with this address")]
-_BOOLEANS = {"true": True, "false": False}
 _ROLES = {role.value: role for role in Role}
+ActiveFilter = Annotated[Any, flag("Who may log in, or who may not")]
+RoleFilter = Annotated[str, one_of(_ROLES, "Of one role")]
+EmailFilter = Annotated[Email, Meta(description="The one account with this address")]
 
 
 class Registration(Body):
@@ -196,7 +198,7 @@ async def list_users(
         limit=limit,
         email=email,
         role=parse_choice("role", role, _ROLES),
-        is_active=parse_choice("is_active", is_active, _BOOLEANS),
+        is_active=parse_choice("is_active", is_active, BOOLEANS),
         before=USERS.read(cursor),
     )
     following = USERS.after(page)

@@ -132,7 +132,7 @@ def test_pages_are_revalidated_cheaply(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_trailing_slash_leads_to_the_one_address_of_a_page(page: str) -> None:
-    answer = get(f"/api/v1/{page}/?a=b")
+    answer = get(f"/api/v1/{page}/")
     assert answer.status_code == 308
     assert urljoin(f"/api/v1/{page}/", answer.headers["location"]) == f"/api/v1/{page}"
     assert get(f"/api/v1/{page}//").headers["location"] == f"../../{page}"

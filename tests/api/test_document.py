@@ -15,7 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from taskapi.app import served_document
-from taskapi.providers import ActorRequest, administers, logged_in
+from taskapi.providers import ActorRequest, administers, anyone, logged_in
 from taskcore import Role, TooMany, Unavailable
 from taskcore.domain import rules
 from taskcore.domain.rules import TextRule
@@ -288,7 +288,7 @@ def test_the_guard_of_each_route_is_what_the_table_says(any_app: Litestar) -> No
     for call, handler in handlers(any_app):
         if call not in ACCESS:
             continue
-        before = {PUBLIC: None, ADMIN: administers}.get(ACCESS[call], logged_in)
+        before = {PUBLIC: anyone, ADMIN: administers}.get(ACCESS[call], logged_in)
         assert handler.resolve_before_request() is before, call
 
 

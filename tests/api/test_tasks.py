@@ -292,15 +292,9 @@ async def test_all_bad_parameters_are_reported_together(ada: Person) -> None:
     assert sorted(error["parameter"] for error in errors) == ["limit", "skip"]
 
 
-async def test_unknown_parameters_are_ignored(ada: Person) -> None:
-    task = await ada.task()
-    for query in ("sort=title", "limits=5", "q=%ff", "=", "&&", "%zz", "title[]=a"):
-        assert (await ada.get(f"/tasks?{query}")).json()["items"] == [task]
-
-
-async def test_a_refusal_does_not_repeat_the_query(ada: Person) -> None:
-    answer = await ada.get("/tasks?skip=canary-1&x=canary-2")
-    assert "canary" not in answer.text
+async def test_a_refusal_does_not_repeat_a_value(ada: Person) -> None:
+    for query in ("skip=canary-1", "x=canary-2", "limit=canary-3&limit=canary-4"):
+        assert "canary" not in (await ada.get(f"/tasks?{query}")).text
 
 
 INVALID_IDS = [

@@ -346,7 +346,7 @@ def test_people_see_what_was_done_to_them(site: Site, root: Account, ada: Accoun
         assert {item[name] for name in ("session_id", "user_agent", "request_id")} == {None}
     assert {item["user_id"] for item in items} == {ada.id}
     assert b"203.0.113.8" not in answer.body
-    assert site.ask("GET", f"/auth/events?user={root.id}", token=ada.access).json == answer.json
+    assert site.ask("GET", f"/auth/events?user={root.id}", token=ada.access).status == 422
     assert site.ask("GET", "/auth/events").status == 401
 
 

@@ -13,6 +13,7 @@ from litestar.status_codes import HTTP_304_NOT_MODIFIED, HTTP_308_PERMANENT_REDI
 
 from taskapi.docs.files import assets, by_url_name
 from taskapi.etags import matches
+from taskapi.parameters import IGNORES_QUERY
 from taskapi.problems import AnyRequest
 
 __all__ = ["CONTENT_SECURITY_POLICY", "docs_handlers"]
@@ -89,7 +90,7 @@ def docs_handlers(title: str) -> list[HTTPRouteHandler]:
     return [show_swagger_ui, show_redoc, send_asset]
 
 
-@get("/docs/assets/{name:str}", include_in_schema=False)
+@get("/docs/assets/{name:str}", include_in_schema=False, opt={IGNORES_QUERY: True})
 async def send_asset(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
     asset = by_url_name().get(name)
     if asset is None:

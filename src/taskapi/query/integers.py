@@ -1,30 +1,15 @@
-"""Query parameters: integers, words and timestamps, parsed strictly."""
+"""Integers in a query: the type of each, with its bounds."""
 
 import re
-from collections.abc import Mapping
-from datetime import datetime
-from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self
 
-import msgspec
-from litestar._kwargs import extractors
 from msgspec import Meta
 
-from taskcore import Invalid, Problem
 from taskcore.domain import rules
 from taskcore.domain.rules import MAX_ID, MAX_LIMIT, MAX_SKIP, READ_ON
 
-Choice = TypeVar("Choice")
-
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 NOT_AN_INTEGER = "must be a whole number"
-
-# Litestar keeps the last 1024 queries of any client, parsed: at the longest that `edge` lets
-# through, 160 KB each. There is no public way to keep fewer.
-_KEPT_QUERIES = 32
-for _name in ("parse_query_string", "create_query_default_dict"):
-    _parse = getattr(extractors, _name).__wrapped__
-    setattr(extractors, _name, lru_cache(_KEPT_QUERIES)(_parse))
 
 
 class QueryInt(int):
@@ -68,27 +53,3 @@ DEFAULT_SKIP, DEFAULT_LIMIT = _Skip(0), _Limit(rules.DEFAULT_LIMIT)
 # The default of a filter by user. Not None, which the query `owner_id=null` would also give; and
 # below `low`, so that no client can send it.
 ANY_USER = QueryInt(0)
-
-
-def parse_choice(field: str, word: str | None, choices: Mapping[str, Choice]) -> Choice | None:
-    """Raises Invalid for a word that is not among the choices."""
-    if word is None:
-        return None
-    if (choice := choices.get(word.lower())) is None:
-        raise Invalid(Problem(field, f"must be one of {', '.join(choices)}", "wrong_type"))
-    return choice
-
-
-_AwareDatetime = Annotated[datetime, Meta(tz=True)]
-
-
-def parse_timestamp(field: str, text: str | None) -> datetime | None:
-    """Raises Invalid for anything but RFC 3339 with an offset."""
-    if text is None:
-        return None
-    try:
-        # A plus in a query stands for a space, and few clients write the offset's plus as %2B.
-        return msgspec.convert(text[:11] + text[11:].replace(" ", "+"), _AwareDatetime)
-    except msgspec.ValidationError:
-        detail = "must be a moment such as 2026-01-31T09:30:00Z"
-        raise Invalid(Problem(field, detail, "wrong_type")) from None

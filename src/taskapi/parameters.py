@@ -1,0 +1,77 @@
+"""Which query parameters a request may have: those that its handler declares, each once.
+
+A parameter declared as a sequence may be repeated. What a value may be is checked in `query`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from itertools import islice
+
+from litestar import Litestar
+from litestar._kwargs import extractors
+from litestar.routes import HTTPRoute
+
+from taskapi.problems import AnyRequest, FieldProblem, HttpProblem
+from taskapi.query import MAX_VALUES
+from taskcore import Invalid
+
+# A key in the `opt` of a handler that takes any query. The health checks do, because a parameter
+# that a load balancer adds must not take this server out of service; so do the assets of the
+# documentation pages, which are named by their content and may get a cache buster on their way.
+IGNORES_QUERY = "ignores_query"
+# A key in the `opt` of every other handler: how often a request may have each parameter.
+_DECLARED = "declared"
+_MOST_REPORTED = 10  # bounds the work on a query of thousands of names
+
+# Litestar keeps the last 1024 queries of any client, parsed: at the longest that `edge` lets
+# through, 160 KB each. There is no public way to keep fewer.
+_KEPT_QUERIES = 32
+for _name in ("parse_query_string", "create_query_default_dict"):
+    _parse = getattr(extractors, _name).__wrapped__
+    setattr(extractors, _name, lru_cache(_KEPT_QUERIES)(_parse))
+# Shared with Litestar, so that a query is parsed once.
+_parsed: Callable[[bytes], tuple[tuple[str, str], ...]] = vars(extractors)["parse_query_string"]
+
+
+def declare_parameters(app: Litestar) -> None:
+    """Must run before the first request, and after the last route was registered."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler, model in route.route_handler_map.values():
+                handler.opt[_DECLARED] = {
+                    parameter.field_alias: MAX_VALUES if parameter.is_sequence else 1
+                    for parameter in model.expected_query_params
+                }
+
+
+def check_parameters(request: AnyRequest) -> None:
+    """Raises HttpProblem for a parameter that the handler does not declare, or one too often."""
+    query = request.scope["query_string"]
+    if not query or IGNORES_QUERY in (opt := request.route_handler.opt):
+        return
+    counts = Counter(name for name, _ in _parsed(query))
+    problems = islice(_problems(counts, opt[_DECLARED]), _MOST_REPORTED)
+    if errors := list(problems):
+        raise HttpProblem(422, Invalid.code, Invalid.title, errors=errors)
+
+
+def _problems(counts: Mapping[str, int], declared: Mapping[str, int]) -> Iterator[FieldProblem]:
+    for name, count in counts.items():
+        most = declared.get(name)
+        if most is None:
+            yield FieldProblem(_unknown(name, declared), "unknown_parameter", parameter=name)
+        elif count > most == 1:
+            yield FieldProblem("may be sent only once", "repeated_parameter", parameter=name)
+        elif count > most:
+            yield FieldProblem(f"may be sent at most {most} times", "too_many", parameter=name)
+
+
+def _unknown(name: str, declared: Mapping[str, int]) -> str:
+    refusal = "is not a parameter of this operation"
+    if not declared:
+        return f"{refusal}, which has none"
+    if alike := get_close_matches(name.lower(), declared, n=1):
+        return f"{refusal}; did you mean {alike[0]}?"
+    return f"{refusal}; it has {', '.join(sorted(declared))}"

@@ -1,0 +1,57 @@
+"""Words in a query: one of some, any of some, `true` or `false`.
+
+A parameter's type says with a `Meta` from here what the document shows; the handler gives the
+value to a parser. A parameter of several values is a sequence with the default `()`:
+
+    StatusFilter = Annotated[Sequence[Annotated[str, one_of(STATUSES)]], several("Any of these")]
+
+Clients repeat its name; `parameters` refuses more than MAX_VALUES.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from msgspec import Meta
+
+from taskcore import Invalid, Problem
+
+Choice = TypeVar("Choice")
+
+MAX_VALUES = 20
+BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
+
+
+def one_of(words: Iterable[str], description: str | None = None) -> Meta:
+    """For a `str`, of which `parse_choice` makes the value."""
+    return Meta(description=description, extra_json_schema={"enum": list(words)})
+
+
+def several(description: str) -> Meta:
+    """For a `Sequence`, of which `parse_choices` makes the values if they are words."""
+    return Meta(description=description, extra_json_schema={"maxItems": MAX_VALUES})
+
+
+def flag(description: str) -> Meta:
+    """For an `Any`, of which `parse_choice` makes a bool with BOOLEANS.
+
+    Not for a `bool`, which would also take `1` and, for None, `null`; nor for a `str`, of which
+    msgspec would add the type to the schema.
+    """
+    return Meta(description=description, extra_json_schema={"type": "boolean"})
+
+
+def parse_choice(field: str, word: str | None, choices: Mapping[str, Choice]) -> Choice | None:
+    """Raises Invalid for a word that is not among the choices."""
+    if word is None:
+        return None
+    if (choice := choices.get(word.lower())) is None:
+        raise Invalid(Problem(field, f"must be one of {', '.join(choices)}", "wrong_type"))
+    return choice
+
+
+def parse_choices(
+    field: str, words: Sequence[str], choices: Mapping[str, Choice]
+) -> tuple[Choice, ...]:
+    """The choice of each word, each once, in the order sent. Raises Invalid as `parse_choice`."""
+    found = (parse_choice(field, word, choices) for word in words)
+    return tuple(dict.fromkeys(choice for choice in found if choice is not None))
