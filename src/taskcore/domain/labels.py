@@ -1,0 +1,55 @@
+"""Labels: the short names that people give to tasks."""
+
+import re
+from collections.abc import Sequence
+from unicodedata import normalize
+
+from taskcore.domain.errors import Problem
+from taskcore.domain.rules import TextRule
+
+MAX_LABELS = 20
+MIN_LABEL, MAX_LABEL = 1, 64  # code points
+FIELD = "labels"
+
+# TextRule allows these in a text of several lines. A label is a name in one line.
+_LINES = re.compile(r"[\t\n\r]")
+
+
+def label_key(name: str) -> str:
+    """What makes two labels alike: `Büro` and `büro` have one key, in either normal form."""
+    return normalize("NFC", normalize("NFC", name).casefold())
+
+
+def check_labels(labels: Sequence[str]) -> list[Problem]:
+    """Every broken rule. The field is `labels`, or `labels/3` for the fourth.
+
+    Too many labels are the only problem told, so that the work is bounded.
+    """
+    if len(labels) > MAX_LABELS:
+        return [Problem(FIELD, f"takes at most {MAX_LABELS} labels", "too_many")]
+    problems: list[Problem] = []
+    keys: set[str] = set()
+    for place, label in enumerate(labels):
+        field = f"{FIELD}/{place}"
+        if problem := _problem(field, label):
+            problems.append(problem)
+        elif (key := label_key(label)) in keys:
+            detail = "is there already; upper and lower case are the same"
+            problems.append(Problem(field, detail, "duplicate_label"))
+        else:
+            keys.add(key)
+    return problems
+
+
+def _problem(field: str, label: str) -> Problem | None:
+    problem = TextRule(field, MIN_LABEL, MAX_LABEL).problem(label)
+    if problem is None and _LINES.search(label):
+        return Problem(field, "must not hold control characters", "control_character")
+    return problem
+
+
+def labels_of(labels: Sequence[str]) -> tuple[str, ...]:
+    """As a task keeps labels that have passed check_labels: as they were sent, in their order."""
+    if isinstance(labels, str):  # also a sequence of texts, but never meant
+        raise TypeError("labels are a list of texts")
+    return tuple(labels)

@@ -1,0 +1,57 @@
+"""Labels, and which are alike."""
+
+from unicodedata import normalize
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskcore.domain.labels import check_labels, label_key, labels_of
+
+NAMES = st.text(st.sampled_from("aAéÉßẞsΣςİıᾳΐǰﬁ\u0301\u0345\u0323") | st.characters(), max_size=9)  # noqa: RUF001
+
+
+def told(*labels: str) -> list[tuple[str, str]]:
+    return [(problem.field, problem.code) for problem in check_labels(labels)]
+
+
+@given(NAMES)
+def test_a_key_is_its_own_key_whatever_form_the_name_has(name: str) -> None:
+    key = label_key(name)
+    assert label_key(key) == key
+    assert label_key(normalize("NFD", name)) == key
+    assert label_key(normalize("NFC", name)) == key
+
+
+def test_case_makes_no_difference_and_accents_do() -> None:
+    assert label_key("BÜRO") == label_key("bu\u0308ro")
+    assert label_key("STRASSE") == label_key("Straße")
+    assert label_key("Büro") != label_key("Buro")
+
+
+def test_labels_within_their_bounds_are_kept_as_sent() -> None:
+    labels = ["Home", "e\u0301", " ", "x" * 64, *(f"label {n}" for n in range(16))]
+    assert check_labels(labels) == []
+    assert labels_of(labels) == tuple(labels)
+    assert labels_of([]) == ()
+
+
+def test_each_broken_rule_names_its_label() -> None:
+    assert told("", "a", "x" * 65, "A", "\x00", "\ud800", "b") == [
+        ("labels/0", "too_short"),
+        ("labels/2", "too_long"),
+        ("labels/3", "duplicate_label"),
+        ("labels/4", "control_character"),
+        ("labels/5", "not_unicode"),
+    ]
+    assert told(*(f"label {n}" for n in range(21))) == [("labels", "too_many")]
+
+
+@pytest.mark.parametrize("control", "\t\n\r\x1b\x7f\x85\x9f")
+def test_a_label_has_no_control_character_and_is_one_line(control: str) -> None:
+    assert told(f"a{control}b") == [("labels/0", "control_character")]
+
+
+def test_a_bare_text_is_no_list_of_labels() -> None:
+    with pytest.raises(TypeError):
+        labels_of("home")

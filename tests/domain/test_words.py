@@ -1,0 +1,143 @@
+"""The words of a text, and searching by them."""
+
+from unicodedata import normalize
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskcore.domain.errors import Invalid
+from taskcore.domain.words import MAX_WORD, Search, words_of
+
+# Much of what is folded, beside each other often.
+TEXTS = st.text(
+    st.sampled_from("aB1 _-'éÉßẞøŁıİſﬁﷺᾳςŉʼ한ガ会議ไทยकि\u0301\u0345\u0323\u3099\xad\u200c\u2028")
+    | st.characters(exclude_categories=["Cs"]),
+    max_size=100,
+)
+
+
+@given(TEXTS)
+def test_a_word_is_its_own_only_word(text: str) -> None:
+    for word in words_of(text):
+        assert words_of(word) == [word]
+        assert word.isalnum()
+        assert len(word) <= MAX_WORD
+
+
+def test_a_word_of_any_character_is_its_own_only_word() -> None:
+    line = " ".join(map(chr, range(0x20000)))  # above are Han alone, and what no word holds
+    words = words_of(line)
+    assert words_of(" ".join(words)) == words
+    assert all(map(str.isalnum, words))
+
+
+@given(TEXTS)
+def test_both_normal_forms_have_the_same_words(text: str) -> None:
+    assert words_of(normalize("NFC", text)) == words_of(normalize("NFD", text)) == words_of(text)
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=100))
+def test_ascii_has_the_words_that_it_has_among_other_text(text: str) -> None:
+    assert words_of(text) == words_of(text + " \u2026")
+
+
+@given(TEXTS, TEXTS)
+def test_the_words_of_a_text_are_those_of_its_parts(one: str, other: str) -> None:
+    assert words_of(f"{one} {other}") == words_of(one) + words_of(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ""),
+        ("!!! \u2026 🎉", ""),
+        ("Buy milk, buy BREAD", "buy milk buy bread"),
+        ("foo.bar_baz@x.org /usr/bin", "foo bar baz x org usr bin"),
+        ("Łódź Ærø Þórður Đà naïve", "lodz aero thordur da naive"),
+        ("Straße STRASSE", "strasse strasse"),
+        ("İstanbul ISPARTA ısparta", "istanbul isparta isparta"),  # noqa: RUF001
+        ("Ὀδυσσεύς", "οδυσσευσ"),
+        ("ﬁle x² ＡＢ", "file x2 ab"),  # noqa: RUF001
+        ("don't don\u2019t об\u02bcєкт", "don t don t об єкт"),  # noqa: RUF001
+        ("co\xadoperate", "cooperate"),
+        ("会議の資料 A4", "会 議 の 資 料 a4"),
+        ("ｶﾅ カナ", "カ ナ カ ナ"),
+        ("मीटिंग", "मटग"),
+    ],
+)
+def test_case_accents_and_variants_make_no_difference(text: str, words: str) -> None:
+    assert words_of(text) == words.split()
+
+
+def test_a_long_word_is_cut_alike_in_texts_and_queries() -> None:
+    for letter in "aß":
+        long = letter * 500
+        assert [len(word) for word in words_of(long)] == [MAX_WORD]
+        assert Search.parse(letter * 200).matches(long, "")
+
+
+# Queries
+
+
+def code(query: str) -> str:
+    with pytest.raises(Invalid) as refusal:
+        Search.parse(query)
+    (problem,) = refusal.value.problems
+    assert problem.field == "q"
+    return problem.code
+
+
+def test_a_query_has_one_to_eight_different_words() -> None:
+    assert Search.parse("a b c d e f g h A B").words == tuple("abcdefgh")
+    assert code("a b c d e f g h i") == "too_many_words"
+    assert code("!!!") == "no_words"
+    assert code("") == "too_short"
+    assert code("x" * 201) == "too_long"
+    assert code("x\x00") == "control_character"
+
+
+@pytest.mark.parametrize(
+    ("query", "title", "description", "rank"),
+    [
+        ("milk", "Buy milk", "", 1),
+        ("mil BU", "Buy milk", "", 2),
+        ("ilk", "Buy milk", "", None),
+        ("milk shop", "Buy milk", "in the shop", 1),
+        ("milk shop", "Buy milk", "", None),
+        ("shop", "", "Shops", 0),
+        ("b", "Buy milk", "plan b", 0),
+        ("b", "Buy milk", "", None),
+        ("会議", "会議の資料", "", 2),
+        ("会議", "会の資料", "", None),
+        ("한", "한국", "", 1),
+        ("uber", "Über", "", 1),
+    ],
+)
+def test_each_word_matches_a_word_or_its_beginning(
+    query: str, title: str, description: str, rank: int | None
+) -> None:
+    search = Search.parse(query)
+    assert search.rank(title, description) == rank
+    assert search.matches(title, description) is (rank is not None)
+
+
+@given(TEXTS, TEXTS, st.text(max_size=20))
+def test_a_search_finds_what_the_words_say(title: str, description: str, query: str) -> None:
+    try:
+        search = Search.parse(query)
+    except Invalid:
+        return
+
+    def found(text: str) -> list[str]:
+        return [
+            wanted
+            for wanted in search.words
+            if any(
+                w == wanted or (len(wanted) > 1 and w.startswith(wanted)) for w in words_of(text)
+            )
+        ]
+
+    everywhere = set(found(title) + found(description))
+    expected = len(found(title)) if everywhere == set(search.words) else None
+    assert search.rank(title, description) == expected
