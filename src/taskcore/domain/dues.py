@@ -29,8 +29,8 @@ NO_DATABASE = "needs the time zone database: install the package tzdata"
 def zone_names() -> frozenset[str]:
     """The IANA names this machine knows, about 600. Always has UTC.
 
-    The first call reads the tz database, which takes some tens of milliseconds; a changed database
-    counts from the next start.
+    The first call looks into each file of the tz database, which can take some tenths of a second:
+    a server makes it before it serves. A changed database counts from the next start.
     """
     return frozenset(available_timezones()) - _NO_ZONES | {"UTC"}
 
