@@ -1,6 +1,7 @@
 """What people and programs see: data on standard output, messages on standard error."""
 
 import json
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from taskcli.streams import is_terminal, write, write_error
+from taskcli.tables import fitted
 from taskcore.domain.visible import ascii_json, block, visible
 
 if TYPE_CHECKING:  # the help texts do without
@@ -93,8 +95,10 @@ def show_page(
         return
     if items:
         rows = [[visible(_cell(item[name])) for name in columns] for item in items]
-        aligned = is_terminal()
-        write(_table(columns, rows) if aligned else _written([columns, *rows], aligned=False))
+        if is_terminal():
+            _write_table(columns, rows)
+        else:
+            write(_written([columns, *rows], aligned=False))
     if not items:
         in_all = "" if total is None else f", {total} in all"
         message(f"none here{in_all}" if total or cursor else "nothing found")
@@ -102,6 +106,13 @@ def show_page(
         which = f"{len(items)}" if cursor else f"{skip + 1} to {skip + len(items)}"
         of = " shown" if total is None else f" of {total}"
         message(which + of + (f"; --cursor {next_cursor} shows the next" if next_cursor else ""))
+
+
+def _write_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table, left_out = fitted(columns, rows, shutil.get_terminal_size().columns)
+    write(table)
+    if left_out:
+        message(f"too narrow for {', '.join(left_out)}; --json shows all")
 
 
 def _plain(value: object) -> object:
@@ -141,33 +152,3 @@ def _written(rows: Sequence[Sequence[str]], *, aligned: bool) -> str:
         for row in rows
     ]
     return "".join(f"{line.rstrip()}\n" for line in lines)
-
-
-# Free text is cut to the width of the terminal; `show` prints all of it. What people copy from
-# here, such as ids and addresses, is never cut.
-_PROSE = {"title", "full_name", "user_agent", "by", "detail"}
-_LONG = {"email", *_PROSE}
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    # Imported only for a terminal: rich takes a while.
-    from rich import box  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in columns:
-        # rich narrows columns that may wrap first, and the others only when that is not enough.
-        table.add_column(name, no_wrap=name not in _LONG, overflow="fold")
-    for row in rows:
-        # As Text, because brackets in data are not markup.
-        cells = [Text(cell) for cell in row]
-        for name, cell in zip(columns, cells, strict=True):
-            if name in _PROSE:
-                cell.no_wrap, cell.overflow = True, "ellipsis"
-        table.add_row(*cells)
-    console = Console(file=sys.stdout)
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get()

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from taskcli import output
-from taskcli.output import _table, show
+from taskcli.output import show
 
 MOMENT = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=timezone(timedelta(hours=2)))
 
@@ -56,13 +56,6 @@ def test_a_record_in_a_pipe_has_a_tab_in_each_line(capsys: pytest.CaptureFixture
         "when\t2030-01-02 01:04:05Z",
         "",
     ]
-
-
-def test_a_long_title_is_cut_so_that_the_row_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "42")
-    moment = "2030-01-02 01:04:05Z"
-    table = _table(["id", "title", "updated_at"], [["1234567", "Letter " * 36, moment]])
-    assert table.splitlines()[-1] == f"1234567  Letter Let…  {moment}"
 
 
 def test_json_is_ascii_with_full_timestamps(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,69 @@
+"""Tables at several widths of the terminal."""
+
+import pytest
+
+from taskcli import audit, sessions, tasks, users
+from taskcli.tables import fitted
+
+LISTS = {
+    "tasks": tasks._COLUMNS,
+    "users": users._COLUMNS,
+    "sessions": sessions._COLUMNS,
+    "audit": audit._COLUMNS,
+}
+ID = "9223372036854775807"
+LONGEST = {
+    **dict.fromkeys(("owner_id", "user_id", "version"), ID),
+    **dict.fromkeys(("at", "created_at", "updated_at", "last_used_at"), "2030-01-02 01:04:05Z"),
+    "email": "a" * 242 + "@example.org",
+    "ip": "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+    "role": "admin",
+    "is_active": "yes",
+    "event": "account.password_changed",
+}
+PROSE = {"title": "Letter " * 36, "full_name": "語" * 100, "user_agent": "Mozilla/5.0 " * 40,
+         "by": "o" * 200, "detail": "old=user, new=admin"}  # fmt: skip
+
+
+def row(kind: str) -> list[str]:
+    known = LONGEST | PROSE | {"id": "0" * 36 if kind == "sessions" else ID}
+    return [known[name] for name in LISTS[kind]]
+
+
+@pytest.mark.parametrize("kind", LISTS)
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_value_is_shown_whole_or_with_an_ellipsis_or_its_column_is_named(
+    kind: str, width: int
+) -> None:
+    columns = LISTS[kind]
+    table, left_out = fitted(columns, [row(kind)], width)
+    heading, rule, line = table.splitlines()
+    shown = [name for name in columns if name not in left_out]
+    assert heading.split() == shown
+    assert len(rule) <= width
+    for name, value in zip(columns, row(kind), strict=True):
+        if name not in shown:
+            continue
+        if name in PROSE:
+            assert value.split()[0][:4] in line
+            assert value in line or "…" in line
+        else:
+            assert value in line or value.replace(":05Z", "Z") in line
+    if "email" not in shown:
+        assert len(line) <= width
+
+
+def test_what_is_usual_fits_eighty_columns() -> None:
+    session = ["0" * 36, "1234567", "2030-01-02 01:04:05Z", "203.0.113.77", "Mozilla/5.0 " * 9]
+    table, left_out = fitted(LISTS["sessions"], [session], 80)
+    assert left_out == ["user_agent"]
+    assert table.splitlines()[-1] == f"{'0' * 36}  1234567  2030-01-02 01:04Z  203.0.113.77"
+    event = ["2030-01-02 01:04:05Z", "login.succeeded", "12", "12", "203.0.113.77", "x" * 90]
+    table, left_out = fitted(LISTS["audit"], [event], 80)
+    assert (left_out, table.splitlines()[-1].endswith("xxx…")) == ([], True)
+
+
+def test_a_long_title_is_cut_so_that_the_row_fits() -> None:
+    moment = "2030-01-02 01:04:05Z"
+    table, _ = fitted(["id", "title", "updated_at"], [["1234567", "Letter " * 36, moment]], 42)
+    assert table.splitlines()[-1] == f"1234567  Letter Let…  {moment}"
