@@ -2,7 +2,7 @@
 
 import pytest
 
-from taskcli import audit, sessions, tasks, users
+from taskcli import audit, output, sessions, tasks, users
 from taskcli.tables import fitted
 
 LISTS = {
@@ -67,3 +67,16 @@ def test_a_long_title_is_cut_so_that_the_row_fits() -> None:
     moment = "2030-01-02 01:04:05Z"
     table, _ = fitted(["id", "title", "updated_at"], [["1234567", "Letter " * 36, moment]], 42)
     assert table.splitlines()[-1] == f"1234567  Letter Let…  {moment}"
+
+
+def test_the_columns_left_out_are_named_on_standard_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    record = dict(zip(LISTS["users"], row("users"), strict=True))
+    output._write_table(LISTS["users"], [row("users")])
+    out, err = capsys.readouterr()
+    assert record["email"] in out
+    left_out = "full_name, role, is_active, created_at"
+    assert err == f"taskcli: too narrow for {left_out}; --json shows all\n"
