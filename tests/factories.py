@@ -24,6 +24,7 @@ def a_user(**fields: Any) -> User:
         "full_name": "Ada",
         "role": Role.USER,
         "is_active": True,
+        "time_zone": "UTC",
         "created_at": NOW,
         "updated_at": NOW,
     }

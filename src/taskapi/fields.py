@@ -13,6 +13,7 @@ from taskcore.domain.rules import (
     FULL_NAME,
     MAX_ID,
     PASSWORD,
+    TIME_ZONE,
     TITLE,
     TextRule,
 )
@@ -40,6 +41,15 @@ NewPassword = Annotated[
 # A password to compare has no rule of its own: one that breaks the rules is simply wrong.
 Password = Annotated[
     str, Meta(extra_json_schema={"format": "password", "examples": ["correct horse battery"]})
+]
+TimeZone = Annotated[
+    str,
+    _documented(
+        TIME_ZONE,
+        "Europe/Berlin",
+        format="time-zone",
+        description="A name of the IANA time zone database",
+    ),
 ]
 Id = Annotated[int, Meta(ge=1, le=MAX_ID, examples=[1])]
 Version = Annotated[int, Meta(ge=1, le=MAX_ID, description="Counts the changes", examples=[1])]

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
 from litestar import Litestar, Response, get
@@ -20,6 +20,7 @@ from taskapi.fields import Id
 from taskapi.problems import MAY_REFUSE, MEDIA_TYPE, ProblemView, status_of
 from taskapi.providers import ApiRequest, administers, logged_in
 from taskapi.query import QueryInt
+from taskapi.responses import struct_in
 from taskcore import (
     Invalid,
     Overloaded,
@@ -157,8 +158,8 @@ class _Operation:
         (method,) = handler.http_methods
         self.method = method.lower()
         self._hints = get_type_hints(handler.fn, include_extras=True)
-        self._body = _struct_in(self._hints.get("data"))
-        self._success = _struct_in(self._hints["return"])
+        self._body = struct_in(self._hints.get("data"))
+        self._success = struct_in(self._hints["return"])
         self._errors: tuple[type[TaskcoreError], ...] = handler.opt.get(MAY_REFUSE, ())
         self._conditions: tuple[str, ...] = handler.opt.get(READS, ())
         self._is_protected = handler.resolve_before_request() in {logged_in, administers}
@@ -281,13 +282,6 @@ def _references(headers: tuple[str, ...]) -> Json:
 
 def _reference(shape: type[Struct]) -> Json:
     return {"$ref": f"#/components/schemas/{shape.__name__}"}
-
-
-def _struct_in(annotation: Any) -> type[Struct] | None:  # noqa: ANN401 - a type expression
-    """The struct in `Shape`, `Response[Shape]` or `Response[Shape] | Response[None]`."""
-    if isinstance(annotation, type) and issubclass(annotation, Struct):
-        return annotation
-    return next((shape for part in get_args(annotation) if (shape := _struct_in(part))), None)
 
 
 def _without_null(schema: Json) -> Json:

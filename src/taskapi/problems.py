@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from taskapi.query import NOT_AN_INTEGER
 from taskapi.request_state import request_state
+from taskapi.responses import fields_shown
 from taskcore import (
     Conflict,
     ExpiredToken,
@@ -175,7 +176,8 @@ def _field_problem(request: AnyRequest, field: str, detail: str, code: str) -> F
 def _shape_error(request: AnyRequest, error: ValidationException) -> Response[ProblemView]:
     """422: the request was parsed, but has the wrong types or fields."""
     entries = error.extra if isinstance(error.extra, list) else []
-    errors = [_shape_problem(entry) for entry in entries if isinstance(entry, dict)]
+    returned = request.route_handler.parsed_return_field.annotation
+    errors = [_shape_problem(entry, returned) for entry in entries if isinstance(entry, dict)]
     return _response(request, HttpProblem(422, Invalid.code, Invalid.title, errors=errors))
 
 
@@ -188,16 +190,22 @@ _SHAPE_CODES = {
 }
 
 
-def _shape_problem(entry: Mapping[str, Any]) -> FieldProblem:
+def _shape_problem(entry: Mapping[str, Any], returned: object) -> FieldProblem:
+    """`returned` is the type that the handler returns: what it shows the client cannot write."""
     message, key = str(entry.get("message", "")), str(entry.get("key", ""))
     for start, (text, slug) in _SHAPE_CODES.items():
         if message.startswith(start) and (match := _FIELD.search(message)):
-            return FieldProblem(text, slug, pointer=_pointer(match["field"]))
+            field = match["field"]
+            if slug == "unknown_field" and field in fields_shown(returned):
+                return FieldProblem("cannot be written here", "read_only", pointer=_pointer(field))
+            return FieldProblem(text, slug, pointer=_pointer(field))
     code = "out_of_range" if message.startswith(NOT_AN_INTEGER) else "wrong_type"
     if entry.get("source") not in (None, "body"):
         return FieldProblem(message, code, parameter=key)
     if key == "data":  # Litestar's name for the whole body
         return FieldProblem("a JSON object is required", "required", pointer="")
+    if message.startswith("Expected ") and message.endswith(", got `null`"):
+        return FieldProblem("must not be null", "not_nullable", pointer=_pointer(key))
     return FieldProblem(message, code, pointer=_pointer(key))
 
 

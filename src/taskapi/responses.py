@@ -1,6 +1,6 @@
 """JSON responses, and the base class of the objects in their bodies."""
 
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_args, get_type_hints
 
 import msgspec
 from litestar import Response
@@ -22,6 +22,23 @@ class View(Struct):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
+
+
+def struct_in(annotation: Any) -> type[Struct] | None:  # noqa: ANN401 - a type expression
+    """The struct in `Shape`, `list[Shape]`, `Response[Shape]` or `Response[Shape] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Struct):
+        return annotation
+    return next((shape for part in get_args(annotation) if (shape := struct_in(part))), None)
+
+
+def fields_shown(annotation: Any) -> frozenset[str]:  # noqa: ANN401 - a type expression
+    """The fields of the view that a handler returns, or of the items of its list."""
+    shape = struct_in(annotation)
+    if shape is None:
+        return frozenset()
+    if "items" in shape.__struct_fields__:
+        return fields_shown(get_type_hints(shape)["items"])
+    return frozenset(shape.__struct_fields__)
 
 
 class JsonResponse(Response[Content]):

@@ -17,6 +17,7 @@ from taskapi.fields import (
     NewPassword,
     Password,
     Timestamp,
+    TimeZone,
     Total,
     UserRole,
 )
@@ -48,6 +49,7 @@ from taskcore import (
 )
 from taskcore.cursors import USERS
 from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REGISTER
+from taskcore.domain.users import DEFAULT_TIME_ZONE
 
 log = structlog.get_logger("taskapi")
 
@@ -61,10 +63,12 @@ class Registration(Body):
     email: Email
     password: NewPassword
     full_name: FullName | None = None
+    time_zone: TimeZone = DEFAULT_TIME_ZONE
 
 
 class ProfilePatch(Body):
     full_name: FullName | UnsetType | None = UNSET
+    time_zone: TimeZone | UnsetType = UNSET
 
 
 class PasswordChange(Body):
@@ -81,12 +85,14 @@ class UserDraft(Body):
     password: NewPassword
     full_name: FullName | None = None
     role: UserRole = Role.USER
+    time_zone: TimeZone = DEFAULT_TIME_ZONE
 
 
 class UserPatch(Body):
     full_name: FullName | UnsetType | None = UNSET
     role: UserRole | UnsetType = UNSET
     is_active: IsActive | UnsetType = UNSET
+    time_zone: TimeZone | UnsetType = UNSET
 
 
 class UserView(View):
@@ -97,6 +103,7 @@ class UserView(View):
     full_name: FullName | None
     role: UserRole
     is_active: IsActive
+    time_zone: TimeZone
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -231,7 +238,7 @@ async def get_user(request: ActorRequest, user_id: FromPath[str]) -> UserView:
 async def change_user(
     user_id: FromPath[str], data: JSONBody[UserPatch], request: ActorRequest
 ) -> UserView:
-    """Change an account: its name, its role, whether it may log in.
+    """Change an account: its name, time zone and role, and whether it may log in.
 
     What is not named stays as it is. The change takes effect with the user's next request.
     """

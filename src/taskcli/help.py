@@ -25,7 +25,17 @@ COMMANDS = (
     (
         "People and tasks",
         "users",
-        ("create", "list", "show", "set-role", "activate", "deactivate", "unlock", "delete"),
+        (
+            "create",
+            "list",
+            "show",
+            "edit",
+            "set-role",
+            "activate",
+            "deactivate",
+            "unlock",
+            "delete",
+        ),
         "manage accounts; the first administrator is made here",
         "taskcli.users:app",
     ),

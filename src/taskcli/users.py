@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from taskcli.arguments import Cursor, Json, Limit, Skip, Yes
-from taskcli.exits import FAILURE
+from taskcli.exits import FAILURE, Usage
 from taskcli.housekeeping import swept
 from taskcli.output import Record, message, show, show_page
 from taskcli.prompts import confirmed, new_password, require_terminal_or
@@ -15,6 +15,7 @@ from taskcli.running import operator, with_core
 from taskcore import Core, Invalid, NotFound, Page, Problem, Role, Unavailable, User, UserId
 from taskcore.cursors import USERS
 from taskcore.domain.rules import DEFAULT_LIMIT
+from taskcore.domain.users import DEFAULT_TIME_ZONE, ProfileChanges
 from taskcore.domain.visible import quoted
 
 app = App(
@@ -28,7 +29,9 @@ Reference = Annotated[str, Parameter(name="ID|EMAIL", help="The user, by id or e
 
 _COLUMNS = ("id", "email", "full_name", "role", "is_active", "created_at")
 # An allow-list: the password hash is never shown.
-_FIELDS = ("id", "email", "full_name", "role", "is_active", "created_at", "updated_at")
+_FIELDS = (
+    *("id", "email", "full_name", "role", "is_active", "time_zone", "created_at", "updated_at"),
+)
 _ID = re.compile(r"[0-9]{1,19}")
 
 
@@ -38,6 +41,7 @@ def create(
     email: str,
     full_name: str | None = None,
     role: Role = Role.USER,
+    time_zone: str = DEFAULT_TIME_ZONE,
     password_stdin: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     as_json: Json = False,
 ) -> None:
@@ -51,13 +55,20 @@ def create(
         The person's name.
     role
         An admin manages all accounts and all tasks.
+    time_zone
+        Where the person's days begin and end, such as Europe/Berlin.
     password_stdin
         Read the password from one line of standard input.
     """
     password = new_password(from_stdin=password_stdin)
     user = with_core(
         lambda core: core.accounts.create(
-            operator(), email=email, password=password, full_name=full_name, role=role
+            operator(),
+            email=email,
+            password=password,
+            full_name=full_name,
+            role=role,
+            time_zone=time_zone,
         )
     )
     show(_shape(user), as_json=as_json)
@@ -106,6 +117,35 @@ def show_(reference: Reference, /, *, as_json: Json = False) -> None:
     """Show one account."""
     user = with_core(lambda core: find_user(core, reference))
     show(_shape(user), as_json=as_json)
+
+
+@app.command
+def edit(
+    reference: Reference,
+    /,
+    *,
+    changes: Annotated[ProfileChanges | None, Parameter(name="*")] = None,
+    as_json: Json = False,
+) -> None:
+    """Change a user's profile. A field that is not named stays as it is.
+
+    Parameters
+    ----------
+    changes.full_name
+        The person's name; `--full-name ""` removes it.
+    changes.time_zone
+        Where the person's days begin and end, such as Europe/Berlin.
+    """
+    if not changes:
+        raise Usage("nothing to change: give --full-name or --time-zone")
+    if changes.get("full_name") == "":
+        changes["full_name"] = None
+
+    async def work(core: Core) -> User:
+        user = await find_user(core, reference)
+        return await core.accounts.change(operator(), user.id, **changes)
+
+    show(_shape(with_core(work)), as_json=as_json)
 
 
 @app.command

@@ -8,7 +8,7 @@ from tests.conftest import ManualClock
 
 pytestmark = pytest.mark.anyio
 
-USER = {"id", "email", "full_name", "role", "is_active", "created_at", "updated_at"}
+USER = {"id", "email", "full_name", "role", "is_active", "time_zone", "created_at", "updated_at"}
 
 
 async def test_registering_shows_the_account(anonymous: Person) -> None:
@@ -23,6 +23,7 @@ async def test_registering_shows_the_account(anonymous: Person) -> None:
         "full_name": "Ada Lovelace",
         "role": "user",
         "is_active": True,
+        "time_zone": "UTC",
         "created_at": "2030-01-02T03:04:05.678901Z",
         "updated_at": "2030-01-02T03:04:05.678901Z",
     }
@@ -56,7 +57,7 @@ BROKEN = [
     ("email", "ada\x00@example.org", "control_character"),
     ("email", "ada\u200b@example.org", "invalid_email"),
     ("email", 5, "wrong_type"),
-    ("email", None, "wrong_type"),
+    ("email", None, "not_nullable"),
     ("password", "1234567", "too_short"),
     ("password", "x" * 257, "too_long"),
     ("password", "12345\x00678", "control_character"),
@@ -64,6 +65,13 @@ BROKEN = [
     ("full_name", "x" * 256, "too_long"),
     ("full_name", "a\x07", "control_character"),
     ("full_name", {"first": "Ada"}, "wrong_type"),
+    ("time_zone", "Mars/Olympus", "unknown_time_zone"),
+    ("time_zone", "europe/berlin", "unknown_time_zone"),
+    ("time_zone", "../../etc/passwd", "unknown_time_zone"),
+    ("time_zone", "", "unknown_time_zone"),
+    ("time_zone", None, "not_nullable"),
+    ("updated_at", "2026-01-31T09:30:00Z", "read_only"),
+    ("created_at", "2026-01-31T09:30:00Z", "read_only"),
 ]
 
 
@@ -184,6 +192,11 @@ async def test_users_change_their_name_and_omitted_fields_stay(
         "updated_at": "2030-01-02T03:04:06.678901Z",
     }
     assert (await ada.get("/auth/me")).json() == renamed.json()
+    moved = await ada.patch("/auth/me", {"time_zone": "Europe/Berlin"})
+    assert moved.json() == renamed.json() | {"time_zone": "Europe/Berlin"}
+    for wrong, code in (("Mars/Olympus", "unknown_time_zone"), (None, "not_nullable")):
+        answer = await ada.patch("/auth/me", {"time_zone": wrong})
+        assert broken(answer, "/time_zone")["code"] == code
     assert (await ada.patch("/auth/me", {"full_name": None})).json()["full_name"] is None
     assert (await ada.patch("/auth/me", {"full_name": "null"})).json()["full_name"] == "null"
 

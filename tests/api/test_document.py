@@ -221,6 +221,7 @@ def test_limits_are_those_of_the_domain() -> None:
         "title": rules.TITLE,
         "description": rules.DESCRIPTION,
         "full_name": rules.FULL_NAME,
+        "time_zone": rules.TIME_ZONE,
         "email": rules.EMAIL,
         "password": rules.PASSWORD,
     }

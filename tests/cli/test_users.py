@@ -24,13 +24,31 @@ def test_the_first_administrator_is_created_without_an_account(taskcli: Taskcli)
     assert (made.code, made.err) == (0, "")
     user = json.loads(made.out)
     assert list(user) == [
-        *("id", "email", "full_name", "role", "is_active", "created_at", "updated_at"),
+        *("id", "email", "full_name", "role", "is_active", "time_zone", "created_at", "updated_at"),
     ]
     assert (user["email"], user["full_name"], user["role"], user["is_active"]) == (
         *("Ada@example.org", "Ada Lovelace", "admin", True),
     )
     assert user["created_at"].endswith("Z")
     assert "argon2" not in made.out
+
+
+@pytest.mark.usefixtures("database")
+def test_a_profile_is_edited_in_what_is_named(taskcli: Taskcli) -> None:
+    who = "ada@example.org"
+    made = taskcli(
+        *("users", "create", "--email", who, "--full-name", "Ada", "--time-zone", "Asia/Tokyo"),
+        *("--password-stdin", "--json"),
+        stdin=PASSWORD + "\n",
+    )
+    assert json.loads(made.out)["time_zone"] == "Asia/Tokyo"
+    moved = json.loads(taskcli("users", "edit", who, "--time-zone", "UTC", "--json").out)
+    assert (moved["full_name"], moved["time_zone"]) == ("Ada", "UTC")
+    unnamed = json.loads(taskcli("users", "edit", who, "--full-name", "", "--json").out)
+    assert (unnamed["full_name"], unnamed["time_zone"]) == (None, "UTC")
+    unknown = taskcli("users", "edit", who, "--time-zone", "Mars/Olympus")
+    assert (unknown.code, "time_zone" in unknown.err) == (65, True)
+    assert taskcli("users", "edit", who).code == 2
 
 
 @pytest.mark.usefixtures("database")

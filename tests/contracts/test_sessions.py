@@ -33,9 +33,10 @@ MOMENT = timedelta(microseconds=1)
 async def test_an_open_session_tells_who_acts_in_it(store: Store) -> None:
     ada = await add_user(store, role=Role.ADMIN)
     async with store.autocommit() as db:
+        await db.users.save(ada.edited(NOW, time_zone="Asia/Tokyo"))
         token = await open_session(db, ada)
         actor = await db.sessions.find_actor(token.session_id, NOW)
-    assert actor == Actor(ada.id, Role.ADMIN, token.session_id)
+    assert actor == Actor(ada.id, Role.ADMIN, token.session_id, time_zone="Asia/Tokyo")
     assert type(actor.role) is Role
 
 

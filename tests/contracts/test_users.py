@@ -56,7 +56,13 @@ async def test_a_list_goes_on_from_its_last_user(store: Store) -> None:
 
 
 async def test_an_added_user_is_read_back_with_every_field(store: Store) -> None:
-    draft = User.new("Ada@Example.org", NOW, full_name="Ada L\u00f8ve \U0001f600", role=Role.ADMIN)
+    draft = User.new(
+        "Ada@Example.org",
+        NOW,
+        full_name="Ada L\u00f8ve \U0001f600",
+        role=Role.ADMIN,
+        time_zone="Asia/Tokyo",
+    )
     async with store.autocommit() as db:
         added = await db.users.add(draft, "a hash")
         read = await db.users.get(added.id)
@@ -66,6 +72,7 @@ async def test_an_added_user_is_read_back_with_every_field(store: Store) -> None
         email="Ada@example.org",
         full_name="Ada L\u00f8ve \U0001f600",
         role=Role.ADMIN,
+        time_zone="Asia/Tokyo",
     )
     async with store.autocommit() as db:
         assert await db.users.get_credentials(added.id) == StoredCredentials(added, "a hash")
@@ -179,7 +186,9 @@ async def test_each_filter_of_a_page_counts_and_they_add_up(store: Store) -> Non
 
 async def test_saving_stores_what_edited_changes(store: Store) -> None:
     ada = await add_user(store)
-    edited = ada.edited(LATER, full_name=None, role=Role.ADMIN, is_active=False)
+    edited = ada.edited(
+        LATER, full_name=None, role=Role.ADMIN, is_active=False, time_zone="Asia/Tokyo"
+    )
     async with store.autocommit() as db:
         assert await db.users.save(edited) == edited
         assert await db.users.get(ada.id) == edited

@@ -27,6 +27,7 @@ user_changes = st.fixed_dictionaries(
         "full_name": st.sampled_from(["Ada", "Eve", "", None]),
         "role": st.sampled_from(Role),
         "is_active": st.booleans(),
+        "time_zone": st.sampled_from(["UTC", "Europe/Berlin"]),
     },
 )
 
@@ -57,6 +58,11 @@ def test_an_edit_says_all_that_is_wrong_with_it_and_changes_nothing() -> None:
     assert [problem.field for problem in refusal.value.problems] == ["title", "description"]
     with pytest.raises(Invalid):
         USER.edited(LATER, full_name="\x00")
+    with pytest.raises(Invalid) as refusal:
+        USER.edited(LATER, full_name="\x00", time_zone="Mars/Olympus")
+    assert [problem.code for problem in refusal.value.problems] == [
+        *("control_character", "unknown_time_zone"),
+    ]
     with pytest.raises(Invalid):
         USER.edited(LATER, full_name="x" * 256, role=Role.ADMIN)
     assert before == TASK

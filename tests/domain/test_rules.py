@@ -95,6 +95,7 @@ def test_limits_are_those_of_the_contract() -> None:
         "title": (1, 255),
         "description": (0, 5000),
         "full_name": (0, 255),
+        "time_zone": (1, 64),
         "email": (3, 254),
         "password": (8, 256),
     }

@@ -204,6 +204,7 @@ async def test_the_database_refuses_values_that_the_domain_would_refuse(
         good = NewUser(Email("a@b.org", "a@b.org"), None, Role.USER, NOW)
         for user, password_hash in (
             (replace(good, full_name="x" * 256), "h"),
+            (replace(good, time_zone="x" * 65), "h"),
             (replace(good, email=Email("x" * 255, "a@b.org")), "h"),
             (replace(good, email=Email("a@b.org", "x" * 255)), "h"),
             (replace(good, role="root"), "h"),  # type: ignore[arg-type]

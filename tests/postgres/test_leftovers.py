@@ -177,14 +177,16 @@ async def test_a_server_of_the_previous_release_shows_nothing_personal(core: Cor
     """AZ-14: no name, address, hash or role stays in the row that waits to be removed."""
     ada = await with_tasks(core, db, "ada", 30)
     await core.accounts.change(SYSTEM, ada.id, full_name="Ada Lovelace", role=Role.ADMIN)
+    await core.accounts.change(SYSTEM, ada.id, time_zone="Asia/Tokyo")
     await join(core, "root", Role.ADMIN)
     await core.accounts.delete(SYSTEM, ada.id)
     row = db.execute(
-        "SELECT email, email_key, hashed_password, full_name, role, is_active FROM users"
-        " WHERE id = %s",
+        "SELECT email, email_key, hashed_password, full_name, role, is_active,"
+        " time_zone FROM users WHERE id = %s",
         [ada.id],
     ).fetchone()
-    assert row == (f"removed-{ada.id}", f"removed-{ada.id}", "!", None, "user", False)
+    hidden = f"removed-{ada.id}"
+    assert row == (hidden, hidden, "!", None, "user", False, "UTC")
     # An administrator on such a server activates it; ours still know better.
     db.execute("UPDATE users SET is_active = true, role = 'admin' WHERE id = %s", [ada.id])
     assert (await core.accounts.page(SYSTEM)).total == 1

@@ -225,7 +225,8 @@ def test_registering_reveals_an_account_as_documented_and_is_limited(site: Site)
     for answer in answers:
         if answer.status == 201:
             assert set(answer.json) == {
-                *("id", "email", "full_name", "role", "is_active", "created_at", "updated_at")
+                *("id", "email", "full_name", "role", "is_active", "time_zone"),
+                *("created_at", "updated_at"),
             }
         else:
             assert (

@@ -94,6 +94,7 @@ def test_what_administrators_do_to_accounts_is_recorded(site: Site, root: Accoun
     assert change(role="admin") == [("role.changed", "user", me, ada, session, role)]
     assert change(role="admin") == []
     assert change(full_name="Ada") == [("profile.changed", "user", me, ada, session, {})]
+    assert change(time_zone="Asia/Tokyo") == [("profile.changed", "user", me, ada, session, {})]
     assert change(is_active=False) == [("user.deactivated", "user", me, ada, session, {})]
     assert change(is_active=True) == [("user.reactivated", "user", me, ada, session, {})]
     site.log_in(body["email"])

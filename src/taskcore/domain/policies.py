@@ -12,7 +12,7 @@ from taskcore.domain.errors import Forbidden, LastAdmin, NotFound
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.sessions import SessionId
 from taskcore.domain.tasks import Task
-from taskcore.domain.users import Role, UserId
+from taskcore.domain.users import DEFAULT_TIME_ZONE, Role, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Actor:
     role: Role
     session_id: SessionId | None = None
     origin: Origin = NOWHERE
+    time_zone: str = DEFAULT_TIME_ZONE
 
 
 # The operator at the terminal: an administrator without an account, hence without tasks.

@@ -49,6 +49,8 @@ TITLE = TextRule("title", 1, 255)
 DESCRIPTION = TextRule("description", 0, 5000)
 TASK_RULES = (TITLE, DESCRIPTION)
 FULL_NAME = TextRule("full_name", 0, 255)
+# Twice the longest name of the IANA time zone database. Which names there are, `dues` knows.
+TIME_ZONE = TextRule("time_zone", 1, 64)
 # RFC 5321 allows 254 octets in a path without its brackets; the shortest address is `a@b`.
 EMAIL = TextRule("email", 3, 254)
 # NIST SP 800-63B: count code points after normalisation, never truncate. The maximum is ours.

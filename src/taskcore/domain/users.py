@@ -5,9 +5,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType, Self, TypedDict, Unpack
 
+from taskcore.domain.dues import check_time_zone
 from taskcore.domain.rules import FULL_NAME, Email, Refusals, only, refuse
 
 UserId = NewType("UserId", int)
+DEFAULT_TIME_ZONE = "UTC"
 
 
 class Role(StrEnum):
@@ -19,6 +21,7 @@ class ProfileChanges(TypedDict, total=False):
     """What users may change about themselves. A key left out stays; `None` removes the name."""
 
     full_name: str | None
+    time_zone: str
 
 
 class UserChanges(ProfileChanges, total=False):
@@ -36,6 +39,7 @@ class NewUser:
     full_name: str | None
     role: Role
     created_at: datetime
+    time_zone: str = DEFAULT_TIME_ZONE
 
     def stored_as(self, user_id: UserId) -> "User":
         return User(
@@ -44,6 +48,7 @@ class NewUser:
             full_name=self.full_name,
             role=self.role,
             is_active=True,
+            time_zone=self.time_zone,
             created_at=self.created_at,
             updated_at=self.created_at,
         )
@@ -58,24 +63,36 @@ class User:
     full_name: str | None
     role: Role
     is_active: bool
+    time_zone: str
+    """The name of the user's zone in the IANA time zone database, where their days begin."""
     created_at: datetime
     updated_at: datetime
 
     @staticmethod
-    def new(email: str, now: datetime, *, full_name: str | None, role: Role) -> NewUser:
+    def new(
+        email: str,
+        now: datetime,
+        *,
+        full_name: str | None,
+        role: Role,
+        time_zone: str = DEFAULT_TIME_ZONE,
+    ) -> NewUser:
         """Raises Invalid, with every broken rule."""
         refusals = Refusals()
         with refusals:
             address = Email.parse(email)
         with refusals:
-            FULL_NAME.check(full_name or "")
+            refuse(FULL_NAME.problem(full_name or ""), check_time_zone(time_zone))
         refusals.raise_all()
-        return NewUser(address, full_name, role, now)
+        return NewUser(address, full_name, role, now, time_zone)
 
     def edited(self, now: datetime, **changes: Unpack[UserChanges]) -> Self:
         """A changed copy, or this very object if nothing would change. Raises Invalid."""
         only(changes, UserChanges)
-        refuse(FULL_NAME.problem(changes.get("full_name") or ""))
+        refuse(
+            FULL_NAME.problem(changes.get("full_name") or ""),
+            check_time_zone(changes["time_zone"]) if "time_zone" in changes else None,
+        )
         if all(getattr(self, name) == value for name, value in changes.items()):
             return self
         return replace(self, **changes, updated_at=now)

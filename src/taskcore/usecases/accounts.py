@@ -12,6 +12,7 @@ from taskcore.domain.passwords import new_password as checked_password
 from taskcore.domain.policies import Actor, authorize_accounts, keep_an_admin, own_id
 from taskcore.domain.rules import DEFAULT_LIMIT, Email, Refusals, check_slice, only
 from taskcore.domain.users import (
+    DEFAULT_TIME_ZONE,
     NewUser,
     ProfileChanges,
     Role,
@@ -38,14 +39,22 @@ class Accounts:
     """The deletion of an account with more tasks leaves the tasks to Housekeeping."""
 
     async def register(
-        self, *, email: str, password: str, full_name: str | None = None, origin: Origin = NOWHERE
+        self,
+        *,
+        email: str,
+        password: str,
+        full_name: str | None = None,
+        time_zone: str = DEFAULT_TIME_ZONE,
+        origin: Origin = NOWHERE,
     ) -> User:
         """Open to anonymous clients; the role is always `user`.
 
         Raises Invalid, EmailTaken, TooMany and Unavailable.
         """
         await self.gate.admit(origin, *per_network(origin, REGISTER))
-        new, password_hash = await self._new_user(email, password, full_name, Role.USER)
+        new, password_hash = await self._new_user(
+            password, email=email, full_name=full_name, role=Role.USER, time_zone=time_zone
+        )
         async with self.store.transaction() as tx:
             user = await tx.users.add(new, password_hash)
             name, now = EventName.USER_REGISTERED, user.created_at
@@ -108,10 +117,13 @@ class Accounts:
         password: str,
         full_name: str | None = None,
         role: Role = Role.USER,
+        time_zone: str = DEFAULT_TIME_ZONE,
     ) -> User:
         """Raises Invalid, EmailTaken, Unavailable."""
         await self.gate.administers(actor)
-        new, password_hash = await self._new_user(email, password, full_name, role)
+        new, password_hash = await self._new_user(
+            password, email=email, full_name=full_name, role=role, time_zone=time_zone
+        )
         async with self.store.transaction() as tx:
             # Authorize again: the actor may have lost their rights while the hash was made.
             admins = await tx.users.lock_admins()
@@ -209,12 +221,14 @@ class Accounts:
         return stored
 
     async def _new_user(
-        self, email: str, password: str, full_name: str | None, role: Role
+        self, password: str, *, email: str, full_name: str | None, role: Role, time_zone: str
     ) -> tuple[NewUser, str]:
         """A valid new account and the hash of its password. Raises Invalid."""
         refusals = Refusals()
         with refusals:
-            new = User.new(email, self.clock.now(), full_name=full_name, role=role)
+            new = User.new(
+                email, self.clock.now(), full_name=full_name, role=role, time_zone=time_zone
+            )
         with refusals:
             normal = checked_password(password, email, full_name, self.app_name, _SERVICE)
         refusals.raise_all()
@@ -222,7 +236,7 @@ class Accounts:
 
 
 def _events(actor: Actor, before: User, after: User) -> Iterator[NewEvent]:
-    """What an administrator changed in an account. The names themselves are not recorded."""
+    """What an administrator changed in an account. Names and zones are not recorded."""
     now, user_id = after.updated_at, after.id
     if before.role is not after.role:
         old, new = before.role.value, after.role.value
@@ -230,5 +244,5 @@ def _events(actor: Actor, before: User, after: User) -> Iterator[NewEvent]:
     if before.is_active != after.is_active:
         name = EventName.USER_REACTIVATED if after.is_active else EventName.USER_DEACTIVATED
         yield NewEvent.by(actor, name, now, user_id=user_id)
-    if before.full_name != after.full_name:
+    if (before.full_name, before.time_zone) != (after.full_name, after.time_zone):
         yield NewEvent.by(actor, EventName.PROFILE_CHANGED, now, user_id=user_id)

@@ -30,7 +30,9 @@ class MemorySessions:
             if session is None or session.expires_at <= now:
                 return None
             user = tables.users[session.user_id]
-            return Actor(user.id, user.role, session.id) if user.is_active else None
+            if not user.is_active:
+                return None
+            return Actor(user.id, user.role, session.id, time_zone=user.time_zone)
 
     async def open(
         self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewEvent

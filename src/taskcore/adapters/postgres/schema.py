@@ -3,10 +3,11 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TITLE, TextRule
+from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TIME_ZONE, TITLE, TextRule
+from taskcore.domain.users import DEFAULT_TIME_ZONE
 
 # The oldest revision that this code works with. Revisions are numbered in order.
-REVISION = "0006"
+REVISION = "0007"
 
 # The privileges that the server's role needs where it does not own the tables.
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -62,9 +63,11 @@ users = sa.Table(
     _moment("updated_at"),
     # NULL while the account exists. Every statement that reads users leaves removed accounts out.
     _moment("removed_at", nullable=True),
+    sa.Column("time_zone", sa.Text, nullable=False, server_default=DEFAULT_TIME_ZONE),
     _limits(EMAIL),
     _limits(EMAIL, "email_key"),
     _limits(FULL_NAME),
+    _limits(TIME_ZONE),
     sa.CheckConstraint("char_length(hashed_password) BETWEEN 1 AND 255", name="hashed_password"),
     sa.CheckConstraint("role IN ('user', 'admin')", name="role"),
     sa.UniqueConstraint("email_key"),

@@ -51,7 +51,7 @@ def _in_order(*which: sa.ColumnElement[bool]) -> sa.Select[tuple[Any]]:
 
 _BATCH = batch_of(id=sa.Uuid(), now=_MOMENT)
 _FIND_ACTOR = BatchedStatement(
-    sa.select(_BATCH.c.number, users.c.id, users.c.role)
+    sa.select(_BATCH.c.number, users.c.id, users.c.role, users.c.time_zone)
     .select_from(_BATCH.join(sessions, sessions.c.id == _BATCH.c.id).join(users))
     .where(sessions.c.expires_at > _BATCH.c.now, users.c.is_active)
 )
@@ -201,8 +201,9 @@ class PostgresSessions:
     _link: Link
 
     async def find_actor(self, session_id: SessionId, now: datetime) -> Actor | None:
-        for _, user_id, role in await self._link.batched(_FIND_ACTOR, id=session_id, now=now):
-            return Actor(UserId(user_id), Role(role), session_id)
+        for row in await self._link.batched(_FIND_ACTOR, id=session_id, now=now):
+            _, user_id, role, time_zone = row
+            return Actor(UserId(user_id), Role(role), session_id, time_zone=time_zone)
         return None
 
     async def open(

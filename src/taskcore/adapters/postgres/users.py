@@ -21,12 +21,23 @@ from taskcore.adapters.postgres.statements import (
 )
 from taskcore.domain.errors import NotFound
 from taskcore.domain.rules import MAX_ID
-from taskcore.domain.users import NewUser, Role, StoredCredentials, User, UserChanges, UserId
+from taskcore.domain.users import (
+    DEFAULT_TIME_ZONE,
+    NewUser,
+    Role,
+    StoredCredentials,
+    User,
+    UserChanges,
+    UserId,
+)
 from taskcore.ports import AT_ONCE, Page
 
 USER = columns_of(users, User)
 _CREDENTIALS = (users.c.hashed_password, *USER)
-_NEW = ("email", "email_key", "hashed_password", "full_name", "role", "created_at", "updated_at")
+_NEW = (
+    *("email", "email_key", "hashed_password", "full_name", "role", "time_zone"),
+    *("created_at", "updated_at"),
+)
 
 _UPDATED = [*UserChanges.__annotations__, "updated_at"]
 
@@ -113,6 +124,7 @@ _HIDE = Statement(
         full_name=sa.null(),
         role=sa.literal_column("'user'"),
         is_active=sa.false(),
+        time_zone=sa.literal_column(f"'{DEFAULT_TIME_ZONE}'"),
         removed_at=sa.func.now(),
     )
 )
@@ -188,6 +200,7 @@ class PostgresUsers:
                 hashed_password=password_hash,
                 full_name=user.full_name,
                 role=user.role,
+                time_zone=user.time_zone,
                 created_at=user.created_at,
                 updated_at=user.created_at,
             )

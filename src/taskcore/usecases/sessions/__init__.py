@@ -61,7 +61,7 @@ class Sessions:
             actor = await db.sessions.find_actor(claims.session_id, now)
         if actor is None or actor.user_id != claims.user_id:
             raise InvalidToken
-        return Actor(actor.user_id, actor.role, actor.session_id, origin)
+        return Actor(actor.user_id, actor.role, actor.session_id, origin, actor.time_zone)
 
     async def log_out(self, actor: Actor) -> None:
         """End the actor's current session. Raises InvalidToken when it has ended already."""

@@ -143,7 +143,7 @@ class Logins:
         session = Session.new(SessionId(uuid4()), user.id, now, self.idle, origin)
         token = self.issuer.refresh_tokens.new()
         kept = self.issuer.stored(session, token)
-        actor = Actor(user.id, user.role, session.id, origin)
+        actor = Actor(user.id, user.role, session.id, origin, user.time_zone)
         event = NewEvent.by(actor, EventName.LOGIN_SUCCEEDED, now)
         async with self.store.autocommit() as db:
             opened = await db.sessions.open(session, kept, of=stored, event=event)

@@ -1,0 +1,21 @@
+"""The time zone of each user."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    # A constant default is kept once, in the catalogue: no row is rewritten.
+    op.add_column("users", sa.Column("time_zone", sa.Text, nullable=False, server_default="UTC"))
+    op.execute(
+        "ALTER TABLE users ADD CONSTRAINT users_time_zone_check"
+        " CHECK (char_length(time_zone) BETWEEN 1 AND 64) NOT VALID"
+    )
+    op.execute("ALTER TABLE users VALIDATE CONSTRAINT users_time_zone_check")
+
+
+def downgrade() -> None:
+    op.drop_column("users", "time_zone")
