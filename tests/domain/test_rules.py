@@ -17,6 +17,7 @@ from taskcore.domain.rules import (
     MAX_LIMIT,
     MAX_SKIP,
     PASSWORD,
+    TIME_ZONE,
     TITLE,
     TextRule,
     check_slice,
@@ -90,7 +91,7 @@ def test_a_problem_never_repeats_what_was_sent() -> None:
 
 
 def test_limits_are_those_of_the_contract() -> None:
-    limits = {rule.field: (rule.min, rule.max) for rule in (*RULES, PASSWORD)}
+    limits = {rule.field: (rule.min, rule.max) for rule in (*RULES, TIME_ZONE, PASSWORD)}
     assert limits == {
         "title": (1, 255),
         "description": (0, 5000),
