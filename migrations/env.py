@@ -9,8 +9,9 @@ from taskcore.adapters.postgres.schema import metadata
 
 
 def run(connection: Connection) -> None:
+    # A transaction for each, because one that builds an index concurrently is none.
     context.configure(
-        connection=connection, target_metadata=metadata, transaction_per_migration=False
+        connection=connection, target_metadata=metadata, transaction_per_migration=True
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -21,5 +22,5 @@ if connection is not None:
     run(connection)
 else:  # on the command line: `alembic revision --autogenerate` and the like
     url = os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://", 1)
-    with create_engine(url).begin() as own:
+    with create_engine(url).connect() as own:
         run(own)

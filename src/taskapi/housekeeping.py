@@ -1,7 +1,8 @@
 """When a server does its housekeeping: at its start, after a deletion, and every minute."""
 
 import asyncio
-from contextlib import suppress
+from collections import Counter
+from contextlib import aclosing, suppress
 from typing import Self
 
 import structlog
@@ -20,12 +21,12 @@ _STOPPING = 1.0  # seconds; most batches take less
 class Housekeeper:
     """Runs it in a task of its own for as long as the block lasts.
 
-    Every process has one; the core lets one of them work at a time. Without a database it tries
-    again at the next minute. Leaving the block lets a batch end, and undoes one that takes long.
+    Every process has one; the core lets one of them work at a time. What fails is tried again at
+    the next minute. Leaving the block lets a batch end, and undoes one that takes long.
     """
 
     def __init__(self, core: Core) -> None:
-        self._housekeeping = core.housekeeping
+        self._core = core
         self._due = asyncio.Event()
         self._stopping = False
 
@@ -49,20 +50,28 @@ class Housekeeper:
             self._due.clear()
             try:
                 await self._sweep()
-            except Unavailable:
-                pass  # requests report it, and the database keeps what is left to do
             except Exception:
                 log.exception("housekeeping.failed")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._due.wait(), _EVERY)
 
     async def _sweep(self) -> None:
-        accounts = tasks = 0
-        async for progress in self._housekeeping.sweep():
-            removed = progress.removed
-            accounts, tasks = accounts + removed.accounts, tasks + removed.tasks
-            if self._stopping or not (removed.accounts or removed.tasks):  # another process works
-                break
-            await asyncio.sleep(_PAUSE)
-        if accounts or tasks:
-            log.info("housekeeping.removed", accounts=accounts, tasks=tasks)
+        removed: Counter[str] = Counter()
+        postponed: dict[str, Unavailable] = {}
+        async with aclosing(self._core.housekeeping.sweep()) as steps:
+            async for step in steps:
+                removed.update(step.removed)
+                if isinstance(step.error, Unavailable):
+                    postponed[step.kind] = step.error
+                elif step.error:
+                    log.error("housekeeping.failed", kind=step.kind, exc_info=step.error)
+                if self._stopping:
+                    break
+                await asyncio.sleep(_PAUSE)
+        if any(removed.values()):
+            log.info("housekeeping.removed", **+removed)
+        if postponed:
+            with suppress(Unavailable):  # the database is away, which requests report
+                await self._core.store.check()
+                for kind, error in postponed.items():
+                    log.warning("housekeeping.postponed", kind=kind, reason=error.detail)

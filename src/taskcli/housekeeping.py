@@ -1,9 +1,10 @@
 """`taskcli housekeeping`: what a running server does by itself."""
 
 import asyncio
+from collections import Counter
 
 from taskcli.arguments import Json
-from taskcli.output import progress, show
+from taskcli.output import message, progress, show
 from taskcli.running import with_core
 from taskcore import Core
 
@@ -11,24 +12,48 @@ _WAIT = 0.2  # seconds, while another process does the same
 
 
 def housekeeping(*, as_json: Json = False) -> None:
-    """Remove what deleted accounts have left behind, to the end. Prints what it has removed.
+    """Remove what nothing needs any more, to the end. Prints what it has removed.
 
-    A running server does the same at its start and every minute. It may be interrupted at any
+    These are rows of deleted accounts, expired sessions, and rate limits whose period is over. A
+    running server does the same at its start and every minute. It may be interrupted at any
     moment: the next call goes on. What another process removes meanwhile is not counted.
     """
-    show(with_core(swept), as_json=as_json)
+    removed: Counter[str] = Counter()
 
+    async def work(core: Core) -> None:
+        failed = await swept(core, removed)
+        for kind in failed:
+            message(f"could not remove all {kind}")
+        for error in failed.values():
+            raise error
 
-async def swept(core: Core) -> dict[str, object]:
-    """Remove all there is; return the numbers. Shows on a terminal how much is left."""
-    accounts = tasks = 0
     try:
-        async for step in core.housekeeping.sweep():
-            removed, left = step.removed, step.left
-            accounts, tasks = accounts + removed.accounts, tasks + removed.tasks
-            progress(f"removing tasks of deleted accounts: {left.tasks} left")
-            if not (removed.accounts or removed.tasks):
+        with_core(work)
+    finally:
+        if removed:
+            show(removed, as_json=as_json)
+
+
+async def swept(core: Core, removed: Counter[str], *only: str) -> dict[str, Exception]:
+    """Remove all there is, or these kinds alone, and count it. Shows the numbers on a terminal.
+
+    Returns the errors of the kinds that have failed.
+    """
+    failed: dict[str, Exception] = {}
+    try:
+        elsewhere = True
+        while elsewhere:
+            elsewhere = False
+            failed.clear()
+            async for step in core.housekeeping.sweep(*only):
+                removed.update(step.removed)
+                elsewhere |= step.elsewhere
+                if step.error:
+                    failed[step.kind] = step.error
+                shown = ", ".join(f"{name} {count}" for name, count in removed.items() if count)
+                progress(f"removed: {shown or 'nothing'}")
+            if elsewhere:
                 await asyncio.sleep(_WAIT)
     finally:
         progress("")
-    return {"accounts": accounts, "tasks": tasks}
+    return failed

@@ -1,6 +1,7 @@
 """`taskcli users`: accounts."""
 
 import re
+from collections import Counter
 from contextlib import suppress
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from taskcore.cursors import USERS
 from taskcore.domain.rules import DEFAULT_LIMIT
 from taskcore.domain.users import DEFAULT_TIME_ZONE, ProfileChanges
 from taskcore.domain.visible import quoted
+from taskcore.usecases.housekeeping import ACCOUNTS
 
 app = App(
     name="users",
@@ -206,9 +208,10 @@ def delete(reference: Reference, /, *, yes: Yes = False) -> int:
                 return False
         await core.accounts.delete(operator(), user.id)
         message(f"deleted user {user.id}, {user.email}")
-        try:
-            await swept(core)
-        except Unavailable:  # no reader sees the tasks that are left: the deletion has succeeded
+        for error in (await swept(core, Counter(), ACCOUNTS)).values():
+            if not isinstance(error, Unavailable):
+                raise error
+            # No reader sees the tasks that are left: the deletion has succeeded.
             message("its tasks take longer: a server or `taskcli housekeeping` removes the rest")
         return True
 

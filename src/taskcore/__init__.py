@@ -42,7 +42,7 @@ from taskcore.domain.policies import SYSTEM, Actor
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import Role, User, UserId
-from taskcore.ports import Leftovers, Page
+from taskcore.ports import Page
 from taskcore.settings import Settings
 from taskcore.usecases.housekeeping import Progress
 from taskcore.usecases.sessions import Grant
@@ -65,7 +65,6 @@ __all__ = [
     "InvalidCredentials",
     "InvalidToken",
     "LastAdmin",
-    "Leftovers",
     "Misconfigured",
     "NotFound",
     "NotMigrated",

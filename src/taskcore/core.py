@@ -39,7 +39,7 @@ class Terms:
     at_once: int = AT_ONCE
     """The deletion of an account with more tasks leaves them to housekeeping."""
     batch: int = BATCH
-    """How many tasks a transaction of housekeeping removes at most."""
+    """How many rows a transaction of housekeeping removes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Core:
             sessions=Sessions(store, gate, clock, access_tokens, logins, refreshes),
             tasks=Tasks(store, gate, clock),
             audit=Audit(store, gate),
-            housekeeping=Housekeeping(store, terms.batch),
+            housekeeping=Housekeeping(store, limiter, clock, terms.batch),
             gate=gate,
             store=store,
         )

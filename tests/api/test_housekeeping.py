@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
+import structlog
 
 from taskapi.housekeeping import Housekeeper
 from taskcore import SYSTEM, Actor, Core, Unavailable
+from taskcore.adapters.memory.limits import Unlimited
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.core import Terms
+from taskcore.ports import Removal
 from tests.api.conftest import app_over, opened
 from tests.api.doubles import FailingStore
 from tests.api.people import PASSWORD, Person, join
@@ -113,3 +117,37 @@ async def test_housekeeping_goes_on_after_a_failure(
         assert rows() == 7
         housekeeper.wake()
         await until(lambda: rows() == 0)
+
+
+async def test_a_database_that_is_away_is_nothing_to_report(
+    core: Core, failing: FailingStore
+) -> None:
+    failing.error = Unavailable()
+    with structlog.testing.capture_logs() as lines:
+        async with Housekeeper(core) as housekeeper:
+            for _ in range(3):
+                await asyncio.sleep(0.1)
+                housekeeper.wake()
+    assert lines == []
+
+
+class Slow(Unlimited):
+    async def forget(self, limit: int) -> Removal:
+        raise Unavailable(f"{limit} take too long")
+
+
+async def test_a_kind_that_takes_too_long_is_reported_and_the_others_go_on(
+    core: Core, rows: Callable[[], int]
+) -> None:
+    ada = await core.accounts.register(email="ada@example.org", password=PASSWORD)
+    for _ in range(3):
+        await core.tasks.create(Actor(ada.id, ada.role), title="x")
+    await core.accounts.delete(SYSTEM, ada.id)
+    core = replace(core, housekeeping=replace(core.housekeeping, limiter=Slow()))
+    with structlog.testing.capture_logs() as lines:
+        async with Housekeeper(core):
+            await until(lambda: len(lines) == 2)
+    assert rows() == 0
+    removed = {"event": "housekeeping.removed", "log_level": "info", "accounts": 1, "tasks": 3}
+    postponed = {"event": "housekeeping.postponed", "log_level": "warning", "kind": "limits"}
+    assert lines == [removed, postponed | {"reason": "2 take too long"}]

@@ -48,12 +48,20 @@ def test_housekeeping_prints_what_it_has_removed(
     make_user("bob@example.org")
     with psycopg.connect(database) as connection:
         connection.execute("UPDATE users SET removed_at = now() WHERE id = %s", [ada])
+        connection.execute(
+            "INSERT INTO sessions (id, user_id, expires_at)"
+            " SELECT gen_random_uuid(), id, now() FROM users WHERE removed_at IS NULL"
+        )
+        connection.execute("INSERT INTO rate_limits VALUES ('x', now()), ('y', now())")
     done = taskcli("housekeeping", "--json")
     assert (done.code, done.err) == (0, "")
-    assert json.loads(done.out) == {"accounts": 1, "tasks": MANY}
+    assert json.loads(done.out) == {"accounts": 1, "tasks": MANY, "sessions": 1, "limits": 2}
     assert (rows(database, "tasks"), rows(database, "users")) == (0, 1)
     nothing = taskcli("housekeeping")
-    assert (nothing.code, nothing.out.split()) == (0, ["accounts", "0", "tasks", "0"])
+    assert (nothing.code, nothing.out.split()) == (
+        0,
+        ["accounts", "0", "tasks", "0", "sessions", "0", "limits", "0"],
+    )
 
 
 @pytest.mark.usefixtures("ada")
@@ -79,6 +87,6 @@ def test_a_terminal_shows_how_much_is_left(
     database: str, settings: Mapping[str, str], tmp_path: Path
 ) -> None:
     with Terminal(*DELETE, env=settings, cwd=tmp_path) as terminal:
-        terminal.expect("removing tasks of deleted accounts: 1 left")
+        terminal.expect("removed: tasks 2000")
         assert terminal.wait() == 0
     assert rows(database, "tasks") == 0

@@ -9,12 +9,11 @@ import psycopg
 import pytest
 
 import taskcore.adapters.memory.limits
-import taskcore.adapters.postgres.limits
 from taskcore.adapters.memory.limits import MemoryLimiter, Unlimited
 from taskcore.adapters.postgres import Connections, PostgresLimiter
 from taskcore.domain import limits as domain
 from taskcore.domain.limits import Limit, Success
-from taskcore.ports import Claim, RateLimiter
+from taskcore.ports import Claim, RateLimiter, Removal
 from tests.conftest import ManualClock, emptied
 
 pytestmark = pytest.mark.anyio
@@ -159,19 +158,34 @@ async def test_a_subject_is_any_text(limiting: Limiting, subject: str) -> None:
     assert await limiting.admitted(Claim(FIVE, subject), times=9) == 5
 
 
-async def test_expired_counts_are_dropped_in_time(
-    limiting: Limiting, monkeypatch: pytest.MonkeyPatch
+async def test_expired_counts_are_forgotten_a_few_at_a_time_and_no_others(
+    limiting: Limiting,
 ) -> None:
-    """RL-12: in memory and in the database, a few rows at a time."""
-    for module in (taskcore.adapters.memory.limits, taskcore.adapters.postgres.limits):
-        monkeypatch.setattr(module, "_SWEEP", 30)
+    """RL-12: in memory and in the database."""
     for number in range(20):
         await limiting.limiter.acquire(Claim(TEN, str(number)))
-    await limiting.admitted(ADA, times=2)
+    await limiting.admitted(ADA, times=5)
     await limiting.pass_time(TEN.period)
     assert limiting.kept() == 21
-    await limiting.admitted(BOB, times=30)
-    assert limiting.kept() == 2
+    assert await limiting.limiter.forget(15) == Removal(15, more=True)
+    assert limiting.kept() == 6
+    assert await limiting.limiter.forget(15) == Removal(5, more=False)
+    assert await limiting.limiter.forget(15) == Removal(0, more=False)
+    assert limiting.kept() == 1
+    assert await limiting.admitted(ADA, times=9) < 5
+
+
+async def test_limits_in_memory_forget_expired_counts_by_themselves(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taskcore.adapters.memory.limits, "_SWEEP", 30)
+    limiter = MemoryLimiter(clock)
+    for number in range(20):
+        await limiter.acquire(Claim(TEN, str(number)))
+    clock.advance(minutes=1)
+    for _ in range(10):
+        await limiter.acquire(BOB)
+    assert limiter._expires_at.keys() == {BOB}
 
 
 async def test_what_is_stored_does_not_tell_whom_it_is_about(database_url: str) -> None:
@@ -191,6 +205,7 @@ async def test_no_limits_are_none() -> None:
     limiter = Unlimited()
     assert [await limiter.acquire(ADA) for _ in range(99)] == [None] * 99
     await limiter.give_back({ADA: FIVE.step})
+    assert await limiter.forget(9) == Removal(0, more=False)
 
 
 async def test_no_number_of_the_domain_is_rounded() -> None:

@@ -12,7 +12,7 @@ from taskcore.domain.origins import Origin
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import MAX_SESSIONS, RefreshToken, Session, SessionId
 from taskcore.domain.users import Role, UserId
-from taskcore.ports import Store
+from taskcore.ports import Removal, Store
 from tests.contracts.stored import (
     IDLE,
     LATER,
@@ -353,3 +353,17 @@ async def test_many_who_end_the_same_sessions_do_not_block_each_other(store: Sto
             return await tx.sessions.end_all(ada.id)
 
     assert sum(await asyncio.gather(*(end() for _ in range(8)))) == 20
+
+
+async def test_expired_sessions_are_removed_a_few_at_a_time_and_no_others(store: Store) -> None:
+    ada, bob = await add_user(store), await add_user(store, "bob")
+    end = NOW + IDLE
+    async with store.autocommit() as db:
+        over = [await open_session(db, user) for user in (ada, bob, ada)]
+        living = await open_session(db, ada, NOW + MOMENT)
+        assert await db.sessions.remove_expired(9, now=end - MOMENT) == Removal(0, more=False)
+        assert await db.sessions.remove_expired(2, now=end) == Removal(2, more=True)
+        assert await db.sessions.remove_expired(2, now=end) == Removal(1, more=False)
+        assert [await db.sessions.find_by_token(token.digest) for token in over] == [None] * 3
+        assert await db.sessions.find_by_token(living.digest) is not None
+        assert [each.id for each in await db.sessions.of_user(ada.id, end)] == [living.session_id]

@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *sys.path])}
 HISTORY = [revision.revision for revision in ScriptDirectory(str(scripts())).walk_revisions()][::-1]
 
+BEFORE_INDEX = HISTORY[HISTORY.index("0008") - 1]
+
 # Everything that a table consists of, as PostgreSQL describes it.
 CATALOGUE = """
 SELECT 'column', table_name, column_name, data_type, is_nullable, column_default, is_identity,
@@ -174,6 +176,35 @@ async def test_an_upgrade_that_is_killed_half_way_changes_nothing(url: str) -> N
     assert current_revision(url) == "0001"
     assert catalogue(url) == before
     upgrade(url)
+    assert current_revision(url) == REVISION
+
+
+async def test_the_index_on_sessions_is_built_while_others_write(url: str) -> None:
+    upgrade(url, BEFORE_INDEX)
+    write = "INSERT INTO sessions (id, user_id) SELECT gen_random_uuid(), id FROM users"
+    with psycopg.connect(url) as writer, psycopg.connect(url, autocommit=True) as other:
+        other.execute(
+            "INSERT INTO users (email, email_key, hashed_password) VALUES ('a@b.c', 'a@b.c', 'h')"
+        )
+        # What an interrupted build leaves: an index of this name that is not valid.
+        other.execute("CREATE INDEX sessions_expires_at_idx ON sessions (expires_at)")
+        other.execute(
+            "UPDATE pg_index SET indisvalid = false"
+            " WHERE indexrelid = 'sessions_expires_at_idx'::regclass"
+        )
+        writer.execute(write)  # not committed: the build has to wait for it
+        process = upgrading(url)
+        waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'INDEX'"
+        await until(lambda: other.execute(waits).fetchall(), seconds=20)
+        other.execute("SET lock_timeout = '1s'")
+        other.execute(write)
+        second = upgrading(url)  # asks for its turn, and must not hold up the build
+        writer.commit()
+        assert [each.wait(30) for each in (process, second)] == [0, 0]
+        valid = (
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = 'sessions_expires_at_idx'::regclass"
+        )
+        assert other.execute(valid).fetchone() == (True,)
     assert current_revision(url) == REVISION
 
 

@@ -11,9 +11,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from taskcore import SYSTEM, Core, InvalidCredentials, InvalidToken, Role, User
-from taskcore.adapters.postgres import Connections, PostgresStore
+from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresStore
 from taskcore.core import Terms
-from tests.conftest import ManualClock, bound, cheap_argon2, emptied
+from tests.conftest import KEY, ManualClock, bound, cheap_argon2, emptied
 from tests.usecases.people import PASSWORD, address, join
 
 pytestmark = pytest.mark.anyio
@@ -43,7 +43,8 @@ async def core(db: Db, clock: ManualClock) -> AsyncIterator[Core]:
     """Batches of 20 tasks, and a statement takes a fifth of a second at most."""
     url = make_conninfo(db.info.dsn, options="-c statement_timeout=200 -c lock_timeout=150")
     async with Connections(url) as connections, cheap_argon2() as hasher:
-        yield bound(PostgresStore(connections), clock, hasher, terms=TERMS)
+        limiter = PostgresLimiter(connections, KEY)
+        yield bound(PostgresStore(connections), clock, hasher, limiter=limiter, terms=TERMS)
 
 
 @pytest.fixture
@@ -73,8 +74,8 @@ def rows(db: Db, table: str = "tasks") -> int:
 
 
 async def sweep(core: Core) -> None:
-    async for _ in core.housekeeping.sweep():
-        pass
+    async for step in core.housekeeping.sweep():
+        assert step.error is None
 
 
 @pytest.mark.usefixtures("_slow")
@@ -120,7 +121,7 @@ async def test_a_sweep_that_ends_half_way_is_continued_by_another_process(
     await core.accounts.delete(SYSTEM, ada.id)
     async with aclosing(core.housekeeping.sweep()) as sweeping:
         first = await anext(sweeping)
-    assert (first.removed.tasks, first.left.tasks, rows(db)) == (20, 70, 70)
+    assert (first.removed["tasks"], rows(db)) == (20, 70)
     async with Connections(database_url) as others:
         other = bound(PostgresStore(others), clock, cheap_argon2(), terms=TERMS)
         await sweep(other)
@@ -130,12 +131,17 @@ async def test_a_sweep_that_ends_half_way_is_continued_by_another_process(
 async def test_one_process_sweeps_at_a_time(core: Core, db: Db) -> None:
     ada = await with_tasks(core, db, "ada", 30)
     await core.accounts.delete(SYSTEM, ada.id)
-    async with aclosing(core.housekeeping.sweep()) as sweeping:
-        db.execute(TURN)
-        waiting = await anext(sweeping)
-        assert (waiting.removed.tasks, waiting.removed.accounts, waiting.left.tasks) == (0, 0, 30)
-        db.execute("SELECT pg_advisory_unlock_all()")
-        assert (await anext(sweeping)).removed.tasks == 20
+    await join(core, "bob")
+    db.execute("UPDATE sessions SET expires_at = '2020-01-01'")
+    db.execute("INSERT INTO rate_limits VALUES ('x', '2020-01-01')")
+    db.execute(TURN)
+    steps = [step async for step in core.housekeeping.sweep()]
+    assert [step.kind for step in steps if step.elsewhere] == ["accounts", "sessions", "limits"]
+    assert not any(count for step in steps for count in step.removed.values())
+    db.execute("SELECT pg_advisory_unlock_all()")
+    await sweep(core)
+    left = [rows(db, table) for table in ("tasks", "sessions", "refresh_tokens", "rate_limits")]
+    assert left == [0, 0, 0, 0]
 
 
 async def test_a_request_that_was_under_way_leaves_no_task(core: Core, db: Db) -> None:

@@ -208,6 +208,23 @@ def test_a_batch_of_leftovers_reads_no_tasks_but_its_own(
         assert not node.get("Rows Removed by Filter")
 
 
+@pytest.mark.parametrize("generic", [False, True])
+def test_expired_sessions_are_found_by_their_index_and_nothing_else_is_read(
+    full: psycopg.Connection[Any], *, generic: bool
+) -> None:
+    with full.transaction(force_rollback=True):
+        full.execute(
+            "UPDATE sessions SET expires_at = '2020-01-01' WHERE id IN"
+            " (SELECT id FROM sessions LIMIT 70)"
+        )
+        values: dict[str, Any] = {"now": datetime(2021, 1, 1, tzinfo=UTC), "limit": 50}
+        found = plan(full, sessions._REMOVE_EXPIRED, generic=generic, **values)
+    read = [node for node in found if node.get("Relation Name") == "sessions"]
+    assert "Seq Scan" not in {node["Node Type"] for node in read}
+    (scan,) = [node for node in read if node.get("Index Name") == "sessions_expires_at_idx"]
+    assert (scan["Actual Rows"], scan["Actual Loops"]) == (50, 1)
+
+
 LIMIT = 31  # a user of `listed` has 30 sessions, all of which are sorted
 TASKS = "INSERT INTO tasks (title, owner_id) SELECT 'x', {owner} FROM generate_series(1, {count}) n"
 # Whose tasks there are, the oldest first, and how many owners.

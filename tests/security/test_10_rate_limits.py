@@ -16,7 +16,7 @@ from taskcore.adapters.memory.limits import MemoryLimiter, Unlimited
 from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresStore
 from taskcore.domain.limits import LOGIN_IN_A_ROW, REFRESH_ACCOUNT
 from taskcore.domain.origins import address
-from taskcore.ports import Claim, Denial
+from taskcore.ports import Claim, Denial, Removal
 from taskcore.settings import Secret
 from tests.api.served import as_url
 from tests.conftest import KEY, ManualClock, bound, cheap_argon2, emptied
@@ -327,6 +327,10 @@ class AwayLimiter:
 
     async def give_back(self, shares: Mapping[Claim, timedelta]) -> None:
         del shares
+        raise Unavailable
+
+    async def forget(self, limit: int) -> Removal:
+        del limit
         raise Unavailable
 
 

@@ -1,10 +1,15 @@
-"""Deleting accounts of many tasks, and what housekeeping then does, on every store."""
+"""What housekeeping removes, and deleting accounts of many tasks, on every store."""
+
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from taskcore import SYSTEM, Core, InvalidToken, NotFound, Role
+from taskcore.adapters.memory.limits import MemoryLimiter
 from taskcore.core import Terms
-from taskcore.ports import Store
+from taskcore.domain.limits import REGISTER
+from taskcore.ports import Claim, Removal, Store
 from tests.conftest import ManualClock, bound, cheap_argon2
 from tests.usecases.people import PASSWORD, Person, address, join
 
@@ -24,11 +29,17 @@ async def with_tasks(core: Core, name: str, count: int) -> Person:
     return person
 
 
-async def swept(core: Core) -> tuple[int, int]:
-    """How many accounts and tasks housekeeping has removed."""
-    steps = [progress async for progress in core.housekeeping.sweep()]
-    assert all(step.removed.tasks <= 2 for step in steps)
-    return sum(s.removed.accounts for s in steps), sum(s.removed.tasks for s in steps)
+async def swept(core: Core) -> Counter[str]:
+    """How much of each kind housekeeping has removed."""
+    removed: Counter[str] = Counter()
+    async for step in core.housekeeping.sweep():
+        assert step.error is None
+        assert all(count <= 2 for count in step.removed.values())
+        removed.update(step.removed)
+    return removed
+
+
+NOTHING = {"accounts": 0, "tasks": 0, "sessions": 0, "limits": 0}
 
 
 @pytest.mark.parametrize("by", ["themselves", "an administrator"])
@@ -71,10 +82,69 @@ async def test_a_deleted_account_is_gone_at_once_however_many_tasks_it_has(
 async def test_housekeeping_removes_in_batches_and_then_has_nothing_to_do(core: Core) -> None:
     ada, bob = await with_tasks(core, "ada", 5), await with_tasks(core, "bob", 1)
     kept = await with_tasks(core, "cid", 5)
-    assert await swept(core) == (0, 0)
+    assert await swept(core) == NOTHING
     for person in (ada, bob):
         await core.accounts.delete(SYSTEM, person.user.id)
     await swept(core)
-    assert await swept(core) == (0, 0)
+    assert await swept(core) == NOTHING
     assert (await core.tasks.page(SYSTEM)).total == 5
     assert (await core.accounts.find(SYSTEM, address("cid"))) == kept.user
+
+
+async def test_expired_sessions_are_removed_with_their_tokens_for_everybody(
+    core: Core, clock: ManualClock
+) -> None:
+    """RT-15: a replay of one of their tokens is then a plain 401."""
+    ada, bob = await join(core, "ada"), await join(core, "bob")
+    await core.sessions.refresh(refresh_token=ada.grant.refresh_token)
+    clock.advance(days=6)
+    cid = await join(core, "cid")
+    clock.advance(days=1)
+    assert await swept(core) == NOTHING | {"sessions": 2}
+    await core.sessions.refresh(refresh_token=cid.grant.refresh_token)
+    for gone in (ada, bob):
+        with pytest.raises(InvalidToken):
+            await core.sessions.refresh(refresh_token=gone.grant.refresh_token)
+    events = (await core.audit.page(SYSTEM, user_id=ada.user.id)).items
+    assert "refresh.reuse_detected" not in {event.event for event in events}
+    assert await swept(core) == NOTHING
+
+
+async def test_limits_whose_period_is_over_are_removed(core: Core, clock: ManualClock) -> None:
+    limiter = MemoryLimiter(clock)
+    core = replace(core, housekeeping=replace(core.housekeeping, limiter=limiter))
+    for subject in "abc":
+        await limiter.acquire(Claim(REGISTER, subject))
+    assert await swept(core) == NOTHING
+    clock.advance(minutes=1)
+    await limiter.acquire(Claim(REGISTER, "d"))
+    assert await swept(core) == NOTHING | {"limits": 3}
+
+
+class Broken(MemoryLimiter):
+    async def forget(self, limit: int) -> Removal:
+        raise RuntimeError(f"a bug in the removal of {limit}")
+
+
+async def test_a_kind_that_fails_does_not_stop_the_others(core: Core, clock: ManualClock) -> None:
+    ada = await join(core, "ada")
+    clock.advance(days=7)
+    keeping = replace(core.housekeeping, limiter=Broken(clock))
+    kinds = dict(keeping._kinds())
+    first_fails = {"limits": kinds.pop("limits"), **kinds}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(keeping), "_kinds", lambda _: first_fails)
+        steps = [step async for step in keeping.sweep()]
+    assert [(step.kind, str(step.error)) for step in steps if step.error] == [
+        ("limits", "a bug in the removal of 2")
+    ]
+    assert sum(step.removed.get("sessions", 0) for step in steps) == 1
+    assert (await core.sessions.page(SYSTEM, user_id=ada.user.id)).items == []
+
+
+async def test_a_sweep_may_be_of_one_kind_alone(core: Core, clock: ManualClock) -> None:
+    await join(core, "ada")
+    clock.advance(days=7)
+    steps = [step async for step in core.housekeeping.sweep("accounts")]
+    assert {step.kind for step in steps} == {"accounts"}
+    assert (await swept(core))["sessions"] == 1

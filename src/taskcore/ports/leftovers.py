@@ -1,4 +1,4 @@
-"""Removing what deleted accounts leave in the store."""
+"""Removing what nothing needs any more, such as what deleted accounts leave in the store."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,8 +9,20 @@ from taskcore.domain.users import UserId
 # The deletion of an account with more tasks only hides them, and housekeeping removes them: where
 # each is read from a slow disk, that takes long.
 AT_ONCE = 100
-# How many tasks a transaction removes at most. 2000 take PostgreSQL some 20 ms.
+# How many rows a transaction removes at most. 2000 take PostgreSQL some 20 ms.
 BATCH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What one batch has removed.
+
+    `more`: whether to call again, because the batch was full. With a count of zero it means that
+    another process is removing the same at this moment.
+    """
+
+    count: int
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Protocol
 from taskcore.domain.limits import Limit
 from taskcore.domain.sessions import SessionId
 from taskcore.domain.users import UserId
+from taskcore.ports.leftovers import Removal
 
 
 class Clock(Protocol):
@@ -113,3 +114,6 @@ class RateLimiter(Protocol):
 
     async def give_back(self, shares: Mapping[Claim, timedelta]) -> None:
         """Reduce the count of each claim by its share. One attempt counts for `Limit.step`."""
+
+    async def forget(self, limit: int) -> Removal:
+        """Remove up to `limit` counts whose period is over, and skip those in use at the moment."""

@@ -8,6 +8,7 @@ from taskcore.domain.audit import NewEvent
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import RefreshToken, Session, SessionId, SessionPosition
 from taskcore.domain.users import StoredCredentials, User, UserId
+from taskcore.ports.leftovers import Removal
 from taskcore.ports.pages import Page
 
 
@@ -62,3 +63,9 @@ class SessionRepository(Protocol):
 
     async def end_some(self, limit: int) -> int:
         """Remove up to `limit` sessions, of whichever users. Returns how many."""
+
+    async def remove_expired(self, limit: int, *, now: datetime) -> Removal:
+        """Remove up to `limit` sessions that have expired, with all their tokens.
+
+        Removes fewer if the store is too slow for so many, and skips those in use at the moment.
+        """

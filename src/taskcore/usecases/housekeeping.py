@@ -1,17 +1,32 @@
 """Removing what nothing needs any more."""
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
 
-from taskcore.ports import Batch, Leftovers, Store
+from taskcore.ports import Batch, Clock, RateLimiter, Removal, Store
+
+ACCOUNTS = "accounts"
+
+# A session goes with its refresh tokens: one that a client renews every half hour of a working day
+# has a hundred in a week. So this many rows are counted for it.
+_ROWS_OF_SESSION = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """After a batch: what it has removed, and what is left."""
+    """After a batch of one kind of work."""
 
-    removed: Leftovers
-    left: Leftovers
+    kind: str
+    removed: Mapping[str, int] = field(default_factory=dict)
+    """How many rows, by what they are."""
+    elsewhere: bool = False
+    """Another process does this kind at the moment, so this sweep leaves it to that one."""
+    error: Exception | None = None
+    """What has ended this kind. The others go on."""
+
+
+Steps = AsyncGenerator[Progress, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,32 +39,70 @@ class Housekeeping:
     What grows, and what bounds it:
 
     - accounts that are deleted, and their tasks: removed here
-    - sessions: 50 for a user (MAX_SESSIONS), removed by that user's next login
-      (`SessionRepository.open`)
-    - refresh tokens: those of a session, removed with it; it lives 30 days (SESSION_LIFETIME), and
+    - sessions: removed here once they have expired, and by their user's next login
+      (`SessionRepository.open`), which also ends those beyond 50 (MAX_SESSIONS)
+    - refresh tokens: those of a session, removed with it, because a used one that comes back ends
+      the session however old it is. A session lives 30 days (SESSION_LIFETIME), and
       REFRESH_ACCOUNT limits how many those of an account get a day
-    - rate limits: one row for a limit and subject, removed by the limiter when its period is over
+    - rate limits: one row for a limit and subject, removed here when its period is over
     - numbers of tasks: 32 rows for an owner, removed with the account
     - audit events: not bounded, because they are kept for good
     """
 
     store: Store
+    limiter: RateLimiter
+    clock: Clock
     batch: int
-    """How many tasks a transaction removes at most."""
+    """How many rows a transaction removes at most."""
 
-    async def sweep(self) -> AsyncGenerator[Progress, None]:
-        """Remove all there is to remove, a short transaction at a time.
+    def _kinds(self) -> Mapping[str, Steps]:
+        """Each kind of work: its name, and what does it, begun anew by each sweep."""
+        return {
+            ACCOUNTS: self._accounts(),
+            "sessions": _batches("sessions", self._sessions, self.batch // _ROWS_OF_SESSION or 1),
+            "limits": _batches("limits", self.limiter.forget, self.batch),
+        }
 
-        Ends when nothing is left. May be ended at any moment: the next call of any process goes
-        on. One process works at a time; while it is another one, `removed` is zero, so wait then.
-        Raises Unavailable.
+    async def sweep(self, *only: str) -> Steps:
+        """Remove all there is to remove, or these kinds alone; a short transaction at a time.
+
+        At least one step for each kind. May be ended at any moment: the next call of any process
+        goes on. Raises nothing: a kind that fails ends with a step that has the error, such as
+        Unavailable.
         """
-        batch, limit = Batch(0, 0), self.batch
-        async with self.store.autocommit() as db:
-            left = await db.leftovers.count()
-            while left.accounts:
+        for kind, steps in self._kinds().items():
+            if only and kind not in only:
+                continue
+            try:
+                async with aclosing(steps):
+                    async for step in steps:
+                        yield step
+            except Exception as error:  # noqa: BLE001 - passed on
+                yield Progress(kind, error=error)
+
+    async def _accounts(self) -> Steps:
+        batch, limit, left = Batch(0, 0), self.batch, True
+        while left:
+            async with self.store.autocommit() as db:
                 batch = await db.leftovers.remove(limit, after=batch)
-                if batch.tasks:  # fewer than `limit`, perhaps because the store is slow
-                    limit = min(self.batch, 2 * batch.tasks)
-                left = await db.leftovers.count()
-                yield Progress(Leftovers(batch.accounts, batch.tasks), left)
+                left = (await db.leftovers.count()).accounts > 0
+            removed = {ACCOUNTS: batch.accounts, "tasks": batch.tasks}
+            elsewhere = left and not any(removed.values())
+            yield Progress(ACCOUNTS, removed, elsewhere)
+            if elsewhere:
+                return
+            if batch.tasks:  # fewer than `limit`, perhaps because the store is slow
+                limit = min(self.batch, 2 * batch.tasks)
+
+    async def _sessions(self, limit: int) -> Removal:
+        async with self.store.autocommit() as db:
+            return await db.sessions.remove_expired(limit, now=self.clock.now())
+
+
+async def _batches(kind: str, remove: Callable[[int], Awaitable[Removal]], size: int) -> Steps:
+    """Remove up to `size` at a time; fewer while the store is too slow for so many."""
+    limit, more = size, True
+    while more:
+        removal = await remove(limit)
+        limit, more = min(size, 2 * removal.count), removal.more and removal.count > 0
+        yield Progress(kind, {kind: removal.count}, elsewhere=removal.more and not more)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from taskcore.ports import Claim, Clock, Denial
+from taskcore.ports import Claim, Clock, Denial, Removal
 
 _SWEEP = 1000  # calls between two removals of expired entries
 
@@ -11,7 +11,8 @@ _SWEEP = 1000  # calls between two removals of expired entries
 class MemoryLimiter:
     """Exact within one process, and only there.
 
-    GCRA: stores, per claim, the moment at which all counted attempts will have expired.
+    GCRA: stores, per claim, the moment at which all counted attempts will have expired. Removes
+    these entries by itself too, as a program in memory may do no housekeeping.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -21,7 +22,9 @@ class MemoryLimiter:
 
     async def acquire(self, *claims: Claim) -> Denial | None:
         now = self._clock.now()
-        self._sweep(now)
+        self._calls += 1
+        if self._calls % _SWEEP == 0:
+            await self.forget(len(self._expires_at))
         counted = {}
         for claim in claims:
             limit = claim.limit
@@ -35,10 +38,12 @@ class MemoryLimiter:
         for claim in shares.keys() & self._expires_at.keys():
             self._expires_at[claim] -= shares[claim]
 
-    def _sweep(self, now: datetime) -> None:
-        self._calls += 1
-        if self._calls % _SWEEP == 0:
-            self._expires_at = {c: at for c, at in self._expires_at.items() if at > now}
+    async def forget(self, limit: int) -> Removal:
+        now = self._clock.now()
+        over = [claim for claim, at in self._expires_at.items() if at <= now]
+        for claim in over[:limit]:
+            del self._expires_at[claim]
+        return Removal(len(over[:limit]), more=len(over) > limit)
 
 
 class Unlimited:
@@ -48,3 +53,6 @@ class Unlimited:
         return None
 
     async def give_back(self, shares: Mapping[Claim, timedelta]) -> None: ...
+
+    async def forget(self, limit: int) -> Removal:  # noqa: ARG002 - it counts nothing
+        return Removal(0, more=False)

@@ -17,7 +17,7 @@ from taskcore.domain.sessions import (
     SessionPosition,
 )
 from taskcore.domain.users import StoredCredentials, User, UserId
-from taskcore.ports import Page
+from taskcore.ports import Page, Removal
 
 
 @dataclass(slots=True)
@@ -112,6 +112,12 @@ class MemorySessions:
             ended = list(tables.sessions)[:limit]
             tables.end_sessions(ended)
             return len(ended)
+
+    async def remove_expired(self, limit: int, *, now: datetime) -> Removal:
+        async with self._access() as tables:
+            expired = [each.id for each in tables.sessions.values() if each.expires_at <= now]
+            tables.end_sessions(set(expired[:limit]))
+            return Removal(len(expired[:limit]), more=len(expired) > limit)
 
 
 def _unexpired(tables: Tables, user_id: UserId | None, now: datetime) -> list[Session]:

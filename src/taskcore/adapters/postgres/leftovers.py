@@ -1,15 +1,13 @@
 """Rows of removed accounts in PostgreSQL. A method is one round trip, except where noted."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
 from taskcore.adapters.postgres.connections import Link
-from taskcore.adapters.postgres.errors import took_too_long
+from taskcore.adapters.postgres.removals import TURN, fewer_if_slow
 from taskcore.adapters.postgres.schema import task_counts, tasks, users
 from taskcore.adapters.postgres.statements import Statement
-from taskcore.domain.errors import Unavailable
 from taskcore.domain.rules import MAX_ID
 from taskcore.ports import Batch, Leftovers
 
@@ -31,10 +29,7 @@ _COUNT = Statement(
 
 def _remove() -> Statement:
     """One row: how many accounts and tasks are gone, the account, and the newest of the tasks."""
-    one_at_a_time = sa.select(sa.func.pg_try_advisory_xact_lock(sa.literal_column("2026112701")))
-    account = (
-        REMOVED.where(one_at_a_time.scalar_subquery()).order_by(users.c.id).limit(1).cte("account")
-    )
+    account = REMOVED.where(TURN.scalar_subquery()).order_by(users.c.id).limit(1).cte("account")
     owner_id = sa.select(account.c.id).scalar_subquery()
     # Not below the batch before this one: a scan that meets its rows marks them in the index as
     # gone. Otherwise the removal of the account would have to visit all of them once more.
@@ -86,11 +81,7 @@ class PostgresLeftovers:
     async def remove(self, limit: int, *, after: Batch | None = None) -> Batch:
         """Again with a quarter of the tasks each time that the database takes too long."""
         last = after or Batch(0, 0)
-        values: dict[str, Any] = {"owner_id": last.owner_id, "upto": last.upto, "limit": limit}
-        try:
-            ((accounts, count, owner_id, upto),) = await self._link.rows(_REMOVE, **values)
-        except Unavailable as error:
-            if limit > 1 and took_too_long(error):
-                return await self.remove(limit // 4 or 1, after=after)
-            raise
-        return Batch(accounts, count, owner_id, upto)
+        row, _ = await fewer_if_slow(
+            self._link, _REMOVE, limit, owner_id=last.owner_id, upto=last.upto
+        )
+        return Batch(*row)

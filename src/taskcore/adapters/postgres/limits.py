@@ -11,12 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from taskcore.adapters.postgres.connections import Connections
+from taskcore.adapters.postgres.removals import removal, removed
 from taskcore.adapters.postgres.schema import rate_limits
 from taskcore.adapters.postgres.statements import Statement
-from taskcore.ports import Claim, Denial
+from taskcore.ports import Claim, Denial, Removal
 
-_SWEEP = 1000  # calls between two removals of expired rows
-_SWEPT = 2000  # rows removed at most, so that it takes milliseconds
 _KEY, _FORGOTTEN_AT = rate_limits.c.key, rate_limits.c.forgotten_at
 # Not now(), which does not advance while the statement waits for a lock.
 _NOW = sa.func.clock_timestamp()
@@ -72,14 +71,7 @@ _GIVE_BACK = Statement(
     .where(_HELD.c.key == _KEY)
     .values({_FORGOTTEN_AT: _FORGOTTEN_AT - _HELD.c.share})
 )
-_FORGOTTEN = (
-    sa.select(_KEY)
-    .where(_FORGOTTEN_AT < _NOW)
-    .limit(sa.literal_column(str(_SWEPT)))
-    .with_for_update(skip_locked=True)
-    .cte("forgotten")  # run once; a subquery with a limit may be run again for each row
-)
-_FORGET = Statement(sa.delete(rate_limits).where(_KEY.in_(sa.select(_FORGOTTEN.c.key))))
+_FORGET = removal(_KEY, _FORGOTTEN_AT <= _NOW)
 
 
 class PostgresLimiter:
@@ -88,12 +80,10 @@ class PostgresLimiter:
     def __init__(self, connections: Connections, key: bytes) -> None:
         self._connections = connections
         self._key = key
-        self._calls = 0
 
     async def acquire(self, *claims: Claim) -> Denial | None:
         if not claims:
             return None
-        await self._sweep()
         values: dict[str, Any] = {}
         for number, claim in enumerate(claims):
             values[f"key{number}"] = self._digest(claim)
@@ -116,11 +106,9 @@ class PostgresLimiter:
                 keys = [self._digest(claim) for claim in shares]
                 await link.run(_GIVE_BACK, keys=keys, shares=list(shares.values()))
 
-    async def _sweep(self) -> None:
-        self._calls += 1
-        if self._calls % _SWEEP == 0:
-            async with self._connections.borrow() as link:
-                await link.run(_FORGET)
+    async def forget(self, limit: int) -> Removal:
+        async with self._connections.borrow() as link:
+            return await removed(link, _FORGET, limit)
 
     def _digest(self, claim: Claim) -> bytes:
         text = f"{claim.limit.name}\0{claim.subject}"

@@ -1,5 +1,6 @@
 """Migrates a database, and reads its revision."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,18 +24,21 @@ if TYPE_CHECKING:
 
 # Any number that no other program on the same database uses for its advisory locks.
 _LOCK = 0x7461736B636F7265  # "taskcore"
+_LOCK_TIMEOUT = 10.0  # seconds
+_POLL = 0.05
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """All or nothing. A concurrent upgrade waits for this one, and then has nothing to do.
+    """Each revision as a whole or not at all; after an interruption call it again.
 
-    Raises Unavailable, and Invalid for an unknown revision.
+    A concurrent upgrade waits for this one, and then has nothing to do. Raises Unavailable, and
+    Invalid for an unknown revision.
     """
     from alembic import command
     from alembic.util import CommandError
 
-    with _connection(url) as connection, connection.begin():
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    with _connection(url) as connection:
+        _lock(connection)
         try:
             command.upgrade(_config(connection), revision)
         except CommandError:
@@ -45,8 +49,8 @@ def downgrade(url: str, revision: str) -> None:
     """Raises Unavailable."""
     from alembic import command
 
-    with _connection(url) as connection, connection.begin():
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    with _connection(url) as connection:
+        _lock(connection)
         command.downgrade(_config(connection), revision)
 
 
@@ -65,6 +69,22 @@ def reach(url: str) -> None:
     except psycopg.OperationalError as error:
         reason = str(error).partition("\n")[0]
         raise Unavailable(f"The database cannot be reached: {reason}") from None
+
+
+def _lock(connection: sa.Connection) -> None:
+    """One process migrates at a time, until its connection closes. Raises Unavailable.
+
+    Asks again and again instead of waiting in the server: an index that is built concurrently
+    waits for every statement that runs, and would wait for that one.
+    """
+    deadline = time.monotonic() + _LOCK_TIMEOUT
+    taken = sa.text("SELECT pg_try_advisory_lock(:lock)")
+    while not connection.execute(taken, {"lock": _LOCK}).scalar_one():
+        connection.rollback()
+        if time.monotonic() > deadline:
+            raise Unavailable("Another process is migrating the database; try again")
+        time.sleep(_POLL)
+    connection.commit()  # else Alembic would leave its own transactions to this one
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TIME_ZONE, TITL
 from taskcore.domain.users import DEFAULT_TIME_ZONE
 
 # The oldest revision that this code works with. Revisions are numbered in order.
-REVISION = "0007"
+REVISION = "0008"
 
 # The privileges that the server's role needs where it does not own the tables.
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -124,6 +124,8 @@ sessions = sa.Table(
     sa.Column("ip", sa.Text),
     sa.Column("user_agent", sa.Text),
     sa.Index("sessions_user_id_idx", "user_id"),
+    # For housekeeping, which finds the expired ones of all users.
+    sa.Index("sessions_expires_at_idx", "expires_at"),
 )
 
 refresh_tokens = sa.Table(

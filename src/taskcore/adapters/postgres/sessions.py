@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from taskcore.adapters.postgres.audit import recorded, values_of
 from taskcore.adapters.postgres.connections import Link
+from taskcore.adapters.postgres.removals import removal, removed
 from taskcore.adapters.postgres.schema import refresh_tokens, sessions, users
 from taskcore.adapters.postgres.statements import (
     BatchedStatement,
@@ -35,7 +36,7 @@ from taskcore.domain.sessions import (
     SessionPosition,
 )
 from taskcore.domain.users import Role, StoredCredentials, User, UserId
-from taskcore.ports import Page
+from taskcore.ports import Page, Removal
 
 _MOMENT = sa.DateTime(timezone=True)
 _BEYOND_ALL = SessionPosition(datetime.max.replace(tzinfo=UTC), SessionId(UUID(int=0)))
@@ -194,6 +195,10 @@ _END_ALL_OF = Statement(
 # A CTE is run once. PostgreSQL may run a subquery with a limit again for each row.
 _SOME = _in_order().limit(sa.bindparam("limit", type_=sa.BigInteger)).cte("some")
 _END_SOME = Statement(sa.delete(sessions).where(sessions.c.id.in_(sa.select(_SOME.c.id))))
+# In the order of the index that finds them.
+_REMOVE_EXPIRED = removal(
+    sessions.c.id, sessions.c.expires_at <= sa.bindparam("now"), sessions.c.expires_at
+)
 
 
 @dataclass(slots=True)
@@ -282,3 +287,6 @@ class PostgresSessions:
 
     async def end_some(self, limit: int) -> int:
         return await self._link.run(_END_SOME, limit=limit)
+
+    async def remove_expired(self, limit: int, *, now: datetime) -> Removal:
+        return await removed(self._link, _REMOVE_EXPIRED, limit, now=now)
