@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from taskapi.connections import PER_CLIENT
 from taskapi.problems import HttpProblem
+from taskapi.turns import Turns
 from taskcore.domain.errors import RETRY_AFTER
 from taskcore.domain.origins import Origin
 
@@ -50,12 +51,15 @@ class Newcomers:
 class Places:
     """At most `limit` requests are served at a time, and PER_CLIENT are of one client.
 
-    More are refused at once, because a queue would only delay all of them. A request that waits
-    for its body leaves its place: otherwise clients that never finish could take all. At most four
-    times `limit` wait so, each with a body of at most MAX_BODY_BYTES.
+    Those that wait for a turn count too. More are refused at once: those of a client that has no
+    place left, else the last of the client that has most of them waiting, else the newcomer.
+
+    A request that waits for its body leaves its place: otherwise clients that never finish could
+    take all. At most four times `limit` wait so, each with a body of at most MAX_BODY_BYTES.
     """
 
     def __init__(self, limit: int) -> None:
+        self.turns = Turns()
         self._limit = limit
         self._served = self._arriving = 0
         self._held: Counter[str | None] = Counter()  # by network and site; those that have any
@@ -72,9 +76,12 @@ class Places:
         self._held[network] += 1
         self._held[site] += 1
         return (
-            self._served <= self._limit
-            and self._held[network] <= PER_CLIENT
+            self._held[network] <= PER_CLIENT
             and (site is None or self._held[site] <= _PER_SITE)
+            and (
+                self._served <= self._limit
+                or self.turns.displace_one(more_than=self._held[network])
+            )
         )
 
     def leave(self, client: Origin | None) -> None:

@@ -54,12 +54,12 @@ class Edge:
         exchange = Exchange(scope, receive, send, self._origins, self._proxies, self._places)
         receive = exchange.receive
         method = scope["method"]
-        client = self._proxies.stranger(exchange.state.client)
         # Health checks take no place: they must be answered when all are taken.
         takes_place = scope["path"] not in HEALTH_PATHS
-        may_be_served = not takes_place or self._places.enter(client)
+        has_place = not takes_place or self._places.enter(exchange.client)
+        turns = self._places.turns
         try:
-            if not may_be_served:
+            if not has_place or (takes_place and not await turns.take(exchange, exchange.client)):
                 exchange.is_overload = True
                 await send_problem(scope, exchange.send, overloaded())
             elif refusal := self._refusal(scope, exchange.state):
@@ -77,7 +77,8 @@ class Edge:
             await send_problem(scope, exchange.send, _FAILED)
         finally:
             if takes_place:
-                self._places.leave(client)
+                turns.end(exchange)
+                self._places.leave(exchange.client)
             exchange.write_access_log(self._log)
             if self._places.are_free:  # no other request would be delayed
                 LINES.write_out()

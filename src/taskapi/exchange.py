@@ -7,7 +7,7 @@ from contextlib import suppress
 from litestar.types import HTTPScope, Message, Receive, ReceiveMessage, Send
 from structlog.typing import FilteringBoundLogger
 
-from taskapi.capacity import Places
+from taskapi.capacity import Places, overloaded
 from taskapi.headers import completed
 from taskapi.paths import HEALTH_PATHS
 from taskapi.problems import HttpProblem
@@ -38,6 +38,7 @@ class Exchange:
         self.status: int | None = None
         self.is_overload = False  # if so, the rest of the body is not waited for
         self.state = RequestState.of(scope, proxies)
+        self.client = proxies.stranger(self.state.client)
         headers = self.state.headers
         self._unread_body = b"transfer-encoding" in headers or (
             headers.get(b"content-length", b"0") != b"0"
@@ -49,9 +50,13 @@ class Exchange:
         """Raises `overloaded` if there is no place to wait for the body, or then to be served."""
         if not self._unread_body:
             return await self._receive()
+        turns = self._places.turns
         with self._places.arriving():
+            had_turn = turns.step_aside(self)
             message = await self._receive()
             self._unread_body = bool(message.get("more_body"))
+        if had_turn and not await turns.take(self, self.client):
+            raise overloaded()
         return message
 
     async def send(self, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""How many requests are served at a time, seen by clients that do not finish theirs."""
+"""How many requests are served at a time and in which order, seen by clients that send many."""
 
 import asyncio
 from typing import Any
@@ -9,6 +9,7 @@ from litestar.types import Receive, Scope, Send
 from taskapi.connections import PER_CLIENT
 from taskapi.edge import Edge
 from taskapi.problems import HttpProblem, send_problem
+from taskapi.turns import WIDTH
 from tests.api.conftest import SETTINGS
 
 pytestmark = pytest.mark.anyio
@@ -59,8 +60,10 @@ class Site:
     def __init__(self, in_flight: int) -> None:
         self.edge = Edge(self._serve, SETTINGS, in_flight=in_flight)
         self.answers = asyncio.Event()
+        self.begun: list[str] = []  # the client of each request that has its turn, in this order
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.begun.append(scope["client"][0])  # type: ignore[index]
         try:
             if any(name == b"content-length" for name, _ in scope["headers"]):
                 while (await receive()).get("more_body"):
@@ -187,3 +190,124 @@ async def test_an_overloaded_server_waits_for_no_body_that_it_refuses() -> None:
     assert (b"connection", b"close") in refused.sent[0]["headers"]
     site.answers.set()
     assert {await answer for answer in taken} == {200}
+
+
+STRANGER, OTHER_STRANGER, ADA, BOB = "192.0.2.1", "192.0.2.2", "198.51.100.1", "198.51.100.2"
+STUCK = (b"content-length", b"2")  # its body does not arrive
+
+
+def send_many(site: Site, address: str, number: int) -> "list[asyncio.Task[int]]":
+    return [site.client(address).begin() for _ in range(number)]
+
+
+@pytest.fixture
+def nothing_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is that tests."""
+    monkeypatch.setattr("taskapi.turns.STUCK_AFTER", 3600)
+
+
+@pytest.mark.usefixtures("nothing_is_stuck")
+async def test_a_request_waits_for_none_of_the_many_that_wait_of_another_client() -> None:
+    site = Site(in_flight=256)
+    many = send_many(site, STRANGER, 100)
+    await turns()
+    begun = [*many, *send_many(site, ADA, 1), *send_many(site, BOB, 1)]
+    await turns()
+    assert site.begun == [STRANGER] * WIDTH + [ADA, BOB]
+    site.answers.set()
+    assert set(await asyncio.gather(*begun)) == {200}
+    assert len(site.begun) == len(begun)
+
+
+@pytest.mark.usefixtures("nothing_is_stuck")
+async def test_clients_take_turns_however_many_requests_they_have() -> None:
+    site = Site(in_flight=256)
+    begun = send_many(site, STRANGER, 100) + send_many(site, OTHER_STRANGER, 100)
+    await turns()
+    begun += send_many(site, ADA, 4)
+    await turns()
+    assert site.begun == [STRANGER] * WIDTH + [OTHER_STRANGER, ADA]
+    site.answers.set()
+    assert set(await asyncio.gather(*begun)) == {200}
+    last = max(number for number, client in enumerate(site.begun) if client == ADA)
+    assert last < WIDTH + 2 + 2 * WIDTH  # the turns of one more round, which three clients share
+
+
+@pytest.mark.usefixtures("nothing_is_stuck")
+async def test_requests_that_never_wait_take_turns_too() -> None:
+    """Such as those without a token: each is done when the event loop comes to the next."""
+    site = Site(in_flight=256)
+    site.answers.set()
+    begun = send_many(site, STRANGER, 100) + send_many(site, ADA, 1)
+    assert set(await asyncio.gather(*begun)) == {200}
+    assert site.begun.index(ADA) == WIDTH
+
+
+async def test_requests_that_take_long_pass_their_turns_on() -> None:
+    site = Site(in_flight=256)
+    begun = send_many(site, STRANGER, 2 * WIDTH)
+    while len(site.begun) < len(begun):  # noqa: ASYNC110 - the timer is the event loop's
+        await asyncio.sleep(0.001)
+    site.answers.set()
+    assert set(await asyncio.gather(*begun)) == {200}
+
+
+@pytest.mark.usefixtures("nothing_is_stuck")
+async def test_a_request_that_waits_for_its_body_has_no_turn() -> None:
+    site = Site(in_flight=256)
+    slow = [site.client(STRANGER) for _ in range(2 * WIDTH)]
+    begun = [client.begin(STUCK) for client in slow]
+    await turns()
+    assert len(site.begun) == len(slow)  # each began, and waits
+    others = send_many(site, STRANGER, WIDTH)
+    await turns()
+    assert len(site.begun) == len(slow) + WIDTH
+    for client in slow:
+        client.parts.put_nowait(END)
+    site.answers.set()
+    assert set(await asyncio.gather(*begun, *others)) == {200}
+
+
+@pytest.mark.usefixtures("nothing_is_stuck")
+async def test_two_clients_cannot_have_all_places() -> None:
+    site = Site(in_flight=2 * PER_CLIENT)
+    begun = send_many(site, STRANGER, PER_CLIENT) + send_many(site, OTHER_STRANGER, PER_CLIENT)
+    await turns()
+    ada = site.client(ADA).begin()
+    await turns()
+    assert site.begun[-1] == ADA
+    site.answers.set()
+    assert await ada == 200
+    statuses = await asyncio.gather(*begun)
+    assert (statuses.count(200), statuses.count(503)) == (2 * PER_CLIENT - 1, 1)
+    assert statuses[-1] == 503  # the last of the client of which most wait
+
+
+@pytest.mark.usefixtures("nothing_is_stuck")
+async def test_networks_of_one_site_share_what_begins_at_once() -> None:
+    site = Site(in_flight=256)
+    begun = [site.client(f"2001:db8:0:{number:x}::1").begin() for number in range(100)]
+    await turns()
+    assert len(site.begun) == WIDTH
+    begun += [site.client(ADA).begin(), site.client("2001:db8:1::1").begin()]
+    await turns()
+    assert site.begun[WIDTH:] == [ADA, "2001:db8:1::1"]
+    site.answers.set()
+    assert set(await asyncio.gather(*begun)) == {200}
+
+
+@pytest.mark.usefixtures("nothing_is_stuck")
+async def test_a_request_that_is_cancelled_while_it_waits_leaves_nothing() -> None:
+    site = Site(in_flight=256)
+    begun = send_many(site, STRANGER, 3 * WIDTH)
+    await turns()
+    site.answers.set()  # turns are passed on in the moment in which their new holders are cancelled
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for request in begun[WIDTH:]:
+        request.cancel()
+    await asyncio.gather(*begun, return_exceptions=True)
+    await turns()
+    held = site.edge._places.turns
+    assert (held._at_work, held._waiting, held._of) == ({}, {}, {})
+    assert await site.client(STRANGER).begin() == 200

@@ -1,0 +1,154 @@
+"""Whose request is worked on next, when a client sends many at once."""
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from taskcore.domain.origins import Origin
+
+WIDTH = 16  # with 8 a lone client gets fewer answers a second, with 32 others wait for longer
+STUCK_AFTER = 0.01  # seconds
+_OF_SITE = 8  # of an IPv6 /48, which one subscriber may hold with its 65 536 networks
+
+# An IPv4 address, an IPv6 /64 or /48; None for requests of a trusted proxy itself.
+_Network = str | None
+_Networks = tuple[_Network, ...]  # of one client: its own, and its site if it has one
+
+
+class _Waiting(NamedTuple):
+    request: object
+    networks: _Networks
+    admission: asyncio.Future[bool]
+
+
+class Turns:
+    """At most `width` requests are worked on at a time, and one of each client in any case.
+
+    A client is an IPv4 address or an IPv6 /64. Its first request never waits; the others of all
+    clients share the `width`, and the one that begins next is that of the client that has waited
+    for a turn the longest. So a client is delayed by its own requests, and by one of each other.
+
+    Without such a limit the requests of one client would take their steps in the event loop, in the
+    pool of connections and in the statements before a later one of another client takes its own.
+
+    A request that is still there after STUCK_AFTER waits for something else, such as the hash of a
+    password: it passes its turn on. One in each STUCK_AFTER does, and only while others wait.
+
+    What waits is bounded by `capacity.Places`, which counts it.
+    """
+
+    def __init__(self, width: int = WIDTH) -> None:
+        self._width = width
+        self._at_work: dict[object, _Networks] = {}  # by request, the oldest first
+        self._of: dict[_Network, int] = {}  # how many are at work; those with any
+        # The client whose turn is next comes first. A client of which none waits has no entry.
+        self._waiting: dict[_Network, deque[_Waiting]] = {}
+        self._ended: list[object] = []  # since the event loop's last round
+        self._watch: asyncio.TimerHandle | None = None  # while requests wait
+
+    async def take(self, request: object, client: Origin | None) -> bool:
+        """Wait for a turn. Returns False if the request was displaced; then it has none.
+
+        `end` must follow in any case. None is a client like any other.
+        """
+        networks = _networks(client)
+        if len(self._at_work) < self._width or self._has_none_at_work(networks):
+            self._begin(request, networks)
+            return True
+        waiting = _Waiting(request, networks, asyncio.get_running_loop().create_future())
+        queue = self._waiting.setdefault(networks[0], deque())
+        queue.append(waiting)
+        if self._watch is None:
+            self._look_later()
+        try:
+            return await waiting.admission
+        finally:
+            if waiting in queue:  # cancelled
+                queue.remove(waiting)
+                if not queue:
+                    del self._waiting[networks[0]]
+
+    def step_aside(self, request: object) -> bool:
+        """Pass the turn on at once. Returns False if the request has none, or none any more."""
+        has_turn = request in self._at_work
+        if has_turn:
+            self._pass_on(request)
+        return has_turn
+
+    def end(self, request: object) -> None:
+        """Pass the turn on in the next round of the event loop.
+
+        Otherwise requests that never wait would all be done in one round, however many there are.
+        """
+        if request in self._at_work:
+            if not self._ended:
+                asyncio.get_running_loop().call_soon(self._end_round)
+            self._ended.append(request)
+
+    def _end_round(self) -> None:
+        ended, self._ended = self._ended, []
+        for request in ended:
+            if request in self._at_work:  # else it was taken for stuck
+                self._pass_on(request)
+
+    def _pass_on(self, request: object) -> None:
+        networks = self._at_work.pop(request)
+        for network in networks:
+            left = self._of.pop(network) - 1
+            if left:
+                self._of[network] = left
+        if not self._waiting:
+            return
+        while networks[0] in self._waiting and self._has_none_at_work(networks):
+            self._admit_one_of(networks[0])
+        while self._waiting and len(self._at_work) < self._width:
+            self._admit_one_of(next(iter(self._waiting)))
+
+    def displace_one(self, *, more_than: int) -> bool:
+        """Displace the latest request of the client of which most wait, if those are more.
+
+        Returns False if there is no such client.
+        """
+        queue = max(self._waiting.values(), key=len, default=None)
+        if queue is None or len(queue) <= more_than:
+            return False
+        displaced = queue.pop()  # the queue is not empty then: more_than is at least 1
+        if not displaced.admission.done():
+            displaced.admission.set_result(False)
+        return True
+
+    def _has_none_at_work(self, networks: _Networks) -> bool:
+        return networks[0] not in self._of and self._of.get(networks[-1], 0) < _OF_SITE
+
+    def _begin(self, request: object, networks: _Networks) -> None:
+        self._at_work[request] = networks
+        for network in networks:
+            self._of[network] = self._of.get(network, 0) + 1
+
+    def _admit_one_of(self, network: _Network) -> None:
+        queue = self._waiting.pop(network)
+        request, networks, admission = queue.popleft()
+        if queue:
+            self._waiting[network] = queue  # behind the other clients
+        if not admission.done():  # else it was cancelled a moment ago
+            admission.set_result(True)
+            self._begin(request, networks)
+
+    def _look_later(self) -> None:
+        oldest = next(iter(self._at_work))  # requests wait only while others are at work
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(STUCK_AFTER, self._look, oldest)
+
+    def _look(self, oldest: object) -> None:
+        self._watch = None
+        if self._waiting:
+            if oldest in self._at_work:
+                self._pass_on(oldest)
+            self._look_later()
+
+
+def _networks(client: Origin | None) -> _Networks:
+    if client is None:
+        return (None,)
+    site = client.site
+    return (client.network,) if site is None else (client.network, site)
