@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from taskcore.adapters.argon2 import BCRYPT, Argon2Hasher
 from taskcore.adapters.clock import SystemClock
+from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.jwt import JwtTokens, key_id
 from taskcore.adapters.keys import HmacPseudonyms, derived_key, generated_secret
 from taskcore.adapters.memory.limits import Unlimited
@@ -188,7 +189,8 @@ class _Keys:
 
 def _limiter(settings: Settings, connections: Connections, keys: _Keys) -> RateLimiter:
     if settings.rate_limits:
-        return PostgresLimiter(connections, keys.derived("rate limit")[0])
+        limiter = PostgresLimiter(connections, keys.derived("rate limit")[0])
+        return RememberingDenials(limiter, SystemClock())
     return Unlimited()
 
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 import taskcore.adapters.memory.limits
+from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.memory.limits import MemoryLimiter, Unlimited
 from taskcore.adapters.postgres import Connections, PostgresLimiter
 from taskcore.domain import limits as domain
@@ -36,15 +37,17 @@ class Limiting:
         return sum([await self.limiter.acquire(*claims) is None for _ in range(times)])
 
 
-@pytest.fixture(params=["memory", "postgresql"])
+@pytest.fixture(params=["memory", "remembering", "postgresql"])
 async def limiting(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[Limiting]:
-    if request.param == "memory":
+    if request.param != "postgresql":
         memory = MemoryLimiter(clock)
+        remembering = RememberingDenials(memory, clock)
 
         async def advance(span: timedelta) -> None:
             clock.moment += span
 
-        yield Limiting(memory, advance, lambda: len(memory._expires_at))
+        limiter = memory if request.param == "memory" else remembering
+        yield Limiting(limiter, advance, lambda: len(memory._expires_at))
         return
     url: str = request.getfixturevalue("database_url")
     emptied(url)
@@ -105,9 +108,10 @@ async def test_what_is_denied_counts_nowhere(limiting: Limiting) -> None:
 
 
 async def test_the_first_limit_that_is_used_up_decides(limiting: Limiting) -> None:
-    await limiting.admitted(ADA, times=5)
-    await limiting.admitted(BOB, times=5)
-    for claims in ((ADA, BOB), (BOB, ADA)):
+    cid, dan = Claim(FIVE, "cid"), Claim(FIVE, "dan")
+    for claim in (ADA, BOB, cid, dan):
+        await limiting.admitted(claim, times=5)
+    for claims in ((ADA, BOB), (dan, cid)):
         denial = await limiting.limiter.acquire(*claims)
         assert denial
         assert denial.claim == claims[0]

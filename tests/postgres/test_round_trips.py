@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from taskcore import SYSTEM, Core, Role
+from taskcore import SYSTEM, Core, InvalidCredentials, Origin, Role, TooMany
+from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresStore
 from tests.conftest import KEY, ManualClock, bound, cheap_argon2, emptied
 from tests.usecases.people import PASSWORD, Person, address, join, log_in
@@ -43,7 +44,7 @@ async def wire(database_url: str) -> AsyncIterator[Wire]:
 @pytest.fixture
 async def core(wire: Wire, clock: ManualClock) -> AsyncIterator[Core]:
     async with cheap_argon2() as hasher:
-        limiter = PostgresLimiter(wire._connections, KEY)
+        limiter = RememberingDenials(PostgresLimiter(wire._connections, KEY), clock)
         yield bound(PostgresStore(wire._connections), clock, hasher, limiter=limiter)
 
 
@@ -147,3 +148,20 @@ async def test_a_use_case_takes_so_many_round_trips(core: Core, wire: Wire, use_
             await work(core, ada)
         counted = await wire.round_trips(work(core, ada))
         assert counted == expected, f"{use_case}: if the change is meant, adapt ROUND_TRIPS"
+
+
+async def test_a_denied_login_takes_no_round_trip(core: Core, wire: Wire) -> None:
+    """Once denied, whatever addresses the client of that network makes up."""
+
+    async def guesses(count: int) -> list[type[BaseException]]:
+        refusals: list[type[BaseException]] = []
+        for _ in range(count):
+            with pytest.raises((InvalidCredentials, TooMany)) as refusal:
+                await core.sessions.log_in(
+                    email=address(uuid4().hex), password=PASSWORD, origin=Origin("192.0.2.1")
+                )
+            refusals.append(refusal.type)
+        return refusals
+
+    assert await guesses(12) == [InvalidCredentials] * 10 + [TooMany] * 2
+    assert await wire.round_trips(guesses(20)) == 0

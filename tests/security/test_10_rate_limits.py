@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from taskcore import InvalidCredentials, Origin, Settings, TooMany, Unavailable, open_core
+from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.memory import MemoryStore
 from taskcore.adapters.memory.limits import MemoryLimiter, Unlimited
 from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresStore
@@ -399,7 +400,9 @@ async def test_in_production_limits_are_the_databases(database_url: str) -> None
         data_dir=Settings.from_env({}).data_dir,
     )
     async with open_core(settings) as core:
-        assert isinstance(core.gate.limiter, PostgresLimiter)
+        remembering = core.gate.limiter
+        assert isinstance(remembering, RememberingDenials)  # only what the database has denied
+        assert isinstance(remembering._limiter, PostgresLimiter)
     async with open_core(replace(settings, rate_limits=False)) as core:
         assert isinstance(core.gate.limiter, Unlimited)
 
@@ -460,6 +463,19 @@ def test_who_holds_a_token_may_not_guess_the_password_with_it(site: Site, ada: A
         told = {a.headers["ratelimit-policy"].partition(";")[2] for a in answers if a.status == 429}
         assert told == {f"q={quota};w=60"}
     assert site.me(ada.access) == 200
+
+
+def test_a_process_repeats_a_denial_without_asking_the_database(site: Site, ada: Account) -> None:
+    """RL-12: a flood of denied attempts costs no statement; each process remembers for itself."""
+    change = {"current_password": WRONG, "new_password": PASSWORD}
+
+    def guess(process: int) -> int:
+        return site.ask("POST", "/auth/password", change, token=ada.access, process=process).status
+
+    assert [guess(0) for _ in range(6)] == [401] * 5 + [429]
+    site.sql("DELETE FROM rate_limits")
+    assert guess(0) == 429
+    assert guess(1) == 401
 
 
 @pytest.mark.anyio

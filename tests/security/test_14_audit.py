@@ -16,9 +16,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from taskcore import EventName
+from taskcore import SYSTEM, EventName, InvalidCredentials, Origin, TooMany
+from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.keys import HmacPseudonyms, derived_key
+from taskcore.adapters.memory import MemoryStore
+from taskcore.adapters.memory.limits import MemoryLimiter
+from taskcore.adapters.scrypt import ScryptHasher
 from tests.api.served import as_url, exchange
+from tests.conftest import ManualClock, bound
 from tests.processes import eventually
 from tests.security.site import PASSWORD, V1, WRONG, Account, Site, at_once, fresh_ip, site
 from tests.server.running import KEY, Api
@@ -244,14 +249,28 @@ def test_a_limit_that_trips_is_recorded_once_in_five_minutes(site: Site, ada: Ac
     tripped = ("ratelimit.tripped", "anonymous", None, None, None, detail)
     assert first == [tripped]
     assert recorded() == [tripped]
-    site.sql("UPDATE rate_limits SET forgotten_at = forgotten_at - interval '5 min'")
-    assert recorded() == [tripped, tripped]
 
     change = {"current_password": WRONG, "new_password": PASSWORD}
     for _ in range(7):
         site.ask("POST", "/auth/password", change, token=ada.access)
     rows = site.sql(f"{ROWS} WHERE actor_id = %s AND event = 'ratelimit.tripped'", ada.id)
     assert [row[:4] for row in rows] == [("ratelimit.tripped", "user", ada.id, ada.id)]
+
+
+@pytest.mark.anyio
+async def test_a_limit_that_trips_is_recorded_again_after_five_minutes(clock: ManualClock) -> None:
+    """AU-1: what a process remembers of denials ends with them."""
+    limiter = RememberingDenials(MemoryLimiter(clock), clock)
+    core = bound(MemoryStore(), clock, ScryptHasher(n=2, r=1, p=1), limiter=limiter)
+    for recorded in (1, 1, 2):
+        for _ in range(20):
+            with pytest.raises((InvalidCredentials, TooMany)):
+                await core.sessions.log_in(
+                    email="ada@example.org", password=WRONG, origin=Origin("192.0.2.1")
+                )
+        page = await core.audit.page(SYSTEM, event=EventName.RATELIMIT_TRIPPED)
+        assert page.total == recorded
+        clock.advance(minutes=2.5)
 
 
 def test_what_operators_do_is_recorded(other: Site) -> None:

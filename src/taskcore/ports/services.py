@@ -108,8 +108,9 @@ class RateLimiter(Protocol):
     async def acquire(self, *claims: Claim) -> Denial | None:
         """Count an attempt against every limit, or against none.
 
-        The first claim whose limit is used up is the one denied. List narrow limits first, so
-        that a client that has used up its own limit cannot use up a shared one.
+        The first claim whose limit is used up is the one denied, or one that was denied before and
+        still is. List narrow limits first, so that a client that has used up its own limit cannot
+        use up a shared one.
         """
 
     async def give_back(self, shares: Mapping[Claim, timedelta]) -> None:
