@@ -24,6 +24,7 @@ from taskcore.domain.audit import EventName, NewEvent
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import RefreshToken, Session, SessionId
 from taskcore.domain.users import UserId
+from taskcore.domain.words import words_of
 from taskcore.ports import AccessClaims
 
 SECRET_KEY = secrets.token_urlsafe(32)
@@ -118,10 +119,12 @@ class Database:
             )
 
     def _make_floor(self) -> None:
-        """Creates a table like ours, indexes and constraints included, triggers excluded."""
+        """Creates a table like ours, indexes and constraints included."""
         with self.connect() as db:
             db.execute("CREATE SCHEMA floor")
             db.execute("CREATE TABLE floor.tasks (LIKE tasks INCLUDING ALL)")
+            db.execute("CREATE SEQUENCE floor.ids")
+            db.execute("ALTER TABLE floor.tasks ALTER COLUMN id SET DEFAULT nextval('floor.ids')")
             db.execute(
                 "ALTER TABLE floor.tasks ADD FOREIGN KEY (owner_id) REFERENCES users"
                 " ON DELETE CASCADE"
@@ -130,12 +133,16 @@ class Database:
     def _add_tasks(self, table: str, owner_ids: Sequence[int], each: int) -> None:
         """One of each owner in turn, as in production; then updates the planner's statistics."""
         with self.connect() as db:
+            if table == "tasks":  # the application takes the ids itself
+                default = "nextval('tasks_id_seq')"
+                db.execute(f"ALTER TABLE tasks ALTER COLUMN id SET DEFAULT {default}".encode())
             statement = f"COPY {table} (title, description, owner_id) FROM STDIN"
             with db.cursor().copy(statement.encode()) as copy:
                 rows = [f"{_TITLE}\t{_DESCRIPTION}\t{owner_id}\n" for owner_id in owner_ids]
                 one_each = "".join(rows)
                 for _ in range(each):
                     copy.write(one_each)
+            _settle(db, table)
             db.execute(f"VACUUM ANALYZE {table}".encode())
 
     def task_ids(self, table: str, owner_ids: Sequence[int]) -> dict[int, list[int]]:
@@ -157,6 +164,7 @@ class Database:
                 " RETURNING id, owner_id".encode(),
                 [_TITLE, _DESCRIPTION, count // len(owner_ids), list(owner_ids)],
             ).fetchall()
+            _settle(db, table)
         random.shuffle(rows)
         return rows
 
@@ -169,6 +177,7 @@ class Database:
         """Deletes newer tasks, so that every run begins with the same lists."""
         with self.connect() as db:
             db.execute(f"DELETE FROM {table} WHERE id > %s".encode(), [task_id])
+            _settle(db, table)
             db.execute(f"VACUUM {table}".encode())
 
     def refresh_tokens(self, people: Sequence[Person], count: int) -> list[str]:
@@ -192,6 +201,26 @@ class Database:
         async with Connections(self.conninfo) as connections:
             store = PostgresStore(connections)
             return [(await _opened(store, ids[n % len(ids)]))[1] for n in range(count)]
+
+
+# What the application stores beside its tasks.
+_WORDS = " ".join(f"''%1$s:{word}'':1" for word in words_of(_DESCRIPTION))
+_TITLE_WORDS = " ".join(f"''%1$s:{word}'':1A" for word in words_of(_TITLE))
+_SETTLE = f"""
+DELETE FROM task_words WHERE NOT EXISTS
+    (SELECT FROM tasks WHERE (tasks.owner_id, id) = (task_words.owner_id, task_id));
+INSERT INTO task_words (owner_id, task_id, words)
+SELECT owner_id, id, format('{_WORDS} {_TITLE_WORDS}', owner_id)::tsvector FROM tasks
+ON CONFLICT DO NOTHING;
+INSERT INTO streams (owner_id, live) SELECT owner_id, count(*) FROM tasks GROUP BY owner_id
+ON CONFLICT (owner_id) DO UPDATE SET live = excluded.live;
+UPDATE totals SET tasks = CASE slot WHEN 0 THEN (SELECT count(*) FROM tasks) ELSE 0 END;
+"""
+
+
+def _settle(db: psycopg.Connection, table: str) -> None:
+    if table == "tasks":
+        db.execute(_SETTLE.encode())
 
 
 async def _opened(store: PostgresStore, user_id: int) -> tuple[Session, str]:

@@ -18,10 +18,11 @@ from psycopg_pool import AsyncConnectionPool
 from taskcore.domain import tasks
 
 PORT = 8101
-_FIELDS = [field.name for field in fields(tasks.Task)]
-_COLUMNS = ", ".join(_FIELDS)
+# Numbers for words, as stored. It keeps no words for search, no numbers of an account, no trash.
+_FIELDS = [field.name for field in fields(tasks.Task) if field.name != "deleted_at"]
+_COLUMNS = ", ".join("edition" if name == "version" else name for name in _FIELDS)
 _GET = f"SELECT {_COLUMNS} FROM tasks WHERE id = $1".encode()
-# Counts the total of about a hundred tasks; ours comes from triggers, which this table lacks.
+# Counts the total of about a hundred tasks; ours is in the account's row, which it does without.
 _LIST = (
     f"SELECT counted.total, page.* FROM (SELECT count(*) AS total"
     " FROM tasks WHERE owner_id = $1) AS counted LEFT JOIN LATERAL"
@@ -34,7 +35,7 @@ _CREATE = (
 ).encode()
 # One statement each; ours first reads the task to check its owner.
 _EDIT = (
-    "UPDATE tasks SET title = $1, version = version + 1, updated_at = $2 WHERE id = $3 "
+    "UPDATE tasks SET title = $1, edition = edition + 1, updated_at = $2 WHERE id = $3 "
     f"RETURNING {_COLUMNS}"
 ).encode()
 _DELETE = b"DELETE FROM tasks WHERE id = $1"

@@ -152,6 +152,8 @@ def emptied(url: str) -> None:
         assert canaries.leaks(canaries.dumped(superuser), of_database=True) == []
         # Every other row belongs to a user and is deleted with them.
         superuser.execute("DELETE FROM users")
+        superuser.execute("DELETE FROM task_words")
+        superuser.execute("UPDATE totals SET tasks = 0")
         superuser.execute("DELETE FROM rate_limits")
         superuser.execute("SET session_replication_role = replica")  # the audit keeps its rows
         superuser.execute("DELETE FROM audit_events")

@@ -41,6 +41,7 @@ async def live():
 sys.path.insert(0, sys.argv[1])
 asyncio.run(live())
 outside = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)
+outside = {name for name in outside if not name.startswith("_sysconfigdata")}  # of zoneinfo
 print(*sorted(outside - {"__main__", "__mp_main__"}))
 """
 

@@ -78,7 +78,7 @@ ADMIN: Rows = {
 }
 MATRIX: dict[str, Rows] = {
     **dict.fromkeys(Permission, TASK),
-    "list": LIST,
+    **dict.fromkeys(["list", "see the labels", "see the trash"], LIST),
     "show": ACCOUNT,
     "change": ACCOUNT,
     "remove": ACCOUNT,
@@ -102,6 +102,7 @@ MATRIX: dict[str, Rows] = {
     "end a session": ADMIN,
     "end all sessions": ADMIN,
 }
+IN_TRASH = {Permission.RESTORE, Permission.PURGE}
 NOT_OVER_HTTP = {"unlock", "find an account", "list sessions", "end a session", "end all sessions"}
 
 
@@ -160,24 +161,31 @@ def test_every_use_case_that_takes_an_actor_is_in_the_matrix() -> None:
 
 @dataclass(frozen=True)
 class World:
-    """Made anew for each case: the actor, another user, and a task and a session of each."""
+    """Made anew for each case: the actor, another user, and of each two tasks and a session.
+
+    One of the tasks is in the trash.
+    """
 
     email: str
     token: str
     actor: Actor
     own_id: int
     own_task: int
+    own_trashed: int
     own_session: SessionId
     other_id: int
     other_task: int
+    other_trashed: int
     other_session: SessionId
 
     def user(self, whose: str) -> UserId:
         found = {"own": self.own_id, "another's": self.other_id, "missing": MISSING}
         return UserId(found[whose])
 
-    def task(self, whose: str) -> TaskId:
+    def task(self, whose: str, action: str) -> TaskId:
         found = {"own": self.own_task, "another's": self.other_task, "missing": MISSING}
+        if action in IN_TRASH:
+            found |= {"own": self.own_trashed, "another's": self.other_trashed}
         return TaskId(found[whose])
 
 
@@ -196,15 +204,20 @@ async def world(core: Core, number: int, role: str) -> World:
     actors = [await core.sessions.authenticate(grant.access_token) for grant in grants]
     sessions = [actor.session_id for actor in actors if actor.session_id]
     tasks = [await core.tasks.create(actor, title="x") for actor in actors]
+    trashed = [await core.tasks.create(actor, title="y") for actor in actors]
+    for actor, task in zip(actors, trashed, strict=True):
+        await core.tasks.delete(actor, task.id)
     return World(
         email=own.email,
         token=grants[0].access_token,
         actor=SYSTEM if role == "system" else actors[0],
         own_id=own.id,
         own_task=tasks[0].id,
+        own_trashed=trashed[0].id,
         own_session=sessions[0],
         other_id=other.id,
         other_task=tasks[1].id,
+        other_trashed=trashed[1].id,
         other_session=sessions[1],
     )
 
@@ -253,7 +266,11 @@ USE_CASES: dict[str, UseCase] = {
     "view": lambda core, there, _, task: core.tasks.get(there.actor, task),
     "edit": lambda core, there, _, task: core.tasks.edit(there.actor, task, title="y"),
     "delete": lambda core, there, _, task: core.tasks.delete(there.actor, task),
+    "restore": lambda core, there, _, task: core.tasks.restore(there.actor, task),
+    "purge": lambda core, there, _, task: core.tasks.purge(there.actor, task),
     "list": lambda core, there, user, _: core.tasks.page(there.actor, owner_id=user),
+    "see the labels": lambda core, there, user, _: core.tasks.labels(there.actor, owner_id=user),
+    "see the trash": lambda core, there, user, _: core.tasks.trash(there.actor, owner_id=user),
     "show": lambda core, there, user, _: core.accounts.get(there.actor, user),
     "change": lambda core, there, user, _: core.accounts.change(there.actor, user, role=Role.USER),
     "end all sessions of": lambda core, there, user, _: core.sessions.end_all_of(there.actor, user),
@@ -265,7 +282,9 @@ USE_CASES: dict[str, UseCase] = {
 async def use_case(core: Core, there: World, case: Case) -> None:
     if case.role == "anonymous":  # without a token there is no actor to call a use case with
         await core.sessions.authenticate("")
-    user, task = (there.user(case.whose), there.task(case.whose)) if case.whose else (0, 0)
+    user, task = 0, 0
+    if case.whose:
+        user, task = there.user(case.whose), there.task(case.whose, case.action)
     await USE_CASES[case.action](core, there, UserId(user), TaskId(task))
 
 
@@ -286,7 +305,11 @@ OVER_HTTP = {
     "view": ("GET", "/tasks/{task}", None),
     "edit": ("PUT", "/tasks/{task}", {"title": "y"}),
     "delete": ("DELETE", "/tasks/{task}", None),
+    "restore": ("POST", "/trash/{task}/restore", None),
+    "purge": ("DELETE", "/trash/{task}", None),
     "list": ("GET", "/tasks?owner_id={user}", None),
+    "see the labels": ("GET", "/labels?owner_id={user}", None),
+    "see the trash": ("GET", "/trash?owner_id={user}", None),
     "show": ("GET", "/users/{user}", None),
     "change": ("PATCH", "/users/{user}", {"role": "user"}),
     "end all sessions of": ("DELETE", "/users/{user}/sessions", None),
@@ -296,9 +319,10 @@ OVER_HTTP = {
 
 def named(there: World, case: Case) -> dict[str, object]:
     """What stands in the braces of a path, a body or a command."""
-    things = {"task": there.task, "user": there.user}
-    found = {name: of(case.whose) if case.whose else 0 for name, of in things.items()}
-    return {"email": there.email, "session": there.own_session, **found}
+    found: dict[str, object] = {"email": there.email, "session": there.own_session}
+    if case.whose:
+        found |= {"task": there.task(case.whose, case.action), "user": there.user(case.whose)}
+    return found
 
 
 @pytest.fixture
@@ -336,7 +360,11 @@ ON_THE_COMMAND_LINE = {
     "view": ["tasks", "show", "{task}"],
     "edit": ["tasks", "edit", "{task}", "--title", "y"],
     "delete": ["tasks", "delete", "{task}", "--yes"],
+    "restore": ["tasks", "restore", "{task}"],
+    "purge": ["tasks", "purge", "{task}", "--yes"],
     "list": ["tasks", "list", "--owner", "{user}"],
+    "see the labels": ["tasks", "labels", "--owner", "{user}"],
+    "see the trash": ["tasks", "trash", "--owner", "{user}"],
     "show": ["users", "show", "{user}"],
     "change": ["users", "set-role", "{user}", "user"],
     "end all sessions of": ["sessions", "revoke", "--user", "{user}", "--yes"],
@@ -353,7 +381,7 @@ def commands() -> Iterator[Case]:
             case.role != "anonymous" and command[:1] == ["tasks"]  # they take `--as`
         )
         # `--owner` of an unknown user and a new task without `--as` are errors of usage.
-        is_usage = (case.action, case.whose) == ("list", "missing") or (
+        is_usage = (MATRIX[case.action] is LIST and case.whose == "missing") or (
             case.role == "system" and MATRIX[case.action] is OWN
         )
         if command and expressible and not is_usage:

@@ -1,7 +1,7 @@
 """What `import taskcore` exports, and that it suffices to use every use case."""
 
 import inspect
-from typing import get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
 
@@ -34,6 +34,21 @@ def nouns(core: taskcore.Core) -> tuple[object, ...]:
     return (core.accounts, core.sessions, core.tasks, core.audit, core.housekeeping)
 
 
+def kinds_in(hint: Any) -> set[type]:
+    """The classes of taskcore that a value of this type may hold.
+
+    Not the dictionaries that keywords are: the methods name them in their signatures.
+    """
+    found = {kind for argument in get_args(hint) for kind in kinds_in(argument)}
+    kind = get_origin(hint) or hint
+    if inspect.isclass(kind) and kind.__module__.startswith("taskcore"):
+        if not is_typeddict(kind):
+            found.add(kind)
+        for part in get_type_hints(kind).values():
+            found |= kinds_in(part)
+    return found
+
+
 def test_what_use_cases_take_and_give_is_public() -> None:
     core = memory_core()
     for noun in nouns(core):
@@ -41,9 +56,9 @@ def test_what_use_cases_take_and_give_is_public() -> None:
             if name.startswith("_"):
                 continue
             for hint in get_type_hints(method).values():
-                if inspect.isclass(hint) and hint.__module__.startswith("taskcore"):
-                    assert hint.__name__ in taskcore.__all__, (
-                        f"{type(noun).__name__}.{name} uses {hint.__name__}: "
+                for kind in kinds_in(hint):
+                    assert kind.__name__ in taskcore.__all__, (
+                        f"{type(noun).__name__}.{name} uses {kind.__name__}: "
                         "import it in taskcore/__init__.py and add it to __all__"
                     )
 

@@ -14,7 +14,9 @@ def upgrade() -> None:
         "ALTER TABLE users ADD CONSTRAINT users_time_zone_check"
         " CHECK (char_length(time_zone) BETWEEN 1 AND 64) NOT VALID"
     )
-    op.execute("ALTER TABLE users VALIDATE CONSTRAINT users_time_zone_check")
+    # Reads all rows, so not under the lock of the above: others write meanwhile.
+    with op.get_context().autocommit_block():
+        op.execute("ALTER TABLE users VALIDATE CONSTRAINT users_time_zone_check")
 
 
 def downgrade() -> None:

@@ -28,9 +28,12 @@ from taskapi.proxies import Proxies
 from taskapi.query import decode_query_int, is_query_int
 from taskapi.responses import JsonResponse
 from taskapi.sessions import own_sessions
+from taskapi.task_lists import labels
 from taskapi.tasks import tasks
+from taskapi.trash import trash
 from taskapi.users import own_account, users
 from taskcore import Core, Settings, open_core
+from taskcore.domain.dues import zone_names
 
 # Per process. A worker serves over a thousand requests a second, so none waits for long.
 IN_FLIGHT = 256
@@ -48,6 +51,8 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         try:
             app.state.core = await di.get(Core)
+            # The first look takes tenths of a second, for which no request should wait.
+            asyncio.get_running_loop().run_in_executor(None, zone_names)
             async with Housekeeper(app.state.core) as app.state.housekeeper:
                 yield
         finally:
@@ -61,6 +66,8 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
         route_handlers=[
             auth,
             tasks,
+            labels,
+            trash,
             users,
             audit,
             *([document_handler, *docs_handlers(settings.app_name)] if settings.docs else []),

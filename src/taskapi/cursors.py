@@ -16,6 +16,8 @@ def _of(example: str) -> Meta:
 
 # Each list takes only its own cursors.
 TaskCursor = Annotated[str, _of("dGFza3MgMQ")]
+TrashCursor = Annotated[str, _of("dHJhc2ggMjAyNi0wMS0zMVQwOTozMDowMCswMDowMCAx")]
+LabelCursor = Annotated[str, _of("bGFiZWxzIGdhcmRlbg")]
 UserCursor = Annotated[str, _of("dXNlcnMgMQ")]
 EventCursor = Annotated[str, _of("YXVkaXQgMjAyNi0wMS0zMVQwOTozMDowMCswMDowMCAx")]
 OwnEventCursor = Annotated[str, _of("b3duIGV2ZW50cyAyMDI2LTAxLTMxVDA5OjMwOjAwKzAwOjAwIDE")]
@@ -24,10 +26,10 @@ OwnEventCursor = Annotated[str, _of("b3duIGV2ZW50cyAyMDI2LTAxLTMxVDA5OjMwOjAwKzA
 def next_page(path: str, cursor: str | None, limit: int, **filters: object) -> dict[str, str]:
     """The header that links to the page at the cursor; none after the last page.
 
-    `filters` are the other parameters of the query; those of None were not sent.
+    `filters` are the other parameters of the query; those of None or without values were not sent.
     """
     if cursor is None:
         return {}
-    named = {name: value for name, value in filters.items() if value is not None}
-    query = urlencode({"limit": limit, "cursor": cursor} | named)
+    named = {name: value for name, value in filters.items() if value not in (None, ())}
+    query = urlencode({"limit": limit, "cursor": cursor} | named, doseq=True)
     return {"Link": f'<{PREFIX}{path}?{query}>; rel="next"'}

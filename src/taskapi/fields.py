@@ -1,11 +1,13 @@
 """Types of the fields in JSON bodies, with their limits and examples in the OpenAPI document."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import date, datetime
 from typing import Annotated
 
 from msgspec import Meta
 
-from taskcore import Role
+from taskcore import Priority, Role, Status
+from taskcore.domain import labels
 from taskcore.domain.rules import (
     CONTROL,
     DESCRIPTION,
@@ -51,8 +53,35 @@ TimeZone = Annotated[
         description="A name of the IANA time zone database",
     ),
 ]
+# Of the wire's own texts the domain says which words there are; msgspec would not.
+TaskStatusWord = Annotated[
+    str, Meta(extra_json_schema={"enum": list(Status), "examples": [Status.IN_PROGRESS.value]})
+]
+TaskPriorityWord = Annotated[
+    str, Meta(extra_json_schema={"enum": list(Priority), "examples": [Priority.HIGH.value]})
+]
+TaskStatus = Annotated[Status, Meta(examples=[Status.IN_PROGRESS.value])]
+TaskPriority = Annotated[Priority, Meta(examples=[Priority.HIGH.value])]
+DueDate = Annotated[
+    date, Meta(description="A day such as 2026-12-01, in whatever time zone its reader lives")
+]
+DueAt = Annotated[
+    datetime,
+    Meta(tz=True, description="RFC 3339, with its offset", examples=["2026-12-01T09:00:00+01:00"]),
+]
+Label = Annotated[
+    str, _documented(TextRule(labels.FIELD, labels.MIN_LABEL, labels.MAX_LABEL), "home")
+]
+Labels = Annotated[
+    Sequence[Label],
+    Meta(
+        description="No two may be alike but for upper and lower case",
+        extra_json_schema={"maxItems": labels.MAX_LABELS, "examples": [["home", "garden"]]},
+    ),
+]
 Id = Annotated[int, Meta(ge=1, le=MAX_ID, examples=[1])]
 Version = Annotated[int, Meta(ge=1, le=MAX_ID, description="Counts the changes", examples=[1])]
+CompletedAt = Annotated[datetime, Meta(description="When it became done: RFC 3339, in UTC")]
 Timestamp = Annotated[
     datetime, Meta(description="RFC 3339, in UTC", examples=["2026-01-31T09:30:00Z"])
 ]

@@ -138,6 +138,7 @@ for those of several values, at most 20. HEAD works wherever GET does.
 _TAGS = [
     {"name": "Authentication", "description": "Your own account and sessions"},
     {"name": "Tasks", "description": "The tasks of a user, or of all users for administrators"},
+    {"name": "Trash", "description": "Deleted tasks, which can be restored for some time"},
     {"name": "Users", "description": "All accounts, for administrators"},
     {"name": "Audit", "description": "The audit log, for administrators"},
 ]
@@ -301,7 +302,13 @@ def _example(schema: Json, schemas: Mapping[str, Json]) -> Any:  # noqa: ANN401 
     if "properties" in schema:
         fields = {name: _example(field, schemas) for name, field in schema["properties"].items()}
         # A field without an example is left out: it does not occur together with the others.
-        return {name: example for name, example in fields.items() if example is not None}
+        # In an answer it is null.
+        needed = schema.get("required", ())
+        return {
+            name: example
+            for name, example in fields.items()
+            if example is not None or name in needed
+        }
     if "anyOf" in schema:
         return _example(schema["anyOf"][0], schemas)
     if "items" in schema:

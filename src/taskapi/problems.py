@@ -205,13 +205,18 @@ def _shape_problem(entry: Mapping[str, Any], returned: object) -> FieldProblem:
     if key == "data":  # Litestar's name for the whole body
         return FieldProblem("a JSON object is required", "required", pointer="")
     if message.startswith("Expected ") and message.endswith(", got `null`"):
-        return FieldProblem("must not be null", "not_nullable", pointer=_pointer(key))
-    return FieldProblem(message, code, pointer=_pointer(key))
+        return FieldProblem("must not be null", "not_nullable", pointer=_pointer_to(key))
+    return FieldProblem(message, code, pointer=_pointer_to(key))
 
 
 def _pointer(key: str) -> str:
     """The JSON pointer (RFC 6901) to a field of the body."""
     return "/" + key.replace("~", "~0").replace("/", "~1")
+
+
+def _pointer_to(path: str) -> str:
+    """The pointer to msgspec's `labels[0]` or `operations[3].title`; all are names of ours."""
+    return "/" + path.replace("[", "/").replace("]", "").replace(".", "/")
 
 
 def _http_error(request: AnyRequest, error: HTTPException) -> Response[ProblemView]:

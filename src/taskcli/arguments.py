@@ -30,7 +30,7 @@ def _whole(_: type, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
-Skip = Annotated[Whole, Parameter(help=f"How many of the newest to leave out (up to {MAX_SKIP}).")]
+Skip = Annotated[Whole, Parameter(help=f"How many of the first to leave out (up to {MAX_SKIP}).")]
 Cursor = Annotated[
     str, Parameter(show_default=False, help="Read on: the cursor that the page before has shown.")
 ]

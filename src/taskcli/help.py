@@ -42,7 +42,10 @@ COMMANDS = (
     (
         "People and tasks",
         "tasks",
-        ("list", "show", "create", "edit", "delete"),
+        (
+            *("list", "show", "create", "edit", "done", "reopen", "delete"),
+            *("trash", "restore", "purge", "labels"),
+        ),
         "manage the tasks of all users, or act as one user with --as",
         "taskcli.tasks:app",
     ),
@@ -83,12 +86,14 @@ EXIT_CODES = (
     (130, "interrupted (Ctrl-C); 143 after SIGTERM, 129 after SIGHUP"),
 )
 
+_VERBS_A_LINE = 8
 _EXAMPLES = """\
 Examples:
   taskcli users create --email ada@example.org --role admin
   pass show ada | taskcli users create --email ada@example.org --password-stdin
   taskcli users list --role admin --json | jq -r '.items[].email'
-  taskcli tasks create --as ada@example.org --title "Write the letter"
+  taskcli tasks create --as ada@example.org --title "Write the letter" --due friday
+  taskcli tasks list --as ada@example.org --status open --due-until +7d --sort due
   taskcli users delete bob@example.org --yes
   taskcli sessions revoke --user bob@example.org --yes
   taskcli audit --event login.failed --since 2026-01-31
@@ -114,8 +119,8 @@ def page() -> str:
             lines += ["", f"{title}:"]
             group = title
         lines.append(f"  {noun:<14}{summary}")
-        if verbs:
-            lines.append(f"  {'':<16}{' | '.join(verbs)}")
+        for first in range(0, len(verbs), _VERBS_A_LINE):
+            lines.append(f"  {'':<16}{' | '.join(verbs[first : first + _VERBS_A_LINE])}")
     lines += ["", _EXAMPLES, "Exit codes:"]
     lines += [f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES]
     lines += ["", _SETTINGS + "Also: -h, --help, --version."]

@@ -5,7 +5,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -118,6 +118,8 @@ def _write_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
     raise TypeError(type(value).__name__)
@@ -132,7 +134,7 @@ def _cell(value: object) -> str:
         case datetime():
             return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
         case list() | tuple():
-            return ", ".join(map(_cell, value))
+            return ", ".join(map(_cell, value)) or "-"
         case dict():
             return ", ".join(f"{name}={_cell(value[name])}" for name in value) or "-"
         case _:

@@ -7,13 +7,14 @@ _GAP = 2  # spaces; visible cells hold no two in a row, so data forges no column
 _ELLIPSIS = "…"
 # Free text is shortened first, with an ellipsis, to this width at least. What people copy from
 # here, such as ids and addresses, is never cut.
-_PROSE = {"title", "full_name", "user_agent", "by", "detail"}
+_PROSE = {"title", "labels", "full_name", "user_agent", "by", "detail"}
 _SHORTEST = 10
 # If that is not enough, dates lose their seconds, and then columns are left out in this order.
 # Columns that are not named stay; the terminal wraps lines of those that are still too long.
 _LEAST_IMPORTANT_FIRST = (
-    *("version", "user_agent", "full_name", "detail", "ip"),
+    *("version", "user_agent", "full_name", "detail", "ip", "labels"),
     *("created_at", "last_used_at", "updated_at", "is_active", "role", "owner_id", "user_id"),
+    *("priority", "due", "status"),
 )
 _SECONDS = re.compile(r"(?<=\d\d:\d\d):\d\d(?=Z\Z)")
 

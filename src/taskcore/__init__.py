@@ -39,10 +39,11 @@ from taskcore.domain.errors import (
 )
 from taskcore.domain.origins import Origin
 from taskcore.domain.policies import SYSTEM, Actor
+from taskcore.domain.queries import Sort, TaskPosition, TaskQuery
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
-from taskcore.domain.tasks import Task, TaskId
+from taskcore.domain.tasks import Priority, Status, Task, TaskId
 from taskcore.domain.users import Role, User, UserId
-from taskcore.ports import Page
+from taskcore.ports import LabelCount, Page, TrashPosition
 from taskcore.settings import Settings
 from taskcore.usecases.housekeeping import Progress
 from taskcore.usecases.sessions import Grant
@@ -64,6 +65,7 @@ __all__ = [
     "Invalid",
     "InvalidCredentials",
     "InvalidToken",
+    "LabelCount",
     "LastAdmin",
     "Misconfigured",
     "NotFound",
@@ -71,6 +73,7 @@ __all__ = [
     "Origin",
     "Overloaded",
     "Page",
+    "Priority",
     "Problem",
     "Progress",
     "RightsMissing",
@@ -79,11 +82,16 @@ __all__ = [
     "SessionId",
     "SessionPosition",
     "Settings",
+    "Sort",
     "StaleWrite",
+    "Status",
     "Task",
     "TaskId",
+    "TaskPosition",
+    "TaskQuery",
     "TaskcoreError",
     "TooMany",
+    "TrashPosition",
     "Unauthenticated",
     "Unavailable",
     "User",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
+from taskcore.domain.tasks import MAX_TASKS, TRASH_LIFETIME
 from taskcore.ports import (
     AT_ONCE,
     BATCH,
@@ -38,6 +39,10 @@ class Terms:
     """Shown in the documentation; refused as a password."""
     at_once: int = AT_ONCE
     """The deletion of an account with more tasks leaves them to housekeeping."""
+    max_tasks: int = MAX_TASKS
+    """How many tasks an account may hold, those in its trash included."""
+    trash_lifetime: timedelta = TRASH_LIFETIME
+    """How long a deleted task can be restored."""
     batch: int = BATCH
     """How many rows a transaction of housekeeping removes at most."""
 
@@ -82,9 +87,9 @@ class Core:
         return cls(
             accounts=Accounts(store, hasher, gate, clock, terms.app_name, terms.at_once),
             sessions=Sessions(store, gate, clock, access_tokens, logins, refreshes),
-            tasks=Tasks(store, gate, clock),
+            tasks=Tasks(store, gate, clock, terms.max_tasks),
             audit=Audit(store, gate),
-            housekeeping=Housekeeping(store, limiter, clock, terms.batch),
+            housekeeping=Housekeeping(store, limiter, clock, terms.trash_lifetime, terms.batch),
             gate=gate,
             store=store,
         )

@@ -9,26 +9,38 @@ from uuid import UUID
 
 from taskcore.domain.audit import Event, EventId, EventPosition
 from taskcore.domain.errors import Invalid, Problem
+from taskcore.domain.queries import Sort, TaskPosition, TaskQuery, position
 from taskcore.domain.rules import MAX_ID
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import User, UserId
-from taskcore.ports import Page
+from taskcore.domain.words import Search
+from taskcore.ports import LabelCount, Page, TrashPosition
 
 Item = TypeVar("Item")
 Position = TypeVar("Position", bound=Any)
 
 
+def _written(position: object) -> str:
+    return " ".join(map(_text, position if isinstance(position, tuple) else (position,)))
+
+
+def _text(part: object) -> str:
+    return part.astimezone(UTC).isoformat() if isinstance(part, datetime) else str(part)
+
+
 class Cursors(Generic[Item, Position]):
     """The cursors of one list."""
 
-    _lists: tuple[str, ...] = ()
-
     def __init__(
-        self, of: str, position: Callable[[Item], Position], parse: Callable[[str], Position]
+        self,
+        of: str,
+        position: Callable[[Item], Position],
+        parse: Callable[[str], Position],
+        write: Callable[[Position], str] = _written,
     ) -> None:
-        self._prefix, self._position, self._parse = f"{of} ", position, parse
-        Cursors._lists += (self._prefix,)
+        """`write` is what `parse` reads."""
+        self._prefix, self._position, self._parse, self._write = f"{of} ", position, parse, write
 
     def after(self, page: Page[Item]) -> str | None:
         """The cursor of the page that follows; None after the last page."""
@@ -47,20 +59,15 @@ class Cursors(Generic[Item, Position]):
             position = self._parse(text.removeprefix(self._prefix))
             if self._encoded(position) == cursor:  # it has one spelling
                 return position
-        if text.startswith(Cursors._lists) and not text.startswith(self._prefix):
-            detail = "is the cursor of another list; take the next_cursor of a page of this one"
+        if text.startswith(_LISTS) and not text.startswith(self._prefix):
+            detail = "is the cursor of another list, or of other filters or another order"
             raise Invalid(Problem("cursor", detail, "cursor_mismatch"))
         detail = "is no cursor of ours; take the next_cursor of a page, or leave it out"
         raise Invalid(Problem("cursor", detail, "wrong_type"))
 
     def _encoded(self, position: Position) -> str:
-        parts = position if isinstance(position, tuple) else (position,)
-        text = self._prefix + " ".join(map(_text, parts))
+        text = self._prefix + self._write(position)
         return urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
-
-
-def _text(part: object) -> str:
-    return part.astimezone(UTC).isoformat() if isinstance(part, datetime) else str(part)
 
 
 def _id(text: str) -> int:
@@ -79,8 +86,53 @@ def _session(text: str) -> SessionPosition:
     return SessionPosition(datetime.fromisoformat(at), SessionId(UUID(number)))
 
 
-TASKS = Cursors[Task, TaskId]("tasks", lambda task: task.id, lambda text: TaskId(_id(text)))
+def _task(text: str) -> TaskPosition:
+    number = TaskId(_id(text))
+    return TaskPosition(number, number)
+
+
+def _sorted_by(sort: Sort) -> Callable[[str], TaskPosition]:
+    moments = sort in {Sort.DUE, Sort.UPDATED}
+
+    def parse(text: str) -> TaskPosition:
+        key, _, number = text.partition(" ")
+        return TaskPosition(
+            datetime.fromisoformat(key) if moments else int(key), TaskId(_id(number))
+        )
+
+    return parse
+
+
+def _thrown(text: str) -> TrashPosition:
+    at, _, number = text.partition(" ")
+    return TrashPosition(datetime.fromisoformat(at), TaskId(_id(number)))
+
+
+def tasks(query: TaskQuery, owner_id: UserId | None = None) -> Cursors[Task, TaskPosition]:
+    """Of the list of this query, of that owner's tasks: a cursor fits no other.
+
+    Raises Invalid for words that cannot be searched for.
+    """
+    fingerprint = query.fingerprint(owner_id)
+    if not fingerprint:
+        return _PLAIN_TASKS
+    search = None if query.q is None else Search.parse(query.q)
+    sort = query.order
+    return Cursors(
+        f"sorted tasks {fingerprint}", lambda task: position(task, sort, search), _sorted_by(sort)
+    )
+
+
+_PLAIN_TASKS = Cursors[Task, TaskPosition](
+    "tasks", lambda task: TaskPosition(task.id, task.id), _task, lambda place: str(place.task_id)
+)
+TRASH = Cursors[Task, TrashPosition]("trash", TrashPosition.of, _thrown)
+LABELS = Cursors[LabelCount, str]("labels", lambda label: label.key, str)
 USERS = Cursors[User, UserId]("users", lambda user: user.id, lambda text: UserId(_id(text)))
 SESSIONS = Cursors[Session, SessionPosition]("sessions", lambda each: each.position, _session)
 EVENTS = Cursors[Event, EventPosition]("audit", lambda event: event.position, _event)
 OWN_EVENTS = Cursors[Event, EventPosition]("own events", lambda event: event.position, _event)
+_LISTS = (
+    *("tasks ", "sorted tasks ", "trash ", "labels "),
+    *("users ", "sessions ", "audit ", "own events "),
+)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from taskcore.domain.errors import Misconfigured
 from taskcore.domain.sessions import SESSION_LIFETIME
+from taskcore.domain.tasks import MAX_TASKS, TRASH_LIFETIME
 
 IPNetwork = IPv4Network | IPv6Network
 
@@ -91,6 +92,10 @@ class Settings:
     """The accepted Host headers; empty: all."""
     docs: bool = True
     login_failure_floor: timedelta = timedelta(0)
+    max_tasks: int = MAX_TASKS
+    """How many tasks an account may hold, those in its trash included."""
+    trash_lifetime: timedelta = TRASH_LIFETIME
+    """How long a deleted task can be restored."""
     warnings: tuple[str, ...] = ()
     """Problems that do not prevent a start."""
 
@@ -134,6 +139,8 @@ class Settings:
             login_failure_floor=read.duration(
                 "LOGIN_FAILURE_FLOOR_MS", cls.login_failure_floor, _MILLISECOND, 10 * _SECOND, low=0
             ),
+            max_tasks=read.integer("MAX_TASKS_PER_USER", cls.max_tasks, 1, 1_000_000),
+            trash_lifetime=read.duration("TRASH_DAYS", cls.trash_lifetime, _DAY, 3650 * _DAY),
             warnings=tuple(read.warnings),
         )
         if debug and not _is_loopback(settings.server_host):
@@ -177,6 +184,8 @@ class Settings:
             "ALLOWED_HOSTS": list(self.allowed_hosts),
             "DOCS_ENABLED": self.docs,
             "LOGIN_FAILURE_FLOOR_MS": self.login_failure_floor // _MILLISECOND,
+            "MAX_TASKS_PER_USER": self.max_tasks,
+            "TRASH_DAYS": self.trash_lifetime // _DAY,
         }
 
 

@@ -74,6 +74,8 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
                 idle=settings.refresh_token_lifetime,
                 failure_floor=settings.login_failure_floor,
                 app_name=settings.app_name,
+                max_tasks=settings.max_tasks,
+                trash_lifetime=settings.trash_lifetime,
             ),
         )
 

@@ -19,6 +19,7 @@ from taskapi.providers import ActorRequest, administers, anyone, logged_in
 from taskcore import Role, TooMany, Unavailable
 from taskcore.domain import rules
 from taskcore.domain.rules import TextRule
+from taskcore.usecases.tasks import MAX_LABELS
 from tests.api.conftest import SETTINGS, app_over, opened
 from tests.api.doubles import FailingStore, failing_core
 from tests.api.people import HEADERS, MISSING_ID, PASSWORD, V1, Person, join
@@ -48,6 +49,10 @@ ACCESS = {
     "PUT /api/v1/tasks/{task_id}": USER,
     "PATCH /api/v1/tasks/{task_id}": USER,
     "DELETE /api/v1/tasks/{task_id}": USER,
+    "GET /api/v1/labels": USER,
+    "GET /api/v1/trash": USER,
+    "POST /api/v1/trash/{task_id}/restore": USER,
+    "DELETE /api/v1/trash/{task_id}": USER,
     "GET /api/v1/users": ADMIN,
     "POST /api/v1/users": ADMIN,
     "GET /api/v1/users/{user_id}": ADMIN,
@@ -243,7 +248,9 @@ def test_limits_are_those_of_the_domain() -> None:
     found = set()
     for _, operation in operations():
         for parameter in operation.get("parameters", []):
-            if bound := numbers.get(parameter["name"]):
+            if operation["operationId"] == "listLabels" and parameter["name"] == "limit":
+                assert parameter["schema"]["maximum"] == MAX_LABELS
+            elif bound := numbers.get(parameter["name"]):
                 schema = parameter["schema"]
                 assert (schema["minimum"], schema["maximum"]) == bound
                 found.add(parameter["name"])
@@ -413,8 +420,8 @@ async def _successes_and_states(reached: Reached, root: Person, ada: Person) -> 
     await ask(root, "POST /api/v1/auth/delete-account", {"password": PASSWORD})
     gone = Person(root.http, tokens["access_token"])
     await ask(gone, "POST /api/v1/auth/delete-account", {"password": PASSWORD})
-    task = (await ask(ada, "POST /api/v1/tasks", {"title": "x"})).json()["id"]
-    await ask(ada, "POST /api/v1/tasks", {"title": "y"})
+    labelled = {"title": "x", "labels": ["home", "garden"]}
+    task, other = [(await ask(ada, "POST /api/v1/tasks", labelled)).json()["id"] for _ in "ab"]
     await ask(ada, "GET /api/v1/tasks", query="?limit=1")
     await ask(ada, "GET /api/v1/tasks", query=f"?owner_id={MISSING_ID}")
     one = "/api/v1/tasks/{task_id}"
@@ -423,6 +430,14 @@ async def _successes_and_states(reached: Reached, root: Person, ada: Person) -> 
     for method, body in (("PUT", {"title": "y"}), ("PATCH", {"title": "z"}), ("DELETE", None)):
         await ask(ada, f"{method} {one}", body, id=task, headers={"If-Match": '"9"'})
         await ask(ada, f"{method} {one}", body, id=task)
+    await ask(ada, "GET /api/v1/labels", query="?limit=1")
+    await ask(ada, f"DELETE {one}", id=other)
+    await ask(ada, "GET /api/v1/trash", query="?limit=1")
+    for call in ("GET /api/v1/trash", "GET /api/v1/labels"):
+        await ask(ada, call, query=f"?owner_id={MISSING_ID}")
+    await ask(ada, "POST /api/v1/trash/{task_id}/restore", id=task)
+    await ask(ada, f"DELETE {one}", id=task)
+    await ask(ada, "DELETE /api/v1/trash/{task_id}", id=task)
     await ask(root, "GET /api/v1/users", query="?limit=1")
     one = "/api/v1/users/{user_id}"
     await ask(root, f"GET {one}", id=ada.id)

@@ -1,18 +1,24 @@
 """Runs commands in this process, because that is fast; `programs` runs them as processes."""
 
+import asyncio
 import io
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from taskcli import running
 from taskcli.main import exit_code
+from taskcore import SYSTEM, Core, Settings
+from taskcore.adapters.memory import memory_core
+from taskcore.adapters.scrypt import ScryptHasher
 from tests.cli.programs import Result, environment
-from tests.conftest import emptied, new_database
+from tests.conftest import ManualClock, emptied, new_database
 
 KEY = "a key for tests, of 0123456789 many letters"
 PASSWORD = "correct horse battery"
@@ -57,6 +63,27 @@ def database(database_url: str, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("DATABASE_URL", _url(database_url))
     monkeypatch.setenv("SECRET_KEY", KEY)
     return database_url
+
+
+@pytest.fixture
+def core(taskcli: Taskcli, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Core:
+    """A core in memory, which `taskcli` uses too; with Ada and Bob, who are users."""
+    _ = taskcli  # sets the environment first
+    made = memory_core(clock=clock, hasher=ScryptHasher(n=2, r=1, p=1))
+
+    @asynccontextmanager
+    async def opener(_: Settings) -> AsyncIterator[Core]:
+        yield made
+
+    async def people() -> None:
+        for email in ("ada@example.org", "bob@example.org"):
+            await made.accounts.create(SYSTEM, email=email, password=PASSWORD)
+
+    asyncio.run(people())
+    monkeypatch.setattr(running, "open_core", opener)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere/none")
+    monkeypatch.setenv("SECRET_KEY", KEY)
+    return made
 
 
 @pytest.fixture

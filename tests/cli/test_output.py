@@ -17,6 +17,7 @@ RECORD = {
     "title": "one\ntwo",
     "description": "one\r\n  two\tx\x1b\n\nid  8",
     "none": None,
+    "labels": (),
     "yes": True,
     "when": MOMENT,
 }
@@ -35,6 +36,7 @@ def test_a_record_on_a_terminal_is_aligned(
         "",
         "             id \\x208",
         "none         -",
+        "labels       -",
         "yes          yes",
         "when         2030-01-02 01:04:05Z",
         "",
@@ -52,6 +54,7 @@ def test_a_record_in_a_pipe_has_a_tab_in_each_line(capsys: pytest.CaptureFixture
         "\t",
         "\tid \\x208",
         "none\t-",
+        "labels\t-",
         "yes\tyes",
         "when\t2030-01-02 01:04:05Z",
         "",

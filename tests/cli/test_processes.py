@@ -221,7 +221,8 @@ def test_control_characters_in_data_do_not_reach_the_terminal(
 ) -> None:
     with psycopg.connect(database) as connection:
         connection.execute(
-            "INSERT INTO tasks (title, owner_id) SELECT %s, id FROM users",
+            "INSERT INTO tasks (id, title, owner_id)"
+            " SELECT nextval('tasks_id_seq'), %s, id FROM users",
             ["\x1b]0;owned\x07[red]\u202ebar\nfoo"],
         )
     shown = run("tasks", "list", env=settings, cwd=tmp_path)

@@ -2,11 +2,13 @@
 
 import pytest
 
-from taskcli import audit, output, sessions, tasks, users
+from taskcli import audit, output, sessions, users
 from taskcli.tables import fitted
+from taskcli.tasks import lists, trash
 
 LISTS = {
-    "tasks": tasks._COLUMNS,
+    "tasks": (*lists._COLUMNS, "owner_id"),
+    "trash": trash._COLUMNS,
     "users": users._COLUMNS,
     "sessions": sessions._COLUMNS,
     "audit": audit._COLUMNS,
@@ -14,15 +16,19 @@ LISTS = {
 ID = "9223372036854775807"
 LONGEST = {
     **dict.fromkeys(("owner_id", "user_id", "version"), ID),
-    **dict.fromkeys(("at", "created_at", "updated_at", "last_used_at"), "2030-01-02 01:04:05Z"),
+    **dict.fromkeys(("at", "created_at", "deleted_at", "last_used_at"), "2030-01-02 01:04:05Z"),
+    "status": "in_progress",
+    "priority": "medium",
+    "due": "2030-01-02 01:04+01:00 !",
     "email": "a" * 242 + "@example.org",
     "ip": "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
     "role": "admin",
     "is_active": "yes",
     "event": "account.password_changed",
 }
-PROSE = {"title": "Letter " * 36, "full_name": "語" * 100, "user_agent": "Mozilla/5.0 " * 40,
-         "by": "o" * 200, "detail": "old=user, new=admin"}  # fmt: skip
+PROSE = {"title": "Letter " * 36, "labels": "home, " * 20, "full_name": "語" * 100,
+         "user_agent": "Mozilla/5.0 " * 40, "by": "o" * 200,
+         "detail": "old=user, new=admin"}  # fmt: skip
 
 
 def row(kind: str) -> list[str]:

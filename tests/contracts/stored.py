@@ -2,12 +2,13 @@
 
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import uuid4
 
 from taskcore.domain.audit import EventName, NewEvent
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import RefreshToken, Session, SessionId
-from taskcore.domain.tasks import Task
+from taskcore.domain.tasks import MAX_TASKS, Task
 from taskcore.domain.users import Role, StoredCredentials, User
 from taskcore.ports import Repositories, Store
 from tests import factories
@@ -28,13 +29,34 @@ def hash_of(email: str) -> str:
     return f"hash of {email}"
 
 
-async def add_task(store: Store, owner: User, title: str = "Write the letter") -> Task:
+async def add_task(
+    store: Store, owner: User, title: str = "Write the letter", **fields: Any
+) -> Task:
+    content = {"title": title, "description": "Today"} | fields
     async with store.autocommit() as db:
-        return await db.tasks.add(Task.new(owner.id, NOW, title=title, description="Today"))
+        return await db.tasks.add(Task.new(owner.id, NOW, **content), at_most=MAX_TASKS)
 
 
 async def add_tasks(store: Store, owner: User, *titles: str) -> list[Task]:
     return [await add_task(store, owner, title) for title in titles]
+
+
+async def move_to_trash(store: Store, task: Task, at: datetime = LATER) -> Task:
+    trashed = task.trashed(at)
+    async with store.autocommit() as db:
+        await db.tasks.trash(trashed, was=task)
+    return trashed
+
+
+async def total_of(store: Store, owner: User | None) -> int | None:
+    """Of the plain list of an account, or of all accounts."""
+    async with store.autocommit() as db:
+        return (await db.tasks.page(owner.id if owner else None, skip=0, limit=1)).total
+
+
+async def total_in_trash(store: Store, owner: User) -> int | None:
+    async with store.autocommit() as db:
+        return (await db.trash.page(owner.id, skip=0, limit=1)).total
 
 
 def new_session(user: User, now: datetime = NOW) -> Session:

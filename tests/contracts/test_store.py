@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -22,14 +23,14 @@ class Regret(Exception):
 
 async def titles(store: Store) -> list[str]:
     async with store.autocommit() as db:
-        return [task.title for task in (await db.tasks.page(owner_id=None, skip=0, limit=9)).items]
+        return [task.title for task in (await db.tasks.page(None, skip=0, limit=9)).items]
 
 
 async def test_leaving_normally_commits_everything(store: Store) -> None:
     ada = await add_user(store)
     async with store.transaction() as tx:
-        await tx.tasks.add(Task.new(ada.id, NOW, title="one"))
-        await tx.tasks.add(Task.new(ada.id, NOW, title="two"))
+        await tx.tasks.add(Task.new(ada.id, NOW, title="one"), at_most=9)
+        await tx.tasks.add(Task.new(ada.id, NOW, title="two"), at_most=9)
         await tx.users.save(ada.edited(LATER, full_name="Countess"))
     assert await titles(store) == ["two", "one"]
     async with store.autocommit() as db:
@@ -44,8 +45,8 @@ async def test_leaving_by_an_exception_undoes_everything(store: Store) -> None:
 
     async def change_everything() -> None:
         async with store.transaction() as tx:
-            await tx.tasks.add(Task.new(ada.id, NOW, title="one"))
-            await tx.tasks.save(task.edited(LATER, title="after"))
+            await tx.tasks.add(Task.new(ada.id, NOW, title="one"), at_most=9)
+            await tx.tasks.save(task.edited(LATER, title="after"), was=task)
             await tx.sessions.end(token.session_id)
             await tx.users.save(ada.edited(LATER, full_name="Countess"))
             await tx.users.add(User.new("b@x.org", NOW, full_name=None, role=Role.USER), "h")
@@ -67,7 +68,7 @@ async def test_a_refusal_undoes_what_came_before_it(store: Store) -> None:
 
     async def add_both() -> None:
         async with store.transaction() as tx:
-            await tx.tasks.add(Task.new(ada.id, NOW, title="one"))
+            await tx.tasks.add(Task.new(ada.id, NOW, title="one"), at_most=9)
             await tx.users.add(AGAIN, "h")
 
     with pytest.raises(EmailTaken):
@@ -81,7 +82,7 @@ async def test_a_cancelled_transaction_is_undone(store: Store) -> None:
 
     async def never_ending() -> None:
         async with store.transaction() as tx:
-            await tx.tasks.add(Task.new(ada.id, NOW, title="one"))
+            await tx.tasks.add(Task.new(ada.id, NOW, title="one"), at_most=9)
             inside.set()
             await asyncio.sleep(60)
 
@@ -97,13 +98,13 @@ async def test_a_cancelled_transaction_is_undone(store: Store) -> None:
 async def test_a_transaction_sees_its_own_changes(store: Store) -> None:
     ada = await add_user(store)
     async with store.transaction() as tx:
-        task = await tx.tasks.add(Task.new(ada.id, NOW, title="one"))
-        assert await tx.tasks.get(task.id) == task
-        edited = await tx.tasks.save(task.edited(LATER, title="two"))
-        assert await tx.tasks.get(task.id) == edited
-        await tx.tasks.remove(edited)
+        task = await tx.tasks.add(Task.new(ada.id, NOW, title="one"), at_most=9)
+        assert await tx.tasks.get(ada.id, task.id) == task
+        edited = await tx.tasks.save(task.edited(LATER, title="two"), was=task)
+        assert await tx.tasks.get(ada.id, task.id) == edited
+        await tx.tasks.trash(edited.trashed(LATER), was=edited)
         with pytest.raises(NotFound):
-            await tx.tasks.get(task.id)
+            await tx.tasks.get(ada.id, task.id)
 
 
 async def test_others_do_not_see_what_is_not_committed(store: Store) -> None:
@@ -113,7 +114,7 @@ async def test_others_do_not_see_what_is_not_committed(store: Store) -> None:
 
     async def write() -> None:
         async with store.transaction() as tx:
-            await tx.tasks.add(Task.new(ada.id, NOW, title="never"))
+            await tx.tasks.add(Task.new(ada.id, NOW, title="never"), at_most=9)
             written.set()
             await asyncio.sleep(0.03)
             raise Regret
@@ -132,7 +133,7 @@ async def test_without_a_transaction_each_call_stands_for_itself(store: Store) -
 
     async def add_and_fail() -> None:
         async with store.autocommit() as db:
-            await db.tasks.add(Task.new(ada.id, NOW, title="kept"))
+            await db.tasks.add(Task.new(ada.id, NOW, title="kept"), at_most=9)
             raise Regret
 
     with pytest.raises(Regret):
@@ -148,7 +149,7 @@ async def test_a_refused_call_does_not_spoil_the_next(store: Store) -> None:
             with pytest.raises(EmailTaken):
                 await db.users.add(AGAIN, "h")
             with pytest.raises(StaleWrite):
-                await db.tasks.save(task)
+                await db.tasks.save(task, was=replace(task, version=7))
             assert await db.users.get(ada.id) == ada
 
 
@@ -158,7 +159,7 @@ async def test_an_id_is_never_given_twice_even_if_its_transaction_is_undone(stor
 
     async def add_and_regret() -> None:
         async with store.transaction() as tx:
-            given.append((await tx.tasks.add(Task.new(ada.id, NOW, title="undone"))).id)
+            given.append((await tx.tasks.add(Task.new(ada.id, NOW, title="undone"), at_most=9)).id)
             raise Regret
 
     for _ in range(3):
@@ -172,7 +173,8 @@ async def test_the_id_of_something_removed_is_not_given_again(store: Store) -> N
     ada = await add_user(store)
     task = await add_task(store, ada)
     async with store.autocommit() as db:
-        await db.tasks.remove(task)
+        await db.tasks.trash(task.trashed(LATER), was=task)
+        await db.trash.purge(ada.id, task.id)
     assert (await add_task(store, ada)).id > task.id
 
 
@@ -181,11 +183,11 @@ async def test_many_transactions_at_once_all_come_through(store: Store) -> None:
 
     async def add(number: int) -> None:
         async with store.transaction() as tx:
-            await tx.tasks.add(Task.new(ada.id, NOW, title=str(number)))
+            await tx.tasks.add(Task.new(ada.id, NOW, title=str(number)), at_most=99)
 
     await asyncio.gather(*map(add, range(40)))
     async with store.autocommit() as db:
-        page = await db.tasks.page(owner_id=ada.id, skip=0, limit=100)
+        page = await db.tasks.page(ada.id, skip=0, limit=100)
     assert sorted(int(task.title) for task in page.items) == list(range(40))
 
 
@@ -198,7 +200,7 @@ async def test_a_refusal_that_is_ignored_never_loses_the_rest_in_silence(store: 
     left_normally = False
     with suppress(RuntimeError):
         async with store.transaction() as tx:
-            await tx.tasks.add(Task.new(ada.id, NOW, title="one"))
+            await tx.tasks.add(Task.new(ada.id, NOW, title="one"), at_most=9)
             with pytest.raises(EmailTaken):
                 await tx.users.add(AGAIN, "h")
         left_normally = True

@@ -232,10 +232,10 @@ async def test_removing_a_user_takes_all_that_is_theirs_and_no_more(store: Store
         with pytest.raises(NotFound):
             await db.users.get(ada.id)
         with pytest.raises(NotFound):
-            await db.tasks.get(tasks[ada.id].id)
+            await db.tasks.get(ada.id, tasks[ada.id].id)
         assert await db.sessions.find_actor(tokens[ada.id].session_id, NOW) is None
         assert await db.sessions.find_actor(tokens[bob.id].session_id, NOW) is not None
-        assert await db.tasks.get(tasks[bob.id].id) == tasks[bob.id]
+        assert await db.tasks.get(bob.id, tasks[bob.id].id) == tasks[bob.id]
         assert await db.users.find_by_email("ada@example.org") is None
         assert await db.sessions.find_by_token(tokens[ada.id].digest) is None
     assert (await add_user(store, "ada")).id > bob.id

@@ -1,7 +1,7 @@
 """Users and tasks: their creation and their changes."""
 
 from dataclasses import FrozenInstanceError, replace
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskcore.domain.errors import Invalid
-from taskcore.domain.tasks import Task
+from taskcore.domain.tasks import Priority, Status, Task
 from taskcore.domain.users import Role, StoredCredentials, User, UserId
 from tests.factories import NOW, a_task, a_user
 
@@ -17,9 +17,24 @@ LATER = NOW + timedelta(hours=1)
 TASK = a_task(version=4)
 USER = a_user()
 
+MOMENT = datetime(2030, 5, 6, 7, 8, tzinfo=UTC)
 # Few values, so that a change is often none.
-task_changes = st.fixed_dictionaries(
-    {}, optional={"title": st.sampled_from(["Write", "x"]), "description": st.sampled_from("y")}
+content = {
+    "title": st.sampled_from(["Write", "x"]),
+    "description": st.sampled_from("y"),
+    "status": st.sampled_from(Status),
+    "priority": st.sampled_from([Priority.NONE, Priority.HIGH]),
+    "labels": st.sampled_from([(), ("a",), ("a", "b"), ("b", "a")]),
+}
+task_changes = st.fixed_dictionaries({}, optional=content)
+dues = st.fixed_dictionaries(
+    {},
+    optional={
+        "due_date": st.sampled_from([None, date(2030, 5, 6)]),
+        "due_at": st.sampled_from([None, MOMENT, MOMENT.astimezone(timezone(timedelta(hours=5)))]),
+        "time_zone": st.sampled_from([None, "Asia/Tokyo"]),
+        "status": st.sampled_from(Status),
+    },
 )
 user_changes = st.fixed_dictionaries(
     {},
@@ -36,10 +51,42 @@ user_changes = st.fixed_dictionaries(
 def test_an_edit_changes_what_it_names_and_nothing_else(changes: dict[str, Any]) -> None:
     edited = TASK.edited(LATER, **changes)
     same = all(getattr(TASK, name) == value for name, value in changes.items())
-    changed = replace(TASK, **changes, version=TASK.version + 1, updated_at=LATER)
+    completed_at = LATER if edited.status is Status.DONE else None
+    changed = replace(
+        TASK, **changes, completed_at=completed_at, version=TASK.version + 1, updated_at=LATER
+    )
     assert (edited is TASK) is same
     assert edited == (TASK if same else changed)
     assert edited.edited(LATER, **changes) is edited
+
+
+@given(st.lists(dues, max_size=5))
+def test_whatever_is_edited_the_fields_of_a_task_agree(edits: list[dict[str, Any]]) -> None:
+    """At most one due, a time zone exactly with a moment, a completion exactly when done."""
+    task, now = TASK, LATER
+    for changes in edits:
+        before, now = task, now + timedelta(hours=1)
+        try:
+            task = task.edited(now, "Europe/Berlin", **changes)
+        except Invalid as refusal:
+            codes = {problem.code for problem in refusal.problems}
+            assert codes <= {"one_due_only", "time_zone_without_due_at"}
+        assert task.due_date is None or task.due_at is None
+        assert (task.due_at is None) == (task.time_zone is None)
+        assert (task.completed_at is None) == (task.status is not Status.DONE)
+        assert task.due_at is None or task.due_at.tzinfo is UTC
+        if task is not before:
+            assert (task.version, task.updated_at) == (before.version + 1, now)
+        for name in ("due_date", "due_at"):
+            if task is not before and changes.get(name) is not None:
+                assert getattr(task, name) == changes[name]
+
+
+def test_a_task_goes_to_the_trash_and_back_as_it_is() -> None:
+    trashed = TASK.trashed(LATER)
+    assert trashed == replace(TASK, deleted_at=LATER, version=5, updated_at=LATER)
+    again = LATER + timedelta(hours=1)
+    assert trashed.restored(again) == replace(TASK, version=6, updated_at=again)
 
 
 @given(user_changes)
@@ -77,6 +124,12 @@ def test_what_is_stored_already_need_not_pass_the_rules_of_today() -> None:
 def test_a_new_task_passes_the_rules() -> None:
     draft = Task.new(UserId(3), NOW, title="x")
     assert (draft.title, draft.description, draft.owner_id) == ("x", "", 3)
+    with pytest.raises(TypeError):
+        Task.new(UserId(3), NOW, title="x", completed_at=NOW)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        TASK.edited(NOW, version=7)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        TASK.edited(NOW, labels="abc")
     with pytest.raises(Invalid) as refusal:
         Task.new(UserId(3), NOW, title="", description="\x00")
     assert [problem.field for problem in refusal.value.problems] == ["title", "description"]

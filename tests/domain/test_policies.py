@@ -11,6 +11,7 @@ from taskcore.domain.policies import (
     Permission,
     authorize,
     may,
+    reaches_all_tasks,
     visible_tasks,
 )
 from taskcore.domain.tasks import Task
@@ -34,9 +35,16 @@ def test_a_permission_to_look_alone_makes_a_change_forbidden(
     looking = {Role.USER: frozenset({Permission.VIEW}), Role.ADMIN: frozenset[Permission]()}
     monkeypatch.setattr("taskcore.domain.policies._WITH_ANY_TASK", looking)
     authorize(Actor(ADA, Role.USER), Permission.VIEW, task_of(BOB))
-    for permission in (Permission.EDIT, Permission.DELETE):
+    for permission in set(Permission) - {Permission.VIEW}:
         with pytest.raises(Forbidden):
             authorize(Actor(ADA, Role.USER), permission, task_of(BOB))
+
+
+@pytest.mark.parametrize("role", Role)
+def test_who_reaches_all_tasks_may_do_something_with_anothers(role: Role) -> None:
+    """Only they are looked for in other accounts."""
+    actor = Actor(ADA, role)
+    assert reaches_all_tasks(actor) == any(may(actor, each, task_of(BOB)) for each in Permission)
 
 
 ids = st.integers(1, 4).map(UserId)

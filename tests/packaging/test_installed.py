@@ -14,6 +14,7 @@ before = set(sys.modules)
 import taskcore
 from taskcore.adapters import memory
 imported = {name.partition(".")[0] for name in set(sys.modules) - before}
+imported = {name for name in imported if not name.startswith("_sysconfigdata")}  # of zoneinfo
 print(taskcore.__file__, *sorted(imported - set(sys.stdlib_module_names) - {"taskcore"}))
 """
 

@@ -14,7 +14,7 @@ from taskcore.adapters.postgres.batching import MAX_REQUESTS, MAX_ROWS, RETRIED_
 from taskcore.adapters.postgres.connections import Autocommit, Shared
 from taskcore.adapters.postgres.statements import BatchedStatement, Rows, batch_of
 from taskcore.domain.errors import Invalid, NotFound, StaleWrite, Unavailable
-from taskcore.domain.tasks import Task, TaskId
+from taskcore.domain.tasks import MAX_TASKS, Task, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import Store
 from tests.conftest import until
@@ -271,24 +271,20 @@ async def test_each_request_gets_its_own_rows(store: Store) -> None:
         owner = (ada, bob)[number % 2].id
         draft = Task.new(owner, NOW, title=f"{number}", description=f"of {owner}")
         async with store.autocommit() as db:
-            added = await db.tasks.add(draft)
+            added = await db.tasks.add(draft, at_most=MAX_TASKS)
             assert (added.title, added.owner_id) == (f"{number}", owner)
             edited = added.edited(LATER, title=f"{number} again")
-            assert await db.tasks.save(edited) == edited
-            assert await db.tasks.get(added.id) == edited
+            assert await db.tasks.save(edited, was=added) == edited
+            assert await db.tasks.get(owner, added.id) == edited
         return edited
 
     tasks = await asyncio.gather(*map(kept, range(150)))
     assert len({task.id for task in tasks}) == len(tasks)
     async with store.autocommit() as db:
         pages = await asyncio.gather(
-            *(
-                db.tasks.page(owner_id=o, skip=0, limit=n)
-                for n in (3, 100)
-                for o in (ada.id, bob.id)
-            ),
-            db.tasks.page(owner_id=UserId(10**9), skip=0, limit=5),
-            db.tasks.page(owner_id=None, skip=149, limit=5),
+            *(db.tasks.page(o, skip=0, limit=n) for n in (3, 100) for o in (ada.id, bob.id)),
+            db.tasks.page(UserId(10**9), skip=0, limit=5),
+            db.tasks.page(None, skip=149, limit=5),
         )
     assert [(len(page.items), page.total) for page in pages] == [
         *((3, 75), (3, 75), (75, 75), (75, 75), (0, 0), (1, 150))
@@ -305,14 +301,14 @@ async def test_of_concurrent_edits_of_one_version_one_succeeds(store: Store) -> 
     async def edit(number: int) -> Task | None:
         async with store.autocommit() as db:
             try:
-                return await db.tasks.save(task.edited(LATER, title=f"{number}"))
+                return await db.tasks.save(task.edited(LATER, title=f"{number}"), was=task)
             except StaleWrite:
                 return None
 
     done = [saved for saved in await asyncio.gather(*map(edit, range(40))) if saved]
     assert len(done) == 1
     async with store.autocommit() as db:
-        assert await db.tasks.get(task.id) == done[0]
+        assert await db.tasks.get(ada.id, task.id) == done[0]
 
 
 async def test_an_add_for_an_owner_who_is_gone_does_not_fail_the_others(store: Store) -> None:
@@ -320,7 +316,8 @@ async def test_an_add_for_an_owner_who_is_gone_does_not_fail_the_others(store: S
 
     async def add(owner: UserId) -> Task:
         async with store.autocommit() as db:
-            return await db.tasks.add(Task.new(owner, NOW, title=f"of {owner}"))
+            draft = Task.new(owner, NOW, title=f"of {owner}")
+            return await db.tasks.add(draft, at_most=MAX_TASKS)
 
     gone = UserId(10**12)
     owners = [ada.id, gone, ada.id, ada.id, gone, ada.id]
@@ -328,7 +325,7 @@ async def test_an_add_for_an_owner_who_is_gone_does_not_fail_the_others(store: S
     for owner, result in zip(owners, results, strict=True):
         assert isinstance(result, NotFound if owner == gone else Task)
     async with store.autocommit() as db:
-        assert (await db.tasks.page(owner_id=None, skip=0, limit=10)).total == 4
+        assert (await db.tasks.page(None, skip=0, limit=10)).total == 4
 
 
 async def test_concurrent_removals_remove_their_own_tasks(store: Store) -> None:
@@ -338,7 +335,7 @@ async def test_concurrent_removals_remove_their_own_tasks(store: Store) -> None:
     async def remove(task: Task) -> bool:
         async with store.autocommit() as db:
             try:
-                await db.tasks.remove(task)
+                await db.tasks.trash(task.trashed(LATER), was=task)
             except StaleWrite:
                 return False
         return True
@@ -348,7 +345,7 @@ async def test_concurrent_removals_remove_their_own_tasks(store: Store) -> None:
     assert sum(done) == 20
     assert not any(done[20:30])
     async with store.autocommit() as db:
-        page = await db.tasks.page(owner_id=ada.id, skip=0, limit=100)
+        page = await db.tasks.page(ada.id, skip=0, limit=100)
     assert {task.id for task in page.items} == {task.id for task in tasks[20:]}
     assert page.total == 10
 
@@ -361,7 +358,7 @@ async def test_an_id_beyond_the_column_is_not_found_and_fails_no_other_request(
 
     async def get(task_id: int) -> Task:
         async with store.autocommit() as db:
-            return await db.tasks.get(TaskId(task_id))
+            return await db.tasks.get(ada.id, TaskId(task_id))
 
     results = await asyncio.gather(get(task.id), get(2**70), get(task.id), return_exceptions=True)
     assert results[0] == results[2] == task
@@ -389,39 +386,43 @@ async def test_a_request_beyond_the_statement_timeout_fails_alone(database_url: 
         assert not connections.is_away
 
 
-async def test_a_locked_row_fails_its_own_edit_alone(store: Store) -> None:
-    ada = await add_user(store)
-    held, *others = await add_tasks(store, ada, *map(str, range(12)))
+async def tasks_of_many(store: Store, count: int, name: str = "user") -> list[Task]:
+    """One of each account."""
+    owners = [await add_user(store, f"{name}{number}") for number in range(count)]
+    return [await add_task(store, owner, f"{number}") for number, owner in enumerate(owners)]
+
+
+async def test_a_locked_account_fails_its_own_edits_alone(store: Store) -> None:
+    held, *others = await tasks_of_many(store, 12)
 
     async def edit(task: Task) -> Task:
         async with store.autocommit() as db:
-            return await db.tasks.save(task.edited(LATER, title="changed"))
+            return await db.tasks.save(task.edited(LATER, title="changed"), was=task)
 
     async with store.transaction() as tx:
-        await tx.tasks.save(held.edited(LATER, title="held"))
+        await tx.tasks.save(held.edited(LATER, title="held"), was=held)
         results = await asyncio.gather(*map(edit, [held, *others]), return_exceptions=True)
     assert isinstance(results[0], Unavailable)
     assert all(isinstance(result, Task) for result in results[1:])
 
 
-async def test_a_request_that_waits_for_a_row_delays_no_other(database_url: str) -> None:
+async def test_a_request_that_waits_for_an_account_delays_no_other(database_url: str) -> None:
     """With a lock timeout of a minute: a request that also waited would miss the test's timeout."""
     patient = make_conninfo(database_url, options="-c lock_timeout=60s -c statement_timeout=60s")
     async with Connections(patient, deadline=60) as connections:
         store = PostgresStore(connections)
-        ada = await add_user(store, "patient")
-        held, doomed, *others = await add_tasks(store, ada, *map(str, range(12)))
+        held, doomed, *others = await tasks_of_many(store, 12, "patient")
 
         async def write(task: Task) -> Task | None:
             async with store.autocommit() as db:
                 if int(task.title) % 2:
-                    await db.tasks.remove(task)
+                    await db.tasks.trash(task.trashed(LATER), was=task)
                     return None
-                return await db.tasks.save(task.edited(LATER, title="changed"))
+                return await db.tasks.save(task.edited(LATER, title="changed"), was=task)
 
         async with asyncio.timeout(20), store.transaction() as tx:
             for task in (held, doomed):
-                await tx.tasks.save(task.edited(LATER, title="held"))
+                await tx.tasks.save(task.edited(LATER, title="held"), was=task)
             waiting = [asyncio.create_task(write(task)) for task in (held, doomed)]
             await asyncio.gather(*map(write, others))
             assert not any(task.done() for task in waiting)

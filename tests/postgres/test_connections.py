@@ -17,6 +17,7 @@ from taskcore.adapters.postgres.connections import DEADLINE, conninfo
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.errors import Misconfigured, NotFound, Overloaded, Unavailable
 from taskcore.domain.tasks import TaskId
+from taskcore.domain.users import UserId
 from tests.conftest import until
 from tests.postgres.servers import Server
 
@@ -347,7 +348,7 @@ async def test_of_concurrent_requests_one_probes_a_server_that_is_away(
 
         async def get() -> None:
             async with store.autocommit() as db:
-                await db.tasks.get(TaskId(1))
+                await db.tasks.get(UserId(1), TaskId(1))
 
         with pytest.raises(NotFound):
             await get()

@@ -197,10 +197,10 @@ async def test_the_database_refuses_values_that_the_domain_would_refuse(
     async with store.autocommit() as db:
         for title in ("", "x" * 256, "\x00", "a\x00b", "\ud800"):
             with pytest.raises(Invalid) as refusal:
-                await db.tasks.add(replace(task, title=title))
+                await db.tasks.add(replace(task, title=title), at_most=9)
             assert title in {"", "\x00"} or title not in str(refusal.value)
         with pytest.raises(Invalid):
-            await db.tasks.add(replace(task, description="x" * 5001))
+            await db.tasks.add(replace(task, description="x" * 5001), at_most=9)
         good = NewUser(Email("a@b.org", "a@b.org"), None, Role.USER, NOW)
         for user, password_hash in (
             (replace(good, full_name="x" * 256), "h"),
@@ -214,7 +214,7 @@ async def test_the_database_refuses_values_that_the_domain_would_refuse(
             with pytest.raises(Invalid):
                 await db.users.add(user, password_hash)
         assert (await db.users.page(skip=0, limit=1)).total == 1
-        assert (await db.tasks.page(owner_id=None, skip=0, limit=1)).total == 0
+        assert (await db.tasks.page(None, skip=0, limit=1)).total == 0
     assert await backend(alone) == before
 
 

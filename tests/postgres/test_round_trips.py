@@ -11,6 +11,7 @@ import pytest
 from taskcore import SYSTEM, Core, InvalidCredentials, Origin, Role, TooMany
 from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresStore
+from taskcore.domain.queries import TaskQuery
 from tests.conftest import KEY, ManualClock, bound, cheap_argon2, emptied
 from tests.usecases.people import PASSWORD, Person, address, join, log_in
 
@@ -112,10 +113,16 @@ ROUND_TRIPS: dict[str, tuple[Work, int]] = {
     "create": (lambda core, ada: core.tasks.create(ada.actor, title="x"), 1),
     "page": (lambda core, ada: core.tasks.page(ada.actor), 1),
     "page of all": (lambda core, _: core.tasks.page(SYSTEM), 1),
+    "filtered page": (
+        lambda core, ada: core.tasks.page(ada.actor, TaskQuery(status=["open"], q="x")),
+        1,
+    ),
+    "labels": (lambda core, ada: core.tasks.labels(ada.actor), 1),
     "get": (get, 1 + 1),
     "edit": (edit, 1 + 2),
     "edit without a change": (no_change, 1 + 1),
     "delete": (delete, 1 + 2),
+    "page of the trash": (lambda core, ada: core.tasks.trash(ada.actor), 1),
     "authenticate": (lambda core, ada: core.sessions.authenticate(ada.grant.access_token), 1),
     "log in": (
         lambda core, ada: core.sessions.log_in(email=ada.user.email, password=PASSWORD),

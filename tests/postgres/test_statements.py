@@ -1,8 +1,7 @@
 """Every statement: the server accepts it, it gets all its arguments, and it uses an index."""
 
-import json
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import import_module
 from itertools import product
@@ -12,10 +11,26 @@ import psycopg
 import pytest
 
 from taskcore.adapters import postgres
-from taskcore.adapters.postgres import audit, leftovers, limits, sessions, tasks, upgrade, users
-from taskcore.adapters.postgres.statements import BatchedStatement, Statement, Values
+from taskcore.adapters.postgres import (
+    audit,
+    leftovers,
+    limits,
+    sessions,
+    task_filters,
+    task_lists,
+    tasks,
+    trash,
+    upgrade,
+    users,
+)
+from taskcore.adapters.postgres.connections import conninfo
+from taskcore.adapters.postgres.statements import BatchedStatement, Statement
+from taskcore.adapters.postgres.task_filters import Shape
+from taskcore.adapters.postgres.task_rows import WRITTEN
+from taskcore.domain.queries import Sort
 from taskcore.domain.rules import MAX_ID
 from tests.conftest import new_database
+from tests.postgres.plans import OWNERS, Db, add_people, add_tasks, nodes, plan
 
 MODULES = {
     found.name: import_module(f"{postgres.__name__}.{found.name}")
@@ -37,7 +52,19 @@ for one, two, three, counted in product((False, True), repeat=4):
     PAGES[f"sessions._page {one} {counted}"] = page
     page = audit._page(of_user=one, of_event=two, counted=counted)
     PAGES[f"audit._page {one} {two} {counted}"] = page
-STATEMENTS |= PAGES | {f"limits._acquire {n}": limits._acquire(n) for n in (1, 3)}
+# Filters are joined by AND, so that each one alone and all together stand for the others.
+CHOSEN = [frozenset[str](), *(frozenset({name}) for name in task_filters._FILTERS)]
+LISTS: dict[str, Statement] = {}
+for chosen, sort, words, goes_on in product(
+    [*CHOSEN, frozenset(task_filters._FILTERS)], Sort, (0, 1, 8), (False, True)
+):
+    if words or sort is not Sort.RELEVANCE:
+        is_counted = not (goes_on and (chosen or words))
+        shape = Shape(chosen, sort, words, goes_on, counted=is_counted)
+        LISTS[f"task_lists._slice {sorted(chosen)} {sort} {words} {goes_on}"] = task_lists._slice(
+            shape
+        )
+STATEMENTS |= PAGES | LISTS | {f"limits._acquire {n}": limits._acquire(n) for n in (1, 3)}
 
 
 def test_the_statements_are_found() -> None:
@@ -80,7 +107,7 @@ def test_no_statement_depends_on_lower_case_or_collation(name: str) -> None:
 
 
 def test_a_page_orders_its_rows_whatever_the_plan() -> None:
-    for of_tasks in (tasks._PAGE_OF_OWNER, tasks._PAGE_OF_ALL):
+    for of_tasks in (task_lists._PAGE_OF_OWNER, task_lists._PAGE_OF_ALL):
         assert repr(of_tasks).endswith("ORDER BY batch.number, page.id DESC")
     last = {"users": "id", "sessions": "last_used_at DESC, page.id", "audit": "at DESC, page.id"}
     for name, statement in PAGES.items():
@@ -89,19 +116,13 @@ def test_a_page_orders_its_rows_whatever_the_plan() -> None:
 
 
 @pytest.fixture(scope="module")
-def full(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+def full(database_url: str) -> Iterator[Db]:
     """Twenty thousand tasks of a hundred owners, in mixed order."""
     with new_database(database_url) as url:
         upgrade(url)
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(
-                "INSERT INTO users (email, email_key, hashed_password)"
-                " SELECT n || '@x.org', n || '@x.org', 'h' FROM generate_series(1, 100) n"
-            )
-            connection.execute(
-                "INSERT INTO tasks (title, owner_id)"
-                " SELECT 'x', 1 + (n * 7919) % 100 FROM generate_series(1, 20000) n"
-            )
+        with psycopg.connect(conninfo(url), autocommit=True) as connection:
+            add_people(connection, 100)
+            add_tasks(connection, ("1 + (n * 7919) % 100", 20_000))
             connection.execute(
                 "INSERT INTO sessions (id, user_id)"
                 " SELECT gen_random_uuid(), 1 + n % 100 FROM generate_series(1, 5000) n"
@@ -110,64 +131,19 @@ def full(database_url: str) -> Iterator[psycopg.Connection[Any]]:
                 "INSERT INTO refresh_tokens (digest, session_id, nonce)"
                 " SELECT sha256(id::text::bytea), id, '' FROM sessions"
             )
-            connection.execute(
-                "INSERT INTO task_counts (owner_id, slot, count)"
-                " SELECT n, 0, 1 FROM generate_series(1000, 9000) n"
-            )
             connection.execute("VACUUM ANALYZE")
             yield connection
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", []):
-        yield from nodes(below)
-
-
-def plan(
-    connection: psycopg.Connection[Any],
-    statement: Statement,
-    *,
-    generic: bool,
-    requests: Sequence[Values] = (),
-    **values: object,
-) -> list[dict[str, Any]]:
-    """The nodes of the plan for these arguments, or for a batch of `requests`."""
-    mode = "force_generic_plan" if generic else "force_custom_plan"
-    connection.execute(f"SET plan_cache_mode = {mode}")
-    connection.execute(b"PREPARE it AS " + statement.sql)
-    try:
-        if isinstance(statement, BatchedStatement) and requests:
-            given = statement.arrays(requests)
-        else:
-            given = statement.arguments(values)
-        arguments = ", ".join(psycopg.sql.quote(value, connection) for value in given)
-        executed = f"EXECUTE it ({arguments})" if arguments else "EXECUTE it"
-        explained = f"EXPLAIN (ANALYZE, TIMING off, FORMAT json) {executed}"
-        row = connection.execute(explained.encode()).fetchone()
-    finally:
-        connection.execute("DEALLOCATE it")
-    assert row
-    found = row[0] if isinstance(row[0], list) else json.loads(row[0])
-    return list(nodes(found[0]["Plan"]))
 
 
 @pytest.mark.parametrize("generic", [False, True])
 @pytest.mark.parametrize("skip", [0, 20])
 def test_the_list_of_an_owner_is_read_from_the_index_in_its_order(
-    full: psycopg.Connection[Any], skip: int, *, generic: bool
+    full: Db, skip: int, *, generic: bool
 ) -> None:
-    found = plan(
-        full,
-        tasks._PAGE_OF_OWNER,
-        generic=generic,
-        owner_id=7,
-        before=MAX_ID,
-        skip=skip,
-        limit=20,
-    )
+    values: dict[str, Any] = {"owner_id": 7, "before": MAX_ID, "skip": skip, "limit": 20}
+    found = plan(full, task_lists._PAGE_OF_OWNER, generic=generic, **values)
     indexes = {node.get("Index Name") for node in found if "Scan" in node["Node Type"]}
-    assert indexes - {None} == {"tasks_owner_id_id_idx", "task_counts_pkey"}
+    assert indexes - {None} <= {"tasks_created_idx", "streams_pkey"}
     (page,) = [node for node in found if node["Node Type"] == "Limit"]
     assert page["Actual Rows"] == 20
     # It stops when the page is full, and sorts at most the page itself.
@@ -175,14 +151,15 @@ def test_the_list_of_an_owner_is_read_from_the_index_in_its_order(
     for node in found:
         if node["Node Type"] == "Sort":
             assert node["Actual Rows"] <= 20
-    assert "Seq Scan" not in {node["Node Type"] for node in found}
+    # The hundred rows of `streams` may be scanned.
+    assert {n["Relation Name"] for n in found if n["Node Type"] == "Seq Scan"} <= {"streams"}
 
 
 @pytest.mark.parametrize("generic", [False, True])
 def test_the_list_of_all_tasks_is_read_from_the_index_in_its_order(
-    full: psycopg.Connection[Any], *, generic: bool
+    full: Db, *, generic: bool
 ) -> None:
-    found = plan(full, tasks._PAGE_OF_ALL, generic=generic, before=MAX_ID, skip=0, limit=20)
+    found = plan(full, task_lists._PAGE_OF_ALL, generic=generic, before=MAX_ID, skip=0, limit=20)
     (page,) = [node for node in found if node["Node Type"] == "Limit"]
     # The users are those of removed accounts, which are read once.
     kinds = {node["Node Type"] for node in nodes(page) if node.get("Relation Name") != "users"}
@@ -190,9 +167,7 @@ def test_the_list_of_all_tasks_is_read_from_the_index_in_its_order(
 
 
 @pytest.mark.parametrize("generic", [False, True])
-def test_a_batch_of_leftovers_reads_no_tasks_but_its_own(
-    full: psycopg.Connection[Any], *, generic: bool
-) -> None:
+def test_a_batch_of_leftovers_reads_no_tasks_but_its_own(full: Db, *, generic: bool) -> None:
     with full.transaction(force_rollback=True):
         full.execute("UPDATE users SET removed_at = now() WHERE id = 7")
         values: dict[str, Any] = {"owner_id": 7, "upto": 10_000, "limit": 50}
@@ -200,17 +175,18 @@ def test_a_batch_of_leftovers_reads_no_tasks_but_its_own(
     read = [
         node
         for node in found
-        if node.get("Relation Name") == "tasks" and "Scan" in node["Node Type"]
+        if node.get("Relation Name") in {"tasks", "task_words"} and "Scan" in node["Node Type"]
     ]
-    assert {node["Index Name"] for node in read} == {"tasks_owner_id_id_idx", "tasks_pkey"}
+    assert len(read) == 3  # to find the tasks, to delete them, and their words
     for node in read:
+        assert "Index Name" in node
         assert (node["Actual Rows"] * node["Actual Loops"], node["Actual Loops"]) == (50, 1)
         assert not node.get("Rows Removed by Filter")
 
 
 @pytest.mark.parametrize("generic", [False, True])
 def test_expired_sessions_are_found_by_their_index_and_nothing_else_is_read(
-    full: psycopg.Connection[Any], *, generic: bool
+    full: Db, *, generic: bool
 ) -> None:
     with full.transaction(force_rollback=True):
         full.execute(
@@ -226,28 +202,16 @@ def test_expired_sessions_are_found_by_their_index_and_nothing_else_is_read(
 
 
 LIMIT = 31  # a user of `listed` has 30 sessions, all of which are sorted
-TASKS = "INSERT INTO tasks (title, owner_id) SELECT 'x', {owner} FROM generate_series(1, {count}) n"
-# Whose tasks there are, the oldest first, and how many owners.
-OWNERS = {
-    "two, one with none": (2, [("1", 30_000)]),
-    "twenty, one with most": (20, [("1 + n % 20", 400), ("7", 30_000)]),
-    "many": (200, [("1 + (n * 7919) % 200", 30_000)]),
-}
 
 
 @pytest.fixture(scope="module", params=OWNERS)
-def owned(request: pytest.FixtureRequest, database_url: str) -> Iterator[psycopg.Connection[Any]]:
+def owned(request: pytest.FixtureRequest, database_url: str) -> Iterator[Db]:
     owners, parts = OWNERS[request.param]
     with new_database(database_url) as url:
         upgrade(url)
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(
-                "INSERT INTO users (email, email_key, hashed_password)"
-                " SELECT n || '@x.org', n || '@x.org', 'h' FROM generate_series(1, %s::int) n",
-                [owners],
-            )
-            for owner, count in parts:
-                connection.execute(TASKS.format(owner=owner, count=count).encode())
+        with psycopg.connect(conninfo(url), autocommit=True) as connection:
+            add_people(connection, owners)
+            add_tasks(connection, *parts)
             connection.execute("VACUUM ANALYZE")
             yield connection
 
@@ -266,25 +230,23 @@ def rows_read(found: list[dict[str, Any]]) -> int:
 
 
 @pytest.mark.parametrize("generic", [False, True])
-def test_no_owner_is_delayed_by_the_tasks_of_others(
-    owned: psycopg.Connection[Any], *, generic: bool
-) -> None:
+def test_no_owner_is_delayed_by_the_tasks_of_others(owned: Db, *, generic: bool) -> None:
     """Few owners or many, with many tasks or none, on the first page, far down, and in a batch."""
     for owner, skip, requests in ((1, 0, 1), (2, 0, 1), (2, 0, 16), (7, 0, 1), (7, 10_000, 1)):
         for before in (MAX_ID, 15_000):
             values = {"owner_id": owner, "before": before, "skip": skip, "limit": LIMIT}
-            for statement in (tasks._PAGE_OF_OWNER, tasks._PAGE_OF_ALL):
+            for statement in (task_lists._PAGE_OF_OWNER, task_lists._PAGE_OF_ALL):
                 batch = [values] * requests
                 found = plan(owned, statement, generic=generic, requests=batch)
                 assert rows_read(found) <= skip + LIMIT, values
 
 
 @pytest.fixture(scope="module")
-def listed(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+def listed(database_url: str) -> Iterator[Db]:
     """Thirty thousand users, events and sessions, of which the rare ones are the oldest."""
     with new_database(database_url) as url:
         upgrade(url)
-        with psycopg.connect(url, autocommit=True) as connection:
+        with psycopg.connect(conninfo(url), autocommit=True) as connection:
             connection.execute(
                 "INSERT INTO users (email, email_key, hashed_password, role, is_active)"
                 " SELECT n || '@x.org', n || '@x.org', 'h',"
@@ -327,7 +289,7 @@ CASES = [(kind, filters) for kind, each in FILTERS.items() for filters in each]
 @pytest.mark.parametrize("generic", [False, True])
 @pytest.mark.parametrize(("kind", "filters"), CASES)
 def test_a_filtered_page_reads_what_it_shows(
-    listed: psycopg.Connection[Any], kind: str, filters: dict[str, Any], *, generic: bool
+    listed: Db, kind: str, filters: dict[str, Any], *, generic: bool
 ) -> None:
     """Rare rows far down are found without all that lie above them; so is the lack of any."""
     names = frozenset(filters)
@@ -348,6 +310,9 @@ def test_a_filtered_page_reads_what_it_shows(
         assert rows_read(found) <= skip + LIMIT, (filters, skip)
 
 
+ONE = {"owner_id": 7, "task_id": 7}
+MOVED = ONE | {"previous": 1, "edition": 2, "updated_at": NOW, "words": "'7:x'"}
+SAVED = dict.fromkeys(WRITTEN) | MOVED | {"title": "x", "description": "", "labels": ""}
 ROTATION = {
     "last_used_at": "2026-01-01",
     "expires_at": "2026-02-01",
@@ -359,7 +324,7 @@ ROTATION = {
 
 
 def test_the_actor_and_the_owner_of_a_token_are_looked_up_by_key(
-    full: psycopg.Connection[Any],
+    full: Db,
 ) -> None:
     row = full.execute("SELECT id, sha256(id::text::bytea) FROM sessions LIMIT 1").fetchone()
     assert row
@@ -370,10 +335,14 @@ def test_the_actor_and_the_owner_of_a_token_are_looked_up_by_key(
         (sessions._END, {"id": row[0]}),
         (users._FIND_BY_EMAIL, {"key": "7@x.org"}),
         (users._LOCK_ADMINS, {}),
-        (tasks._GET, {"id": 7}),
-        (tasks._REMOVE, {"task_id": 7, "previous": 1}),
+        *((tasks._GET, ONE), (tasks._OWNER_OF, ONE), (tasks._LOCK, ONE)),
+        *((tasks._SAVE, SAVED), (tasks._SAVE_WORDS, SAVED), (tasks._TRASH, SAVED)),
+        *((trash._GET, ONE), (trash._OWNER_OF, ONE), (trash._PURGE_ONE, ONE)),
+        (trash._RESTORE, MOVED),
     ):
-        found = plan(full, statement, generic=True, **values)
+        with full.transaction(force_rollback=True):
+            found = plan(full, statement, generic=True, **values)
         scanned = {node.get("Relation Name") for node in found if node["Node Type"] == "Seq Scan"}
-        # The hundred users may be scanned; larger tables need an index.
-        assert scanned <= {"users"}, f"{statement}: scans a table; add an index to it in schema.py"
+        # The rows of a hundred users and of the slots may be scanned; larger tables need an index.
+        message = f"{statement}: scans a table; add an index to it in schema.py"
+        assert scanned <= {"users", "streams", "totals"}, message

@@ -88,7 +88,8 @@ def test_what_was_read_is_what_is_written(site: Site, ada: Account, bob: Account
     chief = site.join()
     site.sql("UPDATE users SET role = 'admin' WHERE id = %s", chief.id)
     number = site.ask("POST", "/tasks", {"title": "hers"}, token=ada.access).json["id"]
-    gives = "UPDATE tasks SET owner_id = %s, version = version + 1 WHERE id = %s"
+    site.ask("POST", "/tasks", {"title": "his"}, token=bob.access)
+    gives = "UPDATE tasks SET owner_id = %s, edition = edition + 1 WHERE id = %s"
     demotes = "UPDATE users SET role = 'user' WHERE id = %s"
     for change, values, method, path, token, status in (
         (gives, (bob.id, number), "PUT", f"/tasks/{number}", ada.access, 404),

@@ -177,7 +177,7 @@ def test_reading_changes_nothing(site: Site, root: Account, operations: list[Ope
                 for query in ("", "?_method=DELETE", "?method=POST&title=x&role=admin"):
                     override = {"X-HTTP-Method-Override": "DELETE"}
                     answer = site.ask(method, path + query, token=root.access, headers=override)
-                    assert answer.status in {200, 204, 404, 405}, (method, path)
+                    assert answer.status in {200, 204, 404, 405, 422}, (method, path)
     assert site.dump() == before
 
 

@@ -112,7 +112,7 @@ def test_what_administrators_do_to_accounts_is_recorded(site: Site, root: Accoun
 def test_what_is_done_to_another_users_task_is_recorded(
     site: Site, root: Account, ada: Account
 ) -> None:
-    """AU-1: changes and deletions; no event without a change or for one's own task."""
+    """AU-1: changes, and ways into the trash and out; not without a change, nor for one's own."""
     me, session = root.id, session_of(site, root)
     task = site.ask("POST", "/tasks", {"title": "x"}, token=ada.access).json["id"]
     detail, body, there = {"task_id": task}, {"title": "y"}, f"/tasks/{task}"
@@ -122,6 +122,11 @@ def test_what_is_done_to_another_users_task_is_recorded(
     assert done(site, f"PATCH {there}", {"title": "z"}, ada.access, 200) == []
     rows = done(site, f"DELETE {there}", None, root.access)
     assert rows == [("task.deleted", "user", me, ada.id, session, detail)]
+    rows = done(site, f"POST /trash/{task}/restore", None, root.access, 200)
+    assert rows == [("task.restored", "user", me, ada.id, session, detail)]
+    assert done(site, f"DELETE {there}", None, ada.access) == []
+    rows = done(site, f"DELETE /trash/{task}", None, root.access)
+    assert rows == [("task.purged", "user", me, ada.id, session, detail)]
     own = site.ask("POST", "/tasks", {"title": "x"}, token=root.access).json["id"]
     assert done(site, f"DELETE /tasks/{own}", None, root.access) == []
 

@@ -17,6 +17,7 @@ import pytest
 from taskcli.main import commands
 from taskcore import Misconfigured, Settings, UserId, open_core
 from taskcore.adapters.clock import SystemClock
+from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.jwt import JwtTokens
 from taskcore.adapters.postgres import PostgresLimiter, upgrade
 from taskcore.adapters.tokens import OpaqueRefreshTokens
@@ -144,7 +145,9 @@ async def test_limits_are_those_that_all_processes_share(site: Site, tmp_path: P
     """SC-3: by default; no setting chooses limits for each process alone."""
     env = {"DATABASE_URL": as_url(site.conninfo), "SECRET_KEY": KEY, "DATA_DIR": str(tmp_path)}
     async with open_core(Settings.from_env(env)) as core:
-        assert isinstance(core.gate.limiter, PostgresLimiter)
+        limiter = core.gate.limiter
+        assert isinstance(limiter, RememberingDenials)
+        assert isinstance(limiter._limiter, PostgresLimiter)
 
 
 # Secrets in what we hand out, and in the code
@@ -288,9 +291,12 @@ def test_a_server_shows_no_secret_to_the_machine(site: Site, tmp_path: Path) -> 
 GRANTS = """
 GRANT USAGE ON SCHEMA public TO taskcore_app;
 GRANT SELECT, INSERT, UPDATE, DELETE
-    ON users, tasks, sessions, refresh_tokens, rate_limits TO taskcore_app;
+    ON users, tasks, trash, task_words, streams, sessions, refresh_tokens, rate_limits
+    TO taskcore_app;
+GRANT SELECT, INSERT, UPDATE ON totals TO taskcore_app;
+GRANT USAGE ON SEQUENCE tasks_id_seq TO taskcore_app;
 GRANT SELECT, INSERT ON audit_events TO taskcore_app;
-GRANT SELECT ON task_counts, alembic_version TO taskcore_app;
+GRANT SELECT ON alembic_version TO taskcore_app;
 """
 DENIED = (
     "DROP TABLE tasks",

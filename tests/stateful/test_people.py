@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from taskcore import SYSTEM, Core, Role
+from taskcore import SYSTEM, Core, Role, UserId
 from taskcore.adapters.postgres import Connections, PostgresStore
 from tests.api.conftest import app_over, opened, quiet
 from tests.conftest import ManualClock, bound, cheap_argon2, emptied
@@ -38,6 +38,13 @@ pick = st.integers(0, 9)
 mostly = st.sampled_from([True, True, True, False])
 seldom = st.sampled_from([False, False, False, True])
 roles = st.sampled_from(["user", "admin"])
+fields: dict[str, st.SearchStrategy[Any]] = {
+    "description": texts,
+    "status": st.sampled_from(["todo", "done", "cancelled"]),
+    "priority": st.sampled_from(["none", "high"]),
+    "due_date": st.sampled_from([None, "2030-05-06"]),
+    "labels": st.sampled_from([[], ["home"], ["Home", "\u00e9"]]),
+}
 
 
 @dataclass
@@ -68,6 +75,7 @@ class World:
 
     users: dict[int, User] = field(default_factory=dict)
     tasks: dict[int, Task] = field(default_factory=dict)
+    trash: dict[int, Task] = field(default_factory=dict)
     sessions: list[Session] = field(default_factory=list)
 
     def actor(self, session: Session) -> User | None:
@@ -84,6 +92,7 @@ class World:
     def forget(self, number: int) -> None:
         del self.users[number]
         self.tasks = {n: task for n, task in self.tasks.items() if task["owner_id"] != number}
+        self.trash = {n: task for n, task in self.trash.items() if task["owner_id"] != number}
 
 
 @dataclass
@@ -130,7 +139,7 @@ class People(RuleBasedStateMachine):
         for name in ("ada", "bob"):
             self.register(name, None)
             self.log_in(name, right=True)
-            self.create_a_task(-1, "Write", "")
+            self.create_a_task(-1, "Write", {})
 
     # The client uses one of the sessions opened so far, or a forged token.
 
@@ -139,6 +148,10 @@ class People(RuleBasedStateMachine):
 
     def task_id(self, number: int) -> int:
         known = [*self.world.tasks, MISSING]
+        return known[number % len(known)]
+
+    def trashed_id(self, number: int) -> int:
+        known = [*self.world.trash, *[*self.world.tasks][:1], MISSING]
         return known[number % len(known)]
 
     def user_id(self, number: int) -> int:
@@ -218,24 +231,26 @@ class People(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.api.clock.advance(seconds=seconds)
 
-    @rule(who=pick, title=texts, description=texts)
-    def create_a_task(self, who: int, title: str, description: str) -> None:
+    @rule(who=pick, title=texts, more=st.fixed_dictionaries({}, optional=fields))
+    def create_a_task(self, who: int, title: str, more: dict[str, Any]) -> None:
         session = self.session(who)
-        body = {"title": title, "description": description}
+        body = {"title": title} | more
         made = self.expect(session, "POST", "/tasks", body, 201)
         if made:
             assert made.items() >= (body | {"owner_id": session.user, "version": 1}).items()
+            completed_at = made["created_at"] if made["status"] == "done" else None
+            assert (made["completed_at"], made["due_at"]) == (completed_at, None)
             self.world.tasks[made["id"]] = made
 
     @rule(
         who=pick,
         which=pick,
         method=st.sampled_from(["PUT", "PATCH"]),
-        changes=st.fixed_dictionaries({}, optional={"title": texts, "description": texts}),
+        changes=st.fixed_dictionaries({}, optional={"title": texts} | fields),
         seen=st.sampled_from(["", "current", "older", "*"]),
     )
     def edit_a_task(
-        self, who: int, which: int, method: str, changes: dict[str, str], seen: str
+        self, who: int, which: int, method: str, changes: dict[str, Any], seen: str
     ) -> None:
         session, number = self.session(who), self.task_id(which)
         task = self.visible(session, number)
@@ -243,8 +258,13 @@ class People(RuleBasedStateMachine):
         shown = self.expect(session, method, f"/tasks/{number}", changes, status, **headers)
         if shown and task:
             if any(task[name] != value for name, value in changes.items()):
+                was_done = task["status"] == "done"
                 changed = {"version": task["version"] + 1, "updated_at": shown["updated_at"]}
                 task.update(changes | changed)
+                if task["status"] != "done":
+                    task["completed_at"] = None
+                elif not was_done:
+                    task["completed_at"] = shown["updated_at"]
             assert shown == task
 
     @rule(who=pick, which=pick, seen=st.sampled_from(["", "current", "older"]))
@@ -254,7 +274,52 @@ class People(RuleBasedStateMachine):
         status = 204 if status == 200 else status
         self.expect(session, "DELETE", f"/tasks/{number}", None, status, **headers)
         if status == 204 and self.world.actor(session):
-            del self.world.tasks[number]
+            task = self.world.tasks.pop(number)
+            self.world.trash[number] = task | {"version": task["version"] + 1}
+
+    @rule(who=pick, which=pick)
+    def restore_a_task(self, who: int, which: int) -> None:
+        session, number = self.session(who), self.trashed_id(which)
+        task = self.visible(session, number, self.world.trash)
+        path = f"/trash/{number}/restore"
+        shown = self.expect(session, "POST", path, None, 200 if task else 404)
+        if shown and task:
+            changed = {"version": task["version"] + 1, "updated_at": shown["updated_at"]}
+            assert shown == task | changed
+            del self.world.trash[number]
+            # In the order of the ids, as the lists.
+            self.world.tasks = dict(sorted([*self.world.tasks.items(), (number, shown)]))
+
+    @rule(who=pick, which=pick)
+    def purge_a_task(self, who: int, which: int) -> None:
+        session, number = self.session(who), self.trashed_id(which)
+        task = self.visible(session, number, self.world.trash)
+        self.expect(session, "DELETE", f"/trash/{number}", None, 204 if task else 404)
+        if task:
+            del self.world.trash[number]
+
+    @rule(who=pick)
+    def look_into_the_trash(self, who: int) -> None:
+        session = self.session(who)
+        if page := self.expect(session, "GET", "/trash", None, 200):
+            own = {n for n, t in self.world.trash.items() if t["owner_id"] == session.user}
+            assert {task["id"] for task in page["items"]} == own
+            assert page["total"] == len(own)
+            times = [(task["deleted_at"], task["id"]) for task in page["items"]]
+            assert times == sorted(times, reverse=True)
+
+    @rule(who=pick, status=st.sampled_from(["open", "closed", "done"]))
+    def list_by_status(self, who: int, status: str) -> None:
+        session = self.session(who)
+        words = {"open": {"todo"}, "closed": {"done", "cancelled"}}.get(status, {status})
+        path = f"/tasks?status={status}&owner_id={session.user}"
+        if page := self.expect(session, "GET", path, None, 200):
+            wanted = [
+                task
+                for task in reversed(self.world.tasks.values())
+                if task["owner_id"] == session.user and task["status"] in words
+            ]
+            assert (page["items"], page["total"]) == (wanted, len(wanted))
 
     @rule(who=pick, which=pick)
     def look_at_a_task(self, who: int, which: int) -> None:
@@ -292,6 +357,8 @@ class People(RuleBasedStateMachine):
             user = self.world.users[number]
             for name, value in changes.items():
                 setattr(user, name, value)
+            for other in self.world.sessions:
+                other.ended |= other.user == number and not user.is_active
             assert {name: shown[name] for name in changes} == changes
 
     @rule(who=pick, whom=pick)
@@ -349,8 +416,12 @@ class People(RuleBasedStateMachine):
     def now(self) -> float:
         return self.api.clock.now().timestamp()
 
-    def visible(self, session: Session, number: int) -> Task | None:
-        actor, task = self.world.actor(session), self.world.tasks.get(number)
+    def visible(
+        self, session: Session, number: int, among: dict[int, Task] | None = None
+    ) -> Task | None:
+        """Among the tasks outside of the trash, unless another place is named."""
+        tasks = self.world.tasks if among is None else among
+        actor, task = self.world.actor(session), tasks.get(number)
         if actor and task and (actor.role == "admin" or task["owner_id"] == session.user):
             return task
         return None
@@ -402,6 +473,12 @@ class People(RuleBasedStateMachine):
         core, call = self.api.core, self.api.portal.call
         tasks = call(partial(core.tasks.page, SYSTEM)).items
         assert {t.id for t in tasks} == set(self.world.tasks)
+        for number in self.world.users:
+            page = call(partial(core.tasks.trash, SYSTEM, owner_id=UserId(number)))
+            thrown = {n: t for n, t in self.world.trash.items() if t["owner_id"] == number}
+            assert {t.id: t.version for t in page.items} == {
+                n: task["version"] for n, task in thrown.items()
+            }
         users = call(partial(core.accounts.page, SYSTEM)).items
         assert {u.id: (u.role, u.is_active) for u in users} == {
             n: (u.role, u.is_active) for n, u in self.world.users.items()
@@ -418,6 +495,9 @@ EVERYWHERE = {
     "DELETE /tasks/N": "204 401 404 412",
     "GET /tasks?owner_id=N": "200 401 403",
     "POST /tasks": "201 401",
+    "POST /trash/N/restore": "200 401 404",
+    "DELETE /trash/N": "204 401 404",
+    "GET /trash": "200 401",
     "POST /users": "201 401 403 409",
     "PATCH /users/N": "200 401 403 404 409",
     "DELETE /users/N": "204 401 403 404 409",

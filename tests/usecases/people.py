@@ -39,3 +39,9 @@ async def put_hash(store: Store, user_id: UserId, password_hash: str) -> None:
     old = await hash_of(store, user_id)
     async with store.autocommit() as db:
         assert await db.users.replace_password_hash(user_id, old, password_hash)
+
+
+async def living_in(core: Core, time_zone: str, person: Person) -> Person:
+    """The same person, who has moved there."""
+    await core.accounts.change_profile(person.actor, time_zone=time_zone)
+    return await log_in(core, person.user)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from taskcore.domain.errors import Unavailable
 from taskcore.domain.users import UserId
-from taskcore.ports import PasswordHasher, Repositories, Store, TaskRepository
+from taskcore.ports import PasswordHasher, Repositories, Store, TaskRepository, TrashRepository
 
 Step = Callable[[], Awaitable[Any]]
 
@@ -50,12 +50,12 @@ class WatchedHasher:
 
 @dataclass
 class InterruptedTasks:
-    inner: TaskRepository
+    inner: TaskRepository | TrashRepository
     before_writing: Step
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
-        if name in {"get", "lock", "page"}:
+        if name in {"get", "lock", "page", "owner_of", "labels"}:
             return method
 
         async def write(*args: Any, **kwargs: Any) -> Any:
@@ -69,6 +69,7 @@ class InterruptedTasks:
 class InterruptedRepositories:
     inner: Repositories
     tasks: InterruptedTasks
+    trash: InterruptedTasks
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -88,7 +89,8 @@ class InterruptedStore:
     async def autocommit(self, by: UserId | None = None) -> AsyncIterator[Repositories]:
         async with self.inner.autocommit(by) as db:
             tasks = InterruptedTasks(db.tasks, self.before_writing)
-            yield cast("Repositories", InterruptedRepositories(db, tasks))
+            trash = InterruptedTasks(db.trash, self.before_writing)
+            yield cast("Repositories", InterruptedRepositories(db, tasks, trash))
 
     async def check(self) -> None:
         await self.inner.check()

@@ -20,7 +20,6 @@ from taskcore import (
     UserId,
 )
 from taskcore.domain.rules import MAX_ID
-from taskcore.ports import Store
 from tests.conftest import ManualClock, bound, cheap_argon2
 from tests.usecases.people import join
 from tests.usecases.spies import InterruptedStore
@@ -247,15 +246,14 @@ async def test_a_task_that_is_fought_over_is_waited_for_in_the_end(
 
 
 async def test_a_task_deleted_between_read_and_write_is_not_there(
-    core: Core, clock: ManualClock, store: Store
+    core: Core, clock: ManualClock
 ) -> None:
     ada = await join(core, "ada")
     task = await core.tasks.create(ada.actor, title="x")
 
     async def delete() -> None:
-        async with store.autocommit() as db:
-            if (await db.tasks.page(owner_id=None, skip=0, limit=1)).total:
-                await db.tasks.remove(task)
+        if (await core.tasks.page(ada.actor)).total:
+            await core.tasks.delete(ada.actor, task.id)
 
     ours = bound(InterruptedStore(core.store, delete), clock, cheap_argon2())
     with pytest.raises(NotFound):

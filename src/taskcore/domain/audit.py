@@ -27,6 +27,8 @@ class EventName(StrEnum):
     """By an administrator. What users do to their own profile and tasks is not recorded."""
     TASK_CHANGED = "task.changed"
     TASK_DELETED = "task.deleted"
+    TASK_RESTORED = "task.restored"
+    TASK_PURGED = "task.purged"
     ADMIN_BOOTSTRAP = "admin.bootstrap"
     """The first administrator was created."""
     LOGIN_SUCCEEDED = "login.succeeded"

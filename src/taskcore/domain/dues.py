@@ -66,13 +66,13 @@ def _zone(name: str) -> tzinfo:
 def check_moment(field: str, moment: datetime) -> Problem | None:
     if moment.utcoffset() is None:
         return Problem(field, "needs an offset from UTC, such as Z or +01:00", "offset_required")
-    if in_utc(moment) is None:
+    if in_utc(moment) in {None, NO_DUE}:  # the last microsecond sorts tasks that are never due
         return Problem(field, "must be in the years 1 to 9999 in UTC", "out_of_range")
     return None
 
 
 def in_utc(moment: datetime) -> datetime | None:
-    """None if check_moment refuses it."""
+    """None where check_moment refuses it as out of range, but for NO_DUE."""
     offset = moment.utcoffset()
     if offset is None:
         return None

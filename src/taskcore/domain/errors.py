@@ -47,8 +47,12 @@ class Problem:
     """One broken rule: the field by its public name, a sentence and a slug."""
 
     field: str
+    """Empty for a rule about no single field."""
     detail: str
     code: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.detail}" if self.field else self.detail
 
 
 class Invalid(TaskcoreError):
@@ -57,7 +61,7 @@ class Invalid(TaskcoreError):
 
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems
-        super().__init__("; ".join(f"{p.field}: {p.detail}" for p in problems))
+        super().__init__("; ".join(map(str, problems)))
 
 
 class Unauthenticated(TaskcoreError):

@@ -34,12 +34,14 @@ class Permission(StrEnum):
     VIEW = "view"
     EDIT = "edit"
     DELETE = "delete"
+    RESTORE = "restore"
+    PURGE = "purge"
 
 
 # What a role may do with any task. Owners may do everything with their own.
 _WITH_ANY_TASK = {
     Role.USER: frozenset[Permission](),
-    Role.ADMIN: frozenset({Permission.VIEW, Permission.EDIT, Permission.DELETE}),
+    Role.ADMIN: frozenset(Permission),
 }
 
 
@@ -53,6 +55,11 @@ def authorize(actor: Actor, permission: Permission, task: Task) -> None:
         raise NotFound
     if not may(actor, permission, task):
         raise Forbidden
+
+
+def reaches_all_tasks(actor: Actor) -> bool:
+    """Whether the actor may do anything at all with a task of another account."""
+    return bool(_WITH_ANY_TASK[actor.role])
 
 
 def visible_tasks(actor: Actor, owner_id: UserId | None = None) -> UserId | None:

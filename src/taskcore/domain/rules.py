@@ -193,9 +193,9 @@ MAX_LIMIT = 100
 READ_ON = "; read on with a cursor"
 
 
-def check_slice(skip: int, limit: int) -> None:
+def check_slice(skip: int, limit: int, most: int = MAX_LIMIT) -> None:
     """Raises Invalid for a `skip` or `limit` out of range."""
-    bounds = (("skip", skip, 0, MAX_SKIP, READ_ON), ("limit", limit, 1, MAX_LIMIT, ""))
+    bounds = (("skip", skip, 0, MAX_SKIP, READ_ON), ("limit", limit, 1, most, ""))
     refuse(
         *(
             Problem(name, f"must be from {low} to {high}{advice}", "out_of_range")

@@ -1,23 +1,49 @@
-"""Tasks: their fields, and how a task is created and edited.
+"""Tasks: their fields, and how a task is created, edited, put into the trash and restored.
 
-A new field goes into both TypedDicts and both dataclasses, and its rule into TASK_RULES.
+A new field goes into both TypedDicts and both dataclasses, and its rule into `_problems`.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
-from typing import NewType, NotRequired, Self, TypedDict, Unpack
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any, NewType, NotRequired, Self, TypedDict, Unpack
 
-from taskcore.domain.rules import TASK_RULES, check, only
+from taskcore.domain.dues import check_moment, check_time_zone
+from taskcore.domain.errors import Invalid, Problem
+from taskcore.domain.labels import check_labels, labels_of
+from taskcore.domain.rules import TASK_RULES, only, refuse
 from taskcore.domain.users import UserId
 
 TaskId = NewType("TaskId", int)
 
+# How many tasks an account holds at most, those in the trash included; a setting may change it.
+MAX_TASKS = 100_000
+# How long a task stays in the trash; a setting may change it.
+TRASH_LIFETIME = timedelta(days=30)
 
-class NewTaskFields(TypedDict):
-    """What a new task is made of; NewTask has the defaults of what may be left out."""
 
-    title: str
-    description: NotRequired[str]
+class Status(StrEnum):
+    """In iCalendar: NEEDS-ACTION, IN-PROCESS, COMPLETED, CANCELLED."""
+
+    TODO = "todo"
+    IN_PROGRESS = "in_progress"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+OPEN = frozenset({Status.TODO, Status.IN_PROGRESS})
+CLOSED = frozenset({Status.DONE, Status.CANCELLED})
+
+
+class Priority(StrEnum):
+    """The least urgent first. In words: numbers mean opposite things in other systems."""
+
+    NONE = "none"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    URGENT = "urgent"
 
 
 class TaskChanges(TypedDict, total=False):
@@ -25,6 +51,25 @@ class TaskChanges(TypedDict, total=False):
 
     title: str
     description: str
+    status: Status
+    priority: Priority
+    due_date: date | None
+    due_at: datetime | None
+    time_zone: str | None
+    labels: Sequence[str]
+
+
+class NewTaskFields(TypedDict):
+    """What a new task is made of; NewTask has the defaults of what may be left out."""
+
+    title: str
+    description: NotRequired[str]
+    status: NotRequired[Status]
+    priority: NotRequired[Priority]
+    due_date: NotRequired[date | None]
+    due_at: NotRequired[datetime | None]
+    time_zone: NotRequired[str | None]
+    labels: NotRequired[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +80,13 @@ class NewTask:
     created_at: datetime
     title: str
     description: str = ""
+    status: Status = Status.TODO
+    priority: Priority = Priority.NONE
+    due_date: date | None = None
+    due_at: datetime | None = None
+    time_zone: str | None = None
+    labels: tuple[str, ...] = ()
+    completed_at: datetime | None = None
 
     def stored_as(self, task_id: TaskId) -> "Task":
         content = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -46,25 +98,124 @@ class Task:
     id: TaskId
     title: str
     description: str
+    status: Status
+    priority: Priority
+    due_date: date | None
+    """A day, in whatever time zone its reader lives; or else `due_at`, or neither."""
+    due_at: datetime | None
+    time_zone: str | None
+    """Where `due_at` is meant; None exactly when that is."""
+    labels: tuple[str, ...]
+    completed_at: datetime | None
+    """When it became done; None while it is not."""
     owner_id: UserId
     version: int
     created_at: datetime
     updated_at: datetime
+    deleted_at: datetime | None = None
+    """When it was put into the trash; None outside of it."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN
 
     @staticmethod
-    def new(owner_id: UserId, now: datetime, **content: Unpack[NewTaskFields]) -> NewTask:
-        """Raises Invalid, with every broken rule."""
+    def new(
+        owner_id: UserId, now: datetime, zone: str = "UTC", /, **content: Unpack[NewTaskFields]
+    ) -> NewTask:
+        """`zone` is the owner's. Raises Invalid, with every broken rule."""
         only(content, NewTaskFields)
-        check(content, TASK_RULES)
-        return NewTask(owner_id, now, **content)
+        return NewTask(owner_id, now, **_settled(None, content, now, zone))
 
-    def edited(self, now: datetime, **changes: Unpack[TaskChanges]) -> Self:
+    def edited(self, now: datetime, zone: str = "UTC", /, **changes: Unpack[TaskChanges]) -> Self:
         """A changed copy with the next version, or this very object if nothing would change.
 
-        Raises Invalid, with every broken rule.
+        `zone` is the one of the user who edits. Raises Invalid, with every broken rule.
         """
         only(changes, TaskChanges)
-        check(changes, TASK_RULES)
-        if all(getattr(self, name) == value for name, value in changes.items()):
+        settled = _settled(self, changes, now, zone)
+        if all(getattr(self, name) == value for name, value in settled.items()):
             return self
-        return replace(self, **changes, version=self.version + 1, updated_at=now)
+        return replace(self, **settled, version=self.version + 1, updated_at=now)
+
+    def trashed(self, now: datetime) -> Self:
+        return replace(self, deleted_at=now, version=self.version + 1, updated_at=now)
+
+    def restored(self, now: datetime) -> Self:
+        return replace(self, deleted_at=None, version=self.version + 1, updated_at=now)
+
+
+def limit_reached(at_most: int) -> Invalid:
+    detail = f"an account holds at most {at_most} tasks, those in the trash included"
+    return Invalid(Problem("", f"{detail}; delete some, and then from the trash", "limit_reached"))
+
+
+_DUE = ("due_date", "due_at", "time_zone")
+_WORDS: Mapping[str, type[StrEnum]] = {"status": Status, "priority": Priority}
+
+
+def _settled(
+    task: Task | None, changes: Mapping[str, Any], now: datetime, zone: str
+) -> dict[str, Any]:
+    """The changes to a task, or to none yet, and what follows from them. Raises Invalid."""
+    refuse(*_problems(changes))
+    settled = dict(changes)
+    for name, words in _WORDS.items():
+        if name in settled:
+            settled[name] = words(settled[name])
+    if "labels" in settled:
+        settled["labels"] = labels_of(settled["labels"])
+    if "status" in settled:
+        was_done = task is not None and task.status is Status.DONE
+        if settled["status"] is not Status.DONE:
+            settled["completed_at"] = None
+        elif not was_done:
+            settled["completed_at"] = now
+    if not changes.keys().isdisjoint(_DUE):
+        settled |= _due(task, changes, zone)
+    return settled
+
+
+def _problems(changes: Mapping[str, Any]) -> list[Problem | None]:
+    nulls = {name for name, value in changes.items() if value is None}
+    problems: list[Problem | None] = [
+        Problem(name, "must not be null; leave it out to keep it", "not_nullable")
+        for name in sorted(nulls.difference(_DUE))
+    ]
+    given = {name: value for name, value in changes.items() if name not in nulls}
+    problems += [rule.problem(given[rule.field]) for rule in TASK_RULES if rule.field in given]
+    for name, words in _WORDS.items():
+        if name in given and given[name] not in set(words):
+            problems.append(Problem(name, f"must be one of {', '.join(words)}", "wrong_type"))
+    if "labels" in given:
+        problems += check_labels(given["labels"])
+    if "due_at" in given:
+        problems.append(check_moment("due_at", given["due_at"]))
+    if "time_zone" in given:
+        problems.append(check_time_zone(given["time_zone"]))
+    if {"due_date", "due_at"} <= given.keys():
+        detail = "a task is due on a day or at a moment: give due_date or due_at, not both"
+        problems.append(Problem("due_at", detail, "one_due_only"))
+    return problems
+
+
+def _due(task: Task | None, changes: Mapping[str, Any], zone: str) -> dict[str, Any]:
+    """The three fields of a due: naming one kind with a value clears the other."""
+    due_date, due_at, time_zone = (
+        (None, None, None) if task is None else (task.due_date, task.due_at, task.time_zone)
+    )
+    if changes.get("due_date") is not None:
+        due_at = None
+    if changes.get("due_at") is not None:
+        due_date = None
+    due_date = changes.get("due_date", due_date)
+    due_at = changes.get("due_at", due_at)
+    if due_at is None:
+        if changes.get("time_zone") is not None:
+            detail = "belongs to due_at: give that too, or leave the time zone out"
+            raise Invalid(Problem("time_zone", detail, "time_zone_without_due_at"))
+        time_zone = None
+    else:
+        due_at = due_at.astimezone(UTC)
+        time_zone = changes.get("time_zone", time_zone) or zone
+    return {"due_date": due_date, "due_at": due_at, "time_zone": time_zone}

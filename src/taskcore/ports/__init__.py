@@ -23,5 +23,8 @@ from taskcore.ports.services import RefreshTokens as RefreshTokens
 from taskcore.ports.sessions import SessionRepository as SessionRepository
 from taskcore.ports.store import Repositories as Repositories
 from taskcore.ports.store import Store as Store
+from taskcore.ports.tasks import LabelCount as LabelCount
 from taskcore.ports.tasks import TaskRepository as TaskRepository
+from taskcore.ports.tasks import TrashPosition as TrashPosition
+from taskcore.ports.tasks import TrashRepository as TrashRepository
 from taskcore.ports.users import UserRepository as UserRepository

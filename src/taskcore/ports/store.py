@@ -7,7 +7,7 @@ from taskcore.domain.users import UserId
 from taskcore.ports.audit import AuditRepository
 from taskcore.ports.leftovers import LeftoverRepository
 from taskcore.ports.sessions import SessionRepository
-from taskcore.ports.tasks import TaskRepository
+from taskcore.ports.tasks import TaskRepository, TrashRepository
 from taskcore.ports.users import UserRepository
 
 
@@ -16,6 +16,8 @@ class Repositories(Protocol):
     def users(self) -> UserRepository: ...
     @property
     def tasks(self) -> TaskRepository: ...
+    @property
+    def trash(self) -> TrashRepository: ...
     @property
     def sessions(self) -> SessionRepository: ...
     @property

@@ -1,45 +1,123 @@
-"""Storing tasks."""
+"""Storing tasks, those in the trash apart."""
 
-from typing import Protocol
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol, Self
 
+from taskcore.domain.queries import EVERYTHING, Sort, TaskFilter, TaskPosition
 from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import UserId
+from taskcore.ports.leftovers import Removal
 from taskcore.ports.pages import Page
 
 
-class TaskRepository(Protocol):
-    """The tasks of removed accounts are not found.
+@dataclass(frozen=True, slots=True)
+class LabelCount:
+    name: str
+    """Of labels that are alike, the first in the order of code points."""
+    count: int
+    key: str
+    """What makes labels alike, and what they are sorted by; see `label_key`."""
 
-    `living` names an account that is known to exist, such as the actor's: reading its tasks then
-    takes no look at the account.
+
+class TaskRepository(Protocol):
+    """The tasks of an account, without those in its trash.
+
+    Every method names the account, so that the tasks of others are not found by construction. A
+    write locks the account's own row first; so two writes for one account never interleave.
     """
 
-    async def get(self, task_id: TaskId, *, living: UserId | None = None) -> Task:
+    async def owner_of(self, task_id: TaskId) -> UserId:
+        """Whose task this is, for readers of all accounts. Raises NotFound.
+
+        The tasks of removed accounts are not found.
+        """
+
+    async def get(self, owner_id: UserId, task_id: TaskId) -> Task:
         """Raises NotFound."""
 
-    async def lock(self, task_id: TaskId) -> Task:
-        """As `get`, and locks the task against other writers until the transaction ends."""
+    async def lock(self, owner_id: UserId, task_id: TaskId) -> Task:
+        """As `get`, and locks the account for other writers until the transaction ends."""
 
     async def page(
         self,
-        *,
         owner_id: UserId | None,
+        of: TaskFilter = EVERYTHING,
+        sort: Sort = Sort.NEWEST,
+        *,
         skip: int,
         limit: int,
-        before: TaskId | None = None,
-        living: UserId | None = None,
+        after: TaskPosition | None = None,
     ) -> Page[Task]:
-        """Newest first; of one owner, or of all (None).
+        """The tasks of an account in this order; or of all accounts (None), unfiltered, the newest.
 
-        With `before`, only tasks older than that one, which may be deleted by now. Paging by it is
-        stable when tasks are added or deleted, and the last page costs no more than the first.
+        With `after`, only tasks behind that position, whose task may be gone by now: paging by it
+        is stable when tasks are added or deleted. By relevance, only the newest MAX_RANKED matches
+        are in the list.
+
+        The total of an unfiltered list is always there. That of a filtered one is None with
+        `after`, and of a searched one also where it exceeds MAX_RANKED.
         """
 
-    async def add(self, task: NewTask) -> Task:
-        """Raises NotFound when the owner does not exist any more."""
+    async def labels(
+        self, owner_id: UserId, *, limit: int, after: str | None = None
+    ) -> Page[LabelCount]:
+        """The labels of an account's tasks by their keys, from behind the key `after`.
 
-    async def save(self, task: Task) -> Task:
-        """Store an edited task. Raises StaleWrite unless its previous version is the stored one."""
+        Without a total.
+        """
 
-    async def remove(self, task: Task) -> None:
-        """Raises StaleWrite unless this very version is the stored one."""
+    async def add(self, task: NewTask, *, at_most: int) -> Task:
+        """Raises NotFound when the owner does not exist any more.
+
+        Raises Invalid (`limit_reached`) where the account holds `at_most` tasks, those in the trash
+        included; exactly, whatever else is added at the same time.
+        """
+
+    async def save(self, task: Task, *, was: Task) -> Task:
+        """Store the edited copy of `was`. Raises StaleWrite unless that is the stored version."""
+
+    async def trash(self, task: Task, *, was: Task) -> None:
+        """Move `was` to the trash, as `task`. Raises StaleWrite as `save` does."""
+
+
+class TrashPosition(NamedTuple):
+    deleted_at: datetime
+    task_id: TaskId
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        """Of a task in the trash."""
+        if task.deleted_at is None:
+            raise ValueError(task.id)
+        return cls(task.deleted_at, task.id)
+
+
+class TrashRepository(Protocol):
+    """The tasks in the trash of an account; each has `deleted_at`."""
+
+    async def owner_of(self, task_id: TaskId) -> UserId:
+        """As for tasks outside of the trash."""
+
+    async def get(self, owner_id: UserId, task_id: TaskId) -> Task:
+        """Raises NotFound."""
+
+    async def lock(self, owner_id: UserId, task_id: TaskId) -> Task:
+        """As for tasks outside of the trash."""
+
+    async def page(
+        self, owner_id: UserId, *, skip: int, limit: int, after: TrashPosition | None = None
+    ) -> Page[Task]:
+        """The one deleted last first, always with a total."""
+
+    async def restore(self, task: Task, *, was: Task) -> None:
+        """Move `was` back, as `task`. Raises StaleWrite unless that is the stored version."""
+
+    async def purge(self, owner_id: UserId, task_id: TaskId) -> None:
+        """Remove a task for good. Raises NotFound."""
+
+    async def purge_old(self, before: datetime, limit: int) -> Removal:
+        """Remove up to `limit` tasks that were deleted before, the oldest first.
+
+        Leaves out those of accounts that another transaction writes to at this moment.
+        """

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from taskcore.ports import Batch, Clock, RateLimiter, Removal, Store
 
@@ -45,13 +46,17 @@ class Housekeeping:
       the session however old it is. A session lives 30 days (SESSION_LIFETIME), and
       REFRESH_ACCOUNT limits how many those of an account get a day
     - rate limits: one row for a limit and subject, removed here when its period is over
-    - numbers of tasks: 32 rows for an owner, removed with the account
+    - tasks: an account holds 100 000 (MAX_TASKS), those in its trash included
+    - the trash: removed here after 30 days (TRASH_LIFETIME)
+    - the row that counts an account's tasks: removed with the account
     - audit events: not bounded, because they are kept for good
     """
 
     store: Store
     limiter: RateLimiter
     clock: Clock
+    trash_lifetime: timedelta
+    """How long a task stays in the trash."""
     batch: int
     """How many rows a transaction removes at most."""
 
@@ -59,6 +64,7 @@ class Housekeeping:
         """Each kind of work: its name, and what does it, begun anew by each sweep."""
         return {
             ACCOUNTS: self._accounts(),
+            "trash": _batches("trash", self._trash, self.batch),
             "sessions": _batches("sessions", self._sessions, self.batch // _ROWS_OF_SESSION or 1),
             "limits": _batches("limits", self.limiter.forget, self.batch),
         }
@@ -93,6 +99,10 @@ class Housekeeping:
                 return
             if batch.tasks:  # fewer than `limit`, perhaps because the store is slow
                 limit = min(self.batch, 2 * batch.tasks)
+
+    async def _trash(self, limit: int) -> Removal:
+        async with self.store.autocommit() as db:
+            return await db.trash.purge_old(self.clock.now() - self.trash_lifetime, limit)
 
     async def _sessions(self, limit: int) -> Removal:
         async with self.store.autocommit() as db:

@@ -1,23 +1,47 @@
-"""Creating, reading, editing and deleting tasks."""
+"""Creating, reading, editing and deleting tasks, and the trash."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar, Unpack
 
 from taskcore.domain.audit import EventName, NewEvent
-from taskcore.domain.errors import Forbidden, InvalidToken, NotFound, StaleWrite
-from taskcore.domain.policies import Actor, Permission, authorize, own_id, visible_tasks
+from taskcore.domain.errors import Forbidden, Invalid, InvalidToken, NotFound, Problem, StaleWrite
+from taskcore.domain.policies import (
+    Actor,
+    Permission,
+    authorize,
+    own_id,
+    reaches_all_tasks,
+    visible_tasks,
+)
+from taskcore.domain.queries import PLAIN, TaskPosition, TaskQuery
 from taskcore.domain.rules import MAX_LIMIT, check_slice
-from taskcore.domain.tasks import NewTaskFields, Task, TaskChanges, TaskId
+from taskcore.domain.tasks import MAX_TASKS, NewTaskFields, Task, TaskChanges, TaskId
 from taskcore.domain.users import UserId
-from taskcore.ports import Clock, Page, Repositories, Store, TaskRepository
+from taskcore.ports import (
+    Clock,
+    LabelCount,
+    Page,
+    Repositories,
+    Store,
+    TaskRepository,
+    TrashPosition,
+    TrashRepository,
+)
 from taskcore.usecases.gate import Gate
 
 Result = TypeVar("Result")
 
 # After so many conflicts in a row, a write without an expected version takes the lock.
 _OPTIMISTIC_ATTEMPTS = 3
-_EVENTS = {Permission.EDIT: EventName.TASK_CHANGED, Permission.DELETE: EventName.TASK_DELETED}
+_EVENTS = {
+    Permission.EDIT: EventName.TASK_CHANGED,
+    Permission.DELETE: EventName.TASK_DELETED,
+    Permission.RESTORE: EventName.TASK_RESTORED,
+    Permission.PURGE: EventName.TASK_PURGED,
+}
+# Of those of one page; a name has 64 characters at most.
+MAX_LABELS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,47 +49,66 @@ class Tasks:
     store: Store
     gate: Gate
     clock: Clock
+    at_most: int = MAX_TASKS
+    """How many tasks an account may hold, those in its trash included."""
 
     async def create(self, actor: Actor, **content: Unpack[NewTaskFields]) -> Task:
         """Raises Invalid."""
-        new = Task.new(own_id(actor), self.clock.now(), **content)
-        async with self.store.autocommit() as db:
+        new = Task.new(own_id(actor), self.clock.now(), actor.time_zone, **content)
+        async with self.store.autocommit(actor.user_id) as db:
             try:
-                return await db.tasks.add(new)
+                return await db.tasks.add(new, at_most=self.at_most)
             except NotFound:  # the account was deleted after the actor was read
                 raise InvalidToken from None
 
     async def get(self, actor: Actor, task_id: TaskId) -> Task:
-        """Raises NotFound, also for a task that the actor may not see."""
-        async with self.store.autocommit() as db:
-            task = await db.tasks.get(task_id, living=actor.user_id)
+        """Raises NotFound, also for a task that the actor may not see or that is in the trash."""
+        async with self.store.autocommit(actor.user_id) as db:
+            task = await _found(db.tasks, actor, task_id)
         authorize(actor, Permission.VIEW, task)
         return task
 
     async def page(
         self,
         actor: Actor,
+        query: TaskQuery = PLAIN,
         *,
         owner_id: UserId | None = None,
         skip: int = 0,
         limit: int = MAX_LIMIT,
-        before: TaskId | None = None,
+        after: TaskPosition | None = None,
     ) -> Page[Task]:
-        """Newest first. Raises Invalid, and Forbidden for another owner's tasks.
+        """A page of what the query asks for. Raises Invalid, and Forbidden for another's tasks.
 
-        To read on, pass the last task's id as `before`: tasks added or deleted in between then
-        shift nothing. With `skip` they do, and the store reads what it skips.
+        To read on, pass the position of the last task as `after`: tasks added or deleted in
+        between then shift nothing. With `skip` they do, and the store reads what it skips.
         """
         check_slice(skip, limit)
-        try:
-            scope = visible_tasks(actor, owner_id)
-        except Forbidden:
-            await self.gate.deny(actor, "list another's tasks")
-            raise
+        scope = await self._scope(actor, owner_id, "list another's tasks")
+        of = query.filter(self.clock.now(), actor.time_zone)
+        if scope is None and not query.is_plain:
+            detail = "name the owner of the tasks to filter, sort or search"
+            raise Invalid(Problem("owner_id", detail, "owner_required"))
         async with self.store.autocommit(actor.user_id) as db:
-            return await db.tasks.page(
-                owner_id=scope, skip=skip, limit=limit, before=before, living=actor.user_id
-            )
+            return await db.tasks.page(scope, of, query.order, skip=skip, limit=limit, after=after)
+
+    async def labels(
+        self,
+        actor: Actor,
+        *,
+        owner_id: UserId | None = None,
+        limit: int = MAX_LABELS,
+        after: str | None = None,
+    ) -> Page[LabelCount]:
+        """The labels of one's own tasks, by name, without those in the trash.
+
+        To read on, pass the last label's key as `after`. Raises Invalid, and Forbidden for
+        another's.
+        """
+        check_slice(0, limit, MAX_LABELS)
+        owner = await self._own_scope(actor, owner_id, "list another's labels")
+        async with self.store.autocommit(actor.user_id) as db:
+            return await db.tasks.labels(owner, limit=limit, after=after)
 
     async def edit(
         self,
@@ -81,25 +124,94 @@ class Tasks:
         version.
         """
 
-        async def save(tasks: TaskRepository, task: Task) -> Task:
-            edited = task.edited(self.clock.now(), **changes)
-            return task if edited is task else await tasks.save(edited)
+        async def save(db: Repositories, task: Task) -> Task:
+            edited = task.edited(self.clock.now(), actor.time_zone, **changes)
+            return task if edited is task else await db.tasks.save(edited, was=task)
 
         return await _TaskWrite(
-            self.store, self.clock, actor, Permission.EDIT, task_id, expected_version, save
+            self, actor, Permission.EDIT, task_id, expected_version, _tasks, save
         ).run()
 
     async def delete(
         self, actor: Actor, task_id: TaskId, *, expected_version: int | None = None
     ) -> None:
-        """Raises NotFound, Forbidden, and StaleWrite as `edit` does."""
+        """Moves the task to the trash. Raises NotFound, Forbidden, and StaleWrite as `edit`."""
 
-        async def remove(tasks: TaskRepository, task: Task) -> None:
-            await tasks.remove(task)
+        async def move(db: Repositories, task: Task) -> None:
+            await db.tasks.trash(task.trashed(self.clock.now()), was=task)
 
         await _TaskWrite(
-            self.store, self.clock, actor, Permission.DELETE, task_id, expected_version, remove
+            self, actor, Permission.DELETE, task_id, expected_version, _tasks, move
         ).run()
+
+    async def trash(
+        self,
+        actor: Actor,
+        *,
+        owner_id: UserId | None = None,
+        skip: int = 0,
+        limit: int = MAX_LIMIT,
+        after: TrashPosition | None = None,
+    ) -> Page[Task]:
+        """The tasks in one's own trash, the one deleted last first.
+
+        Raises Invalid, and Forbidden for another's.
+        """
+        check_slice(skip, limit)
+        owner = await self._own_scope(actor, owner_id, "list another's trash")
+        async with self.store.autocommit(actor.user_id) as db:
+            return await db.trash.page(owner, skip=skip, limit=limit, after=after)
+
+    async def restore(self, actor: Actor, task_id: TaskId) -> Task:
+        """Takes a task out of the trash. Raises NotFound and Forbidden."""
+
+        async def move(db: Repositories, task: Task) -> Task:
+            restored = task.restored(self.clock.now())
+            await db.trash.restore(restored, was=task)
+            return restored
+
+        return await _TaskWrite(self, actor, Permission.RESTORE, task_id, None, _trash, move).run()
+
+    async def purge(self, actor: Actor, task_id: TaskId) -> None:
+        """Removes a task in the trash for good. Raises NotFound and Forbidden."""
+
+        async def remove(db: Repositories, task: Task) -> None:
+            await db.trash.purge(task.owner_id, task.id)
+
+        await _TaskWrite(self, actor, Permission.PURGE, task_id, None, _trash, remove).run()
+
+    async def _scope(self, actor: Actor, owner_id: UserId | None, what: str) -> UserId | None:
+        """Whose tasks to list; None for those of all."""
+        try:
+            return visible_tasks(actor, owner_id)
+        except Forbidden:
+            await self.gate.deny(actor, what)
+            raise
+
+    async def _own_scope(self, actor: Actor, owner_id: UserId | None, what: str) -> UserId:
+        scope = await self._scope(actor, owner_id, what)
+        return own_id(actor) if scope is None else scope
+
+
+def _tasks(db: Repositories) -> TaskRepository:
+    return db.tasks
+
+
+def _trash(db: Repositories) -> TrashRepository:
+    return db.trash
+
+
+async def _found(
+    repository: TaskRepository | TrashRepository, actor: Actor, task_id: TaskId
+) -> Task:
+    """First among the actor's own; those of others only for an actor who may reach them."""
+    if actor.user_id is not None:
+        try:
+            return await repository.get(actor.user_id, task_id)
+        except NotFound:
+            if not reaches_all_tasks(actor):
+                raise
+    return await repository.get(await repository.owner_of(task_id), task_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +221,13 @@ class _TaskWrite(Generic[Result]):
     The version makes two statements as safe as a locked transaction, in half the round trips.
     """
 
-    store: Store
-    clock: Clock
+    tasks: Tasks
     actor: Actor
     permission: Permission
     task_id: TaskId
     expected_version: int | None
-    write: Callable[[TaskRepository, Task], Awaitable[Result]]
+    repository: Callable[[Repositories], TaskRepository | TrashRepository]
+    write: Callable[[Repositories, Task], Awaitable[Result]]
 
     async def run(self) -> Result:
         """Without an expected version, retries on a conflict, and in the end takes the lock."""
@@ -125,27 +237,29 @@ class _TaskWrite(Generic[Result]):
             except StaleWrite:
                 if self.expected_version is not None:
                     raise
-        async with self.store.transaction() as tx:
-            task = await tx.tasks.lock(self.task_id)
+        async with self.tasks.store.transaction() as tx:
+            repository = self.repository(tx)
+            found = await _found(repository, self.actor, self.task_id)
+            task = await repository.lock(found.owner_id, self.task_id)
             authorize(self.actor, self.permission, task)
             return await self._write_and_record(tx, task)
 
     async def _write_optimistically(self) -> Result:
-        async with self.store.autocommit() as db:
-            task = await db.tasks.get(self.task_id, living=self.actor.user_id)
+        async with self.tasks.store.autocommit(self.actor.user_id) as db:
+            task = await _found(self.repository(db), self.actor, self.task_id)
             authorize(self.actor, self.permission, task)
             if self.expected_version not in {None, task.version}:
                 raise StaleWrite
             if task.owner_id == self.actor.user_id:
-                return await self.write(db.tasks, task)
-        async with self.store.transaction() as tx:
+                return await self.write(db, task)
+        async with self.tasks.store.transaction() as tx:
             return await self._write_and_record(tx, task)
 
     async def _write_and_record(self, tx: Repositories, task: Task) -> Result:
         """Writes to another user's task go into the audit log."""
-        result = await self.write(tx.tasks, task)
+        result = await self.write(tx, task)
         if result is not task and task.owner_id != self.actor.user_id:
-            name, now = _EVENTS[self.permission], self.clock.now()
+            name, now = _EVENTS[self.permission], self.tasks.clock.now()
             event = NewEvent.by(self.actor, name, now, user_id=task.owner_id, task_id=task.id)
             await tx.audit.add(event)
         return result

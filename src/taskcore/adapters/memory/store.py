@@ -13,6 +13,7 @@ from taskcore.adapters.memory.leftovers import MemoryLeftovers
 from taskcore.adapters.memory.sessions import MemorySessions
 from taskcore.adapters.memory.tables import Access, Tables
 from taskcore.adapters.memory.tasks import MemoryTasks
+from taskcore.adapters.memory.trash import MemoryTrash
 from taskcore.adapters.memory.users import MemoryUsers
 from taskcore.domain.users import UserId
 
@@ -21,6 +22,7 @@ class MemoryRepositories:
     def __init__(self, access: Access) -> None:
         self.users = MemoryUsers(access)
         self.tasks = MemoryTasks(access)
+        self.trash = MemoryTrash(access)
         self.sessions = MemorySessions(access)
         self.audit = MemoryAudit(access)
         self.leftovers = MemoryLeftovers()

@@ -35,6 +35,7 @@ class Tables:
     password_hashes: dict[UserId, str] = field(default_factory=dict, repr=False)
     emails: dict[str, UserId] = field(default_factory=dict)
     tasks: dict[TaskId, Task] = field(default_factory=dict)
+    trash: dict[TaskId, Task] = field(default_factory=dict)
     sessions: dict[SessionId, Session] = field(default_factory=dict)
     tokens: dict[bytes, RefreshToken] = field(default_factory=dict)
     audit: tuple[Event, ...] = ()
@@ -48,6 +49,7 @@ class Tables:
         del self.password_hashes[user_id]
         self.emails = {key: owner for key, owner in self.emails.items() if owner != user_id}
         self.tasks = {key: task for key, task in self.tasks.items() if task.owner_id != user_id}
+        self.trash = {key: task for key, task in self.trash.items() if task.owner_id != user_id}
         self.end_sessions([s.id for s in self.sessions.values() if s.user_id == user_id])
 
     def end_sessions(self, ended: Collection[SessionId]) -> None:

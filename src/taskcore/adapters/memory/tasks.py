@@ -1,59 +1,122 @@
 """Tasks in memory."""
 
-from dataclasses import dataclass, replace
-from operator import attrgetter
+from collections import defaultdict
+from dataclasses import dataclass
 
-from taskcore.adapters.memory.tables import Access, Tables, existing, page_of
+from taskcore.adapters.memory.tables import Access, existing
 from taskcore.domain.errors import StaleWrite
-from taskcore.domain.tasks import NewTask, Task, TaskId
+from taskcore.domain.labels import label_key
+from taskcore.domain.queries import (
+    EVERYTHING,
+    MAX_RANKED,
+    Sort,
+    TaskFilter,
+    TaskPosition,
+    position,
+)
+from taskcore.domain.tasks import NewTask, Task, TaskId, limit_reached
 from taskcore.domain.users import UserId
-from taskcore.ports import Page
+from taskcore.ports import LabelCount, Page
 
 
 @dataclass(slots=True)
 class MemoryTasks:
     _access: Access
 
-    async def get(self, task_id: TaskId, *, living: UserId | None = None) -> Task:  # noqa: ARG002
+    async def owner_of(self, task_id: TaskId) -> UserId:
         async with self._access() as tables:
-            return existing(tables.tasks.get(task_id))
+            return existing(tables.tasks.get(task_id)).owner_id
+
+    async def get(self, owner_id: UserId, task_id: TaskId) -> Task:
+        async with self._access() as tables:
+            return owned(tables.tasks, owner_id, task_id)
 
     lock = get  # one transaction runs at a time
 
     async def page(
         self,
-        *,
         owner_id: UserId | None,
+        of: TaskFilter = EVERYTHING,
+        sort: Sort = Sort.NEWEST,
+        *,
         skip: int,
         limit: int,
-        before: TaskId | None = None,
-        living: UserId | None = None,  # noqa: ARG002
+        after: TaskPosition | None = None,
     ) -> Page[Task]:
         async with self._access() as tables:
-            owned = [task for task in tables.tasks.values() if owner_id in {None, task.owner_id}]
-        page = page_of(owned, attrgetter("id"), skip=skip, limit=limit, before=before)
-        return replace(page, total=len(owned))
+            tasks = [task for task in tables.tasks.values() if owner_id in {None, task.owner_id}]
+        matching = [task for task in tasks if of.matches(task)]
+        total: int | None = len(matching)
+        if of.search and len(matching) > MAX_RANKED:
+            total = None
+        if of != EVERYTHING and after is not None:
+            total = None
+        if sort is Sort.RELEVANCE:
+            matching = sorted(matching, key=lambda task: task.id)[-MAX_RANKED:]
+        places = sorted(
+            ((position(task, sort, of.search), task) for task in matching),
+            key=lambda place: place[0],
+            reverse=sort.descends,
+        )
+        if after is not None:
+            places = [
+                (place, task)
+                for place, task in places
+                if (place < after if sort.descends else place > after)
+            ]
+        items = [task for _, task in places[skip : skip + limit]]
+        return Page(items, total, has_more=skip + limit < len(places))
 
-    async def add(self, task: NewTask) -> Task:
+    async def labels(
+        self, owner_id: UserId, *, limit: int, after: str | None = None
+    ) -> Page[LabelCount]:
+        names: dict[str, list[str]] = defaultdict(list)
+        async with self._access() as tables:
+            for task in tables.tasks.values():
+                if task.owner_id == owner_id:
+                    for name in task.labels:
+                        names[label_key(name)].append(name)
+        counts = [
+            LabelCount(min(names[key]), len(names[key]), key)
+            for key in sorted(names)
+            if after is None or key > after
+        ]
+        return Page(counts[:limit], None, has_more=len(counts) > limit)
+
+    async def add(self, task: NewTask, *, at_most: int) -> Task:
         async with self._access() as tables:
             existing(tables.users.get(task.owner_id))
+            held = [*tables.tasks.values(), *tables.trash.values()]
+            if sum(each.owner_id == task.owner_id for each in held) >= at_most:
+                raise limit_reached(at_most)
             added = task.stored_as(TaskId(next(tables.ids.tasks)))
             tables.tasks[added.id] = added
             return added
 
-    async def save(self, task: Task) -> Task:
+    async def save(self, task: Task, *, was: Task) -> Task:
         async with self._access() as tables:
-            _require_version(tables, task.id, task.version - 1)
+            require_version(tables.tasks, was)
             tables.tasks[task.id] = task
             return task
 
-    async def remove(self, task: Task) -> None:
+    async def trash(self, task: Task, *, was: Task) -> None:
         async with self._access() as tables:
-            _require_version(tables, task.id, task.version)
-            del tables.tasks[task.id]
+            require_version(tables.tasks, was)
+            move(tables.tasks, tables.trash, task)
 
 
-def _require_version(tables: Tables, task_id: TaskId, version: int) -> None:
-    stored = tables.tasks.get(task_id)
-    if stored is None or stored.version != version:
+def owned(of: dict[TaskId, Task], owner_id: UserId, task_id: TaskId) -> Task:
+    """Raises NotFound."""
+    task = of.get(task_id)
+    return existing(task if task and task.owner_id == owner_id else None)
+
+
+def require_version(of: dict[TaskId, Task], was: Task) -> None:
+    stored = of.get(was.id)
+    if stored is None or (stored.version, stored.owner_id) != (was.version, was.owner_id):
         raise StaleWrite
+
+
+def move(here: dict[TaskId, Task], there: dict[TaskId, Task], task: Task) -> None:
+    del here[task.id]
+    there[task.id] = task

@@ -1,29 +1,29 @@
 """Rows of removed accounts in PostgreSQL. A method is one round trip, except where noted."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.removals import TURN, fewer_if_slow
-from taskcore.adapters.postgres.schema import task_counts, tasks, users
-from taskcore.adapters.postgres.statements import Statement
+from taskcore.adapters.postgres.schema import streams, task_words, tasks, trash, users
+from taskcore.adapters.postgres.statements import Statement, in_index_order
 from taskcore.domain.rules import MAX_ID
 from taskcore.ports import Batch, Leftovers
 
 REMOVED = sa.select(users.c.id).where(users.c.removed_at.is_not(None))
-NUMBER_OF_TASKS = sa.cast(
-    sa.func.coalesce(sa.func.sum(task_counts.c.count), sa.literal_column("0")), sa.BigInteger
-)
-# Of all that `total` of a list counts, what it must leave out.
-COUNTED = (
-    sa.select(NUMBER_OF_TASKS)
-    .select_from(users.join(task_counts, task_counts.c.owner_id == users.c.id))
-    .where(users.c.removed_at.is_not(None))
-    .scalar_subquery()
-)
 _COUNT = Statement(
-    sa.select(sa.select(sa.func.count()).select_from(REMOVED.subquery()).scalar_subquery(), COUNTED)
+    sa.select(
+        sa.select(sa.func.count()).select_from(REMOVED.subquery()).scalar_subquery(),
+        sa.select(
+            sa.func.coalesce(
+                sa.func.sum(streams.c.live + streams.c.trashed), sa.literal_column("0")
+            )
+        )
+        .where(streams.c.removed)
+        .scalar_subquery(),
+    )
 )
 
 
@@ -37,34 +37,80 @@ def _remove() -> Statement:
         (owner_id == sa.bindparam("owner_id", type_=sa.BigInteger), sa.bindparam("upto")),
         else_=sa.literal_column(str(MAX_ID)),
     )
-    # The newest first, which lists show first. Rows are compared, so that no other index than that
-    # on both columns fits: the planner would take the primary key for an owner of many tasks, and
-    # read the tasks of all others when few are left.
+    found = _newest(owner_id, upto).cte("found")
+    some = sa.exists(sa.select(found.c.id))
+    # First the tasks, then those in the trash, of which a batch has only the one or the other.
+    thrown = _thrown(owner_id).where(~some).cte("thrown")
+    gone = _deleted(tasks, tasks.c.id, owner_id, found).cte("gone")
+    emptied = _deleted(trash, trash.c.id, owner_id, thrown).cte("emptied")
+    unsearched = _deleted(task_words, task_words.c.task_id, owner_id, found).cte("unsearched")
+    # Writers of this account find its row removed, so no task can have come since.
+    nothing = ~sa.or_(some, sa.exists(sa.select(thrown.c.id)))
+    ended = (
+        sa.delete(users).where(users.c.id == owner_id, nothing).returning(users.c.id).cte("ended")
+    )
+
+    def count(*of: sa.CTE) -> sa.ColumnElement[int]:
+        numbers = [sa.select(sa.func.count()).select_from(each).scalar_subquery() for each in of]
+        return sum(numbers[1:], start=numbers[0])
+
+    left = (
+        sa.update(streams)
+        .where(streams.c.owner_id == owner_id)
+        .values(
+            live=streams.c.live - sa.cast(count(gone), sa.Integer),
+            trashed=streams.c.trashed - sa.cast(count(emptied), sa.Integer),
+        )
+        .where(~nothing)
+        .cte("left")
+    )
+    newest = sa.select(sa.func.max(found.c.id)).scalar_subquery()
+    return Statement(
+        sa.select(count(ended), count(gone, emptied), owner_id, newest).add_cte(unsearched, left)
+    )
+
+
+def _newest(owner_id: sa.ColumnElement[Any], upto: sa.ColumnElement[Any]) -> sa.Select[tuple[int]]:
+    """The newest first, which lists show first.
+
+    Rows are compared, so that only the index on both columns fits: the planner would take that on
+    the id alone for an owner of many tasks, and read the tasks of all others when few are left.
+    """
     key = sa.tuple_(tasks.c.owner_id, tasks.c.id)
-    found = (
+    return (
         sa.select(tasks.c.id)
         .where(key > sa.tuple_(owner_id, sa.literal_column("0")), key <= sa.tuple_(owner_id, upto))
         .order_by(tasks.c.owner_id.desc(), tasks.c.id.desc())
         .limit(sa.bindparam("limit", type_=sa.BigInteger))
-        .cte("found")
     )
+
+
+def _thrown(owner_id: sa.ColumnElement[Any]) -> sa.Select[tuple[int]]:
+    """By the only index of the trash that begins with the owner."""
+    first: sa.ColumnElement[Any] = sa.literal_column("'-infinity'::timestamptz")
+    last: sa.ColumnElement[Any] = sa.literal_column("'infinity'::timestamptz")
+    highest: sa.ColumnElement[int] = sa.literal_column(str(MAX_ID))
+    return in_index_order(
+        sa.select(trash.c.id),
+        [trash.c.owner_id, trash.c.deleted_at, trash.c.id],
+        low=[owner_id, first, sa.literal_column("0")],
+        below=[owner_id, last, highest],
+    ).limit(sa.bindparam("limit", type_=sa.BigInteger))
+
+
+def _deleted(
+    table: sa.Table,
+    number: sa.ColumnElement[int],
+    owner_id: sa.ColumnElement[Any],
+    found: sa.CTE,
+) -> sa.sql.dml.ReturningDelete[tuple[int]]:
     # As an array: a join would be planned for a tenth of the table.
     ids = sa.func.array(sa.select(found.c.id).scalar_subquery())
-    gone = sa.delete(tasks).where(tasks.c.id == sa.any_(ids)).returning(tasks.c.id).cte("gone")
-    # With the few tasks that requests have added which were under way. Their number is bounded:
-    # the account has no session any more.
-    ended = (
-        sa.delete(users)
-        .where(users.c.id == owner_id, ~sa.exists(sa.select(found.c.id)))
-        .returning(users.c.id)
-        .cte("ended")
+    return (
+        sa.delete(table)
+        .where(table.c.owner_id == owner_id, number == sa.any_(ids))
+        .returning(table.c.owner_id)
     )
-
-    def count(of: sa.CTE) -> sa.ScalarSelect[int]:
-        return sa.select(sa.func.count()).select_from(of).scalar_subquery()
-
-    newest = sa.select(sa.func.max(found.c.id)).scalar_subquery()
-    return Statement(sa.select(count(ended), count(gone), owner_id, newest))
 
 
 _REMOVE = _remove()

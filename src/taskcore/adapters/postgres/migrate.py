@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import sqlalchemy as sa
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.pool import NullPool
 
 from taskcore.adapters.postgres.connections import conninfo
@@ -95,6 +95,8 @@ def _connection(url: str) -> Iterator[sa.Connection]:
     try:
         with engine.connect() as connection:
             yield connection
+    except PendingRollbackError as error:  # what Alembic meets when the connection is lost
+        raise Unavailable("The database ended the connection") from error
     except DBAPIError as error:
         original = error.orig if isinstance(error.orig, Exception) else error
         meaning = translated(original)

@@ -1,20 +1,29 @@
-"""The tables. Limits are named constraints; errors.py translates some by name."""
+"""The tables. Limits are named constraints; errors.py translates some by name.
+
+Everything of an account lies together: `owner_id` leads the keys of its tables. They have no
+triggers and no identity columns, so that they can be distributed by `owner_id`.
+"""
+
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
 from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TIME_ZONE, TITLE, TextRule
 from taskcore.domain.users import DEFAULT_TIME_ZONE
 
 # The oldest revision that this code works with. Revisions are numbered in order.
-REVISION = "0008"
+REVISION = "0009"
 
 # The privileges that the server's role needs where it does not own the tables.
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 RIGHTS = {
     "users": _ALL,
     "tasks": _ALL,
-    "task_counts": ("SELECT",),
+    "trash": _ALL,
+    "task_words": _ALL,
+    "streams": _ALL,
+    "totals": ("SELECT", "INSERT", "UPDATE"),
     "sessions": _ALL,
     "refresh_tokens": _ALL,
     "rate_limits": _ALL,
@@ -80,36 +89,151 @@ users = sa.Table(
     sa.Index("users_removed_idx", "id", postgresql_where=sa.text("removed_at IS NOT NULL")),
 )
 
+# Ids of tasks, also of those in the trash.
+task_ids = sa.Sequence("tasks_id_seq", metadata=metadata)
+# What `due_sort` is for a task that is not due: it comes last.
+_NO_DUE = sa.text("'9999-12-31 23:59:59.999999+00'")
+
+
+def _owner() -> sa.Column[int]:
+    return sa.Column(
+        "owner_id", sa.BigInteger, sa.ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False
+    )
+
+
+def _task() -> tuple[sa.Column[Any], ...]:
+    return (
+        sa.Column("id", sa.BigInteger, nullable=False),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("description", sa.Text, nullable=False, server_default=""),
+        _owner(),
+        # The entity's version. Servers of before 0009, which would not count what they write, fail
+        # because they find no column of that name.
+        sa.Column("edition", sa.BigInteger, nullable=False, server_default=sa.text("1")),
+        _moment("created_at"),
+        _moment("updated_at"),
+        # The number of the word in Status and in Priority.
+        sa.Column("status", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
+        sa.Column("priority", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
+        sa.Column("due_date", sa.Date),
+        _moment("due_at", nullable=True),
+        sa.Column("time_zone", sa.Text),
+        # What tasks are sorted by: `due_key` of the domain.
+        sa.Column("due_sort", sa.DateTime(timezone=True), nullable=False, server_default=_NO_DUE),
+        sa.Column("labels", sa.ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'")),
+        # What makes labels alike, and a number for it, which indexes can hold whatever its length.
+        # Both in the order of the labels, and NULL without any.
+        sa.Column("label_keys", sa.ARRAY(sa.Text)),
+        sa.Column("label_hashes", sa.ARRAY(sa.BigInteger)),
+        _moment("completed_at", nullable=True),
+    )
+
+
+def _checks() -> tuple[sa.CheckConstraint, ...]:
+    return (
+        _limits(TITLE),
+        _limits(DESCRIPTION),
+        sa.CheckConstraint("edition >= 1", name="edition"),
+        sa.CheckConstraint("status BETWEEN 0 AND 3", name="status"),
+        sa.CheckConstraint("priority BETWEEN 0 AND 4", name="priority"),
+        sa.CheckConstraint("due_date IS NULL OR due_at IS NULL", name="due"),
+        sa.CheckConstraint("(due_at IS NULL) = (time_zone IS NULL)", name="time_zone"),
+        sa.CheckConstraint("(status = 2) = (completed_at IS NOT NULL)", name="completed_at"),
+        sa.CheckConstraint("cardinality(labels) <= 20", name="labels"),
+    )
+
+
+# What the filters of a list look at. Every order of a list has an index that ends with them, so
+# that a filter is tested in the index, and no row is fetched that is not shown.
+FILTERED = (
+    *("status", "priority", "due_sort", "due_date", "completed_at", "updated_at"),
+    "label_hashes",
+)
+
+
+def _ordered(name: str, *key: str) -> sa.Index:
+    return sa.Index(name, "owner_id", *key, *(each for each in FILTERED if each not in key))
+
+
 tasks = sa.Table(
     "tasks",
     metadata,
-    _id(),
-    sa.Column("title", sa.Text, nullable=False),
-    sa.Column("description", sa.Text, nullable=False, server_default=""),
-    sa.Column(
-        "owner_id", sa.BigInteger, sa.ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False
-    ),
-    sa.Column("version", sa.BigInteger, nullable=False, server_default=sa.text("1")),
-    _moment("created_at"),
-    _moment("updated_at"),
-    _limits(TITLE),
-    _limits(DESCRIPTION),
-    sa.CheckConstraint("version >= 1", name="version"),
-    # For an owner's tasks, newest first.
-    sa.Index("tasks_owner_id_id_idx", "owner_id", "id"),
+    *_task(),
+    *_checks(),
+    # By the id first: for administrators, who know no owner, and for the list of everybody's. An
+    # owner's tasks are found by the next one, and nothing tempts the planner to fetch their rows.
+    sa.PrimaryKeyConstraint("id", "owner_id"),
+    _ordered("tasks_created_idx", "id"),
+    _ordered("tasks_due_idx", "due_sort", "id"),
+    _ordered("tasks_updated_idx", "updated_at", "id"),
+    _ordered("tasks_priority_idx", "priority", "id"),
+    # Index-only scans need pages that were vacuumed since they changed.
+    postgresql_with={
+        "autovacuum_vacuum_scale_factor": "0.02",
+        "autovacuum_vacuum_insert_scale_factor": "0.02",
+    },
 )
 
-# The numbers of tasks; sum the rows of an owner. Triggers of migration 0004 maintain them. No
-# foreign key: the owner may be deleted already.
-task_counts = sa.Table(
-    "task_counts",
+# Apart from the tasks, so that no list and no look-up has to leave it out.
+trash = sa.Table(
+    "trash",
     metadata,
-    sa.Column("owner_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("slot", sa.SmallInteger, primary_key=True, autoincrement=False),
-    sa.Column("count", sa.BigInteger, nullable=False),
+    *_task(),
+    sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=False),
+    *_checks(),
+    sa.PrimaryKeyConstraint("id", "owner_id"),
+    sa.Index("trash_owner_id_deleted_at_id_idx", "owner_id", "deleted_at", "id"),
+    sa.Index("trash_deleted_at_idx", "deleted_at"),
+)
+
+# The words of each task outside of the trash, for search. Apart from the tasks, so that an edit
+# of other fields leaves this index alone. Each lexeme begins with the owner's id: what a search
+# costs depends on the owner's tasks alone.
+task_words = sa.Table(
+    "task_words",
+    metadata,
+    sa.Column("owner_id", sa.BigInteger, nullable=False),
+    sa.Column("task_id", sa.BigInteger, nullable=False),
+    sa.Column("words", TSVECTOR, nullable=False),
+    sa.PrimaryKeyConstraint("owner_id", "task_id"),
+    sa.Index(
+        "task_words_words_idx",
+        "words",
+        postgresql_using="gin",
+        # Else a search now and then waits until the words of many writes are sorted in.
+        postgresql_with={"fastupdate": "off"},
+    ),
+)
+
+# One row per account, from its first task on, which every write to its tasks locks first: so the
+# numbers are exact, and what is counted or numbered for an account never races.
+streams = sa.Table(
+    "streams",
+    metadata,
+    sa.Column(
+        "owner_id",
+        sa.BigInteger,
+        sa.ForeignKey(users.c.id, ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    sa.Column("live", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("trashed", sa.Integer, nullable=False, server_default=sa.text("0")),
+    # Of an account that is removed for every reader, while its tasks are still stored.
+    sa.Column("removed", sa.Boolean, nullable=False, server_default=sa.false()),
+    # Rows change with every task: free space keeps a row's next version on the same page.
     postgresql_with={"fillfactor": "50"},
 )
-ALL_OWNERS = 0  # as owner_id: the number of all tasks
+
+# The number of all tasks outside of the trash: the sum of the rows. Each connection adds to the
+# row of its own slot, so that writes seldom wait for each other.
+totals = sa.Table(
+    "totals",
+    metadata,
+    sa.Column("slot", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("tasks", sa.BigInteger, nullable=False),
+    postgresql_with={"fillfactor": "50"},
+)
 
 sessions = sa.Table(
     "sessions",

@@ -107,17 +107,21 @@ def in_index_order(
     *,
     low: Sequence[Any],
     below: Sequence[Any],
+    descends: bool = True,
 ) -> sa.Select[Any]:
     """The rows from `low` to below `below`, greatest first, by the index on these columns.
+
+    Ascending, the rows from above `low` to `below`, smallest first.
 
     Compares whole rows, although the bounds agree in the first columns. If these were compared
     by `=`, an index on the last column alone would have the right order too. The planner prefers
     that one when it expects many matches, and then reads the rows of all others to find none.
     """
-    key = sa.tuple_(*columns)
-    return rows.where(key >= sa.tuple_(*low), key < sa.tuple_(*below)).order_by(
-        *(column.desc() for column in columns)
-    )
+    key, lowest, highest = sa.tuple_(*columns), sa.tuple_(*low), sa.tuple_(*below)
+    if descends:
+        rows = rows.where(key >= lowest, key < highest)
+        return rows.order_by(*(column.desc() for column in columns))
+    return rows.where(key > lowest, key <= highest).order_by(*columns)
 
 
 def sliced(rows: sa.Select[Any]) -> sa.Select[Any]:

@@ -11,10 +11,11 @@ from psycopg.pq import TransactionStatus
 from taskcore.adapters.postgres.audit import PostgresAudit
 from taskcore.adapters.postgres.connections import Autocommit, Connections, Link, Shared
 from taskcore.adapters.postgres.leftovers import PostgresLeftovers
-from taskcore.adapters.postgres.schema import REVISION, RIGHTS
+from taskcore.adapters.postgres.schema import REVISION, RIGHTS, task_ids
 from taskcore.adapters.postgres.sessions import PostgresSessions
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.adapters.postgres.tasks import PostgresTasks
+from taskcore.adapters.postgres.trash import PostgresTrash
 from taskcore.adapters.postgres.users import PostgresUsers
 from taskcore.domain.errors import NotMigrated, RightsMissing
 from taskcore.domain.users import UserId
@@ -23,13 +24,16 @@ _REVISION = Statement(sa.select(sa.column("version_num")).select_from(sa.table("
 _RIGHTS = Statement(
     sa.select(
         sa.and_(
+            sa.func.has_sequence_privilege(
+                sa.literal_column(f"'{task_ids.name}'"), sa.literal_column("'USAGE'")
+            ),
             *(
                 sa.func.has_table_privilege(
                     sa.literal_column(f"'{name}'"), sa.literal_column(f"'{right}'")
                 )
                 for name, rights in RIGHTS.items()
                 for right in rights
-            )
+            ),
         )
     )
 )
@@ -38,11 +42,12 @@ _NOW = Statement(sa.select(sa.func.clock_timestamp()))
 
 
 class PostgresRepositories:
-    __slots__ = ("audit", "leftovers", "sessions", "tasks", "users")
+    __slots__ = ("audit", "leftovers", "sessions", "tasks", "trash", "users")
 
     def __init__(self, link: Link) -> None:
         self.users = PostgresUsers(link)
         self.tasks = PostgresTasks(link)
+        self.trash = PostgresTrash(link)
         self.sessions = PostgresSessions(link)
         self.audit = PostgresAudit(link)
         self.leftovers = PostgresLeftovers(link)

@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from taskcore.adapters.postgres.connections import Link
-from taskcore.adapters.postgres.leftovers import NUMBER_OF_TASKS, REMOVED
-from taskcore.adapters.postgres.schema import sessions, task_counts, users
+from taskcore.adapters.postgres.leftovers import REMOVED
+from taskcore.adapters.postgres.schema import sessions, streams, task_words, users
 from taskcore.adapters.postgres.statements import (
     Statement,
     columns_of,
@@ -19,6 +19,7 @@ from taskcore.adapters.postgres.statements import (
     page_of,
     sliced,
 )
+from taskcore.adapters.postgres.streams import add_to_total
 from taskcore.domain.errors import NotFound
 from taskcore.domain.rules import MAX_ID
 from taskcore.domain.users import (
@@ -107,14 +108,35 @@ _COUNT_HASHES = Statement(
     .select_from(users)
     .where(sa.func.starts_with(users.c.hashed_password, sa.bindparam("prefix")))
 )
+# Locks the account's row, as every write to its tasks does: what follows in the transaction finds
+# all its tasks.
 _COUNT_TASKS = Statement(
-    sa.select(NUMBER_OF_TASKS).where(task_counts.c.owner_id == sa.bindparam("id"))
+    sa.select(streams.c.live + streams.c.trashed)
+    .where(streams.c.owner_id == sa.bindparam("id"))
+    .with_for_update()
 )
-_REMOVE = Statement(sa.delete(users).where(users.c.id == sa.bindparam("id"), LIVING))
+
+
+def _remove() -> Statement:
+    """What has a foreign key goes with the user; the rest is here."""
+    gone = (
+        sa.delete(users)
+        .where(users.c.id == sa.bindparam("id"), LIVING)
+        .returning(users.c.id)
+        .cte("gone")
+    )
+    unsearched = sa.delete(task_words).where(task_words.c.owner_id == gone.c.id).cte("unsearched")
+    total = add_to_total(
+        sa.select(-sa.func.sum(streams.c.live)).join(gone, gone.c.id == streams.c.owner_id)
+    )
+    return Statement(sa.select(gone.c.id).add_cte(unsearched, total))
+
+
+_REMOVE = _remove()
 _NO_ADDRESS: sa.ColumnElement[str] = sa.literal_column("'removed-'") + sa.cast(users.c.id, sa.Text)
 # Servers of the previous release know no `removed_at`: what they show holds nothing personal, and
 # neither they nor an administrator can let this account log in again.
-_HIDE = Statement(
+_HIDDEN = (
     sa.update(users)
     .where(users.c.id == sa.bindparam("id"), LIVING)
     .values(
@@ -127,6 +149,18 @@ _HIDE = Statement(
         time_zone=sa.literal_column(f"'{DEFAULT_TIME_ZONE}'"),
         removed_at=sa.func.now(),
     )
+    .returning(users.c.id)
+    .cte("hidden")
+)
+_CLOSED = (
+    sa.update(streams)
+    .where(streams.c.owner_id == _HIDDEN.c.id)
+    .values(removed=sa.true())
+    .returning(streams.c.live)
+    .cte("closed")
+)
+_HIDE = Statement(
+    sa.select(_HIDDEN.c.id).add_cte(add_to_total(sa.select(-sa.func.sum(_CLOSED.c.live))))
 )
 # In the order of their ids, as every statement that ends sessions.
 _END_SESSIONS = Statement(
@@ -220,10 +254,11 @@ class PostgresUsers:
 
     async def remove(self, user_id: UserId, *, at_once: int = AT_ONCE) -> None:
         """Two round trips, or three where leftovers stay."""
-        ((count,),) = await self._link.rows(_COUNT_TASKS, id=user_id)
-        if not await self._link.run(_REMOVE if count <= at_once else _HIDE, id=user_id):
+        counted = await self._link.row(_COUNT_TASKS, id=user_id)
+        hides = counted is not None and counted[0] > at_once
+        if not await self._link.row(_HIDE if hides else _REMOVE, id=user_id):
             raise NotFound
-        if count > at_once:
+        if hides:
             # A later snapshot: it holds the session of a login that `_HIDE` has waited for.
             await self._link.run(_END_SESSIONS, id=user_id)
 

@@ -1,0 +1,126 @@
+"""Tasks on the wire: their types, and answers with one task or a page of them."""
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from taskapi.bodies import Body
+from taskapi.cursors import TaskCursor, TrashCursor
+from taskapi.etags import etag
+from taskapi.fields import (
+    CompletedAt,
+    Description,
+    DueAt,
+    DueDate,
+    Id,
+    Labels,
+    TaskPriority,
+    TaskPriorityWord,
+    TaskStatus,
+    TaskStatusWord,
+    Timestamp,
+    TimeZone,
+    Title,
+    Total,
+    Version,
+)
+from taskapi.query import Limit, Skip
+from taskapi.responses import JsonResponse, View
+from taskcore import Page, Priority, Status, Task
+
+# A hundred tasks of 5000 letters; it bounds those of 5000 emoji. A client that does not read keeps
+# as much of our memory.
+MAX_PAGE_BYTES = 524288
+# Characters of descriptions and labels, of 4 bytes at most, with a hundred titles and the rest.
+_FIT_ALWAYS = 80_000
+_LABEL = 64
+
+
+class TaskDraft(Body):
+    title: Title
+    description: Description = ""
+    status: TaskStatusWord = Status.TODO.value
+    priority: TaskPriorityWord = Priority.NONE.value
+    due_date: DueDate | None = None
+    due_at: DueAt | None = None
+    time_zone: TimeZone | None = None
+    labels: Labels = ()
+
+
+class TaskPatch(Body):
+    title: Title | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    status: TaskStatusWord | UnsetType = UNSET
+    priority: TaskPriorityWord | UnsetType = UNSET
+    due_date: DueDate | UnsetType | None = UNSET
+    due_at: DueAt | UnsetType | None = UNSET
+    time_zone: TimeZone | UnsetType | None = UNSET
+    labels: Labels | UnsetType = UNSET
+
+
+class TaskView(View):
+    """A task."""
+
+    id: Id
+    title: Title
+    description: Description
+    status: TaskStatus
+    priority: TaskPriority
+    due_date: DueDate | None
+    due_at: Timestamp | None
+    time_zone: TimeZone | None
+    labels: Labels
+    completed_at: CompletedAt | None
+    owner_id: Id
+    version: Version
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class TrashedTaskView(TaskView):
+    """A task in the trash."""
+
+    deleted_at: Timestamp
+
+
+class TaskPage(View):
+    items: list[TaskView]
+    total: Total
+    skip: Skip
+    limit: Limit
+    next_cursor: TaskCursor | None
+
+
+class TrashPage(View):
+    items: list[TrashedTaskView]
+    total: Total
+    skip: Skip
+    limit: Limit
+    next_cursor: TrashCursor | None
+
+
+def answer(
+    task: Task, status: int = 200, headers: dict[str, str] | None = None
+) -> JsonResponse[TaskView]:
+    return JsonResponse(
+        TaskView.of(task),
+        status_code=status,
+        headers={"ETag": etag(task.version)} | (headers or {}),
+    )
+
+
+def bounded(page: Page[Task]) -> Page[Task]:
+    """The page, without the last tasks if it has more than MAX_PAGE_BYTES."""
+    size = sum(len(task.description) + _LABEL * len(task.labels) for task in page.items)
+    if size <= _FIT_ALWAYS:
+        return page
+    size = 0
+    for number, task in enumerate(page.items):
+        size += len(msgspec.json.encode(task))
+        if size > MAX_PAGE_BYTES:
+            return Page(page.items[:number], page.total, has_more=True)
+    return page
+
+
+def shown(page: Page[Task], limit: Limit) -> Limit:
+    """The limit to show, so that a client that adds it to `skip` leaves out no task."""
+    return limit if len(page.items) == limit or not page.has_more else type(limit)(len(page.items))

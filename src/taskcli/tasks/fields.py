@@ -1,0 +1,117 @@
+"""The options for the fields of a task, and what they change."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Annotated, Any, cast
+
+from cyclopts import Parameter
+
+from taskcli.exits import Usage
+from taskcli.when import Due, When
+from taskcore import Priority, Status, Task
+from taskcore.domain.dues import check_time_zone, zone
+from taskcore.domain.labels import label_key
+from taskcore.domain.rules import refuse
+from taskcore.domain.tasks import TaskChanges
+
+_AS_THEY_ARE = ("title", "description", "status", "priority", "time_zone")
+Labels = Annotated[Sequence[str], Parameter(negative="", show_default=False)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """The fields of a task. None is what was not named."""
+
+    title: Annotated[str | None, Parameter(help="The new title.")] = None
+    description: Annotated[
+        str | None, Parameter(help='Anything that the title leaves out; "" is none.')
+    ] = None
+    status: Annotated[
+        Status | None, Parameter(name="--status", name_transform=str.lower, help="How far it is.")
+    ] = None
+    priority: Annotated[Priority | None, Parameter(help="How urgent it is.")] = None
+    due: Annotated[Due, Parameter(help="A day or a moment; `none` is no due.")] = None
+    time_zone: Annotated[
+        str | None,
+        Parameter(help="Where the time of --due is meant, if not in the user's own time zone."),
+    ] = None
+    label: Annotated[Labels, Parameter(help="A label; repeat it for several.")] = ()
+
+    def changes(self, now: datetime, here: str) -> TaskChanges:
+        """`here` is the time zone of the user. Raises Invalid for unknown ones."""
+        changes: dict[str, Any] = {
+            name: value for name in _AS_THEY_ARE if (value := getattr(self, name, None)) is not None
+        }
+        if self.label:
+            changes["labels"] = self.label
+        return cast("TaskChanges", changes | self._due(now, here))
+
+    def _due(self, now: datetime, here: str) -> dict[str, Any]:
+        if self.time_zone is not None:
+            refuse(check_time_zone(self.time_zone))
+        if self.due is None:
+            return {}
+        if self.due == "none":
+            return {"due_date": None, "due_at": None}
+        due = self.due.resolved(now, zone(self.time_zone or here))
+        return {"due_at" if isinstance(due, datetime) else "due_date": due}
+
+    def check(self) -> None:
+        """Raises Usage for options that exclude each other."""
+        has_time = self.due is None or (isinstance(self.due, When) and not self.due.is_day)
+        if self.time_zone is not None and not has_time:
+            raise Usage("--time-zone belongs to a --due with a time, such as 2026-12-01T09:00")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft(Content):
+    """What a new task may name."""
+
+    title: Annotated[str, Parameter(help="What there is to do.")] = field()  # without a default
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edits(Content):
+    """What an edit may name."""
+
+    label: Annotated[Labels, Parameter(help="The labels instead of those it has.")] = ()
+    add_label: Annotated[Labels, Parameter(help="One more label.")] = ()
+    remove_label: Annotated[Labels, Parameter(help="One label less.")] = ()
+    no_labels: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Remove all labels.")
+    ] = False
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether the new labels depend on those that the task has."""
+        return bool(self.add_label or self.remove_label)
+
+    def check(self) -> None:
+        if self == Edits():
+            options = ", ".join(f"--{each.name.replace('_', '-')}" for each in fields(self))
+            raise Usage(f"nothing to change: give one or more of {options}")
+        super().check()
+        if bool(self.label) + self.no_labels + self.is_relative > 1:
+            raise Usage(
+                "--label replaces all labels, --no-labels removes all, --add-label and"
+                " --remove-label change some: give one of the three"
+            )
+
+    def of(self, task: Task, now: datetime, here: str) -> TaskChanges:
+        """The changes to this task; as `changes`."""
+        changes = self.changes(now, here)
+        if self.no_labels:
+            changes["labels"] = ()
+        if self.is_relative:
+            changes["labels"] = self._relabelled(task.labels)
+        return changes
+
+    def _relabelled(self, labels: Sequence[str]) -> list[str]:
+        """Labels that are alike are one: it is not added again, and is removed in any case."""
+        kept = {label_key(label): label for label in labels}
+        for label in self.remove_label:
+            kept.pop(label_key(label), None)
+        for label in self.add_label:
+            kept.setdefault(label_key(label), label)
+        return list(kept.values())

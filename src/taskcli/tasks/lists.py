@@ -1,0 +1,181 @@
+"""`taskcli tasks list|labels`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated
+
+from cyclopts import Parameter, Token
+
+from taskcli.arguments import Cursor, Json, Limit, Skip, Whole
+from taskcli.output import Record, message, print_json, show_page, show_rows
+from taskcli.tasks.acting import As, Owner, Reader, require_account, with_tasks
+from taskcli.tasks.shown import line, shape
+from taskcli.when import Bound, When
+from taskcore import Core, Page, Priority, Sort, Status, Task, TaskQuery, cursors
+from taskcore.cursors import LABELS, Cursors
+from taskcore.domain.queries import STATUS_GROUPS, TaskPosition
+from taskcore.domain.rules import DEFAULT_LIMIT
+from taskcore.domain.visible import quoted
+from taskcore.ports import LabelCount
+from taskcore.usecases.tasks import MAX_LABELS
+
+_COLUMNS = ("id", "status", "priority", "due", "title", "labels")
+_STATUSES = (*Status, *STATUS_GROUPS)
+
+
+def _statuses(_: object, tokens: Sequence[Token]) -> tuple[str, ...]:
+    return tuple(_one_of(token.value, _STATUSES) for token in tokens)
+
+
+def _sort(_: object, tokens: Sequence[Token]) -> Sort:
+    return Sort(_one_of(tokens[0].value, tuple(Sort)))
+
+
+def _one_of(text: str, words: Sequence[str]) -> str:
+    if text.lower() not in words:
+        raise ValueError(f"{quoted(text)} is none of {', '.join(words)}")
+    return text.lower()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """The options of `tasks list` that say which tasks, and in which order."""
+
+    status: Annotated[
+        Sequence[str],
+        Parameter(
+            converter=_statuses,
+            negative="",
+            show_default=False,
+            help=f"Only with this status: {', '.join(_STATUSES)}. Repeat it for any of several.",
+        ),
+    ] = ()
+    priority: Annotated[
+        Sequence[Priority],
+        Parameter(negative="", show_default=False, help="Only with this priority; or several."),
+    ] = ()
+    label: Annotated[
+        Sequence[str],
+        Parameter(negative="", show_default=False, help="Only with this label, or any of several."),
+    ] = ()
+    due_from: Annotated[Bound, Parameter(help="Due on this day or later, such as `today`.")] = None
+    due_until: Annotated[Bound, Parameter(help="Due before this day, such as `+7d`.")] = None
+    overdue: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Only open tasks whose due is past.")
+    ] = False
+    completed_from: Annotated[Bound, Parameter(help="Done on this day or later.")] = None
+    completed_until: Annotated[Bound, Parameter(help="Done before this day.")] = None
+    updated_from: Annotated[Bound, Parameter(help="Changed on this day or later.")] = None
+    search: Annotated[
+        str | None, Parameter(help="Only with all these words in the title or description.")
+    ] = None
+    sort: Annotated[
+        Sort | None,
+        Parameter(
+            converter=_sort,
+            allow_leading_hyphen=True,
+            show_choices=False,
+            help=f"The order: {', '.join(Sort)}. A hyphen means the latest first.",
+        ),
+    ] = None
+
+    def query(self, reader: Reader) -> TaskQuery:
+        def bound(when: When | None, *, past: bool = True) -> date | datetime | None:
+            return None if when is None else when.resolved(reader.now, reader.zone, past=past)
+
+        return TaskQuery(
+            status=self.status,
+            priority=self.priority,
+            label=self.label,
+            due_from=bound(self.due_from, past=False),
+            due_until=bound(self.due_until, past=False),
+            overdue=self.overdue,
+            completed_from=bound(self.completed_from),
+            completed_until=bound(self.completed_until),
+            updated_from=bound(self.updated_from),
+            q=self.search,
+            sort=self.sort,
+        )
+
+
+_NONE = Filters()
+
+
+def list_(
+    *,
+    filters: Annotated[Filters, Parameter(name="*")] = _NONE,
+    owner: Owner = None,
+    skip: Skip = 0,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = "",
+    as_user: As = None,
+    as_json: Json = False,
+) -> None:
+    """List tasks, newest first. With --search the best matches come first.
+
+    Options of different names must all fit. To filter, sort or search, name one
+    user with --owner or --as.
+
+    A day is 2026-12-01, yesterday, today, tomorrow, monday to sunday, +3d or -1w.
+    A weekday is the next one for dues, and the last one for what has happened.
+    With a time it is a moment: 2026-12-01T09:00, "tomorrow 09:00", or with its
+    offset 2026-12-01T09:00:00+01:00.
+
+    A `!` stands behind the due of what is overdue.
+    """
+
+    async def work(core: Core) -> tuple[Page[Task], Cursors[Task, TaskPosition], Reader]:
+        reader = await Reader.of(core, as_user, owner)
+        query = filters.query(reader)
+        places = cursors.tasks(query, reader.owner_id)
+        page = await core.tasks.page(
+            reader.actor,
+            query,
+            owner_id=reader.owner_id,
+            skip=skip,
+            limit=limit,
+            after=places.read(cursor),
+        )
+        return page, places, reader
+
+    page, places, reader = with_tasks(work)
+
+    def shown(task: Task) -> Record:
+        return shape(task) if as_json else line(task, reader)
+
+    several = len({task.owner_id for task in page.items}) > 1
+    columns = (*_COLUMNS, "owner_id") if several else _COLUMNS
+    show_page(page, shown, places, columns, skip=skip, limit=limit, cursor=cursor, as_json=as_json)
+
+
+def labels(
+    *,
+    owner: Owner = None,
+    limit: Annotated[Whole, Parameter(help=f"Show at most so many (1 to {MAX_LABELS}).")] = (
+        MAX_LABELS
+    ),
+    cursor: Cursor = "",
+    as_user: As = None,
+    as_json: Json = False,
+) -> None:
+    """List the labels of a user by name, and how many tasks have each; without the trash."""
+    require_account(as_user, owner, "labels")
+
+    async def work(core: Core) -> Page[LabelCount]:
+        reader = await Reader.of(core, as_user, owner)
+        return await core.tasks.labels(
+            reader.actor, owner_id=reader.owner_id, limit=limit, after=LABELS.read(cursor)
+        )
+
+    page = with_tasks(work)
+    next_cursor = LABELS.after(page)
+    if as_json:
+        items = [{"name": label.name, "count": label.count} for label in page.items]
+        print_json({"items": items, "next_cursor": next_cursor})
+    elif page.items:
+        show_rows([("name", "count"), *((each.name, str(each.count)) for each in page.items)])
+    else:
+        message("nothing found")
+    if next_cursor and not as_json:
+        message(f"{len(page.items)} shown; --cursor {next_cursor} shows the next")

@@ -1,0 +1,50 @@
+"""The trash in memory."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from taskcore.adapters.memory.tables import Access, existing, page_of
+from taskcore.adapters.memory.tasks import move, owned, require_version
+from taskcore.domain.tasks import Task, TaskId
+from taskcore.domain.users import UserId
+from taskcore.ports import Page, Removal, TrashPosition
+
+
+@dataclass(slots=True)
+class MemoryTrash:
+    _access: Access
+
+    async def owner_of(self, task_id: TaskId) -> UserId:
+        async with self._access() as tables:
+            return existing(tables.trash.get(task_id)).owner_id
+
+    async def get(self, owner_id: UserId, task_id: TaskId) -> Task:
+        async with self._access() as tables:
+            return owned(tables.trash, owner_id, task_id)
+
+    lock = get  # one transaction runs at a time
+
+    async def page(
+        self, owner_id: UserId, *, skip: int, limit: int, after: TrashPosition | None = None
+    ) -> Page[Task]:
+        async with self._access() as tables:
+            tasks = [task for task in tables.trash.values() if task.owner_id == owner_id]
+        page = page_of(tasks, TrashPosition.of, skip=skip, limit=limit, before=after)
+        return replace(page, total=len(tasks))
+
+    async def restore(self, task: Task, *, was: Task) -> None:
+        async with self._access() as tables:
+            require_version(tables.trash, was)
+            move(tables.trash, tables.tasks, task)
+
+    async def purge(self, owner_id: UserId, task_id: TaskId) -> None:
+        async with self._access() as tables:
+            del tables.trash[owned(tables.trash, owner_id, task_id).id]
+
+    async def purge_old(self, before: datetime, limit: int) -> Removal:
+        async with self._access() as tables:
+            places = map(TrashPosition.of, tables.trash.values())
+            old = sorted(place for place in places if place.deleted_at < before)[:limit]
+            for place in old:
+                del tables.trash[place.task_id]
+            return Removal(len(old), more=len(old) == limit)

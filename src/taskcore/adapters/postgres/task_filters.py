@@ -1,0 +1,211 @@
+"""Filters of tasks as conditions, and the order of a list as what its rows are compared by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+import sqlalchemy as sa
+
+from taskcore.adapters.postgres.schema import tasks
+from taskcore.adapters.postgres.task_rows import PRIORITY_NUMBERS, STATUS_NUMBERS, label_hash
+from taskcore.domain.dues import NO_DUE, DueRange
+from taskcore.domain.queries import Sort, TaskFilter, TaskPosition
+from taskcore.domain.rules import MAX_ID
+from taskcore.domain.words import Search, prefixes
+
+BIG, MOMENT, NUMBER = sa.BigInteger(), sa.DateTime(timezone=True), sa.SmallInteger()
+LOWEST_ID: sa.ColumnElement[int] = sa.literal_column("0")  # all ids are greater
+HIGHEST_ID: sa.ColumnElement[int] = sa.literal_column(str(MAX_ID))
+_FIRST = datetime.min.replace(tzinfo=UTC)
+OWNER = sa.bindparam("owner_id", type_=BIG)
+
+_FILTERS = (
+    *("statuses", "priorities", "label_keys", "due"),
+    *("completed_from", "completed_until", "updated_from"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the statement of a list depends on; everything else is an argument of it."""
+
+    filters: frozenset[str]
+    sort: Sort
+    words: int
+    """How many words are searched for."""
+    goes_on: bool
+    """Whether the page begins behind a position."""
+    counted: bool
+
+    @classmethod
+    def of(cls, of: TaskFilter, sort: Sort, *, goes_on: bool) -> "Shape":
+        used = frozenset(name for name in _FILTERS if getattr(of, name) is not None)
+        words = len(of.search.words) if of.search else 0
+        return cls(used, sort, words, goes_on, counted=not goes_on or not (used or words))
+
+
+def bind(name: str, kind: Any) -> sa.BindParameter[Any]:  # noqa: ANN401 - the type of any column
+    return sa.bindparam(name, type_=kind)
+
+
+_AT = bind("at_from", MOMENT), bind("at_until", MOMENT)
+_DAY = bind("day_from", MOMENT), bind("day_until", MOMENT)
+_DUE = sa.func.least(_AT[0], _DAY[0]), sa.func.greatest(_AT[1], _DAY[1])
+_UPDATED_FROM = bind("updated_from", MOMENT)
+
+
+def conditions(
+    filters: frozenset[str], rows: sa.FromClause = tasks
+) -> list[sa.ColumnElement[bool]]:
+    """On columns that every index of a list holds."""
+    of_task = rows.c
+    due = of_task.due_sort
+    of: dict[str, list[sa.ColumnElement[bool]]] = {
+        "statuses": [of_task.status == sa.any_(bind("statuses", sa.ARRAY(NUMBER)))],
+        "priorities": [of_task.priority == sa.any_(bind("priorities", sa.ARRAY(NUMBER)))],
+        "label_keys": [of_task.label_hashes.bool_op("&&")(bind("hashes", sa.ARRAY(BIG)))],
+        # The index is searched for days and moments together; the case tells them apart.
+        "due": [
+            due >= _DUE[0],
+            due < _DUE[1],
+            sa.case(
+                (of_task.due_date.is_(None), sa.and_(due >= _AT[0], due < _AT[1])),
+                else_=sa.and_(due >= _DAY[0], due < _DAY[1]),
+            ),
+        ],
+        "completed_from": [of_task.completed_at >= bind("completed_from", MOMENT)],
+        "completed_until": [of_task.completed_at < bind("completed_until", MOMENT)],
+        "updated_from": [of_task.updated_at >= _UPDATED_FROM],
+    }
+    return [condition for name in _FILTERS if name in filters for condition in of[name]]
+
+
+def one(
+    number: sa.Column[int],
+    value: sa.ColumnElement[int],
+    columns: Sequence[sa.ColumnElement[Any]],
+) -> Any:  # noqa: ANN401 - a lateral subquery
+    """The row of the account with this number.
+
+    The limit has each found by its key. A join would be planned for many rows, as the planner
+    does not know how few a page has, and then read the rows of all accounts.
+    """
+    table = number.table
+    return (
+        sa.select(*columns)
+        .where(table.c.owner_id == OWNER, number == value)
+        .limit(sa.literal_column("1"))
+        .lateral(f"one_of_{table.name}")
+    )
+
+
+def arguments(of: TaskFilter, after: TaskPosition | None) -> dict[str, Any]:
+    """For `conditions`, `low` and `high`, and the query of a search."""
+    values: dict[str, Any] = {
+        "completed_from": of.completed_from,
+        "completed_until": of.completed_until,
+        "updated_from": of.updated_from,
+    }
+    if of.statuses is not None:
+        values["statuses"] = sorted(STATUS_NUMBERS[status] for status in of.statuses)
+    if of.priorities is not None:
+        values["priorities"] = sorted(PRIORITY_NUMBERS[priority] for priority in of.priorities)
+    if of.label_keys is not None:
+        values["hashes"] = sorted(map(label_hash, of.label_keys))
+    if of.due is not None:
+        values |= _bounds(of.due)
+    if after is not None:
+        values |= {"after_key": after.key, "after_id": min(after.task_id, MAX_ID)}
+    return values
+
+
+def _bounds(due: DueRange) -> dict[str, datetime]:
+    """A task without a due has NO_DUE, which is below none of the ends."""
+    return {
+        "at_from": due.at_from or _FIRST,
+        "at_until": due.at_until or NO_DUE,
+        "day_from": _at_utc_midnight(due.date_from, _FIRST),
+        "day_until": _at_utc_midnight(due.date_until, NO_DUE),
+    }
+
+
+def _at_utc_midnight(day: date | None, otherwise: datetime) -> datetime:
+    return otherwise if day is None else datetime.combine(day, time(), UTC)
+
+
+def search_arguments(search: Search, owner_id: int) -> dict[str, str]:
+    """The query for all words, and that for each word in a title. Words need no quotes."""
+    lexemes = [f"'{owner_id}:{word}'" for word in search.words]
+    marks = ["*" if prefixes(word) else "" for word in search.words]
+    each = zip(lexemes, marks, strict=True)
+    asked = [f"{lexeme}:{mark}" if mark else lexeme for lexeme, mark in each]
+    titles = {
+        f"title_{number}": f"{lexeme}:{mark}A"
+        for number, (lexeme, mark) in enumerate(zip(lexemes, marks, strict=True))
+    }
+    return {"query": " & ".join(asked)} | titles
+
+
+SORTED_BY: dict[Sort, sa.ColumnElement[Any]] = {
+    Sort.NEWEST: tasks.c.id,
+    Sort.OLDEST: tasks.c.id,
+    Sort.DUE: tasks.c.due_sort,
+    Sort.UPDATED: tasks.c.updated_at,
+    Sort.PRIORITY: tasks.c.priority,
+}
+_ENDS: dict[sa.ColumnElement[Any], tuple[str, str]] = {
+    tasks.c.due_sort: ("'-infinity'::timestamptz", "'infinity'::timestamptz"),
+    tasks.c.updated_at: ("'-infinity'::timestamptz", "'infinity'::timestamptz"),
+    tasks.c.priority: ("-1::smallint", "32767::smallint"),
+}
+
+Bound = list[sa.ColumnElement[Any]]
+
+
+def low(shape: Shape) -> Bound:
+    """What the sorted columns of the rows are not less than; excluded if it is a position."""
+    if shape.goes_on and not shape.sort.descends:
+        return position(shape.sort)
+    return _ends(SORTED_BY[shape.sort], shape.filters)[0]
+
+
+def high(shape: Shape) -> Bound:
+    if shape.goes_on and shape.sort.descends:
+        return position(shape.sort)
+    return _ends(SORTED_BY[shape.sort], shape.filters)[1]
+
+
+def counted_by(filters: frozenset[str]) -> tuple[list[sa.Column[Any]], Bound, Bound]:
+    """By which columns fewest rows have to be tested; from where, and up to where."""
+    by: sa.Column[Any] = tasks.c.id
+    if "due" in filters:
+        by = tasks.c.due_sort
+    elif "updated_from" in filters:
+        by = tasks.c.updated_at
+    key = [by] if by is tasks.c.id else [by, tasks.c.id]
+    return [tasks.c.owner_id, *key], *_ends(by, filters)
+
+
+def _ends(by: sa.ColumnElement[Any], filters: frozenset[str]) -> tuple[Bound, Bound]:
+    if by is tasks.c.id:
+        return [LOWEST_ID], [HIGHEST_ID]
+    least: sa.ColumnElement[Any] = sa.literal_column(_ENDS[by][0])
+    greatest: sa.ColumnElement[Any] = sa.literal_column(_ENDS[by][1])
+    if by is tasks.c.due_sort and "due" in filters:
+        least, greatest = _DUE
+    elif by is tasks.c.updated_at and "updated_from" in filters:
+        least = _UPDATED_FROM
+    return [least, LOWEST_ID], [greatest, HIGHEST_ID]
+
+
+def position(sort: Sort) -> list[sa.ColumnElement[Any]]:
+    after_id = bind("after_id", BIG)
+    by = SORTED_BY.get(sort)
+    if by is tasks.c.id:
+        return [after_id]
+    return [bind("after_key", NUMBER if by is None else by.type), after_id]
+
+
+def ordered(column: sa.ColumnElement[Any], sort: Sort) -> sa.ColumnElement[Any]:
+    return column.desc() if sort.descends else column.asc()

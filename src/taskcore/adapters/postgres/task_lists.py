@@ -1,0 +1,261 @@
+"""Lists of tasks in PostgreSQL: the plain ones, those with filters or another order, and labels.
+
+    plain       one statement for many requests: a slice of an index
+    filtered    the number of matches, and the slice of them: both from an index that ends with
+                everything that filters look at, so that no row is fetched that is not shown
+    searched    the matches from the index of words (task_search.py), then as filtered
+
+Each is one round trip. A filtered or searched list reads what the account has, at most, and its
+user waits for their turn.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from taskcore.adapters.postgres.connections import Link
+from taskcore.adapters.postgres.leftovers import REMOVED
+from taskcore.adapters.postgres.schema import streams, tasks
+from taskcore.adapters.postgres.statements import (
+    BatchedStatement,
+    Row,
+    Statement,
+    batch_of,
+    in_index_order,
+)
+from taskcore.adapters.postgres.streams import ALL_TASKS
+from taskcore.adapters.postgres.task_filters import (
+    BIG,
+    HIGHEST_ID,
+    LOWEST_ID,
+    OWNER,
+    SORTED_BY,
+    Shape,
+    arguments,
+    bind,
+    conditions,
+    counted_by,
+    high,
+    low,
+    one,
+    ordered,
+    search_arguments,
+)
+from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
+from taskcore.adapters.postgres.task_search import Matches, searched
+from taskcore.domain.queries import EVERYTHING, Sort, TaskFilter, TaskPosition
+from taskcore.domain.rules import MAX_ID
+from taskcore.domain.tasks import Task
+from taskcore.domain.users import UserId
+from taskcore.ports import LabelCount, Page
+
+# Run two at once, so that one that fetches much does not delay all others.
+_PAGES = 2
+# A limit that the planner does not know.
+_ALL = sa.select(HIGHEST_ID).scalar_subquery()
+# PostgreSQL reads the rows that a page skips: from here on, each runs alone, and users take turns.
+_FAR = 1000
+
+
+async def tasks_page(
+    link: Link,
+    owner_id: UserId | None,
+    of: TaskFilter,
+    sort: Sort,
+    *,
+    skip: int,
+    limit: int,
+    after: TaskPosition | None,
+) -> Page[Task]:
+    """What `TaskRepository.page` promises."""
+    more = limit + 1  # one more, to see whether this is the last page
+    if owner_id is None or (of == EVERYTHING and sort is Sort.NEWEST):
+        before = MAX_ID if after is None else min(after.task_id, MAX_ID)
+        rows = await (link.batched if skip <= _FAR else link.in_turn)(
+            _PAGE_OF_ALL if owner_id is None else _PAGE_OF_OWNER,
+            owner_id=owner_id,
+            before=before,
+            skip=skip,
+            limit=more,
+        )
+        return _page(rows, 1, limit)
+    shape = Shape.of(of, sort, goes_on=after is not None)
+    values = arguments(of, after) | {"owner_id": owner_id, "skip": skip, "limit": more}
+    if of.search:
+        values |= search_arguments(of.search, owner_id)
+    rows = await link.in_turn(_slice(shape), **values)
+    return _page(rows, 0, limit)
+
+
+def _page(rows: Sequence[Row], total: int, limit: int) -> Page[Task]:
+    """The total stands in that column, and the task behind it."""
+    items = [task_of(row[total + 1 :]) for row in rows[:limit] if row[total + 1] is not None]
+    # No row: the account is gone.
+    return Page(items, rows[0][total] if rows else 0, has_more=len(rows) > limit)
+
+
+# Plain lists
+
+
+def _plain(*, of_owner: bool) -> BatchedStatement:
+    """Rows of the total and the columns of a task; one row of NULLs where the page is empty."""
+    integers = dict.fromkeys(("before", "skip", "limit"), BIG)
+    batch = batch_of(**integers, **({"owner_id": BIG} if of_owner else {}))
+    rows = sa.select(*columns_of_tasks(tasks))
+    source: Any = batch
+    total: Any = ALL_TASKS.label("total")
+    if of_owner:
+        source = batch.join(
+            streams,
+            sa.and_(streams.c.owner_id == batch.c.owner_id, ~streams.c.removed),
+            isouter=True,
+        )
+        total = streams.c.live
+        owner = streams.c.owner_id
+        key, low, below = (
+            [tasks.c.owner_id, tasks.c.id],
+            [owner, LOWEST_ID],
+            [owner, batch.c.before],
+        )
+    else:
+        # Not a join, which would be slow for pages behind many tasks of a removed account.
+        rows = rows.where(tasks.c.owner_id.not_in(REMOVED))
+        key, low, below = [tasks.c.id], [LOWEST_ID], [batch.c.before]
+    page = (
+        in_index_order(rows, key, low=low, below=below)
+        .limit(batch.c.limit)
+        .offset(batch.c.skip)
+        .lateral("page")
+    )
+    return BatchedStatement(
+        sa.select(batch.c.number, sa.func.coalesce(total, LOWEST_ID), *page.c)
+        .select_from(source.join(page, sa.true(), isouter=True))
+        .order_by(batch.c.number, page.c.id.desc()),
+        max_concurrent=_PAGES,
+        limit="limit",
+    )
+
+
+_PAGE_OF_OWNER, _PAGE_OF_ALL = _plain(of_owner=True), _plain(of_owner=False)
+
+
+# Filtered lists and searches
+
+
+@lru_cache(maxsize=256)  # one for each shape in use, of a few kilobytes
+def _slice(shape: Shape) -> Statement:
+    """Rows of the total and the columns of a task; one row of NULLs where the page is empty."""
+    account = (
+        sa.select(streams.c.owner_id, streams.c.live)
+        .where(streams.c.owner_id == OWNER, ~streams.c.removed)
+        .subquery("account")
+    )
+    matches = searched(shape) if shape.words else _matches(shape, account.c.owner_id)
+    limit: sa.ColumnElement[int] = bind("limit", BIG)
+    if matches.number is not None:
+        # No more than are left: else the scan goes on for what is not there.
+        left = sa.func.greatest(matches.number - bind("skip", BIG), LOWEST_ID)
+        limit = sa.func.least(limit, left)
+    part = matches.rows.limit(limit).offset(bind("skip", BIG)).lateral("part")
+    row = one(tasks.c.id, part.c.id, columns_of_tasks(tasks))
+    total: sa.ColumnElement[Any] = sa.null()
+    if shape.counted:
+        total = account.c.live if matches.total is None else matches.total
+    return Statement(
+        sa.select(sa.cast(total, BIG).label("total"), *columns_of_tasks(row))
+        .select_from(account.join(part, sa.true(), isouter=True).join(row, sa.true(), isouter=True))
+        .order_by(*(ordered(part.c[name], shape.sort) for name in matches.key))
+    )
+
+
+def _matches(shape: Shape, owner_id: sa.ColumnElement[int]) -> Matches:
+    """The owner is that of a row: for a known one the planner expects next to no rows.
+
+    It would then take an index of another order, and sort all tasks of the account.
+    """
+    by, chosen = SORTED_BY[shape.sort], conditions(shape.filters)
+    columns = [tasks.c.id] if by is tasks.c.id else [by, tasks.c.id]
+    names = [*(["by"] if by is not tasks.c.id else []), "id"]
+    rows = in_index_order(
+        sa.select(*(column.label(name) for column, name in zip(columns, names, strict=True))).where(
+            *chosen
+        ),
+        [tasks.c.owner_id, *columns],
+        low=[owner_id, *low(shape)],
+        below=[owner_id, *high(shape)],
+        descends=shape.sort.descends,
+    )
+    if not shape.counted or not chosen:
+        return Matches(rows, names)
+    number = _counted(shape)
+    return Matches(rows, names, number, number)
+
+
+def _counted(shape: Shape) -> sa.ColumnElement[int]:
+    """How many rows match, read from the index that has the fewest to test.
+
+    In its order and with a limit, though neither says anything: so the planner takes the index
+    instead of a scan of the tasks of all accounts, which it prefers for accounts of many.
+    """
+    chosen = conditions(shape.filters)
+    key, low, high = counted_by(shape.filters)
+    rows = in_index_order(
+        sa.select(tasks.c.id).where(*chosen), key, low=[OWNER, *low], below=[OWNER, *high]
+    ).limit(_ALL)
+    count = sa.select(sa.func.count().label("number")).select_from(rows.subquery("chosen"))
+    return sa.select(count.cte("counted").c.number).scalar_subquery()
+
+
+# Labels
+
+
+def _labels() -> Statement:
+    """By bytes, which is by code points: no collation of the database changes it."""
+    label = (
+        sa.func.unnest(tasks.c.labels, tasks.c.label_keys)
+        .table_valued(sa.column("name", sa.Text), sa.column("key", sa.Text))
+        .render_derived("label")
+        .lateral("label")
+    )
+    key, name = _bytes(label.c.key), _bytes(label.c.name)
+    counted = (
+        sa.select(key.label("key"), sa.func.min(name).label("name"), sa.func.count().label("count"))
+        .select_from(tasks.join(label, sa.true()).join(streams, streams.c.owner_id == OWNER))
+        .where(
+            tasks.c.owner_id == OWNER,
+            tasks.c.label_hashes.is_not(None),
+            ~streams.c.removed,
+            key > _bytes(bind("after", sa.Text())),
+        )
+        .group_by(key)
+        .order_by(key)
+        .limit(bind("limit", BIG))
+        .subquery("counted")
+    )
+    return Statement(
+        sa.select(_text(counted.c.name), counted.c.count, _text(counted.c.key)).order_by(
+            counted.c.key
+        )
+    )
+
+
+def _bytes(text: sa.ColumnElement[str]) -> sa.ColumnElement[bytes]:
+    return sa.func.convert_to(text, sa.literal_column("'UTF8'"), type_=sa.LargeBinary)
+
+
+def _text(data: sa.ColumnElement[bytes]) -> sa.ColumnElement[str]:
+    return sa.func.convert_from(data, sa.literal_column("'UTF8'"), type_=sa.Text)
+
+
+_LABELS = _labels()
+
+
+async def labels_page(
+    link: Link, owner_id: UserId, *, limit: int, after: str | None
+) -> Page[LabelCount]:
+    """What `TaskRepository.labels` promises."""
+    rows = await link.in_turn(_LABELS, owner_id=owner_id, limit=limit + 1, after=after or "")
+    items = [LabelCount(*row) for row in rows[:limit]]
+    return Page(items, None, has_more=len(rows) > limit)

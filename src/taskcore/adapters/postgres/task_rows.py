@@ -1,0 +1,120 @@
+"""How a task is written to its rows and read from them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from hashlib import blake2b
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TSVECTOR
+
+from taskcore.adapters.postgres.schema import tasks
+from taskcore.adapters.postgres.statements import Values
+from taskcore.domain.dues import due_key
+from taskcore.domain.labels import label_key
+from taskcore.domain.tasks import NewTask, Priority, Status, Task
+from taskcore.domain.words import words_of
+
+STATUS_NUMBERS = {status: number for number, status in enumerate(Status)}
+PRIORITY_NUMBERS = {priority: number for number, priority in enumerate(Priority)}
+_STATUSES, _PRIORITIES = tuple(Status), tuple(Priority)
+
+_FIELDS = [field.name for field in fields(Task)]
+COLUMNS = ["edition" if name == "version" else name for name in _FIELDS if name != "deleted_at"]
+"""Those of a task, in the order of its fields."""
+
+# Label names hold no line ends: so a list travels as one text, and a batch as one array of texts.
+_LINE_END: sa.ColumnElement[str] = sa.literal_column("E'\\n'")
+
+# What an edit may change, by the type in which it travels, and how that becomes the column's.
+_AS_IS: Callable[[Any], Any] = lambda column: column  # noqa: E731
+_LIST: Callable[[Any], Any] = lambda column: sa.func.string_to_array(column, _LINE_END)  # noqa: E731
+_NUMBERS: Callable[[Any], Any] = lambda column: sa.cast(column, sa.ARRAY(sa.BigInteger))  # noqa: E731
+_LISTS = {"labels": _LIST, "label_keys": _LIST, "label_hashes": _NUMBERS}
+WRITTEN = (
+    *("title", "description", "status", "priority", "due_date", "due_at", "time_zone", "due_sort"),
+    *("labels", "label_keys", "label_hashes", "completed_at", "edition", "updated_at"),
+)
+
+
+def travelling(*names: str) -> dict[str, Any]:
+    """The types of these columns in a batch."""
+    return {name: sa.Text() if name in _LISTS else tasks.c[name].type for name in names}
+
+
+def arrived(batch: Any, *names: str) -> list[sa.ColumnElement[Any]]:  # noqa: ANN401 - an alias or a CTE
+    """These columns of a batch, as the table holds them."""
+    return [_LISTS.get(name, _AS_IS)(batch.c[name]).label(name) for name in names]
+
+
+def vector(column: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
+    return sa.cast(column, TSVECTOR)
+
+
+def values_of(task: Task | NewTask) -> dict[str, Any]:
+    """The arguments for WRITTEN, but `edition` and `updated_at` of a new task."""
+    values: dict[str, Any] = {
+        "title": task.title,
+        "description": task.description,
+        "status": STATUS_NUMBERS[task.status],
+        "priority": PRIORITY_NUMBERS[task.priority],
+        "due_date": task.due_date,
+        "due_at": task.due_at,
+        "time_zone": task.time_zone,
+        "due_sort": due_key(task.due_date, task.due_at),
+        "labels": "",
+        "label_keys": None,
+        "label_hashes": None,
+        "completed_at": task.completed_at,
+    }
+    if task.labels:
+        keys = [label_key(name) for name in task.labels]
+        values["labels"] = "\n".join(task.labels)
+        values["label_keys"] = "\n".join(keys)
+        values["label_hashes"] = f"{{{','.join(map(str, map(label_hash, keys)))}}}"
+    return values
+
+
+def label_hash(key: str) -> int:
+    """Of 64 bits: among the labels of an account no two have the same, unless they are made to."""
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def words_vector(task: Task | NewTask) -> str:
+    """The text of a tsvector: the owner's id and a word, weighted A if it is in the title."""
+    prefix = f"'{task.owner_id}:"
+    weights = dict.fromkeys(words_of(task.description), "':1")
+    weights |= dict.fromkeys(words_of(task.title), "':1A")
+    return " ".join(f"{prefix}{word}{weight}" for word, weight in weights.items())
+
+
+def task_of(row: Sequence[Any]) -> Task:
+    """From COLUMNS, and `deleted_at` behind them if it is in the trash."""
+    number, title, description, status, priority, due_date, due_at, zone, labels, *rest = row
+    return Task(
+        number,
+        title,
+        description,
+        _STATUSES[status],
+        _PRIORITIES[priority],
+        due_date,
+        due_at,
+        zone,
+        tuple(labels),
+        *rest,
+    )
+
+
+def columns_of_tasks(table: Any) -> list[sa.ColumnElement[Any]]:  # noqa: ANN401 - a table or a CTE
+    return [table.c[name] for name in COLUMNS]
+
+
+def argument_values(task: Task, was: Task) -> Values:
+    """For a write to one task that is stored as `was`."""
+    return values_of(task) | {
+        "owner_id": was.owner_id,
+        "task_id": was.id,
+        "previous": was.version,
+        "edition": task.version,
+        "updated_at": task.updated_at,
+    }

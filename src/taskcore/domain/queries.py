@@ -1,0 +1,241 @@
+"""Lists of tasks: what may be asked for, which tasks match, and in which order they come."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from hashlib import sha256
+from typing import NamedTuple
+
+from taskcore.domain.dues import DueRange, due_key, start_of_day, zone
+from taskcore.domain.errors import Invalid, Problem
+from taskcore.domain.labels import label_key
+from taskcore.domain.rules import refuse
+from taskcore.domain.tasks import CLOSED, OPEN, Priority, Status, Task, TaskId
+from taskcore.domain.users import UserId
+from taskcore.domain.words import Search
+
+MAX_VALUES = 20
+"""How many values a filter takes."""
+MAX_RANKED = 500
+"""By relevance, only so many of the newest matches are ranked; a total is exact up to here."""
+
+# What `status` takes besides the words of Status.
+STATUS_GROUPS = {"open": OPEN, "closed": CLOSED}
+
+Moment = date | datetime
+
+
+class Sort(StrEnum):
+    NEWEST = "-created"
+    OLDEST = "created"
+    DUE = "due"
+    UPDATED = "-updated"
+    PRIORITY = "priority"
+    RELEVANCE = "relevance"
+
+    @property
+    def descends(self) -> bool:
+        return self not in {Sort.OLDEST, Sort.DUE}
+
+
+class TaskPosition(NamedTuple):
+    """Where a task stands in a list: what it is sorted by, and its id.
+
+    The first is the id as well where tasks are sorted by their creation.
+    """
+
+    key: int | datetime
+    task_id: TaskId
+
+
+_RANKS = {priority: rank for rank, priority in enumerate(Priority)}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """What a task must have to be in a list. None is no condition, an empty set never matches."""
+
+    statuses: frozenset[Status] | None = None
+    priorities: frozenset[Priority] | None = None
+    label_keys: frozenset[str] | None = None
+    """Any of these; see `label_key`."""
+    due: DueRange | None = None
+    completed_from: datetime | None = None
+    completed_until: datetime | None = None
+    updated_from: datetime | None = None
+    search: Search | None = None
+
+    def matches(self, task: Task) -> bool:
+        return (
+            (self.statuses is None or task.status in self.statuses)
+            and (self.priorities is None or task.priority in self.priorities)
+            and (
+                self.label_keys is None
+                or not self.label_keys.isdisjoint(map(label_key, task.labels))
+            )
+            and (self.due is None or self.due.contains(task.due_date, task.due_at))
+            and self._has_moments(task)
+            and (self.search is None or self.search.matches(task.title, task.description))
+        )
+
+    def _has_moments(self, task: Task) -> bool:
+        completed = task.completed_at
+        if self.completed_from and not (completed and completed >= self.completed_from):
+            return False
+        if self.completed_until and not (completed and completed < self.completed_until):
+            return False
+        return self.updated_from is None or task.updated_at >= self.updated_from
+
+
+def position(task: Task, sort: Sort, search: Search | None = None) -> TaskPosition:
+    """Of a task that is in the list; by relevance, of this search."""
+    key: int | datetime = task.id
+    match sort:
+        case Sort.DUE:
+            key = due_key(task.due_date, task.due_at)
+        case Sort.UPDATED:
+            key = task.updated_at
+        case Sort.PRIORITY:
+            key = _RANKS[task.priority]
+        case Sort.RELEVANCE if search:
+            key = search.rank(task.title, task.description) or 0
+    return TaskPosition(key, task.id)
+
+
+EVERYTHING = TaskFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuery:
+    """What a reader asks a list for. Fields of several values match any of them.
+
+    A bound that is a day is the beginning of that day in the reader's time zone; ranges do not
+    include their end.
+    """
+
+    status: Sequence[Status | str] = ()
+    """Words of Status, or `open` and `closed`."""
+    priority: Sequence[Priority | str] = ()
+    label: Sequence[str] = ()
+    due_from: Moment | None = None
+    due_until: Moment | None = None
+    overdue: bool = False
+    completed_from: Moment | None = None
+    completed_until: Moment | None = None
+    updated_from: Moment | None = None
+    q: str | None = None
+    sort: Sort | None = None
+    """None: by relevance with `q`, else the newest first."""
+
+    @property
+    def order(self) -> Sort:
+        if self.sort is not None:
+            return self.sort
+        return Sort.NEWEST if self.q is None else Sort.RELEVANCE
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for everything, newest first."""
+        several = (self.status, self.priority, self.label)
+        bounds = (self.due_from, self.due_until, self.completed_from, self.completed_until)
+        return (
+            self.order is Sort.NEWEST
+            and not any(several)
+            and all(one is None for one in (*bounds, self.updated_from, self.q))
+            and not self.overdue
+        )
+
+    def fingerprint(self, owner_id: UserId | None) -> str:
+        """A cursor fits the lists of one fingerprint; empty for the plain list of one's own."""
+        if self.is_plain and owner_id is None:
+            return ""
+        asked = (
+            sorted(set(map(str, self.status))),
+            sorted(set(map(str, self.priority))),
+            sorted(set(map(label_key, self.label))),
+            *map(_text, (self.due_from, self.due_until, self.completed_from)),
+            *map(_text, (self.completed_until, self.updated_from)),
+            self.overdue,
+            self.q,
+            self.order.value,
+            owner_id,
+        )
+        return sha256(repr(asked).encode(errors="surrogatepass")).hexdigest()[:16]
+
+    def filter(self, now: datetime, reader_zone: str) -> TaskFilter:
+        """What it means now, to a reader who lives there. Raises Invalid."""
+        refuse(
+            *(_too_many(name, getattr(self, name)) for name in ("status", "priority", "label")),
+            _relevance_without_words(self),
+        )
+        if self.is_plain:
+            return EVERYTHING
+        here = zone(reader_zone)
+
+        def moment(bound: Moment | None) -> datetime | None:
+            if bound is None or isinstance(bound, datetime):
+                return bound
+            return start_of_day(bound, here)
+
+        due = None
+        if self.due_from is not None or self.due_until is not None:
+            due = DueRange.between(self.due_from, self.due_until, here)
+        statuses = _statuses(self.status)
+        if self.overdue:
+            past = DueRange.overdue(now, here)
+            due = past if due is None else due.narrowed(past)
+            statuses = OPEN if statuses is None else statuses & OPEN
+        return TaskFilter(
+            statuses=statuses,
+            priorities=_priorities(self.priority),
+            label_keys=frozenset(map(label_key, self.label)) or None,
+            due=due,
+            completed_from=moment(self.completed_from),
+            completed_until=moment(self.completed_until),
+            updated_from=moment(self.updated_from),
+            search=None if self.q is None else Search.parse(self.q),
+        )
+
+
+PLAIN = TaskQuery()
+
+
+def _text(bound: Moment | None) -> str | None:
+    if isinstance(bound, datetime):
+        return bound.astimezone(UTC).isoformat()
+    return None if bound is None else bound.isoformat()
+
+
+def _statuses(words: Iterable[str]) -> frozenset[Status] | None:
+    found: set[Status] = set()
+    for word in words:
+        if group := STATUS_GROUPS.get(word):
+            found |= group
+        elif word in set(Status):
+            found.add(Status(word))
+        else:
+            raise _unknown("status", (*Status, *STATUS_GROUPS))
+    return frozenset(found) or None
+
+
+def _priorities(words: Iterable[str]) -> frozenset[Priority] | None:
+    if any(word not in set(Priority) for word in words):
+        raise _unknown("priority", tuple(Priority))
+    return frozenset(map(Priority, words)) or None
+
+
+def _unknown(name: str, words: Sequence[str]) -> Invalid:
+    return Invalid(Problem(name, f"must be one of {', '.join(words)}", "wrong_type"))
+
+
+def _too_many(name: str, values: Sequence[str]) -> Problem | None:
+    if len(values) > MAX_VALUES:
+        return Problem(name, f"takes at most {MAX_VALUES} values", "too_many")
+    return None
+
+
+def _relevance_without_words(query: TaskQuery) -> Problem | None:
+    if query.sort is Sort.RELEVANCE and query.q is None:
+        return Problem("sort", "relevance needs q, the words to search for", "relevance_without_q")
+    return None

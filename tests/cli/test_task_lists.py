@@ -1,0 +1,183 @@
+"""`taskcli tasks list|labels`."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import pytest
+
+from taskcli import output
+from taskcore import SYSTEM, Core
+from tests.cli.conftest import Taskcli
+from tests.conftest import ManualClock
+
+ADA, BOB = ("--as", "ada@example.org"), ("--as", "bob@example.org")
+OF_ADA = ("--owner", "ada@example.org")
+
+Titles = Callable[..., list[str]]
+
+
+@pytest.fixture
+def tasks(core: Core, taskcli: Taskcli, clock: ManualClock) -> None:
+    """Three of Ada's, one minute after the other, and one of Bob's. It is Wednesday 2030-01-02."""
+    _ = core  # which the command uses
+    for options in (
+        *(("Write", "--priority", "low", "--due", "tomorrow 09:00", "--label", "home"),),
+        *(("Call", "--priority", "high", "--due", "2029-12-31", "--label", "Phone"),),
+        *(("Read", "--status", "done", "--description", "the writings", "--label", "home"),),
+    ):
+        assert taskcli("tasks", "create", *ADA, "--title", *options).code == 0
+        clock.advance(minutes=1)
+    assert taskcli("tasks", "create", *BOB, "--title", "Swim").code == 0
+
+
+@pytest.fixture
+def titles(tasks: None, taskcli: Taskcli) -> Titles:
+    assert tasks is None
+
+    def listed(*options: str) -> list[str]:
+        result = taskcli("tasks", "list", *options, "--json")
+        assert (result.code, result.err) == (0, "")
+        page = json.loads(result.out)
+        assert page["total"] == len(page["items"])
+        return [task["title"] for task in page["items"]]
+
+    return listed
+
+
+def test_the_operator_sees_the_tasks_of_all_users(titles: Titles) -> None:
+    assert titles() == ["Swim", "Read", "Call", "Write"]
+    assert titles(*OF_ADA) == ["Read", "Call", "Write"]
+    assert titles(*BOB) == ["Swim"]
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ("--status open", "Call Write"),
+        ("--status closed", "Read"),
+        ("--status DONE --status in_progress", "Read"),
+        ("--priority low --priority high", "Call Write"),
+        ("--label HOME", "Read Write"),
+        ("--label home --label phone --status open", "Call Write"),
+        ("--due-from today", "Write"),
+        ("--due-from=-1w --due-until thursday", "Call"),
+        ("--due-from -1w --due-until +2d", "Call Write"),
+        ("--due-until 2030-01-03T09:00Z", "Call"),
+        ("--overdue", "Call"),
+        ("--completed-from wednesday", "Read"),
+        ("--completed-until today", ""),
+        ("--updated-from 2030-01-02T03:05", "Read Call"),
+        ("--search writ", "Write Read"),
+        ("--sort created", "Write Call Read"),
+        ("--sort -updated", "Read Call Write"),
+        ("--sort due", "Call Write Read"),
+        ("--sort priority", "Call Write Read"),
+        ("--search writ --sort -created", "Read Write"),
+    ],
+)
+def test_lists_are_filtered_and_sorted(titles: Titles, options: str, found: str) -> None:
+    assert titles(*options.split(), *ADA) == found.split()
+    assert titles(*options.split(), *OF_ADA) == found.split()
+
+
+@pytest.mark.usefixtures("tasks")
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        ("--status open", 65, "--owner: name the user whose tasks"),
+        ("--status opened", 2, '--status: "opened" is none of todo, in_progress, done'),
+        ("--priority 1", 2, "--priority"),
+        ("--sort name", 2, '--sort: "name" is none of -created, created, due'),
+        ("--sort relevance --as ada@example.org", 65, "--sort: relevance needs --search"),
+        ("--due-from someday", 2, '--due-from: "someday" is neither a day'),
+        ("--updated-from 2030-02-30", 2, "--updated-from"),
+        ("--search ! --as ada@example.org", 65, "--search: needs at least one letter"),
+        ("--cursor x", 65, "--cursor: is no cursor of ours"),
+        ("--skip 10001", 65, "--skip: must be from 0 to 10000"),
+        ("--limit 0", 65, "--limit: must be from 1 to 100"),
+        ("--as bob@example.org --owner ada@example.org", 77, "your own tasks only"),
+    ],
+)
+def test_a_refusal_names_the_option(taskcli: Taskcli, options: str, code: int, said: str) -> None:
+    refused = taskcli("tasks", "list", *options.split())
+    assert (refused.code, refused.out) == (code, "")
+    assert said in refused.err
+
+
+@pytest.mark.usefixtures("tasks")
+def test_a_cursor_reads_on_in_the_same_list_only(taskcli: Taskcli) -> None:
+    command = ("tasks", "list", *ADA, "--limit", "2", "--json", "--sort")
+    first = json.loads(taskcli(*command, "due").out)
+    second = json.loads(taskcli(*command, "due", "--cursor", first["next_cursor"]).out)
+    assert [task["title"] for task in second["items"]] == ["Read"]
+    assert second["next_cursor"] is None
+    other = taskcli(*command, "priority", "--cursor", first["next_cursor"])
+    assert other.code == 65
+    assert "--cursor: is the cursor of another list" in other.err
+
+
+def rows(taskcli: Taskcli, *options: str) -> list[list[str]]:
+    return [line.split("\t") for line in taskcli("tasks", *options).out.splitlines()]
+
+
+@pytest.mark.usefixtures("tasks")
+def test_people_see_the_due_and_whether_it_is_past(taskcli: Taskcli) -> None:
+    heading, *found = rows(taskcli, "list", *ADA)
+    assert heading == ["id", "status", "priority", "due", "title", "labels"]
+    assert [row[1:] for row in found] == [
+        ["done", "none", "-", "Read", "home"],
+        ["todo", "high", "2029-12-31 !", "Call", "Phone"],
+        ["todo", "low", "2030-01-03 09:00Z", "Write", "home"],
+    ]
+
+
+@pytest.mark.usefixtures("tasks")
+def test_days_and_dues_are_those_of_the_users_time_zone(core: Core, taskcli: Taskcli) -> None:
+    async def move() -> None:
+        ada = await core.accounts.find(SYSTEM, "ada@example.org")
+        assert ada
+        await core.accounts.change(SYSTEM, ada.id, time_zone="Pacific/Kiritimati")
+
+    asyncio.run(move())  # to 14 hours before UTC, where it is 17:06
+    tomorrow = ("--due", "tomorrow 09:00", "--json")
+    made = json.loads(taskcli("tasks", "create", *ADA, "--title", "Fish", *tomorrow).out)
+    assert (made["due_at"], made["time_zone"]) == ("2030-01-02T19:00:00Z", "Pacific/Kiritimati")
+    edited = json.loads(taskcli("tasks", "edit", str(made["id"]), *tomorrow).out)
+    assert edited == made
+    for whose in (ADA, OF_ADA):
+        _, *found = rows(taskcli, "list", *whose, "--due-from", "tomorrow", "--due-until", "+2d")
+        assert [row[3:5] for row in found] == [
+            ["2030-01-03 09:00+14:00", "Fish"],
+            ["2030-01-03 23:00+14:00", "Write"],
+        ]
+    _, *found = rows(taskcli, "list")
+    assert "2030-01-02 19:00Z" in {row[3] for row in found}
+
+
+@pytest.mark.usefixtures("tasks")
+def test_a_list_of_several_users_names_the_owners(taskcli: Taskcli) -> None:
+    heading, *found = rows(taskcli, "list")
+    assert heading[-1] == "owner_id"
+    assert len({row[-1] for row in found}) == 2
+
+
+@pytest.mark.usefixtures("tasks")
+def test_labels_are_counted(taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rows(taskcli, "labels", *OF_ADA) == [["name", "count"], ["home", "2"], ["Phone", "1"]]
+    assert json.loads(taskcli("tasks", "labels", *ADA, "--limit", "1", "--json").out) == {
+        "items": [{"name": "home", "count": 2}],
+        "next_cursor": (cursor := "bGFiZWxzIGhvbWU"),
+    }
+    read_on = taskcli("tasks", "labels", *ADA, "--limit", "1")
+    assert read_on.err == f"taskcli: 1 shown; --cursor {cursor} shows the next\n"
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    assert taskcli("tasks", "labels", *ADA, "--cursor", cursor).out == "name   count\nPhone  1\n"
+    assert taskcli("tasks", "labels", *BOB).err == "taskcli: nothing found\n"
+
+
+@pytest.mark.parametrize("noun", ["labels", "trash"])
+def test_the_operator_names_whose_they_are(taskcli: Taskcli, noun: str) -> None:
+    refused = taskcli("tasks", noun)
+    assert refused.code == 2
+    assert f"name the user whose {noun} you mean, with --owner or --as" in refused.err

@@ -1,0 +1,121 @@
+"""`taskcli tasks delete|trash|restore|purge`."""
+
+import json
+
+import pytest
+
+from taskcli import prompts
+from taskcli.tasks import trash
+from taskcore import Core
+from tests.cli.conftest import Taskcli
+from tests.conftest import ManualClock
+
+ADA, BOB = ("--as", "ada@example.org"), ("--as", "bob@example.org")
+
+
+@pytest.fixture
+def task(core: Core, taskcli: Taskcli) -> str:
+    """The id of a task of Ada's."""
+    _ = core  # which the command uses
+    made = taskcli("tasks", "create", *ADA, "--title", "Write", "--label", "home", "--json")
+    return str(json.loads(made.out)["id"])
+
+
+@pytest.fixture
+def trashed(task: str, taskcli: Taskcli, clock: ManualClock) -> str:
+    clock.advance(hours=1)
+    assert taskcli("tasks", "delete", task, "--yes").code == 0
+    return task
+
+
+def test_deleting_moves_to_the_trash_and_says_how_to_restore(task: str, taskcli: Taskcli) -> None:
+    stale = taskcli("tasks", "delete", task, "--yes", "--expected-version", "7")
+    assert stale.code == 65
+    deleted = taskcli("tasks", "delete", task, "--yes", *ADA)
+    assert (deleted.code, deleted.out) == (0, "")
+    first, second = deleted.err.splitlines()
+    assert first == f'taskcli: deleted task {task}, "Write"'
+    assert f"`taskcli tasks restore {task}`" in second
+    assert taskcli("tasks", "show", task).code == 65
+    restored = taskcli("tasks", "restore", task, *ADA, "--json")
+    assert (restored.code, json.loads(restored.out)["title"]) == (0, "Write")
+    assert "deleted_at" not in json.loads(restored.out)
+    assert taskcli("tasks", "show", task).code == 0
+
+
+@pytest.mark.parametrize("verb", ["delete", "purge"])
+def test_without_a_terminal_yes_is_needed(task: str, taskcli: Taskcli, verb: str) -> None:
+    refused = taskcli("tasks", verb, task, stdin="y\n")
+    assert refused.code == 2
+    assert "confirm it with --yes" in refused.err
+    assert taskcli("tasks", "show", task).code == 0
+
+
+def test_the_trash_is_listed(trashed: str, taskcli: Taskcli) -> None:
+    for whose in (ADA, ("--owner", "ada@example.org")):
+        page = json.loads(taskcli("tasks", "trash", *whose, "--json").out)
+        (item,) = page["items"]
+        assert (str(item["id"]), item["deleted_at"]) == (trashed, "2030-01-02T04:04:05.678901Z")
+        assert (page["total"], page["next_cursor"]) == (1, None)
+    assert taskcli("tasks", "trash", *ADA).out.splitlines() == [
+        "id\tdeleted_at\tstatus\ttitle\tlabels",
+        f"{trashed}\t2030-01-02 04:04:05Z\ttodo\tWrite\thome",
+    ]
+    assert taskcli("tasks", "trash", *BOB).err == "taskcli: nothing found\n"
+    assert taskcli("tasks", "trash", *BOB, "--owner", "ada@example.org").code == 77
+
+
+def test_the_trash_is_read_on_by_cursor(trashed: str, taskcli: Taskcli) -> None:
+    made = taskcli("tasks", "create", *ADA, "--title", "Read", "--json")
+    taskcli("tasks", "delete", str(json.loads(made.out)["id"]), "--yes")
+    command = ("tasks", "trash", *ADA, "--limit", "1", "--json")
+    first = json.loads(taskcli(*command).out)
+    second = json.loads(taskcli(*command, "--cursor", first["next_cursor"]).out)
+    assert [item["title"] for item in first["items"] + second["items"]] == ["Read", "Write"]
+    assert str(second["items"][0]["id"]) == trashed
+
+
+def test_a_purge_is_for_good(trashed: str, taskcli: Taskcli) -> None:
+    purged = taskcli("tasks", "purge", trashed, "--yes", *ADA)
+    assert (purged.code, purged.out) == (0, "")
+    assert purged.err == f"taskcli: removed task {trashed} for good\n"
+    for again in (("restore", trashed), ("purge", trashed, "--yes")):
+        missing = taskcli("tasks", *again)
+        assert (missing.code, missing.err) == (
+            65,
+            f"taskcli: there is no task {trashed} in the trash\n",
+        )
+
+
+def test_a_task_outside_of_the_trash_is_not_purged(task: str, taskcli: Taskcli) -> None:
+    for verb in (("purge", task, "--yes"), ("restore", task)):
+        refused = taskcli("tasks", *verb)
+        assert refused.code == 65
+        assert "in the trash" in refused.err
+    assert taskcli("tasks", "show", task).code == 0
+
+
+def test_another_users_trash_is_hidden(trashed: str, taskcli: Taskcli) -> None:
+    for verb in (("purge", trashed, "--yes"), ("restore", trashed)):
+        hidden = taskcli("tasks", *verb, *BOB)
+        assert (hidden.code, hidden.err) == (
+            65,
+            f"taskcli: there is no task {trashed} in the trash\n",
+        )
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1)])
+def test_a_purge_asks_on_a_terminal(
+    trashed: str, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+) -> None:
+    asked = []
+
+    async def confirmed(question: str) -> bool:
+        asked.append(question)
+        return answer == "y"
+
+    monkeypatch.setattr(prompts, "_on_terminal", lambda: True)
+    monkeypatch.setattr(trash, "confirmed", confirmed)
+    assert taskcli("tasks", "purge", trashed).code == code
+    assert asked == [f"Remove task {trashed} from the trash for good?"]
+    assert taskcli("tasks", "restore", trashed).code == (0 if code else 65)

@@ -1,0 +1,189 @@
+"""Lists of tasks with filters, orders and words: what the server reads for a page.
+
+Few owners or many, with many tasks or none, after VACUUM and before the first one.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+
+from taskcore.adapters.postgres import task_lists, task_search, trash, upgrade
+from taskcore.adapters.postgres.connections import conninfo
+from taskcore.adapters.postgres.task_filters import SORTED_BY, Shape, arguments, search_arguments
+from taskcore.domain.dues import DueRange
+from taskcore.domain.queries import EVERYTHING, MAX_RANKED, Sort, TaskFilter, TaskPosition
+from taskcore.domain.tasks import Priority, Status, TaskId
+from taskcore.domain.words import Search
+from tests.conftest import new_database
+from tests.postgres.plans import OWNERS, Db, Node, add_people, add_tasks, plan
+
+LIMIT = 31
+FROM, UNTIL = datetime(2026, 1, 10, tzinfo=UTC), datetime(2026, 1, 15, tzinfo=UTC)
+DUE = DueRange(FROM, FROM.date(), UNTIL, UNTIL.date())
+FILTERS = {
+    "everything": EVERYTHING,
+    "status": TaskFilter(statuses=frozenset({Status.DONE, Status.CANCELLED})),
+    "priority": TaskFilter(priorities=frozenset({Priority.HIGH})),
+    "label": TaskFilter(label_keys=frozenset({"home"})),
+    "label of none": TaskFilter(label_keys=frozenset({"homeless"})),
+    "due": TaskFilter(due=DUE),
+    "overdue": TaskFilter(
+        statuses=frozenset({Status.TODO}), due=DueRange(None, None, UNTIL, UNTIL.date())
+    ),
+    "completed": TaskFilter(completed_from=FROM, completed_until=UNTIL),
+    "updated": TaskFilter(updated_from=UNTIL),
+    "all": TaskFilter(
+        statuses=frozenset({Status.DONE}),
+        priorities=frozenset({Priority.HIGH}),
+        label_keys=frozenset({"home"}),
+        due=DUE,
+        completed_from=FROM,
+        completed_until=UNTIL,
+        updated_from=FROM,
+    ),
+}
+# A position in the midst of each list.
+KEYS: dict[Sort, int | datetime] = {
+    Sort.DUE: FROM,
+    Sort.UPDATED: UNTIL,
+    Sort.PRIORITY: 2,
+    Sort.RELEVANCE: 1,
+}
+
+
+class World(NamedTuple):
+    db: Db
+    owners: tuple[int, ...]
+    most: int
+    """How many tasks an owner has at most."""
+    is_vacuumed: bool
+
+
+@pytest.fixture(scope="module", params=[*OWNERS, "twenty, one with most, not vacuumed"])
+def world(request: pytest.FixtureRequest, database_url: str) -> Iterator[World]:
+    kind, _, _ = request.param.partition(", not vacuumed")
+    is_vacuumed = kind == request.param
+    people, parts = OWNERS[kind]
+    with new_database(database_url) as url:
+        upgrade(url)
+        with psycopg.connect(conninfo(url), autocommit=True) as db:
+            add_people(db, people)
+            add_tasks(db, *parts)
+            if is_vacuumed:
+                db.execute("VACUUM ANALYZE")
+            else:  # nor later, during the tests
+                db.execute("ALTER TABLE tasks SET (autovacuum_enabled = off)")
+                db.execute("ALTER TABLE task_words SET (autovacuum_enabled = off)")
+            row = db.execute("SELECT max(live) FROM streams").fetchone()
+            assert row
+            yield World(db, (1, min(people, 7)), row[0], is_vacuumed)
+
+
+def listed(
+    world: World, of: TaskFilter, sort: Sort, owner_id: int, *, goes_on: bool, generic: bool
+) -> list[Node]:
+    after = TaskPosition(KEYS.get(sort, 15_000), TaskId(15_000)) if goes_on else None
+    values: dict[str, Any] = arguments(of, after)
+    if of.search:
+        values |= search_arguments(of.search, owner_id)
+    statement = task_lists._slice(Shape.of(of, sort, goes_on=goes_on))
+    return plan(
+        world.db, statement, generic=generic, owner_id=owner_id, skip=0, limit=LIMIT, **values
+    )
+
+
+def scans(found: list[Node], *tables: str) -> Iterator[tuple[Node, int]]:
+    """Those of these tables, and how many rows each reads, those that it drops included."""
+    for node in found:
+        if node.get("Relation Name") in tables and "Scan" in node["Node Type"]:
+            dropped = node.get("Rows Removed by Filter", 0)
+            dropped += node.get("Rows Removed by Index Recheck", 0)
+            yield node, int((node["Actual Rows"] + dropped) * node["Actual Loops"])
+
+
+@pytest.mark.parametrize("generic", [False, True])
+@pytest.mark.parametrize("sort", SORTED_BY)
+def test_a_list_is_read_from_an_index_in_its_order(
+    world: World, sort: Sort, *, generic: bool
+) -> None:
+    """Filters are tested in the index: no row is fetched that is not shown."""
+    for name, of in FILTERS.items():
+        for owner_id in world.owners:
+            for goes_on in (False, True):
+                found = listed(world, of, sort, owner_id, goes_on=goes_on, generic=generic)
+                case = (name, owner_id, goes_on)
+                for node, read in scans(found, "tasks"):
+                    assert node["Node Type"] != "Seq Scan", case
+                    assert read <= world.most, case
+                    if world.is_vacuumed and read > LIMIT:
+                        assert node["Node Type"] == "Index Only Scan", case
+                        assert node["Heap Fetches"] == 0, case
+                # A range of dues or changes may be read first, and then be sorted.
+                if world.is_vacuumed and of.due is None and of.updated_from is None:
+                    sorts = [node for node in found if "Sort" in node["Node Type"]]
+                    assert all(node["Plans"][0]["Actual Rows"] <= LIMIT for node in sorts), case
+
+
+WORDS = {
+    "in every task": ("common",),
+    "in every tenth": ("v7",),
+    "in few": ("v4999",),
+    "in none": ("nothing",),
+    "two": ("common", "w1"),
+}
+
+
+@pytest.mark.parametrize("generic", [False, True])
+@pytest.mark.parametrize("words", WORDS)
+def test_a_search_reads_each_task_of_the_account_once_at_most(
+    world: World, words: str, *, generic: bool
+) -> None:
+    """Nothing of other accounts, but where nearly all words are the account's."""
+    search = Search(WORDS[words])
+    for name in ("everything", "status"):
+        of = FILTERS[name]
+        of = TaskFilter(of.statuses, search=search)
+        for sort in (Sort.RELEVANCE, Sort.OLDEST, Sort.DUE):
+            for goes_on in (False, True):
+                for owner_id in world.owners:
+                    found = listed(world, of, sort, owner_id, goes_on=goes_on, generic=generic)
+                    case = (name, sort, goes_on, owner_id)
+                    for node, read in scans(found, "tasks", "task_words"):
+                        assert read <= world.most * 1.3, case
+                        if node["Node Type"] == "Seq Scan":
+                            assert node["Relation Name"] == "task_words", case
+                            assert node["Actual Rows"] >= read / 2, case
+                        # Look-ups one by one are for those that are shown or ranked.
+                        assert node["Actual Loops"] <= MAX_RANKED, case
+
+
+@pytest.mark.parametrize("generic", [False, True])
+def test_a_common_word_is_found_among_the_newest_tasks(world: World, *, generic: bool) -> None:
+    of = TaskFilter(search=Search(("common",)))
+    for sort in (Sort.RELEVANCE, Sort.NEWEST):
+        found = listed(world, of, sort, 1, goes_on=False, generic=generic)
+        for node, read in scans(found, "tasks", "task_words"):
+            assert read <= task_search._RECENT, node
+
+
+@pytest.mark.parametrize("generic", [False, True])
+def test_the_trash_is_read_in_its_order(world: World, *, generic: bool) -> None:
+    last = trash._BEYOND_ALL
+    position = {"deleted_before": last.deleted_at, "id_before": last.task_id}
+    for owner_id in world.owners:
+        values: dict[str, Any] = {"owner_id": owner_id, "skip": 0, "limit": LIMIT} | position
+        for _, read in scans(plan(world.db, trash._PAGE, generic=generic, **values), "trash"):
+            assert read <= LIMIT
+
+
+@pytest.mark.parametrize("generic", [False, True])
+def test_what_is_old_in_the_trash_is_found_by_its_index(world: World, *, generic: bool) -> None:
+    old: dict[str, Any] = {"before": datetime(2026, 1, 2, tzinfo=UTC), "limit": 50}
+    with world.db.transaction(force_rollback=True):
+        found = plan(world.db, trash._PURGE_OLD, generic=generic, **old)
+    assert "Seq Scan" not in {node["Node Type"] for node, _ in scans(found, "trash")}
+    for _, read in scans(found, "trash"):
+        assert read <= 50
