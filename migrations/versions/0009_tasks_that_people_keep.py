@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from alembic import context, op
 from sqlalchemy.exc import OperationalError
 
-from taskcore.domain.words import words_of
+from taskcore.domain.words import found_by
 
 revision = "0009"
 down_revision = "0008"
@@ -348,5 +348,5 @@ def catch_up() -> int:
 
 
 def vector(owner_id: int, title: str, description: str) -> str:
-    weights = dict.fromkeys(words_of(description), ":1") | dict.fromkeys(words_of(title), ":1A")
+    weights = dict.fromkeys(found_by(description), ":1") | dict.fromkeys(found_by(title), ":1A")
     return " ".join(f"'{owner_id}:{word}'{weight}" for word, weight in weights.items())

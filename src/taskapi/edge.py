@@ -157,6 +157,8 @@ def _header_or_query_refusal(scope: HTTPScope) -> HttpProblem | None:
     if size > MAX_HEADER_BYTES:
         return HttpProblem(431, "headers_too_large", "The headers are larger than any that help")
     query = scope["query_string"]
+    if not query.isascii():
+        return HttpProblem(400, "malformed_request", "Percent-encode the query, as UTF-8")
     if b"%00" in query:
         return _query_problem(query, b"%00", "must not hold NUL", "control_character")
     if len(query) > _MAX_QUERY:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskcore.domain import words
 from taskcore.domain.errors import Invalid
 from taskcore.domain.words import MAX_WORD, Search, words_of
 
@@ -141,3 +142,30 @@ def test_a_search_finds_what_the_words_say(title: str, description: str, query: 
     everywhere = set(found(title) + found(description))
     expected = len(found(title)) if everywhere == set(search.words) else None
     assert search.rank(title, description) == expected
+
+
+def test_a_run_of_accents_is_not_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Normalising a whole run takes time with the square of its length."""
+    sizes: set[int] = set()
+
+    def spy(form: str, text: str) -> str:
+        sizes.add(len(text))
+        return normalize(form, text)  # type: ignore[arg-type]  # a literal
+
+    words._letters.cache_clear()
+    monkeypatch.setattr(words, "normalize", spy)
+    run = "\u0344" * 2500 + "\u0f73" * 2500
+    assert words_of(f"a{run}b") == ["ab"]
+    assert sizes == {1}
+
+
+def test_a_text_is_found_by_its_first_different_words() -> None:
+    text = " ".join(f"w{number}" for number in range(words.MAX_DIFFERENT + 1))
+    last = Search.parse(f"w{words.MAX_DIFFERENT}")
+    assert not last.matches("title", text)
+    assert last.matches("title", text.replace("w0 ", "w1 "))
+    assert Search.parse("w999").matches("title", text)
+
+
+def test_a_long_word_is_cut_however_it_is_spelled() -> None:
+    assert words_of("\ufb03" * 64) == [("ffi" * 64)[: words.MAX_WORD]]

@@ -11,7 +11,15 @@ from sqlalchemy import text
 
 from taskcore.adapters.postgres import Connections, PostgresStore, lanes
 from taskcore.adapters.postgres.connections import Autocommit, Shared
-from taskcore.adapters.postgres.lanes import MAX_WAITING, MAX_WAITING_OF_ONE, WIDTH, Lane
+from taskcore.adapters.postgres.lanes import (
+    MAX_SLOW,
+    MAX_WAITING,
+    MAX_WAITING_OF_ONE,
+    SLOW_FOR,
+    WIDTH,
+    Lane,
+    Lanes,
+)
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.errors import Overloaded, Unavailable
 from taskcore.domain.users import UserId
@@ -202,7 +210,7 @@ async def test_a_page_that_may_be_slow_waits_for_its_turn(
 ) -> None:
     monkeypatch.setattr(lanes, "WAIT", 0.01)
     store = PostgresStore(patient)
-    store._shared.lane = Lane(wait=0.01)
+    store._shared.lanes._fast = Lane(wait=0.01)
 
     async def page(user: UserId) -> None:
         async with store.autocommit(user) as db:
@@ -239,3 +247,30 @@ async def test_what_takes_too_long_to_count_is_shown_without_its_number(
             await link.in_turn(
                 Statement(text("SELECT pg_terminate_backend(pg_backend_pid())")), one
             )
+
+
+async def test_users_whose_statements_are_slow_get_a_lane_of_their_own() -> None:
+    now = 0.0
+    both = Lanes(width=1, slow=0.5, clock=lambda: now)
+    async with both.turn("heavy"):
+        now += 1
+    async with both.turn("heavy"), asyncio.timeout(5), both.turn("light"):
+        pass  # at the same time, although the first lane has one place
+    async with both.turn("light"):
+        now += 1
+    both._narrow._wait = 0.01
+    async with both.turn("light"):
+        with pytest.raises(Overloaded):
+            await both.turn("heavy").__aenter__()
+    now += SLOW_FOR + 1
+    async with both.turn("light"):
+        assert "light" in both._fast._running
+
+
+async def test_the_slow_users_that_are_remembered_are_bounded() -> None:
+    now = 0.0
+    both = Lanes(slow=0.5, clock=lambda: now)
+    for user in range(MAX_SLOW + 5):
+        async with both.turn(user):
+            now += 1
+    assert len(both._slow_until) == MAX_SLOW

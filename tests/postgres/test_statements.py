@@ -56,7 +56,7 @@ for one, two, three, counted in product((False, True), repeat=4):
 CHOSEN = [frozenset[str](), *(frozenset({name}) for name in task_filters._FILTERS)]
 LISTS: dict[str, Statement] = {}
 for chosen, sort, words, goes_on in product(
-    [*CHOSEN, frozenset(task_filters._FILTERS)], Sort, (0, 1, 8), (False, True)
+    [*CHOSEN, frozenset(task_filters._FILTERS)], Sort, (False, True), (False, True)
 ):
     if words or sort is not Sort.RELEVANCE:
         is_counted = not (goes_on and (chosen or words))

@@ -131,7 +131,7 @@ class TaskQuery:
     @property
     def order(self) -> Sort:
         if self.sort is not None:
-            return self.sort
+            return Sort(self.sort)
         return Sort.NEWEST if self.q is None else Sort.RELEVANCE
 
     @property

@@ -189,14 +189,22 @@ def _problems(changes: Mapping[str, Any]) -> list[Problem | None]:
             problems.append(Problem(name, f"must be one of {', '.join(words)}", "wrong_type"))
     if "labels" in given:
         problems += check_labels(given["labels"])
+    if type(given.get("due_date", date.min)) is not date:
+        problems.append(Problem("due_date", "must be a day; a moment is due_at", "wrong_type"))
     if "due_at" in given:
-        problems.append(check_moment("due_at", given["due_at"]))
+        problems.append(_moment_problem(given["due_at"]))
     if "time_zone" in given:
         problems.append(check_time_zone(given["time_zone"]))
     if {"due_date", "due_at"} <= given.keys():
         detail = "a task is due on a day or at a moment: give due_date or due_at, not both"
         problems.append(Problem("due_at", detail, "one_due_only"))
     return problems
+
+
+def _moment_problem(due_at: object) -> Problem | None:
+    if not isinstance(due_at, datetime):
+        return Problem("due_at", "must be a moment; a day is due_date", "wrong_type")
+    return check_moment("due_at", due_at)
 
 
 def _due(task: Task | None, changes: Mapping[str, Any], zone: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Unicode did not know before depend on the version of Python, all others do not.
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Self
 from unicodedata import category, normalize
 
@@ -17,6 +18,9 @@ from taskcore.domain.rules import TextRule, refuse
 # Code points. A longer word is cut, in texts and in queries alike: the entries of an index are
 # bounded, and a query for a long word still finds it.
 MAX_WORD = 64
+# A task is found by so many different words; a text of 5000 characters has some hundred. Each is an
+# entry of an index.
+MAX_DIFFERENT = 1000
 MAX_WORDS = 8  # in a query: each is looked up by itself
 QUERY = TextRule("q", 1, 200)
 # A query word of so many characters also matches as the beginning of a word. With fewer it would
@@ -51,19 +55,31 @@ def words_of(text: str) -> list[str]:
     """The words in their order, repeats kept; each 1..MAX_WORD letters and digits.
 
     A word is its own only word, and both normal forms of a text have the same words. Takes time
-    with the length of the text: about 0.05 ms for 5000 ASCII characters, 0.5 ms for other scripts.
+    with the length of the text: about 0.05 ms for 5000 ASCII characters, 0.5 ms for other scripts,
+    and some milliseconds for thousands of characters that were never seen before.
     """
     if text.isascii():
-        words = text.lower().translate(_ASCII).split()
+        folded = text.lower().translate(_ASCII)
     else:
-        folded = normalize("NFKD", text).casefold()
-        words = folded.translate({ord(c): _folded(c) for c in set(folded)}).split()
-    if len(text) > MAX_WORD:
+        # Each character by itself: to normalise a whole text takes time with the square of the
+        # length of a run of accents.
+        folded = text.translate({ord(c): _letters(c) for c in set(text)})
+    words = folded.split()
+    if len(folded) > MAX_WORD:
         return [word[:MAX_WORD] for word in words]
     return words
 
 
-@lru_cache(maxsize=4096)  # all that a few alphabets need
+def found_by(text: str) -> list[str]:
+    """The different words by which a search finds a text: the first MAX_DIFFERENT."""
+    return list(islice(dict.fromkeys(words_of(text)), MAX_DIFFERENT))
+
+
+@lru_cache(maxsize=2**15)  # some megabytes at most; a few alphabets have hundreds
+def _letters(character: str) -> str:
+    return "".join(map(_folded, normalize("NFKD", character).casefold()))
+
+
 def _folded(character: str) -> str:
     """Of a character that is decomposed and in lower case; a blank where a word ends."""
     if (letters := _LETTERS.get(character)) is not None:
@@ -111,7 +127,7 @@ class Search:
         return len(in_title)
 
     def _found(self, text: str) -> set[str]:
-        line = f" {' '.join(words_of(text))} "
+        line = f" {' '.join(found_by(text))} "
         return {
             word for word in self.words if (f" {word}" if prefixes(word) else f" {word} ") in line
         }

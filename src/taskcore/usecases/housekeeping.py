@@ -49,6 +49,9 @@ class Housekeeping:
     - tasks: an account holds 100 000 (MAX_TASKS), those in its trash included
     - the trash: removed here after 30 days (TRASH_LIFETIME)
     - the row that counts an account's tasks: removed with the account
+    - words of tasks: 1000 for each task (MAX_DIFFERENT), removed with it. The index of words in
+      PostgreSQL keeps a word that no task has any more: an operator rebuilds it at times
+      (docs/deployment.md)
     - audit events: not bounded, because they are kept for good
     """
 

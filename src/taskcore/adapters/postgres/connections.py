@@ -26,7 +26,7 @@ from taskcore.adapters.postgres.errors import (
     took_too_long,
     translated,
 )
-from taskcore.adapters.postgres.lanes import Lane
+from taskcore.adapters.postgres.lanes import Lanes
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
 from taskcore.domain.errors import Misconfigured, Overloaded, Unavailable
 from taskcore.domain.rules import MAX_ID
@@ -236,12 +236,12 @@ class Connections:
 
 
 class Shared:
-    """What the links of one store share: connections, batches, and the lane of slow statements."""
+    """What the links of one store share: connections, batches, and the lanes of slow statements."""
 
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
-        self.lane = Lane()
-        self.batchers: dict[BatchedStatement, Batcher] = {}
+        self.lanes = Lanes()
+        self.batchers: dict[tuple[BatchedStatement, int], Batcher] = {}
         self.retries = asyncio.Semaphore(RETRIED_AT_ONCE)
 
 
@@ -274,16 +274,17 @@ class Autocommit(Link):
             # they would all wait for the probe.
             return await self.rows(statement, **values)
         batchers = self._shared.batchers
-        batcher = batchers.get(statement)
+        queue = statement, statement.queue(values)
+        batcher = batchers.get(queue)
         if batcher is None:
             batcher = Batcher(statement, self._run_batch, self._shared.retries)
-            batchers[statement] = batcher
+            batchers[queue] = batcher
         return await batcher.submit(values, self._user)
 
     async def in_turn(
         self, statement: Statement, otherwise: Statement | None = None, **values: object
     ) -> Rows:
-        async with self._shared.lane.turn(self._user):
+        async with self._shared.lanes.turn(self._user):
             try:
                 return await self.rows(statement, **values)
             except Unavailable as error:

@@ -2,17 +2,54 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
+from time import monotonic
 
 from taskcore.domain.errors import Overloaded
 
+Clock = Callable[[], float]
 WIDTH = 3
 WAIT = 1.0  # seconds
+# A user whose statement took more than so many seconds gets the narrow lane for SLOW_FOR seconds.
+SLOW = 0.25
+SLOW_FOR = 60.0
+MAX_SLOW = 1000
 # Requests that wait, of one user and of all. These numbers bound the memory; WAIT ends the wait of
 # most requests.
 MAX_WAITING_OF_ONE = 32
 MAX_WAITING = 256
+
+
+class Lanes:
+    """A lane for all users, and a narrow one for users whose statements have been slow.
+
+    So that a few users of huge accounts, or one client who has several, delay each other and not
+    those of ordinary accounts: a turn of the first lane is short.
+    """
+
+    def __init__(self, *, width: int = WIDTH, slow: float = SLOW, clock: Clock = monotonic) -> None:
+        self._fast, self._narrow = Lane(width=width), Lane(width=1)
+        self._slow, self._clock = slow, clock
+        self._slow_until: dict[Hashable, float] = {}  # at most MAX_SLOW users, the oldest first
+
+    @asynccontextmanager
+    async def turn(self, user: Hashable) -> AsyncIterator[None]:
+        """Raises Overloaded as a lane does."""
+        is_slow = self._slow_until.get(user, 0) > self._clock()
+        async with (self._narrow if is_slow else self._fast).turn(user):
+            began = self._clock()
+            try:
+                yield
+            finally:
+                if self._clock() - began > self._slow:
+                    self._remember(user)
+
+    def _remember(self, user: Hashable) -> None:
+        self._slow_until.pop(user, None)
+        if len(self._slow_until) >= MAX_SLOW:
+            del self._slow_until[next(iter(self._slow_until))]
+        self._slow_until[user] = self._clock() + SLOW_FOR
 
 
 class Lane:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,7 +22,7 @@ OWNER = sa.bindparam("owner_id", type_=BIG)
 
 _FILTERS = (
     *("statuses", "priorities", "label_keys", "due"),
-    *("completed_from", "completed_until", "updated_from"),
+    *("completed", "updated_from"),
 )
 
 
@@ -32,17 +32,21 @@ class Shape:
 
     filters: frozenset[str]
     sort: Sort
-    words: int
-    """How many words are searched for."""
+    words: bool
+    """Whether words are searched for."""
     goes_on: bool
     """Whether the page begins behind a position."""
     counted: bool
 
     @classmethod
     def of(cls, of: TaskFilter, sort: Sort, *, goes_on: bool) -> "Shape":
-        used = frozenset(name for name in _FILTERS if getattr(of, name) is not None)
-        words = len(of.search.words) if of.search else 0
-        return cls(used, sort, words, goes_on, counted=not goes_on or not (used or words))
+        used = {name for name in _FILTERS if getattr(of, name, None) is not None}
+        if of.completed_from or of.completed_until:
+            used.add("completed")
+        words = of.search is not None
+        return cls(
+            frozenset(used), sort, words, goes_on, counted=not goes_on or not (used or words)
+        )
 
 
 def bind(name: str, kind: Any) -> sa.BindParameter[Any]:  # noqa: ANN401 - the type of any column
@@ -74,8 +78,10 @@ def conditions(
                 else_=sa.and_(due >= _DAY[0], due < _DAY[1]),
             ),
         ],
-        "completed_from": [of_task.completed_at >= bind("completed_from", MOMENT)],
-        "completed_until": [of_task.completed_at < bind("completed_until", MOMENT)],
+        "completed": [
+            of_task.completed_at >= bind("completed_from", MOMENT),
+            of_task.completed_at <= bind("completed_last", MOMENT),
+        ],
         "updated_from": [of_task.updated_at >= _UPDATED_FROM],
     }
     return [condition for name in _FILTERS if name in filters for condition in of[name]]
@@ -103,8 +109,8 @@ def one(
 def arguments(of: TaskFilter, after: TaskPosition | None) -> dict[str, Any]:
     """For `conditions`, `low` and `high`, and the query of a search."""
     values: dict[str, Any] = {
-        "completed_from": of.completed_from,
-        "completed_until": of.completed_until,
+        "completed_from": of.completed_from or _FIRST,
+        "completed_last": _before(of.completed_until),
         "updated_from": of.updated_from,
     }
     if of.statuses is not None:
@@ -134,17 +140,21 @@ def _at_utc_midnight(day: date | None, otherwise: datetime) -> datetime:
     return otherwise if day is None else datetime.combine(day, time(), UTC)
 
 
-def search_arguments(search: Search, owner_id: int) -> dict[str, str]:
+def search_arguments(search: Search, owner_id: int) -> dict[str, Any]:
     """The query for all words, and that for each word in a title. Words need no quotes."""
     lexemes = [f"'{owner_id}:{word}'" for word in search.words]
     marks = ["*" if prefixes(word) else "" for word in search.words]
     each = zip(lexemes, marks, strict=True)
     asked = [f"{lexeme}:{mark}" if mark else lexeme for lexeme, mark in each]
-    titles = {
-        f"title_{number}": f"{lexeme}:{mark}A"
-        for number, (lexeme, mark) in enumerate(zip(lexemes, marks, strict=True))
-    }
-    return {"query": " & ".join(asked)} | titles
+    titles = [f"{lexeme}:{mark}A" for lexeme, mark in zip(lexemes, marks, strict=True)]
+    return {"query": " & ".join(asked), "titles": titles}
+
+
+def _before(until: datetime | None) -> datetime:
+    """The last moment before; there is none before the first, where no task was completed."""
+    if until is None:
+        return NO_DUE
+    return until - timedelta(microseconds=1) if until > _FIRST else _FIRST
 
 
 SORTED_BY: dict[Sort, sa.ColumnElement[Any]] = {

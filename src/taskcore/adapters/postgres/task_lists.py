@@ -9,8 +9,9 @@ Each is one round trip. A filtered or searched list reads what the account has, 
 user waits for their turn.
 """
 
+import asyncio
 from collections.abc import Sequence
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import sqlalchemy as sa
@@ -85,7 +86,7 @@ async def tasks_page(
     values = arguments(of, after) | {"owner_id": owner_id, "skip": skip, "limit": more}
     if of.search:
         values |= search_arguments(of.search, owner_id)
-    rows = await link.in_turn(_slice(shape), **values)
+    rows = await link.in_turn(await _compiled(shape), **values)
     return _page(rows, 0, limit)
 
 
@@ -144,7 +145,26 @@ _PAGE_OF_OWNER, _PAGE_OF_ALL = _plain(of_owner=True), _plain(of_owner=False)
 # Filtered lists and searches
 
 
-@lru_cache(maxsize=256)  # one for each shape in use, of a few kilobytes
+_statements: dict[Shape, Statement] = {}  # at most MAX_STATEMENTS, of a few kilobytes each
+_compiler = ThreadPoolExecutor(1, "statements")
+MAX_STATEMENTS = 512
+
+
+async def _compiled(shape: Shape) -> Statement:
+    """In a thread, one at a time: it takes some 20 ms, for which other requests would wait."""
+    if statement := _statements.get(shape):
+        return statement
+    return await asyncio.get_running_loop().run_in_executor(_compiler, _compiled_once, shape)
+
+
+def _compiled_once(shape: Shape) -> Statement:
+    if shape not in _statements:
+        if len(_statements) >= MAX_STATEMENTS:
+            del _statements[next(iter(_statements))]
+        _statements[shape] = _slice(shape)
+    return _statements[shape]
+
+
 def _slice(shape: Shape) -> Statement:
     """Rows of the total and the columns of a task; one row of NULLs where the page is empty."""
     account = (

@@ -13,7 +13,7 @@ from taskcore.adapters.postgres.statements import Values
 from taskcore.domain.dues import due_key
 from taskcore.domain.labels import label_key
 from taskcore.domain.tasks import NewTask, Priority, Status, Task
-from taskcore.domain.words import words_of
+from taskcore.domain.words import found_by
 
 STATUS_NUMBERS = {status: number for number, status in enumerate(Status)}
 PRIORITY_NUMBERS = {priority: number for number, priority in enumerate(Priority)}
@@ -83,8 +83,8 @@ def label_hash(key: str) -> int:
 def words_vector(task: Task | NewTask) -> str:
     """The text of a tsvector: the owner's id and a word, weighted A if it is in the title."""
     prefix = f"'{task.owner_id}:"
-    weights = dict.fromkeys(words_of(task.description), "':1")
-    weights |= dict.fromkeys(words_of(task.title), "':1A")
+    weights = dict.fromkeys(found_by(task.description), "':1")
+    weights |= dict.fromkeys(found_by(task.title), "':1A")
     return " ".join(f"{prefix}{word}{weight}" for word, weight in weights.items())
 
 

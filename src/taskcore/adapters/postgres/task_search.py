@@ -53,7 +53,7 @@ def searched(shape: Shape) -> Matches:
             .limit(sa.literal_column(str(MAX_RANKED)))
             .subquery("newest")
         )
-        rank = one(task_words.c.task_id, newest.c.id, [_rank(shape.words).label("by")])
+        rank = one(task_words.c.task_id, newest.c.id, [_rank().label("by")])
         rows = sa.select(rank.c.by, newest.c.id).join(rank, sa.true())
     part = rows.subquery("placed")
     key = [column.key for column in part.c]
@@ -71,16 +71,12 @@ def _has_words(words: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     return words.bool_op("@@")(sa.cast(bind("query", sa.Text()), TSQUERY))
 
 
-def _rank(words: int) -> sa.ColumnElement[int]:
+def _rank() -> sa.ColumnElement[int]:
     """How many of the words are in the title: the domain's `Search.rank`."""
-    ranks = [
-        sa.cast(
-            task_words.c.words.bool_op("@@")(sa.cast(bind(f"title_{number}", sa.Text()), TSQUERY)),
-            sa.Integer,
-        )
-        for number in range(words)
-    ]
-    return sum(ranks[1:], start=ranks[0])
+    titles = sa.cast(bind("titles", sa.ARRAY(sa.Text)), sa.ARRAY(TSQUERY))
+    title: Any = sa.func.unnest(titles).column_valued("title")
+    found = sa.select(sa.func.count()).where(task_words.c.words.bool_op("@@")(title))
+    return sa.cast(found.scalar_subquery(), sa.SmallInteger)
 
 
 def _with_words(rows: sa.FromClause) -> sa.Select[tuple[int]]:
