@@ -33,7 +33,7 @@ from taskapi.task_views import TaskPage, TaskView, bounded, shown
 from taskcore import Forbidden, Invalid, Priority, Sort, Status, TaskQuery, UserId, cursors
 from taskcore.domain.queries import STATUS_GROUPS
 from taskcore.domain.words import QUERY
-from taskcore.usecases.tasks import MAX_LABELS
+from taskcore.usecases.tasks import LABELS_OF_PAGE
 
 PATH = "/tasks"
 _LABELS_PATH = "/labels"
@@ -165,11 +165,11 @@ class LabelPage(View):
 
 
 class _LabelLimit(QueryInt):
-    low, high = 1, MAX_LABELS
+    low, high = 1, LABELS_OF_PAGE
 
 
 _Labelled = Annotated[_LabelLimit, _LabelLimit.meta("How many to return at most")]
-_ALL_LABELS = _LabelLimit(MAX_LABELS)
+_ALL_LABELS = _LabelLimit(LABELS_OF_PAGE)
 
 
 @get("/", operation_id="listLabels", opt={MAY_REFUSE: (Forbidden, Invalid), SENDS: ("Link",)})

@@ -30,11 +30,13 @@ def _whole(_: type, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
-Skip = Annotated[Whole, Parameter(help=f"How many of the first to leave out (up to {MAX_SKIP}).")]
+Skip = Annotated[Whole, Parameter(help=f"Skip this many rows (up to {MAX_SKIP}).")]
 Cursor = Annotated[
-    str, Parameter(show_default=False, help="Read on: the cursor that the page before has shown.")
+    str,
+    Parameter(show_default=False, help="Continue after the previous page: the cursor it printed."),
 ]
-Limit = Annotated[Whole, Parameter(help=f"Show at most so many (1 to {MAX_LIMIT}).")]
+Limit = Annotated[Whole, Parameter(help=f"Show at most this many (1 to {MAX_LIMIT}).")]
 Version = Annotated[
-    Whole | None, Parameter(name="--expected-version", help="Fail with 65 on any other version.")
+    Whole | None,
+    Parameter(name="--expected-version", help="Exit with 65 unless the task has this version."),
 ]

@@ -19,7 +19,7 @@ from taskapi.providers import ActorRequest, administers, anyone, logged_in
 from taskcore import Role, TooMany, Unavailable
 from taskcore.domain import rules
 from taskcore.domain.rules import TextRule
-from taskcore.usecases.tasks import MAX_LABELS
+from taskcore.usecases.tasks import LABELS_OF_PAGE
 from tests.api.conftest import SETTINGS, app_over, opened
 from tests.api.doubles import FailingStore, failing_core
 from tests.api.people import HEADERS, MISSING_ID, PASSWORD, V1, Person, join
@@ -249,7 +249,7 @@ def test_limits_are_those_of_the_domain() -> None:
     for _, operation in operations():
         for parameter in operation.get("parameters", []):
             if operation["operationId"] == "listLabels" and parameter["name"] == "limit":
-                assert parameter["schema"]["maximum"] == MAX_LABELS
+                assert parameter["schema"]["maximum"] == LABELS_OF_PAGE
             elif bound := numbers.get(parameter["name"]):
                 schema = parameter["schema"]
                 assert (schema["minimum"], schema["maximum"]) == bound

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from taskcore.adapters.postgres import Connections
-from taskcore.usecases.tasks import MAX_LABELS
+from taskcore.usecases.tasks import LABELS_OF_PAGE
 from tests.api.served import Reply, exchange
 from tests.security.site import PASSWORD, V1, Account, Site
 
@@ -152,7 +152,7 @@ def test_a_number_in_a_query_has_a_range(site: Site, world: World) -> None:
     numbers = [(op.path, name) for op in world.operations for name in largest if name in op.queries]
     assert {name for _, name in numbers} == set(largest)
     for path, name in numbers:
-        most = MAX_LABELS if (path, name) == ("/labels", "limit") else largest[name]
+        most = LABELS_OF_PAGE if (path, name) == ("/labels", "limit") else largest[name]
         low, high = int(name != "skip"), most
         for number in (low, high, low - 1, -(2**63), high + 1, *HUGE, *NO_NUMBERS, ""):
             there = f"{path}?{name}={number}"

@@ -18,7 +18,7 @@ from taskcore.domain.queries import STATUS_GROUPS, TaskPosition
 from taskcore.domain.rules import DEFAULT_LIMIT
 from taskcore.domain.visible import quoted
 from taskcore.ports import LabelCount
-from taskcore.usecases.tasks import MAX_LABELS
+from taskcore.usecases.tasks import LABELS_OF_PAGE
 
 _COLUMNS = ("id", "status", "priority", "due", "title", "labels")
 _STATUSES = (*Status, *STATUS_GROUPS)
@@ -152,8 +152,8 @@ def list_(
 def labels(
     *,
     owner: Owner = None,
-    limit: Annotated[Whole, Parameter(help=f"Show at most so many (1 to {MAX_LABELS}).")] = (
-        MAX_LABELS
+    limit: Annotated[Whole, Parameter(help=f"Show at most this many (1 to {LABELS_OF_PAGE}).")] = (
+        LABELS_OF_PAGE
     ),
     cursor: Cursor = "",
     as_user: As = None,

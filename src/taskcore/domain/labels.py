@@ -16,7 +16,10 @@ _LINES = re.compile(r"[\t\n\r]")
 
 
 def label_key(name: str) -> str:
-    """What makes two labels alike: `Büro` and `büro` have one key, in either normal form."""
+    """What makes two labels alike: `Büro` and `büro` have one key, in either normal form.
+
+    Lists of labels show the first of those that are alike, by code points; see LabelCount.
+    """
     return normalize("NFC", normalize("NFC", name).casefold())
 
 

@@ -208,7 +208,10 @@ def _moment_problem(due_at: object) -> Problem | None:
 
 
 def _due(task: Task | None, changes: Mapping[str, Any], zone: str) -> dict[str, Any]:
-    """The three fields of a due: naming one kind with a value clears the other."""
+    """The three fields of a due: naming one kind with a value clears the other.
+
+    Without a time zone, a moment gets that of the user who edits.
+    """
     due_date, due_at, time_zone = (
         (None, None, None) if task is None else (task.due_date, task.due_at, task.time_zone)
     )

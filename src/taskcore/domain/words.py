@@ -1,4 +1,6 @@
-"""The words of a text, for search. All stores search by these, so that they find the same tasks.
+"""The words of a text, for search, and how well they match.
+
+All stores search by these words, so that they find the same tasks.
 
 A word is what remains of a letter or a digit when its case, its accents and its variants are
 dropped: `Łódź` and `lodz` are one word, `ﬁle` and `FILE` another. The words of a character that

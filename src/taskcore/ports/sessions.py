@@ -41,9 +41,10 @@ class SessionRepository(Protocol):
         now: datetime,
         before: SessionPosition | None = None,
     ) -> Page[Session]:
-        """As `of_user`, of one user or of all (None). `before`: only what comes after it.
+        """As `of_user`, of one user or of all (None). With `before`, only older ones.
 
-        A session that is used while a client reads on moves to the front, and is not seen again.
+        If a session is used while a client reads the pages, it moves to the front, and later pages
+        do not show it.
         """
 
     async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> bool:

@@ -43,4 +43,7 @@ class Store(Protocol):
         """
 
     async def check(self) -> None:
-        """Raises Unavailable when there is no answer, NotMigrated when the schema is older."""
+        """Raises Unavailable when there is no answer, NotMigrated when the schema is older.
+
+        Raises RightsMissing when the role lacks rights.
+        """

@@ -41,7 +41,7 @@ _EVENTS = {
     Permission.PURGE: EventName.TASK_PURGED,
 }
 # Of those of one page; a name has 64 characters at most.
-MAX_LABELS = 1000
+LABELS_OF_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Tasks:
         actor: Actor,
         *,
         owner_id: UserId | None = None,
-        limit: int = MAX_LABELS,
+        limit: int = LABELS_OF_PAGE,
         after: str | None = None,
     ) -> Page[LabelCount]:
         """The labels of one's own tasks, by name, without those in the trash.
@@ -105,7 +105,7 @@ class Tasks:
         To read on, pass the last label's key as `after`. Raises Invalid, and Forbidden for
         another's.
         """
-        check_slice(0, limit, MAX_LABELS)
+        check_slice(0, limit, LABELS_OF_PAGE)
         owner = await self._own_scope(actor, owner_id, "list another's labels")
         async with self.store.autocommit(actor.user_id) as db:
             return await db.tasks.labels(owner, limit=limit, after=after)
