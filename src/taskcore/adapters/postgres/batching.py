@@ -43,7 +43,7 @@ class _Request(NamedTuple):
 
 
 class Batcher:
-    """A queue of one statement.
+    """The queue of one statement.
 
     A lone request is sent at once. Requests that arrive while a statement runs form the next
     batch, so batches grow with the load. A request sees everything that was committed before it,
@@ -76,7 +76,7 @@ class Batcher:
         self._turns[user] = turn
         request = _Request(values, asyncio.get_running_loop().create_future(), turn)
         insort(self._queue, request, key=_turn)
-        if self._running < self._statement.per_queue:
+        if self._running < self._statement.max_concurrent:
             self._running += 1
             self._start(self._drain())
         return await request.result

@@ -241,7 +241,7 @@ class Shared:
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
         self.lanes = Lanes()
-        self.batchers: dict[tuple[BatchedStatement, int], Batcher] = {}
+        self.batchers: dict[BatchedStatement, Batcher] = {}
         self.retries = asyncio.Semaphore(RETRIED_AT_ONCE)
 
 
@@ -274,11 +274,10 @@ class Autocommit(Link):
             # they would all wait for the probe.
             return await self.rows(statement, **values)
         batchers = self._shared.batchers
-        queue = statement, statement.queue(values)
-        batcher = batchers.get(queue)
+        batcher = batchers.get(statement)
         if batcher is None:
             batcher = Batcher(statement, self._run_batch, self._shared.retries)
-            batchers[queue] = batcher
+            batchers[statement] = batcher
         return await batcher.submit(values, self._user)
 
     async def in_turn(

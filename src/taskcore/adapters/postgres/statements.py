@@ -73,31 +73,14 @@ class BatchedStatement(Statement):
     Built on `batch_of`; its arguments are those of one request.
     """
 
-    __slots__ = ("_apart", "_limit", "max_concurrent")
+    __slots__ = ("_limit", "max_concurrent")
 
     def __init__(
-        self,
-        clause: ClauseElement,
-        *,
-        max_concurrent: int = 1,
-        limit: str | None = None,
-        apart: str | None = None,
+        self, clause: ClauseElement, *, max_concurrent: int = 1, limit: str | None = None
     ) -> None:
-        """How many may run at once, and which argument limits a request's rows (else it is 1).
-
-        `apart` names a number: requests with the same one never run at the same time.
-        """
+        """How many may run at once, and which argument limits a request's rows (else it is 1)."""
         super().__init__(clause)
-        self.max_concurrent, self._limit, self._apart = max_concurrent, limit, apart
-
-    def queue(self, values: Values) -> int:
-        """Which of its queues a request belongs to: there is one, or as many as run at once."""
-        return 0 if self._apart is None else int(values[self._apart]) % self.max_concurrent
-
-    @property
-    def per_queue(self) -> int:
-        """How many may run at once of the requests of one queue."""
-        return self.max_concurrent if self._apart is None else 1
+        self.max_concurrent, self._limit = max_concurrent, limit
 
     def max_rows(self, values: Values) -> int:
         return 1 if self._limit is None else int(values[self._limit])

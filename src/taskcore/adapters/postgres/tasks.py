@@ -31,9 +31,9 @@ from taskcore.domain.tasks import NewTask, Task, TaskId, limit_reached
 from taskcore.domain.users import UserId
 from taskcore.ports import LabelCount, Page
 
-# Run two at once, so that one that waits for a lock does not delay all others; not two for the
-# same account, whose row only one of them could lock.
-_WRITES: dict[str, Any] = {"max_concurrent": 2, "apart": "owner_id"}
+# One at a time: of two for the same account, only one could lock its row, and the requests of the
+# other would be sent again. Larger batches make up for it. A statement waits for no account.
+_WRITES = 1
 
 
 def get(table: sa.Table, *more: str) -> BatchedStatement:
@@ -99,7 +99,7 @@ def _add(*, waits: bool) -> BatchedStatement:
         sa.select(requests.c.number, drafts.c.id)
         .select_from(requests.join(drafts, drafts.c.number == requests.c.number, isouter=True))
         .add_cte(found.cte("searched"), *counted(added, live=1)),
-        **_WRITES,
+        max_concurrent=_WRITES,
     )
 
 
@@ -141,14 +141,16 @@ def _save(*, waits: bool, words: bool) -> BatchedStatement:
         .returning(rows.c.number)
     )
     if not words:
-        return BatchedStatement(saved, **_WRITES)
+        return BatchedStatement(saved, max_concurrent=_WRITES)
     done = saved.returning(rows.c.owner_id, rows.c.task_id, rows.c.words).cte("saved")
     searched = (
         sa.update(task_words)
         .where(task_words.c.owner_id == done.c.owner_id, task_words.c.task_id == done.c.task_id)
         .values(words=vector(done.c.words))
     )
-    return BatchedStatement(sa.select(done.c.number).add_cte(searched.cte("searched")), **_WRITES)
+    return BatchedStatement(
+        sa.select(done.c.number).add_cte(searched.cte("searched")), max_concurrent=_WRITES
+    )
 
 
 def _trash(*, waits: bool) -> BatchedStatement:
@@ -186,7 +188,7 @@ def _trash(*, waits: bool) -> BatchedStatement:
         sa.select(gone.c.number).add_cte(
             kept.cte("kept"), unsearched.cte("unsearched"), *counted(gone, live=-1, trashed=1)
         ),
-        **_WRITES,
+        max_concurrent=_WRITES,
     )
 
 
