@@ -182,6 +182,13 @@ def _shape_error(request: AnyRequest, error: ValidationException) -> Response[Pr
 
 
 _FIELD = re.compile(r"`(?P<field>.*)`", re.DOTALL)
+# Of times, which msgspec's own messages do not show.
+_A_MOMENT = "2026-12-01T09:00:00+01:00"
+_TIMES = {
+    "Expected `datetime` with a timezone component": f"needs an offset, as in {_A_MOMENT}",
+    "Invalid RFC3339 encoded datetime": f"must be a moment such as {_A_MOMENT}",
+    "Invalid RFC3339 encoded date": "must be a day such as 2026-12-01",
+}
 # By the beginnings of msgspec's messages.
 _SHAPE_CODES = {
     "Object missing required field": ("is required", "required"),
@@ -206,7 +213,7 @@ def _shape_problem(entry: Mapping[str, Any], returned: object) -> FieldProblem:
         return FieldProblem("a JSON object is required", "required", pointer="")
     if message.startswith("Expected ") and message.endswith(", got `null`"):
         return FieldProblem("must not be null", "not_nullable", pointer=_pointer_to(key))
-    return FieldProblem(message, code, pointer=_pointer_to(key))
+    return FieldProblem(_TIMES.get(message, message), code, pointer=_pointer_to(key))
 
 
 def _pointer(key: str) -> str:

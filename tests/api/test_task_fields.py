@@ -75,6 +75,16 @@ async def test_a_field_that_breaks_a_rule_is_refused(
     assert (await ada.get(f"/tasks/{task['id']}")).json() == task
 
 
+async def test_a_wrong_due_is_told_how_to_write_it(ada: Person) -> None:
+    for body, detail in (
+        ({"due_at": "2030-02-01T00:00:00"}, "needs an offset, as in 2026-12-01T09:00:00+01:00"),
+        ({"due_at": "2030-02-01"}, "must be a moment such as 2026-12-01T09:00:00+01:00"),
+        ({"due_date": "1.2.2030"}, "must be a day such as 2026-12-01"),
+    ):
+        answer = await ada.post("/tasks", {"title": "x"} | body)
+        assert answer.json()["errors"][0]["detail"] == detail
+
+
 async def test_null_clears_what_has_a_null(ada: Person) -> None:
     due = {"due_at": "2030-02-01T08:00:00Z", "time_zone": "Asia/Tokyo"}
     task = (await ada.post("/tasks", {"title": "x"} | due)).json()

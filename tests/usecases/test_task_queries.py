@@ -308,3 +308,17 @@ def test_every_field_of_a_query_makes_another_list() -> None:
     queries = [BASE, *(replace(BASE, **{name: value}) for name, value in OTHERS.items())]
     prints = {query.fingerprint(owner) for query in queries for owner in (None, UserId(1))}
     assert len(prints) == 2 * len(queries)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        (TaskQuery(status="open"), "status"),
+        (TaskQuery(label="home"), "label"),
+        (TaskQuery(due_from=datetime(2030, 1, 1)), "due_from"),  # noqa: DTZ001 - what is refused
+    ],
+)
+def test_a_query_of_the_wrong_type_is_refused(query: TaskQuery, field: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        query.filter(datetime(2030, 1, 1, tzinfo=UTC), "UTC")
+    assert [problem.field for problem in refusal.value.problems] == [field]

@@ -7,7 +7,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple
 
-from taskcore.domain.dues import DueRange, due_key, start_of_day, zone
+from taskcore.domain.dues import DueRange, check_moment, due_key, start_of_day, zone
 from taskcore.domain.errors import Invalid, Problem
 from taskcore.domain.labels import label_key
 from taskcore.domain.rules import refuse
@@ -168,6 +168,11 @@ class TaskQuery:
         refuse(
             *(_too_many(name, getattr(self, name)) for name in ("status", "priority", "label")),
             _relevance_without_words(self),
+            *(
+                check_moment(name, bound)
+                for name in _BOUNDS
+                if isinstance(bound := getattr(self, name), datetime)
+            ),
         )
         if self.is_plain:
             return EVERYTHING
@@ -199,6 +204,7 @@ class TaskQuery:
 
 
 PLAIN = TaskQuery()
+_BOUNDS = ("due_from", "due_until", "completed_from", "completed_until", "updated_from")
 
 
 def _text(bound: Moment | None) -> str | None:
@@ -230,6 +236,8 @@ def _unknown(name: str, words: Sequence[str]) -> Invalid:
 
 
 def _too_many(name: str, values: Sequence[str]) -> Problem | None:
+    if isinstance(values, str):  # also a sequence of texts, but never meant
+        return Problem(name, "takes a list of texts", "wrong_type")
     if len(values) > MAX_VALUES:
         return Problem(name, f"takes at most {MAX_VALUES} values", "too_many")
     return None
