@@ -196,7 +196,7 @@ def upgrade() -> None:
     op.execute(NOTES.format(schema=schema))
     op.execute(TABLES)
     with op.get_context().autocommit_block():
-        # What waits from here on holds nobody up.
+        # The statements below lock no reader and no writer out, so they may wait for long.
         op.execute("SET lock_timeout = 0")
         for name in CHECKS:
             op.execute(f"ALTER TABLE tasks VALIDATE CONSTRAINT tasks_{name}_check")

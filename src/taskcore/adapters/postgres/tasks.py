@@ -4,7 +4,7 @@ The first task of an account takes four.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -227,23 +227,34 @@ _LOCK = Statement(
 
 
 @dataclass(slots=True)
-class PostgresTasks:
+class TasksOfTable:
+    """Finding a task: what the tasks and the trash have in common."""
+
     _link: Link
+    _get: ClassVar[BatchedStatement]
+    _owner_of: ClassVar[Statement]
 
     async def owner_of(self, task_id: TaskId) -> UserId:
-        if row := await self._link.row(_OWNER_OF, task_id=task_id):
+        if row := await self._link.row(self._owner_of, task_id=task_id):
             return UserId(row[0])
         raise NotFound
 
     async def get(self, owner_id: UserId, task_id: TaskId) -> Task:
-        for row in await self._link.batched(_GET, owner_id=owner_id, task_id=task_id):
+        for row in await self._link.batched(self._get, owner_id=owner_id, task_id=task_id):
             return task_of(row[1:])
         raise NotFound
 
     async def lock(self, owner_id: UserId, task_id: TaskId) -> Task:
         """Two round trips."""
-        await lock_account(self._link, owner_id)
+        if await self._link.row(_LOCK, owner_id=owner_id) is None:
+            raise NotFound
         return await self.get(owner_id, task_id)
+
+
+@dataclass(slots=True)
+class PostgresTasks(TasksOfTable):
+    _get = _GET
+    _owner_of = _OWNER_OF
 
     async def page(
         self,
@@ -304,9 +315,3 @@ class PostgresTasks:
             or await self._link.batched(_TRASH_WAITING, **values)
         ):
             raise StaleWrite
-
-
-async def lock_account(link: Link, owner_id: UserId) -> None:
-    """Raises NotFound."""
-    if await link.row(_LOCK, owner_id=owner_id) is None:
-        raise NotFound

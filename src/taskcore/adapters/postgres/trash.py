@@ -6,7 +6,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.removals import TURN, removed
 from taskcore.adapters.postgres.schema import streams, task_words, tasks, trash
 from taskcore.adapters.postgres.statements import BatchedStatement, Statement, in_index_order
@@ -17,7 +16,7 @@ from taskcore.adapters.postgres.task_rows import (
     vector,
     words_vector,
 )
-from taskcore.adapters.postgres.tasks import MOVED, get, held, lock_account, owner_of
+from taskcore.adapters.postgres.tasks import MOVED, TasksOfTable, get, held, owner_of
 from taskcore.domain.errors import NotFound, StaleWrite
 from taskcore.domain.rules import MAX_ID
 from taskcore.domain.tasks import Task, TaskId
@@ -140,23 +139,9 @@ _PURGE_OLD = _purge_old()
 
 
 @dataclass(slots=True)
-class PostgresTrash:
-    _link: Link
-
-    async def owner_of(self, task_id: TaskId) -> UserId:
-        if row := await self._link.row(_OWNER_OF, task_id=task_id):
-            return UserId(row[0])
-        raise NotFound
-
-    async def get(self, owner_id: UserId, task_id: TaskId) -> Task:
-        for row in await self._link.batched(_GET, owner_id=owner_id, task_id=task_id):
-            return task_of(row[1:])
-        raise NotFound
-
-    async def lock(self, owner_id: UserId, task_id: TaskId) -> Task:
-        """Two round trips."""
-        await lock_account(self._link, owner_id)
-        return await self.get(owner_id, task_id)
+class PostgresTrash(TasksOfTable):
+    _get = _GET
+    _owner_of = _OWNER_OF
 
     async def page(
         self, owner_id: UserId, *, skip: int, limit: int, after: TrashPosition | None = None
