@@ -14,7 +14,7 @@ from litestar import Litestar, Router
 from taskapi import logs
 from taskapi.audit import audit, own_events
 from taskapi.bodies import MAX_BODY_BYTES
-from taskapi.connections import Connections
+from taskapi.client_connections import Connections
 from taskapi.docs import docs_handlers
 from taskapi.edge import Edge
 from taskapi.health import livez, readyz

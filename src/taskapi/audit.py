@@ -82,7 +82,7 @@ async def list_events(
         user_id=user_id,
         event=parse_choice("event", event, _EVENTS),
         since=parse_timestamp("since", since),
-        before=EVENTS.read(cursor),
+        after=EVENTS.read(cursor),
     )
     following = EVENTS.after(page)
     link = next_page("/audit", following, limit, user=user_id, event=event, since=since)
@@ -106,7 +106,7 @@ async def own_events(
     For the next page send `next_cursor` as `cursor`, or follow the `Link` header.
     """
     page = await request.core.audit.own(
-        request.actor, skip=skip, limit=limit, before=OWN_EVENTS.read(cursor)
+        request.actor, skip=skip, limit=limit, after=OWN_EVENTS.read(cursor)
     )
     following = OWN_EVENTS.after(page)
     link = next_page("/auth/events", following, limit)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from taskapi.connections import PER_CLIENT
+from taskapi.client_connections import PER_CLIENT
 from taskapi.problems import HttpProblem
 from taskapi.turns import Turns
 from taskcore.domain.errors import RETRY_AFTER

@@ -206,7 +206,7 @@ async def list_users(
         email=email,
         role=parse_choice("role", role, _ROLES),
         is_active=parse_choice("is_active", is_active, BOOLEANS),
-        before=USERS.read(cursor),
+        after=USERS.read(cursor),
     )
     following = USERS.after(page)
     items = [UserView.of(user) for user in page.items]

@@ -56,7 +56,7 @@ def audit(
             user_id=user_id,
             event=name,
             since=moment,
-            before=EVENTS.read(cursor),
+            after=EVENTS.read(cursor),
         )
 
     page = with_core(work)

@@ -39,9 +39,9 @@ def list_(
 
     async def work(core: Core) -> Page[Session]:
         user_id = None if user is None else (await find_user(core, user)).id
-        before = SESSIONS.read(cursor)
+        after = SESSIONS.read(cursor)
         return await core.sessions.page(
-            operator(), user_id=user_id, skip=skip, limit=limit, before=before
+            operator(), user_id=user_id, skip=skip, limit=limit, after=after
         )
 
     page = with_core(work)

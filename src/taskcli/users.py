@@ -107,7 +107,7 @@ def list_(
             email=email,
             role=role,
             is_active=is_active,
-            before=USERS.read(cursor),
+            after=USERS.read(cursor),
         )
 
     page = with_core(work)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from litestar.types import Receive, Scope, Send
 
-from taskapi.connections import PER_CLIENT
+from taskapi.client_connections import PER_CLIENT
 from taskapi.edge import Edge
 from taskapi.problems import HttpProblem, send_problem
 from taskapi.turns import WIDTH

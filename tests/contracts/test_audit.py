@@ -124,7 +124,7 @@ async def test_a_list_goes_on_from_its_last_event(store: Store) -> None:
         assert len(wanted) > 1
         for skip, limit in ((0, 1), (0, 5), (1, 2), (0, 24)):
             read: list[Event] = []
-            before = None
+            after = None
             while True:
                 async with store.autocommit() as db:
                     page = await db.audit.page(
@@ -133,13 +133,13 @@ async def test_a_list_goes_on_from_its_last_event(store: Store) -> None:
                         user_id=user_id,
                         event=event,
                         since=since,
-                        before=before,
+                        after=after,
                     )
-                assert page.total == (None if before else len(wanted))
+                assert page.total == (None if after else len(wanted))
                 read += page.items
                 if not page.has_more:
                     break
-                before = page.items[-1].position
+                after = page.items[-1].position
             skipped = wanted if skip == 0 else _without_skipped(wanted, skip, limit)
             assert read == skipped
 

@@ -296,16 +296,16 @@ async def test_a_list_goes_on_from_its_last_session(store: Store) -> None:
             wanted = [session for session in made if user_id in {None, session.user_id}]
             for limit in (1, 2, 9):
                 read: list[Session] = []
-                before = None
+                after = None
                 while True:
                     page = await db.sessions.page(
-                        user_id=user_id, skip=0, limit=limit, now=NOW, before=before
+                        user_id=user_id, skip=0, limit=limit, now=NOW, after=after
                     )
-                    assert page.total == (None if before else len(wanted))
+                    assert page.total == (None if after else len(wanted))
                     read += page.items
                     if not page.has_more:
                         break
-                    before = read[-1].position
+                    after = read[-1].position
                 assert read == wanted
 
 

@@ -29,29 +29,29 @@ async def test_a_list_goes_on_from_its_last_user(store: Store) -> None:
         wanted = [u for u in users if role in {None, u.role} and is_active in {None, u.is_active}]
         for limit in (1, 2, 12):
             read: list[User] = []
-            before = None
+            after = None
             while True:
                 async with store.autocommit() as db:
                     page = await db.users.page(
-                        skip=0, limit=limit, role=role, is_active=is_active, before=before
+                        skip=0, limit=limit, role=role, is_active=is_active, after=after
                     )
-                assert page.total == (None if before else len(wanted))
+                assert page.total == (None if after else len(wanted))
                 read += page.items
                 assert page.has_more == (len(read) < len(wanted))
                 if not page.has_more:
                     break
-                before = read[-1].id
+                after = read[-1].id
             assert read == wanted
     async with store.autocommit() as db:
-        for before, found in (
+        for after, found in (
             (users[5].id, [users[6]]),
             (users[6].id, []),
             (UserId(2**70), [users[6]]),
         ):
-            page = await db.users.page(skip=0, limit=9, email=users[6].email.lower(), before=before)
+            page = await db.users.page(skip=0, limit=9, email=users[6].email.lower(), after=after)
             assert list(page.items) == found
         await db.users.remove(users[3].id)
-        page = await db.users.page(skip=1, limit=2, before=users[3].id)
+        page = await db.users.page(skip=1, limit=2, after=users[3].id)
         assert list(page.items) == users[5:7]
 
 

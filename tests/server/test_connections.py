@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from taskapi.connections import PER_CLIENT, UNREAD_WITHIN
+from taskapi.client_connections import PER_CLIENT, UNREAD_WITHIN
 from tests.processes import eventually
 from tests.server.running import Api
 

@@ -20,9 +20,9 @@ class AuditRepository(Protocol):
         user_id: UserId | None = None,
         event: EventName | None = None,
         since: datetime | None = None,
-        before: EventPosition | None = None,
+        after: EventPosition | None = None,
     ) -> Page[Event]:
-        """Newest first: by time, then by id. With `before`, only what comes after that position.
+        """Newest first: by time, then by id. With `after`, only what comes after that position.
 
         `user_id` matches the events that the user caused or that concern them.
         """

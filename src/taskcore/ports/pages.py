@@ -13,7 +13,7 @@ class Page(Generic[Item]):
 
     items: Sequence[Item]
     total: int | None
-    """None where it would have to be counted again: on pages with `before`, except of tasks.
+    """None where it would have to be counted again: on pages with `after`, except of tasks.
 
     Also None on a first page that has more items than the store can count in time.
     """

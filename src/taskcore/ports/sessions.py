@@ -39,9 +39,9 @@ class SessionRepository(Protocol):
         skip: int,
         limit: int,
         now: datetime,
-        before: SessionPosition | None = None,
+        after: SessionPosition | None = None,
     ) -> Page[Session]:
-        """As `of_user`, of one user or of all (None). With `before`, only older ones.
+        """As `of_user`, of one user or of all (None). With `after`, only older ones.
 
         If a session is used while a client reads the pages, it moves to the front, and later pages
         do not show it.

@@ -38,11 +38,11 @@ class UserRepository(Protocol):
         email: str | None = None,
         role: Role | None = None,
         is_active: bool | None = None,
-        before: UserId | None = None,
+        after: UserId | None = None,
     ) -> Page[User]:
         """Newest first. `email` is the key of an Email and must match exactly.
 
-        With `before`, only accounts older than that one, which may be deleted by now.
+        With `after`, only accounts older than that one, which may be deleted by now.
         """
 
     async def add(self, user: NewUser, password_hash: str) -> User:

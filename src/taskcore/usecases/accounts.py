@@ -156,15 +156,15 @@ class Accounts:
         email: str | None = None,
         role: Role | None = None,
         is_active: bool | None = None,
-        before: UserId | None = None,
+        after: UserId | None = None,
     ) -> Page[User]:
-        """Newest first. Raises Invalid. To read on, pass the last user's id as `before`."""
+        """Newest first. Raises Invalid. To read on, pass the last user's id as `after`."""
         await self.gate.administers(actor)
         check_slice(skip, limit)
         key = None if email is None else Email.parse(email).key
         async with self.store.autocommit(actor.user_id) as db:
             return await db.users.page(
-                skip=skip, limit=limit, email=key, role=role, is_active=is_active, before=before
+                skip=skip, limit=limit, email=key, role=role, is_active=is_active, after=after
             )
 
     async def change(self, actor: Actor, user_id: UserId, **changes: Unpack[UserChanges]) -> User:

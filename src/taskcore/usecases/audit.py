@@ -25,18 +25,18 @@ class Audit:
         user_id: UserId | None = None,
         event: EventName | None = None,
         since: datetime | None = None,
-        before: EventPosition | None = None,
+        after: EventPosition | None = None,
     ) -> Page[Event]:
         """All events, or those that one user caused or that concern them; newest first.
 
         For administrators. Raises Forbidden and Invalid. To read on, pass the last event's
-        `position` as `before`.
+        `position` as `after`.
         """
         await self.gate.administers(actor)
         check_slice(skip, limit)
         async with self.store.autocommit(actor.user_id) as db:
             return await db.audit.page(
-                skip=skip, limit=limit, user_id=user_id, event=event, since=since, before=before
+                skip=skip, limit=limit, user_id=user_id, event=event, since=since, after=after
             )
 
     async def own(
@@ -45,13 +45,13 @@ class Audit:
         *,
         skip: int = 0,
         limit: int = DEFAULT_LIMIT,
-        before: EventPosition | None = None,
+        after: EventPosition | None = None,
     ) -> Page[Event]:
         """As `page`, of the actor's events, without the origin of others. Raises Invalid."""
         check_slice(skip, limit)
         user_id = own_id(actor)
         async with self.store.autocommit(user_id) as db:
-            page = await db.audit.page(skip=skip, limit=limit, user_id=user_id, before=before)
+            page = await db.audit.page(skip=skip, limit=limit, user_id=user_id, after=after)
         return replace(page, items=[_seen_by(user_id, event) for event in page.items])
 
 

@@ -26,7 +26,7 @@ class MemoryAudit:
         user_id: UserId | None = None,
         event: EventName | None = None,
         since: datetime | None = None,
-        before: EventPosition | None = None,
+        after: EventPosition | None = None,
     ) -> Page[Event]:
         async with self._access() as tables:
             matching = [
@@ -36,7 +36,7 @@ class MemoryAudit:
                 and event in {None, stored.event}
                 and (since is None or stored.at >= since)
             ]
-        return page_of(matching, attrgetter("position"), skip=skip, limit=limit, before=before)
+        return page_of(matching, attrgetter("position"), skip=skip, limit=limit, after=after)
 
 
 def append(tables: Tables, *events: NewEvent) -> None:

@@ -70,11 +70,11 @@ class MemorySessions:
         skip: int,
         limit: int,
         now: datetime,
-        before: SessionPosition | None = None,
+        after: SessionPosition | None = None,
     ) -> Page[Session]:
         async with self._access() as tables:
             unexpired = _unexpired(tables, user_id, now)
-        return page_of(unexpired, attrgetter("position"), skip=skip, limit=limit, before=before)
+        return page_of(unexpired, attrgetter("position"), skip=skip, limit=limit, after=after)
 
     async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> bool:
         async with self._access() as tables:

@@ -78,10 +78,10 @@ def page_of(
     *,
     skip: int,
     limit: int,
-    before: Position | None,
+    after: Position | None,
 ) -> Page[Item]:
     """A page of the rows, the one of the greatest position first."""
-    later = [row for row in rows if before is None or position(row) < before]
+    later = [row for row in rows if after is None or position(row) < after]
     later.sort(key=position, reverse=True)
-    total = len(rows) if before is None else None
+    total = len(rows) if after is None else None
     return Page(later[skip : skip + limit], total, has_more=skip + limit < len(later))

@@ -29,7 +29,7 @@ class MemoryTrash:
     ) -> Page[Task]:
         async with self._access() as tables:
             tasks = [task for task in tables.trash.values() if task.owner_id == owner_id]
-        page = page_of(tasks, TrashPosition.of, skip=skip, limit=limit, before=after)
+        page = page_of(tasks, TrashPosition.of, skip=skip, limit=limit, after=after)
         return replace(page, total=len(tasks))
 
     async def restore(self, task: Task, *, was: Task) -> None:

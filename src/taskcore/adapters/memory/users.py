@@ -45,7 +45,7 @@ class MemoryUsers:
         email: str | None = None,
         role: Role | None = None,
         is_active: bool | None = None,
-        before: UserId | None = None,
+        after: UserId | None = None,
     ) -> Page[User]:
         async with self._access() as tables:
             matching = [
@@ -55,7 +55,7 @@ class MemoryUsers:
                 and role in {None, user.role}
                 and is_active in {None, user.is_active}
             ]
-        return page_of(matching, attrgetter("id"), skip=skip, limit=limit, before=before)
+        return page_of(matching, attrgetter("id"), skip=skip, limit=limit, after=after)
 
     async def add(self, user: NewUser, password_hash: str) -> User:
         async with self._access() as tables:

@@ -117,12 +117,12 @@ class PostgresAudit:
         user_id: UserId | None = None,
         event: EventName | None = None,
         since: datetime | None = None,
-        before: EventPosition | None = None,
+        after: EventPosition | None = None,
     ) -> Page[Event]:
         filters = {"of_user": user_id is not None, "of_event": event is not None}
-        at_before, id_before = before or _BEYOND_ALL
+        at_before, id_before = after or _BEYOND_ALL
         rows = await self._link.in_turn(
-            _page(**filters, counted=before is None),
+            _page(**filters, counted=after is None),
             _page(**filters, counted=False),
             user_id=user_id,
             event=event,

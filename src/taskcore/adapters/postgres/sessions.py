@@ -251,12 +251,12 @@ class PostgresSessions:
         skip: int,
         limit: int,
         now: datetime,
-        before: SessionPosition | None = None,
+        after: SessionPosition | None = None,
     ) -> Page[Session]:
         of_user = user_id is not None
-        used_before, id_before = before or _BEYOND_ALL
+        used_before, id_before = after or _BEYOND_ALL
         rows = await self._link.in_turn(
-            _page(of_user=of_user, counted=before is None),
+            _page(of_user=of_user, counted=after is None),
             _page(of_user=of_user, counted=False),
             user_id=user_id,
             now=now,

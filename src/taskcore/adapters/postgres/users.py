@@ -211,15 +211,15 @@ class PostgresUsers:
         email: str | None = None,
         role: Role | None = None,
         is_active: bool | None = None,
-        before: UserId | None = None,
+        after: UserId | None = None,
     ) -> Page[User]:
         filters = {"email": email, "role": role, "is_active": is_active}
         named = frozenset(name for name, value in filters.items() if value is not None)
         rows = await self._link.in_turn(
-            _page(named, counted=before is None),
+            _page(named, counted=after is None),
             _page(named, counted=False),
             **filters,
-            before=MAX_ID if before is None else min(before, MAX_ID),
+            before=MAX_ID if after is None else min(after, MAX_ID),
             skip=skip,
             limit=limit + 1,  # one more, to see whether this is the last page
         )

@@ -91,17 +91,17 @@ class Sessions:
         user_id: UserId | None = None,
         skip: int = 0,
         limit: int = DEFAULT_LIMIT,
-        before: SessionPosition | None = None,
+        after: SessionPosition | None = None,
     ) -> Page[Session]:
         """All sessions, or one user's; most recently used first. Raises Invalid.
 
-        To read on, pass the last session's `position` as `before`.
+        To read on, pass the last session's `position` as `after`.
         """
         await self.gate.administers(actor)
         check_slice(skip, limit)
         async with self.store.autocommit(actor.user_id) as db:
             return await db.sessions.page(
-                user_id=user_id, skip=skip, limit=limit, now=self.clock.now(), before=before
+                user_id=user_id, skip=skip, limit=limit, now=self.clock.now(), after=after
             )
 
     async def end(self, actor: Actor, session_id: SessionId) -> None:
