@@ -2,7 +2,7 @@
 
 import re
 from http import HTTPStatus
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import structlog
 from litestar.enums import ScopeType
@@ -26,6 +26,7 @@ MAX_HEADER_BYTES = 16384  # an access token takes 400
 _MAX_PATH, _MAX_QUERY = 256, 4096  # bytes
 # A method that no route has: the router's 405 names those that the resource does have.
 _PROBE = "PROBE"
+_NOT_UTF_8 = "Percent-encode the query as UTF-8: `f%C3%BCr` is `für`"
 _PORT = re.compile(rb":[0-9]*\Z")
 
 
@@ -157,15 +158,25 @@ def _header_or_query_refusal(scope: HTTPScope) -> HttpProblem | None:
     if size > MAX_HEADER_BYTES:
         return HttpProblem(431, "headers_too_large", "The headers are larger than any that help")
     query = scope["query_string"]
-    if not query.isascii():
-        return HttpProblem(400, "malformed_request", "Percent-encode the query, as UTF-8")
     if b"%00" in query:
         return _query_problem(query, b"%00", "must not hold NUL", "control_character")
     if len(query) > _MAX_QUERY:
         return _query_problem(query, b"", f"{_MAX_QUERY} bytes are enough for all", "too_long")
+    if not _is_utf_8(query):
+        return HttpProblem(400, "malformed_request", _NOT_UTF_8)
     if credentials > 1:
         return HttpProblem(400, "several_credentials", "Send one Authorization header")
     return None
+
+
+def _is_utf_8(query: bytes) -> bool:
+    """Whether all of it is percent-encoded UTF-8."""
+    if b"%" in query:
+        try:
+            unquote_to_bytes(query).decode()
+        except UnicodeDecodeError:
+            return False
+    return query.isascii()
 
 
 def _query_problem(query: bytes, part: bytes, detail: str, code: str) -> HttpProblem:

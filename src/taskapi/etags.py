@@ -1,12 +1,15 @@
 """Entity tags, and the conditions of RFC 9110 section 13 that clients make with them."""
 
 import re
-from collections.abc import Iterator
 
-_TAG = re.compile(r'(W/)?("[^"]*")')
+from taskapi.problems import HttpProblem
+
+# RFC 9110 section 8.8.3, in a list (section 5.6.1) that may have empty items. Nothing is tried
+# twice, so that time grows with the length.
+_ITEM = re.compile(r'[ \t]*+((?:W/)?"[!\x23-\x7e\x80-\xff]*+")?[ \t]*+(?:,|\Z)')
 _VERSION = re.compile(r'"([1-9][0-9]{0,18})"')
 _BLANKS = " \t"  # of HTTP; str.strip() would remove more
-_MOST_TAGS = 100
+_MOST_TAGS = 100  # each takes time, and a client has seen only a few versions
 NO_VERSION = 0  # matches no task: the first version is 1
 
 
@@ -14,11 +17,26 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
+def well_formed(name: str, condition: str | None) -> str | None:
+    """The condition of a write as it is. Raises HttpProblem unless it is `*` or a list of tags.
+
+    To answer "changed meanwhile" would send the client to read the task again, which does not help.
+    """
+    if condition is None or condition.strip(_BLANKS) == "*" or _tags(condition):
+        return condition
+    detail = f'{name} takes the ETag of the task, with its quotes, such as {name}: "2"'
+    raise HttpProblem(400, "malformed_request", f"{detail}; or *, or at most {_MOST_TAGS} of them")
+
+
 def matches(if_none_match: str | None, tag: str) -> bool:
-    """Section 13.1.2: `*` matches every tag; the comparison is weak."""
+    """Section 13.1.2: `*` matches every tag; the comparison is weak.
+
+    A malformed condition matches none: a read is then answered in full.
+    """
     if if_none_match is None:
         return False
-    return if_none_match.strip(_BLANKS) == "*" or any(t == tag for _, t in _tags(if_none_match))
+    tags = (each.removeprefix("W/") for each in _tags(if_none_match))
+    return if_none_match.strip(_BLANKS) == "*" or tag in tags
 
 
 def if_match_versions(if_match: str | None) -> frozenset[int] | None:
@@ -28,15 +46,19 @@ def if_match_versions(if_match: str | None) -> frozenset[int] | None:
     """
     if if_match is None or if_match.strip(_BLANKS) == "*":
         return None
-    versions = (_VERSION.fullmatch(tag) for is_weak, tag in _tags(if_match) if not is_weak)
+    versions = map(_VERSION.fullmatch, _tags(if_match))
     return frozenset(int(version[1]) for version in versions if version)
 
 
-def _tags(header: str) -> Iterator[tuple[bool, str]]:
-    """Whether each tag of the list is weak, and the tag. Malformed items are left out.
-
-    Only the first hundred tags count: each takes time, and a client has seen only a few versions.
-    """
-    for item in header.split(",", _MOST_TAGS)[:_MOST_TAGS]:
-        if match := _TAG.fullmatch(item.strip(_BLANKS)):
-            yield match[1] is not None, match[2]
+def _tags(header: str) -> list[str]:
+    """The tags of a list; none unless the whole header is a list of at most _MOST_TAGS."""
+    tags: list[str] = []
+    place = 0
+    while place < len(header):
+        item = _ITEM.match(header, place)
+        if item is None or len(tags) == _MOST_TAGS:
+            return []
+        if item[1]:
+            tags.append(item[1])
+        place = item.end()
+    return tags

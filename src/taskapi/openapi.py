@@ -53,8 +53,9 @@ _HEADERS = {
     "RateLimit": _header("The remaining quota `r`, and the seconds `t` until it grows"),
 }
 _CONDITIONS = {
-    "If-Match": 'The version that you have seen, as `"3"`',
-    "If-None-Match": 'The version that you have, as `"3"`',
+    "If-Match": 'The `ETag` that you have seen, with its quotes: `"3"`; several, or `*` for any. '
+    "412 if the task has another one now",
+    "If-None-Match": 'The `ETag` that you have, with its quotes: `"3"`; several, or `*` for any',
 }
 _ALWAYS = ("X-Request-Id",)
 _HEADERS_BY_STATUS = {

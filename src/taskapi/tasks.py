@@ -5,7 +5,7 @@ from litestar import Router, delete, get, patch, post, put
 from litestar.params import FromPath, JSONBody
 
 from taskapi.bodies import fields_set
-from taskapi.etags import NO_VERSION, etag, if_match_versions, matches
+from taskapi.etags import NO_VERSION, etag, if_match_versions, matches, well_formed
 from taskapi.openapi import READS, SENDS
 from taskapi.paths import PREFIX, parse_id
 from taskapi.problems import MAY_REFUSE
@@ -46,8 +46,8 @@ async def get_task(
 
 async def _expected_version(request: ActorRequest, task_id: str) -> int | None:
     """The version that the client's conditions allow a write to; None for any."""
-    versions = if_match_versions(request.header(b"if-match"))
-    if_none_match = request.header(b"if-none-match")
+    versions = if_match_versions(well_formed("If-Match", request.header(b"if-match")))
+    if_none_match = well_formed("If-None-Match", request.header(b"if-none-match"))
     if versions is None and if_none_match is None:
         return None
     if if_none_match is not None or len(versions or ()) > 1:  # the current one, if it is allowed

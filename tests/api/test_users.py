@@ -95,7 +95,7 @@ async def test_an_invalid_filter_is_refused(root: Person) -> None:
     for query in (
         *[f"is_active={word}" for word in ("", "null", "1", "0", "yes", "tru", "%00")],
         *[f"role={word}" for word in ("", "null", "root", "user,admin", "%F0%9F%98%80", "%00")],
-        *[f"email={word}" for word in ("", "null", "ada", "a@b", "%FF%FE@x.org", "a%00b@x.org")],
+        *[f"email={word}" for word in ("", "null", "ada", "a@b", "a%00b@x.org")],
         *[f"skip={word}" for word in ("-1", "10001", "x")],
         *[f"limit={word}" for word in ("0", "101", "x")],
     ):

@@ -225,15 +225,19 @@ TARGETS = {
                     b"%00",
                     b"%zz",
                 ),
-                *(b"%ff", b"1e1", b"NaN", b"%2B1", b""),
+                *(b"1e1", b"NaN", b"%2B1", b""),
             )
         ),
     ],
-    200: [
-        *(b"/livez?", b"http://elsewhere.test/livez"),
+    200: [b"/livez?", b"http://elsewhere.test/livez"],
+    400: [
+        V1 + b"/tasks?q=\x00",
         V1 + b"/tasks?q=%ff%feword",
+        V1 + b"/tasks?skip=%ff",
+        V1 + b"/tasks/\xff",
+        b"",
+        b"/api v1",
     ],
-    400: [V1 + b"/tasks?q=\x00", V1 + b"/tasks/\xff", b"", b"/api v1"],
 }
 
 

@@ -13,6 +13,7 @@ from tests.usecases.people import Person, join, living_in
 pytestmark = pytest.mark.anyio
 
 DAY, MOMENT = date(2030, 5, 6), datetime(2030, 5, 6, 7, 8, 9, tzinfo=UTC)
+LATER = MOMENT + timedelta(hours=1)
 AT = {"due_at": MOMENT, "time_zone": "Asia/Tokyo"}
 BOTH_NULL = {"due_date": None, "due_at": None}
 
@@ -92,6 +93,10 @@ async def test_a_done_task_stays_completed_when_it_was(core: Core, clock: Manual
         ({"due_date": DAY}, {"due_date": None}, (None, None, None)),
         (AT, {"due_at": None}, (None, None, None)),
         (AT, {"time_zone": "Pacific/Niue"}, (None, MOMENT, "Pacific/Niue")),
+        # A new moment does not keep the zone of the one before; the same moment is not new.
+        (AT, {"due_at": LATER}, (None, LATER, "Europe/Berlin")),
+        (AT, {"due_at": LATER, "time_zone": "Asia/Tokyo"}, (None, LATER, "Asia/Tokyo")),
+        (AT, {"due_at": MOMENT, "title": "y"}, (None, MOMENT, "Asia/Tokyo")),
         (AT, {"title": "y"}, (None, MOMENT, "Asia/Tokyo")),
     ],
 )

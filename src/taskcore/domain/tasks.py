@@ -210,11 +210,13 @@ def _moment_problem(due_at: object) -> Problem | None:
 def _due(task: Task | None, changes: Mapping[str, Any], zone: str) -> dict[str, Any]:
     """The three fields of a due: naming one kind with a value clears the other.
 
-    Without a time zone, a moment gets that of the user who edits.
+    Without a time zone, a new moment gets that of the user who edits.
     """
     due_date, due_at, time_zone = (
         (None, None, None) if task is None else (task.due_date, task.due_at, task.time_zone)
     )
+    if changes.get("due_at", due_at) != due_at:
+        time_zone = None
     if changes.get("due_date") is not None:
         due_at = None
     if changes.get("due_at") is not None:
