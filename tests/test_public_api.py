@@ -1,6 +1,11 @@
 """What `import taskcore` exports, and that it suffices to use every use case."""
 
+import asyncio
 import inspect
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
@@ -85,3 +90,25 @@ async def test_the_example_of_the_library_works(capsys: pytest.CaptureFixture[st
     with pytest.raises(taskcore.NotFound):
         await core.tasks.get(actor, taskcore.TaskId(task.id + 1))
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_examples_of_the_readme_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = memory_core(hasher=ScryptHasher(n=2))
+
+    @asynccontextmanager
+    async def opened(_: object) -> AsyncIterator[taskcore.Core]:
+        yield core
+
+    async def read(names: dict[str, Any]) -> list[str]:
+        grant = await core.sessions.log_in(email="bob@example.org", password="correct horse")
+        actor = await core.sessions.authenticate(grant.access_token)
+        for number in range(150):
+            await core.tasks.create(actor, title=f"{number}")
+        return [title async for title in names["titles"](core, actor)]
+
+    monkeypatch.setattr(taskcore, "open_core", opened)
+    names: dict[str, Any] = {}
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own
+    assert len(asyncio.run(read(names))) == 151

@@ -50,7 +50,7 @@ def listed(tasks: Iterable[Task], query: TaskQuery, reader: Reader) -> list[Task
 def total(tasks: Iterable[Task], query: TaskQuery, reader: Reader, *, goes_on: bool) -> int | None:
     """What a page says, which goes on behind a position or not."""
     number = sum(_matches(task, query, reader) for task in tasks)
-    if query == TaskQuery(sort=query.sort):
+    if query.q is None and query == TaskQuery(sort=query.sort):
         return number
     return None if goes_on or (query.q is not None and number > MOST_RANKED) else number
 

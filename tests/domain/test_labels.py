@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskcore.domain.labels import check_labels, label_key, labels_of
+from taskcore.domain.labels import check_labels, label_key
 
 NAMES = st.text(st.sampled_from("aAéÉßẞsΣςİıᾳΐǰﬁ\u0301\u0345\u0323") | st.characters(), max_size=9)  # noqa: RUF001
 
@@ -29,11 +29,10 @@ def test_case_makes_no_difference_and_accents_do() -> None:
     assert label_key("Büro") != label_key("Buro")
 
 
-def test_labels_within_their_bounds_are_kept_as_sent() -> None:
+def test_labels_within_their_bounds_break_no_rule() -> None:
     labels = ["Home", "e\u0301", " ", "x" * 64, *(f"label {n}" for n in range(16))]
     assert check_labels(labels) == []
-    assert labels_of(labels) == tuple(labels)
-    assert labels_of([]) == ()
+    assert check_labels([]) == []
 
 
 def test_each_broken_rule_names_its_label() -> None:
@@ -52,6 +51,6 @@ def test_a_label_has_no_control_character_and_is_one_line(control: str) -> None:
     assert told(f"a{control}b") == [("labels/0", "control_character")]
 
 
-def test_a_bare_text_is_no_list_of_labels() -> None:
-    with pytest.raises(TypeError):
-        labels_of("home")
+def test_what_is_no_list_of_texts_is_refused() -> None:
+    assert [p.code for p in check_labels("home")] == ["wrong_type"]
+    assert [(p.field, p.code) for p in check_labels(["a", 1])] == [("labels/1", "wrong_type")]  # type: ignore[list-item]

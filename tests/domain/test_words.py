@@ -98,6 +98,17 @@ def test_a_query_has_one_to_eight_different_words() -> None:
     assert code("x\x00") == "control_character"
 
 
+def test_characters_without_blanks_between_them_are_one_word_of_the_eight() -> None:
+    sentence = "来週の会議の資料を田中さんに送る"
+    assert Search.parse(sentence).matches(f"メモ: {sentence}。", "")
+    assert not Search.parse(sentence).matches(sentence[1:], "")
+    assert code(f"a b c d e f g h {sentence}") == "too_many_words"
+    assert len(Search.parse(f"a b c d {sentence} e f g").words) == 7 + len(set(sentence))
+    many = "".join(map(chr, range(0x4E00, 0x4E00 + words.MAX_LOOKED_UP)))
+    assert len(Search.parse(many * 6).words) == words.MAX_LOOKED_UP
+    assert code(many + "会") == "too_many_words"
+
+
 @pytest.mark.parametrize(
     ("query", "title", "description", "rank"),
     [

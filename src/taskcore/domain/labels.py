@@ -28,13 +28,15 @@ def check_labels(labels: Sequence[str]) -> list[Problem]:
 
     Too many labels are the only problem told, so that the work is bounded.
     """
+    if isinstance(labels, str) or not isinstance(labels, Sequence):  # a text is one, never meant
+        return [Problem(FIELD, "takes a list of texts", "wrong_type")]
     if len(labels) > MAX_LABELS:
         return [Problem(FIELD, f"takes at most {MAX_LABELS} labels", "too_many")]
     problems: list[Problem] = []
     keys: set[str] = set()
     for place, label in enumerate(labels):
         field = f"{FIELD}/{place}"
-        if problem := _problem(field, label):
+        if problem := label_problem(field, label):
             problems.append(problem)
         elif (key := label_key(label)) in keys:
             detail = "is there already; upper and lower case are the same"
@@ -44,15 +46,9 @@ def check_labels(labels: Sequence[str]) -> list[Problem]:
     return problems
 
 
-def _problem(field: str, label: str) -> Problem | None:
+def label_problem(field: str, label: object) -> Problem | None:
+    """The rule that the label breaks."""
     problem = TextRule(field, MIN_LABEL, MAX_LABEL).problem(label)
-    if problem is None and _LINES.search(label):
+    if problem is None and _LINES.search(str(label)):
         return Problem(field, "must not hold control characters", "control_character")
     return problem
-
-
-def labels_of(labels: Sequence[str]) -> tuple[str, ...]:
-    """As a task keeps labels that have passed check_labels: as they were sent, in their order."""
-    if isinstance(labels, str):  # also a sequence of texts, but never meant
-        raise TypeError("labels are a list of texts")
-    return tuple(labels)

@@ -1,6 +1,6 @@
 """Lists of tasks: what may be asked for, which tasks match, and in which order they come."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from taskcore.domain.dues import DueRange, check_moment, due_key, start_of_day, zone
 from taskcore.domain.errors import Invalid, Problem
-from taskcore.domain.labels import label_key
+from taskcore.domain.labels import label_key, label_problem
 from taskcore.domain.rules import refuse
 from taskcore.domain.tasks import CLOSED, OPEN, Priority, Status, Task, TaskId
 from taskcore.domain.users import UserId
@@ -111,7 +111,7 @@ class TaskQuery:
     """What a reader asks a list for. Fields of several values match any of them.
 
     A bound that is a day is the beginning of that day in the reader's time zone; ranges do not
-    include their end.
+    include their end. Raises Invalid for what could not match or has the wrong type.
     """
 
     status: Sequence[Status | str] = ()
@@ -125,8 +125,20 @@ class TaskQuery:
     completed_until: Moment | None = None
     updated_from: Moment | None = None
     q: str | None = None
-    sort: Sort | None = None
-    """None: by relevance with `q`, else the newest first."""
+    sort: Sort | str | None = None
+    """A word of Sort. None: by relevance with `q`, else the newest first."""
+
+    def __post_init__(self) -> None:
+        """Here, not in `filter`: a cursor is made of a query before it is asked."""
+        refuse(
+            *(_several(name, getattr(self, name)) for name in ("status", "priority", "label")),
+            *(_bound(name, getattr(self, name)) for name in _BOUNDS),
+            _sort(self.sort, self.q),
+            *_types(self),
+        )
+        refuse(*map(_label, self.label))
+        _statuses(self.status)
+        _priorities(self.priority)
 
     @property
     def order(self) -> Sort:
@@ -164,16 +176,7 @@ class TaskQuery:
         return sha256(repr(asked).encode(errors="surrogatepass")).hexdigest()[:16]
 
     def filter(self, now: datetime, reader_zone: str) -> TaskFilter:
-        """What it means now, to a reader who lives there. Raises Invalid."""
-        refuse(
-            *(_too_many(name, getattr(self, name)) for name in ("status", "priority", "label")),
-            _relevance_without_words(self),
-            *(
-                check_moment(name, bound)
-                for name in _BOUNDS
-                if isinstance(bound := getattr(self, name), datetime)
-            ),
-        )
+        """What it means now, to a reader who lives there. Raises Invalid for words of `q`."""
         if self.is_plain:
             return EVERYTHING
         here = zone(reader_zone)
@@ -203,7 +206,7 @@ class TaskQuery:
         )
 
 
-PLAIN = TaskQuery()
+_STATUSES, _PRIORITIES, _SORTS = frozenset(Status), frozenset(Priority), frozenset(Sort)
 _BOUNDS = ("due_from", "due_until", "completed_from", "completed_until", "updated_from")
 
 
@@ -218,7 +221,7 @@ def _statuses(words: Iterable[str]) -> frozenset[Status] | None:
     for word in words:
         if group := STATUS_GROUPS.get(word):
             found |= group
-        elif word in set(Status):
+        elif word in _STATUSES:
             found.add(Status(word))
         else:
             raise _unknown("status", (*Status, *STATUS_GROUPS))
@@ -226,7 +229,7 @@ def _statuses(words: Iterable[str]) -> frozenset[Status] | None:
 
 
 def _priorities(words: Iterable[str]) -> frozenset[Priority] | None:
-    if any(word not in set(Priority) for word in words):
+    if any(word not in _PRIORITIES for word in words):
         raise _unknown("priority", tuple(Priority))
     return frozenset(map(Priority, words)) or None
 
@@ -235,15 +238,42 @@ def _unknown(name: str, words: Sequence[str]) -> Invalid:
     return Invalid(Problem(name, f"must be one of {', '.join(words)}", "wrong_type"))
 
 
-def _too_many(name: str, values: Sequence[str]) -> Problem | None:
-    if isinstance(values, str):  # also a sequence of texts, but never meant
+def _several(name: str, values: object) -> Problem | None:
+    if isinstance(values, str) or not isinstance(values, Collection):  # a text is one, never meant
         return Problem(name, "takes a list of texts", "wrong_type")
     if len(values) > MAX_VALUES:
         return Problem(name, f"takes at most {MAX_VALUES} values", "too_many")
     return None
 
 
-def _relevance_without_words(query: TaskQuery) -> Problem | None:
-    if query.sort is Sort.RELEVANCE and query.q is None:
+def _label(name: object) -> Problem | None:
+    """No task has a label that breaks the rules."""
+    return label_problem("label", name)
+
+
+def _bound(name: str, bound: object) -> Problem | None:
+    if bound is None:
+        return None
+    if isinstance(bound, datetime):
+        return check_moment(name, bound)
+    if isinstance(bound, date):
+        return None
+    return Problem(name, "takes a day (date) or a moment (datetime)", "wrong_type")
+
+
+def _sort(sort: object, q: str | None) -> Problem | None:
+    if sort is not None and sort not in _SORTS:
+        return Problem("sort", f"must be one of {', '.join(Sort)}", "wrong_type")
+    if sort == Sort.RELEVANCE and q is None:
         return Problem("sort", "relevance needs q, the words to search for", "relevance_without_q")
     return None
+
+
+def _types(query: TaskQuery) -> Iterator[Problem]:
+    if query.q is not None and not isinstance(query.q, str):
+        yield Problem("q", "takes a text", "wrong_type")
+    if not isinstance(query.overdue, bool):
+        yield Problem("overdue", "takes True or False", "wrong_type")
+
+
+PLAIN = TaskQuery()

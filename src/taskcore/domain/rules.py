@@ -29,7 +29,9 @@ class TextRule:
         refuse(self.problem(text))
         return text
 
-    def problem(self, text: str) -> Problem | None:
+    def problem(self, text: object) -> Problem | None:
+        if not isinstance(text, str):
+            return Problem(self.field, "must be text", "wrong_type")
         if len(text) < self.min:
             return Problem(self.field, f"needs at least {_characters(self.min)}", "too_short")
         if len(text) > self.max:
@@ -65,7 +67,7 @@ def refuse(*problems: Problem | None) -> None:
 
 def check(content: Mapping[str, object], rules: Iterable[TextRule]) -> None:
     """Raises Invalid, with every rule that a text in `content` breaks."""
-    refuse(*(rule.problem(str(content[rule.field])) for rule in rules if rule.field in content))
+    refuse(*(rule.problem(content[rule.field]) for rule in rules if rule.field in content))
 
 
 class Refusals:

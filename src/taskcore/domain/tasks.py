@@ -11,7 +11,7 @@ from typing import Any, NewType, NotRequired, Self, TypedDict, Unpack
 
 from taskcore.domain.dues import check_moment, check_time_zone
 from taskcore.domain.errors import Invalid, Problem
-from taskcore.domain.labels import check_labels, labels_of
+from taskcore.domain.labels import check_labels
 from taskcore.domain.rules import TASK_RULES, only, refuse
 from taskcore.domain.users import UserId
 
@@ -24,7 +24,7 @@ TRASH_LIFETIME = timedelta(days=30)
 
 
 class Status(StrEnum):
-    """In iCalendar: NEEDS-ACTION, IN-PROCESS, COMPLETED, CANCELLED."""
+    """How far a task is. In iCalendar: NEEDS-ACTION, IN-PROCESS, COMPLETED, CANCELLED."""
 
     TODO = "todo"
     IN_PROGRESS = "in_progress"
@@ -37,7 +37,7 @@ CLOSED = frozenset({Status.DONE, Status.CANCELLED})
 
 
 class Priority(StrEnum):
-    """The least urgent first. In words: numbers mean opposite things in other systems."""
+    """How urgent a task is, the least first; in words, as numbers differ between systems."""
 
     NONE = "none"
     LOW = "low"
@@ -164,7 +164,7 @@ def _settled(
         if name in settled:
             settled[name] = words(settled[name])
     if "labels" in settled:
-        settled["labels"] = labels_of(settled["labels"])
+        settled["labels"] = tuple(settled["labels"])  # kept as sent, in their order
     if "status" in settled:
         was_done = task is not None and task.status is Status.DONE
         if settled["status"] is not Status.DONE:

@@ -10,7 +10,7 @@ Unicode did not know before depend on the version of Python, all others do not.
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import groupby, islice
 from typing import Self
 from unicodedata import category, normalize
 
@@ -23,7 +23,11 @@ MAX_WORD = 64
 # A task is found by so many different words; a text of 5000 characters has some hundred. Each is an
 # entry of an index.
 MAX_DIFFERENT = 1000
-MAX_WORDS = 8  # in a query: each is looked up by itself
+MAX_WORDS = 8  # in a query; characters of scripts without blanks count as one word, if in a row
+# In a query, characters of such scripts included: each is looked up by itself, and compared with
+# the title of each task that is ranked. Where all are in all of 6000 tasks, a search for 8 took
+# 0.08 s, for 16 0.10 s, for 32 0.24 s, for 200 1.1 s.
+MAX_LOOKED_UP = 24
 QUERY = TextRule("q", 1, 200)
 # A query word of so many characters also matches as the beginning of a word. With fewer it would
 # match a large part of all tasks.
@@ -91,6 +95,10 @@ def _folded(character: str) -> str:
     return "" if category(character).startswith("M") else " "
 
 
+def _is_unspaced(word: str) -> bool:
+    return _UNSPACED.match(word) is not None
+
+
 def prefixes(word: str) -> bool:
     """Whether a query word also matches as the beginning of a word."""
     return len(word) >= MIN_PREFIX
@@ -98,7 +106,7 @@ def prefixes(word: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is searched for: 1..MAX_WORDS different words, in the order of the query."""
+    """What is searched for: 1..MAX_LOOKED_UP different words, in the order of the query."""
 
     words: tuple[str, ...]
 
@@ -109,8 +117,14 @@ class Search:
         words = tuple(dict.fromkeys(words_of(text)))
         if not words:
             refuse(Problem(QUERY.field, "needs at least one letter or digit", "no_words"))
-        if len(words) > MAX_WORDS:
+        runs = (1 if unspaced else len(list(run)) for unspaced, run in groupby(words, _is_unspaced))
+        if sum(runs) > MAX_WORDS:
             refuse(Problem(QUERY.field, f"takes at most {MAX_WORDS} words", "too_many_words"))
+        if len(words) > MAX_LOOKED_UP:
+            detail = (
+                f"takes at most {MAX_LOOKED_UP} different characters of a script without blanks"
+            )
+            refuse(Problem(QUERY.field, detail, "too_many_words"))
         return cls(words)
 
     def matches(self, title: str, description: str) -> bool:
