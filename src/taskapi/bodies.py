@@ -2,8 +2,9 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from litestar import Request
@@ -11,7 +12,7 @@ from litestar.exceptions import ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from msgspec import UNSET, Struct
 
-from taskapi.problems import HttpProblem
+from taskapi.problems import BY_STATUS, HttpProblem
 from taskapi.request_state import request_state
 
 _JSON = re.compile(
@@ -24,6 +25,9 @@ ARRIVES_WITHIN = 5.0  # seconds; enough for the largest body at 13 KB/s
 
 class Body(Struct, forbid_unknown_fields=True):
     """What clients send. Unknown fields are errors, because ignoring them would hide mistakes."""
+
+    shown: ClassVar[Sequence[str]] = ()
+    """The fields of the example in the document, if not all."""
 
     def __repr__(self) -> str:  # the fields may hold passwords and tokens
         return f"{type(self).__name__}(…)"
@@ -75,12 +79,7 @@ class JsonRequest(Request[Any, Any, Any]):
         media_type = self.header(b"content-type") or ""
         coding = self.header(b"content-encoding") or "identity"
         if not _JSON.fullmatch(media_type) or coding.lower() != "identity":
-            raise HttpProblem(
-                415,
-                "unsupported_media_type",
-                "Send the body as application/json in UTF-8",
-                {"Accept": "application/json"},
-            )
+            raise HttpProblem(415, *BY_STATUS[415], {"Accept": "application/json"})
         content = await super().json()
         data = self.route_handler.parsed_data_field
         try:

@@ -13,7 +13,13 @@ from taskapi.exchange import Exchange
 from taskapi.headers import PREFLIGHT, Header
 from taskapi.logs import LINES
 from taskapi.paths import HEALTH_PATHS
-from taskapi.problems import FieldProblem, HttpProblem, send_problem
+from taskapi.problems import (
+    NOT_UTF_8,
+    SEVERAL_CREDENTIALS,
+    FieldProblem,
+    HttpProblem,
+    send_problem,
+)
 from taskapi.proxies import Proxies
 from taskapi.request_state import RequestState
 from taskcore import Invalid, NotFound, Settings
@@ -26,7 +32,6 @@ MAX_HEADER_BYTES = 16384  # an access token takes 400
 _MAX_PATH, _MAX_QUERY = 256, 4096  # bytes
 # A method that no route has: the router's 405 names those that the resource does have.
 _PROBE = "PROBE"
-_NOT_UTF_8 = "Percent-encode the query as UTF-8: `f%C3%BCr` is `für`"
 _PORT = re.compile(rb":[0-9]*\Z")
 
 
@@ -163,9 +168,9 @@ def _header_or_query_refusal(scope: HTTPScope) -> HttpProblem | None:
     if len(query) > _MAX_QUERY:
         return _query_problem(query, b"", f"{_MAX_QUERY} bytes are enough for all", "too_long")
     if not _is_utf_8(query):
-        return HttpProblem(400, "malformed_request", _NOT_UTF_8)
+        return HttpProblem(400, *NOT_UTF_8)
     if credentials > 1:
-        return HttpProblem(400, "several_credentials", "Send one Authorization header")
+        return HttpProblem(400, *SEVERAL_CREDENTIALS)
     return None
 
 

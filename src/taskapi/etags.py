@@ -50,6 +50,12 @@ def if_match_versions(if_match: str | None) -> frozenset[int] | None:
     return frozenset(int(version[1]) for version in versions if version)
 
 
+def is_weak(if_match: str | None) -> bool:
+    """Whether it has weak tags alone, which a proxy that compresses makes of strong ones."""
+    tags = _tags(if_match or "")
+    return bool(tags) and all(tag.startswith("W/") for tag in tags)
+
+
 def _tags(header: str) -> list[str]:
     """The tags of a list; none unless the whole header is a list of at most _MOST_TAGS."""
     tags: list[str] = []

@@ -32,6 +32,14 @@ def _documented(rule: TextRule, example: str, **more: object) -> Meta:
 
 
 _PLAIN_TEXT = "^[^" + CONTROL.replace(r"\x", r"\u00") + "]*$"
+_ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+_MOMENT = {"format": "date-time"}  # msgspec says so only of moments with any offset
+
+STATUS = (
+    "`todo` and `in_progress` are open, `done` and `cancelled` closed; any may follow any. "
+    "`completed_at` is when it became `done`"
+)
+PRIORITY = "From the least urgent to the most: `none`, `low`, `medium`, `high`, `urgent`"
 
 Title = Annotated[str, _documented(TITLE, "Write the letter", pattern=_PLAIN_TEXT)]
 Description = Annotated[str, _documented(DESCRIPTION, "Two pages, by hand", pattern=_PLAIN_TEXT)]
@@ -50,49 +58,95 @@ TimeZone = Annotated[
         TIME_ZONE,
         "Europe/Berlin",
         format="time-zone",
-        description="A name of the IANA time zone database",
+        description="A name of the IANA time zone database: where the user's days begin, and where "
+        "a new `due_at` of theirs is meant that comes without a `time_zone`",
     ),
 ]
 # Of the wire's own texts the domain says which words there are; msgspec would not.
 TaskStatusWord = Annotated[
-    str, Meta(extra_json_schema={"enum": list(Status), "examples": [Status.IN_PROGRESS.value]})
+    str,
+    Meta(
+        description=STATUS,
+        extra_json_schema={"enum": list(Status), "examples": [Status.IN_PROGRESS.value]},
+    ),
 ]
 TaskPriorityWord = Annotated[
-    str, Meta(extra_json_schema={"enum": list(Priority), "examples": [Priority.HIGH.value]})
+    str,
+    Meta(
+        description=PRIORITY,
+        extra_json_schema={"enum": list(Priority), "examples": [Priority.HIGH.value]},
+    ),
 ]
-TaskStatus = Annotated[Status, Meta(examples=[Status.IN_PROGRESS.value])]
-TaskPriority = Annotated[Priority, Meta(examples=[Priority.HIGH.value])]
+TaskStatus = Annotated[Status, Meta(description=STATUS, examples=[Status.IN_PROGRESS.value])]
+TaskPriority = Annotated[Priority, Meta(description=PRIORITY, examples=[Priority.HIGH.value])]
 DueDate = Annotated[
-    date, Meta(description="A day such as 2026-12-01, in whatever time zone its reader lives")
+    date,
+    Meta(
+        description="Due on a day such as 2026-12-01, in whatever time zone its reader lives. "
+        "A task has this or `due_at`, not both: naming one with a value clears the other",
+    ),
 ]
 DueAt = Annotated[
     datetime,
-    Meta(tz=True, description="RFC 3339, with its offset", examples=["2026-12-01T09:00:00+01:00"]),
+    Meta(
+        tz=True,
+        description="Due at a moment: RFC 3339, with its offset from UTC",
+        examples=["2026-12-01T09:00:00+01:00"],
+    ),
+]
+ShownDueAt = Annotated[
+    datetime,
+    Meta(
+        description="Due at a moment: RFC 3339, in UTC",
+        extra_json_schema=_MOMENT | {"examples": ["2026-12-01T08:00:00Z"]},
+    ),
+]
+DueTimeZone = Annotated[
+    str,
+    _documented(
+        TIME_ZONE,
+        "Europe/Berlin",
+        format="time-zone",
+        description="The IANA name of the time zone where `due_at` is meant. A new `due_at` "
+        "without it gets your own; null exactly when `due_at` is",
+    ),
 ]
 Label = Annotated[
-    str, _documented(TextRule(labels.FIELD, labels.MIN_LABEL, labels.MAX_LABEL), "home")
+    str,
+    _documented(
+        TextRule(labels.FIELD, labels.MIN_LABEL, labels.MAX_LABEL), "home", pattern=_ONE_LINE
+    ),
 ]
 Labels = Annotated[
     Sequence[Label],
     Meta(
-        description="No two may be alike but for upper and lower case",
+        description="Replaced as a whole, and kept as sent. No two may be alike but for upper and "
+        "lower case",
         extra_json_schema={"maxItems": labels.MAX_LABELS, "examples": [["home", "garden"]]},
     ),
 ]
 Id = Annotated[int, Meta(ge=1, le=MAX_ID, examples=[1])]
 Version = Annotated[int, Meta(ge=1, le=MAX_ID, description="Counts the changes", examples=[1])]
-CompletedAt = Annotated[datetime, Meta(description="When it became done: RFC 3339, in UTC")]
+CompletedAt = Annotated[
+    datetime,
+    Meta(description="When it became done: RFC 3339, in UTC", extra_json_schema=_MOMENT),
+]
 Timestamp = Annotated[
-    datetime, Meta(description="RFC 3339, in UTC", examples=["2026-01-31T09:30:00Z"])
+    datetime,
+    Meta(
+        description="RFC 3339, in UTC",
+        extra_json_schema=_MOMENT | {"examples": ["2026-01-31T09:30:00Z"]},
+    ),
 ]
 # Not `admin`: trying out the example must not create an administrator.
 UserRole = Annotated[Role, Meta(examples=[Role.USER.value])]
 IsActive = Annotated[bool, Meta(examples=[True])]
 Total = Annotated[
-    Annotated[int, Meta(ge=0, examples=[1])] | None,
+    Annotated[int, Meta(ge=0, examples=[3])] | None,
     Meta(
-        description="How many there are in all. Tasks always have it. Others are counted for "
-        "each page: null with a cursor, and where counting takes more than two seconds",
+        description="How many there are in all, not only on this page. Null where they are not "
+        "counted: filtered tasks on a page with a cursor, more than 500 matches of `q`; accounts "
+        "and events on a page with a cursor, or if counting takes more than two seconds",
     ),
 ]
 Ip = Annotated[str, Meta(description="An IP address", examples=["192.0.2.7"])]

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 from litestar import Litestar, Response, get
@@ -16,13 +16,29 @@ from litestar.routes import HTTPRoute
 from msgspec import Struct
 
 from taskapi.etags import matches
+from taskapi.expectations import expected
 from taskapi.fields import Id
-from taskapi.problems import MAY_REFUSE, MEDIA_TYPE, ProblemView, status_of
+from taskapi.parameters import unknown
+from taskapi.problems import (
+    BY_STATUS,
+    MAY_REFUSE,
+    MEDIA_TYPE,
+    NOT_UTF_8,
+    REQUEST_ID,
+    SEVERAL_CREDENTIALS,
+    FieldProblem,
+    HttpProblem,
+    ProblemView,
+    status_of,
+    view,
+)
 from taskapi.providers import ApiRequest, administers, logged_in
-from taskapi.query import QueryInt
+from taskapi.query import QueryInt, is_query_int
 from taskapi.responses import struct_in
 from taskcore import (
+    ExpiredToken,
     Invalid,
+    InvalidToken,
     Overloaded,
     Settings,
     TaskcoreError,
@@ -63,12 +79,6 @@ _HEADERS_BY_STATUS = {
     429: ("Retry-After", "RateLimit-Policy", "RateLimit"),
     503: ("Retry-After",),
 }
-_REASONS_BY_STATUS = {
-    400: "The request cannot be read",
-    413: "The body is too large",
-    415: "The body is not JSON",
-    500: "A bug in the service",
-}
 # Links from an operation that creates an object to those on that object, for API explorers and
 # fuzzers.
 _LINKS = {
@@ -96,9 +106,11 @@ def document(app: Litestar, settings: Settings) -> bytes:
     _, schemas = msgspec.json.schema_components(
         sorted(shapes, key=lambda shape: shape.__name__), ref_template="#/components/schemas/{name}"
     )
-    for schema in schemas.values():
+    selected = {shape.__name__: getattr(shape, "shown", ()) for shape in shapes}
+    for name, schema in schemas.items():
         if "properties" in schema:  # an object: its example consists of those of its fields
-            schema["examples"] = [_example(schema, schemas)]
+            example = _example(schema, schemas)
+            schema["examples"] = [{key: example[key] for key in selected.get(name) or example}]
     parts = {
         "openapi": "3.1.0",
         "info": {
@@ -114,6 +126,13 @@ def document(app: Litestar, settings: Settings) -> bytes:
         "components": {
             "schemas": schemas,
             "headers": _HEADERS,
+            "examples": {
+                each.code: _written(each)
+                for operation in operations
+                for refusals in operation.refusals().values()
+                for each in refusals
+                if _is_the_same_everywhere(each)
+            },
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -131,10 +150,12 @@ def document(app: Litestar, settings: Settings) -> bytes:
 _INTRODUCTION = """\
 Register, log in, and send the access token as `Authorization: Bearer …`.
 
-Errors are problem details (RFC 9457); programs look at their `code`. Fields of a body and query
-parameters that are not listed are errors, and an edit leaves fields that it does not name as they
-are. A field that a body has twice counts as given last; a query parameter is sent only once, except
-for those of several values, at most 20. HEAD works wherever GET does.
+Errors are problem details (RFC 9457); programs look at their `code`. 400 means that the request
+cannot be read, 422 that it can, but breaks the rules which `errors` lists.
+
+Fields of a body and query parameters that are not listed are errors, and an edit leaves fields that
+it does not name as they are. A field that a body has twice counts as given last; a query parameter
+is sent only once, except for those of several values, at most 20. HEAD works wherever GET does.
 """
 _TAGS = [
     {"name": "Authentication", "description": "Your own account and sessions"},
@@ -253,29 +274,67 @@ class _Operation:
                 "description": "You have this version already",
                 "headers": _references((*_ALWAYS, "ETag")),
             }
-        for code, reasons in sorted(self._problems().items()):
+        for code, refusals in self.refusals().items():
             responses[str(code)] = {
-                "description": ". ".join(reasons),
+                "description": ". ".join(f"`{each.code}`: {each.detail}" for each in refusals),
                 "headers": _references((*_ALWAYS, *_HEADERS_BY_STATUS.get(code, ()))),
-                "content": {MEDIA_TYPE: {"schema": _reference(ProblemView)}},
+                "content": {
+                    MEDIA_TYPE: {
+                        "schema": _reference(ProblemView),
+                        "examples": {each.code: _shown(each) for each in refusals},
+                    }
+                },
             }
         return responses
 
-    def _problems(self) -> dict[int, list[str]]:
-        """Reasons by status: this operation's errors, and those of its body, login and query."""
+    def refusals(self) -> dict[int, list[HttpProblem]]:
+        """By status: this operation's errors, and those of its body, login and query."""
         errors: list[type[TaskcoreError]] = [*self._errors, Invalid, Unavailable, Overloaded]
-        statuses = [500]
+        other = [(500, BY_STATUS[500])]
         if self._is_protected:
-            errors.append(Unauthenticated)
-            statuses.append(400)
+            errors += [Unauthenticated, InvalidToken, ExpiredToken]
+            other += [(400, SEVERAL_CREDENTIALS)]
         if self._body:
-            statuses += [400, 413, 415]
-        reasons: dict[int, list[str]] = {}
+            other += [(status, BY_STATUS[status]) for status in (400, 413, 415)]
+        elif self._is_protected:
+            other += [(400, NOT_UTF_8)]
+        found: dict[int, list[HttpProblem]] = {}
         for error in dict.fromkeys(errors):
-            reasons.setdefault(status_of(error), []).append(f"`{error.code}`: {error.title}")
-        for status in dict.fromkeys(statuses):
-            reasons.setdefault(status, []).append(_REASONS_BY_STATUS[status])
-        return reasons
+            broken = [self._broken_rule()] if error is Invalid else None
+            status = status_of(error)
+            problem = HttpProblem(status, error.code, error.title, None, broken, error.title)
+            found.setdefault(status, []).append(problem)
+        for status, (code, detail) in other:
+            found.setdefault(status, []).append(HttpProblem(status, code, detail))
+        return dict(sorted(found.items()))
+
+    def _broken_rule(self) -> FieldProblem:
+        """One that this operation has."""
+        if self._body:
+            field = msgspec.structs.fields(self._body)[0]
+            if field.required:
+                return FieldProblem("is required", "required", pointer=f"/{field.name}")
+            detail = expected(self._body, field.name)
+            return FieldProblem(detail, "wrong_type", pointer=f"/{field.name}")
+        for name, hint in self._hints.items():
+            kind = get_args(hint)[0] if get_args(hint) else hint
+            if name == "limit" and is_query_int(kind):
+                return FieldProblem(kind.refusal(), "out_of_range", parameter=name)
+        return FieldProblem(unknown("verbose", {}), "unknown_parameter", parameter="verbose")
+
+
+def _shown(refusal: HttpProblem) -> Json:
+    if _is_the_same_everywhere(refusal):
+        return {"$ref": f"#/components/examples/{refusal.code}"}
+    return _written(refusal)
+
+
+def _written(refusal: HttpProblem) -> Json:
+    return {"value": msgspec.to_builtins(view(refusal, REQUEST_ID))}
+
+
+def _is_the_same_everywhere(refusal: HttpProblem) -> bool:
+    return refusal.code not in {Invalid.code, NOT_UTF_8[0]}
 
 
 def _references(headers: tuple[str, ...]) -> Json:

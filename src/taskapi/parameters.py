@@ -63,14 +63,14 @@ def _problems(counts: Mapping[str, int], declared: Mapping[str, int]) -> Iterato
     for name, count in counts.items():
         most = declared.get(name)
         if most is None:
-            yield FieldProblem(_unknown(name, declared), "unknown_parameter", parameter=name)
+            yield FieldProblem(unknown(name, declared), "unknown_parameter", parameter=name)
         elif count > most == 1:
             yield FieldProblem("may be sent only once", "repeated_parameter", parameter=name)
         elif count > most:
             yield FieldProblem(f"may be sent at most {most} times", "too_many", parameter=name)
 
 
-def _unknown(name: str, declared: Mapping[str, int]) -> str:
+def unknown(name: str, declared: Mapping[str, int]) -> str:
     refusal = "is not a parameter of this operation"
     if not declared:
         return f"{refusal}, which has none"

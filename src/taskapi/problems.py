@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap, Scope, Send
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from taskapi.expectations import expected
 from taskapi.query import NOT_AN_INTEGER
 from taskapi.request_state import request_state
 from taskapi.responses import fields_shown
@@ -54,6 +55,9 @@ STATUS: Mapping[type[TaskcoreError], int] = {
 }
 
 
+REQUEST_ID = "4d5f6c0e8b7a4f3e9d2c1b0a99887766"  # in examples
+
+
 class FieldProblem(Struct, omit_defaults=True):
     """One broken rule: where (a JSON pointer into the body, or a parameter's name) and why."""
 
@@ -71,7 +75,7 @@ class ProblemView(Struct, omit_defaults=True):
     status: Annotated[int, Meta(examples=[STATUS[Invalid]])]
     detail: Annotated[str, Meta(examples=[Invalid.title])]
     code: Annotated[str, Meta(examples=[Invalid.code])]
-    request_id: Annotated[str, Meta(examples=["4d5f6c0e8b7a4f3e9d2c1b0a99887766"])]
+    request_id: Annotated[str, Meta(examples=[REQUEST_ID])]
     errors: list[FieldProblem] | UnsetType = UNSET
 
 
@@ -96,25 +100,38 @@ class HttpProblem(Exception):
 _TITLES = {kind.code: kind.title for kind in STATUS}  # also for an HttpProblem with such a code
 
 
+# The code and the detail of refusals by HTTP alone.
+BY_STATUS = {
+    400: ("malformed_request", "The request cannot be read; send well-formed JSON in UTF-8"),
+    404: (NotFound.code, NotFound.title),
+    405: ("method_not_allowed", "This resource does not know the method; see Allow"),
+    413: ("body_too_large", "The body is larger than this service takes"),
+    415: ("unsupported_media_type", "Send the body as application/json in UTF-8"),
+    500: ("internal_error", "Something went wrong on our side; the request id helps to find it"),
+}
+NOT_UTF_8 = ("malformed_request", "Percent-encode the query as UTF-8: `f%C3%BCr` is `für`")
+SEVERAL_CREDENTIALS = ("several_credentials", "Send one Authorization header")
+
+
 def status_of(error: type[TaskcoreError]) -> int:
     return next(STATUS[kind] for kind in error.__mro__ if kind in STATUS)
 
 
-def _view(scope: Scope, problem: HttpProblem) -> ProblemView:
+def view(problem: HttpProblem, request_id: str) -> ProblemView:
     return ProblemView(
         type=f"urn:taskcore:problem:{problem.code}",
         title=problem.title,
         status=problem.status,
         detail=problem.detail,
         code=problem.code,
-        request_id=request_state(scope).request_id,
+        request_id=request_id,
         errors=problem.errors or UNSET,
     )
 
 
 def _response(request: AnyRequest, problem: HttpProblem) -> Response[ProblemView]:
     return Response(
-        _view(request.scope, problem),
+        view(problem, request_state(request.scope).request_id),
         status_code=problem.status,
         media_type=MEDIA_TYPE,
         headers=problem.headers,
@@ -123,7 +140,7 @@ def _response(request: AnyRequest, problem: HttpProblem) -> Response[ProblemView
 
 async def send_problem(scope: Scope, send: Send, problem: HttpProblem) -> None:
     """For a request that never reaches Litestar."""
-    body = msgspec.json.encode(_view(scope, problem))
+    body = msgspec.json.encode(view(problem, request_state(scope).request_id))
     headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body))} | problem.headers
     await send(
         {
@@ -176,19 +193,14 @@ def _field_problem(request: AnyRequest, field: str, detail: str, code: str) -> F
 def _shape_error(request: AnyRequest, error: ValidationException) -> Response[ProblemView]:
     """422: the request was parsed, but has the wrong types or fields."""
     entries = error.extra if isinstance(error.extra, list) else []
-    returned = request.route_handler.parsed_return_field.annotation
-    errors = [_shape_problem(entry, returned) for entry in entries if isinstance(entry, dict)]
+    handler = request.route_handler
+    returned, data = handler.parsed_return_field.annotation, handler.parsed_data_field
+    body = data.annotation if data else object
+    errors = [_shape_problem(entry, body, returned) for entry in entries if isinstance(entry, dict)]
     return _response(request, HttpProblem(422, Invalid.code, Invalid.title, errors=errors))
 
 
 _FIELD = re.compile(r"`(?P<field>.*)`", re.DOTALL)
-# Of times, which msgspec's own messages do not show.
-_A_MOMENT = "2026-12-01T09:00:00+01:00"
-_TIMES = {
-    "Expected `datetime` with a timezone component": f"needs an offset, as in {_A_MOMENT}",
-    "Invalid RFC3339 encoded datetime": f"must be a moment such as {_A_MOMENT}",
-    "Invalid RFC3339 encoded date": "must be a day such as 2026-12-01",
-}
 # By the beginnings of msgspec's messages.
 _SHAPE_CODES = {
     "Object missing required field": ("is required", "required"),
@@ -197,8 +209,16 @@ _SHAPE_CODES = {
 }
 
 
-def _shape_problem(entry: Mapping[str, Any], returned: object) -> FieldProblem:
-    """`returned` is the type that the handler returns: what it shows the client cannot write."""
+def _shape_problem(
+    entry: Mapping[str, Any],
+    body: Any,  # noqa: ANN401 - a type expression
+    returned: object,
+) -> FieldProblem:
+    """In words of ours, because msgspec's name types of Python.
+
+    `body` is the type that the handler takes. `returned` is the one that it returns: what it shows
+    the client cannot write.
+    """
     message, key = str(entry.get("message", "")), str(entry.get("key", ""))
     for start, (text, slug) in _SHAPE_CODES.items():
         if message.startswith(start) and (match := _FIELD.search(message)):
@@ -206,14 +226,19 @@ def _shape_problem(entry: Mapping[str, Any], returned: object) -> FieldProblem:
             if slug == "unknown_field" and field in fields_shown(returned):
                 return FieldProblem("cannot be written here", "read_only", pointer=_pointer(field))
             return FieldProblem(text, slug, pointer=_pointer(field))
-    code = "out_of_range" if message.startswith(NOT_AN_INTEGER) else "wrong_type"
     if entry.get("source") not in (None, "body"):
-        return FieldProblem(message, code, parameter=key)
+        return _parameter_problem(message, key)
     if key == "data":  # Litestar's name for the whole body
         return FieldProblem("a JSON object is required", "required", pointer="")
     if message.startswith("Expected ") and message.endswith(", got `null`"):
         return FieldProblem("must not be null", "not_nullable", pointer=_pointer_to(key))
-    return FieldProblem(_TIMES.get(message, message), code, pointer=_pointer_to(key))
+    return FieldProblem(expected(body, key), "wrong_type", pointer=_pointer_to(key))
+
+
+def _parameter_problem(message: str, name: str) -> FieldProblem:
+    if message.startswith(NOT_AN_INTEGER):
+        return FieldProblem(message, "out_of_range", parameter=name)
+    return FieldProblem("is of the wrong type", "wrong_type", parameter=name)
 
 
 def _pointer(key: str) -> str:
@@ -231,30 +256,21 @@ def _http_error(request: AnyRequest, error: HTTPException) -> Response[ProblemVi
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _internal_error(request, error)
     phrase = HTTPStatus(status).phrase
-    code, detail = _HTTP.get(status, (phrase.lower().replace(" ", "_"), phrase))
+    code, detail = BY_STATUS.get(status, (phrase.lower().replace(" ", "_"), phrase))
     headers = error.headers  # the Allow of a 405
     return _response(request, HttpProblem(status, code, detail, headers))
-
-
-_HTTP = {
-    400: ("malformed_request", "The request cannot be read; send well-formed JSON in UTF-8"),
-    404: (NotFound.code, NotFound.title),
-    405: ("method_not_allowed", "This resource does not know the method; see Allow"),
-    413: ("body_too_large", "The body is larger than this service takes"),
-}
 
 
 def _unreadable(request: AnyRequest, error: Exception) -> Response[ProblemView]:
     """Broken UTF-8 and too deeply nested JSON, for which msgspec raises no error of its own."""
     log.warning("request.unreadable", error=type(error).__name__)
-    return _response(request, HttpProblem(400, *_HTTP[400]))
+    return _response(request, HttpProblem(400, *BY_STATUS[400]))
 
 
 def _internal_error(request: AnyRequest, error: Exception) -> Response[ProblemView]:
     """A bug: the traceback goes to the log, and no detail to the client."""
     log.error("request.failed", exc_info=error)
-    detail = "Something went wrong on our side; the request id helps to find out what"
-    return _response(request, HttpProblem(500, "internal_error", detail))
+    return _response(request, HttpProblem(500, *BY_STATUS[500]))
 
 
 HANDLERS: ExceptionHandlersMap = {

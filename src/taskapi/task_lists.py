@@ -15,9 +15,9 @@ from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, logged_in
 from taskapi.query import (
     ANY_USER,
-    BOOLEANS,
     DEFAULT_LIMIT,
     DEFAULT_SKIP,
+    ONLY_TRUE,
     Limit,
     QueryInt,
     Skip,
@@ -31,7 +31,7 @@ from taskapi.query import (
 from taskapi.responses import JsonResponse, View
 from taskapi.task_views import TaskPage, TaskView, bounded, shown
 from taskcore import Forbidden, Invalid, Priority, Sort, Status, TaskQuery, UserId, cursors
-from taskcore.domain.queries import STATUS_GROUPS
+from taskcore.domain.queries import PLAIN, STATUS_GROUPS
 from taskcore.domain.words import QUERY
 from taskcore.usecases.tasks import LABELS_OF_PAGE
 
@@ -46,11 +46,12 @@ _Statuses = Annotated[
     several("Any of these; `open` and `closed` stand for two each"),
 ]
 _Priorities = Annotated[Sequence[Annotated[str, one_of(Priority)]], several("Any of these")]
-_Labels = Annotated[Sequence[str], several("Any of these, in upper or lower case")]
+_Labels = Annotated[Sequence[Label], several("Any of these, in upper or lower case")]
 _DueFrom = Annotated[str, moment_or_day("Due then or later")]
 _DueUntil = Annotated[str, moment_or_day("Due before")]
 _Overdue = Annotated[
-    Any, flag("`true`: open, and the due has passed; a day is over at midnight where you live")
+    Any,
+    flag("Open, and the due has passed; a day is over at midnight where you live", ONLY_TRUE),
 ]
 _CompletedFrom = Annotated[str, moment_or_day("Done then or later")]
 _CompletedUntil = Annotated[str, moment_or_day("Done before")]
@@ -120,7 +121,7 @@ async def list_tasks(  # noqa: PLR0913, PLR0917 - each is a parameter of the que
         "q": q,
         "sort": sort,
     }
-    query = _query(given) if request.scope["query_string"] else TaskQuery()
+    query = _query(given) if request.scope["query_string"] else PLAIN
     places = cursors.tasks(query, owner)
     page = await request.core.tasks.page(
         request.actor, query, owner_id=owner, skip=skip, limit=limit, after=places.read(cursor)
@@ -139,7 +140,7 @@ _BOUNDS = ("due_from", "due_until", "completed_from", "completed_until", "update
 def _query(given: dict[str, Any]) -> TaskQuery:
     """Raises Invalid."""
     bounds = {name: parse_moment_or_day(name, given[name]) for name in _BOUNDS}
-    overdue = parse_choice("overdue", given["overdue"], BOOLEANS)
+    overdue = parse_choice("overdue", given["overdue"], ONLY_TRUE)
     sort = parse_choice("sort", given["sort"], _SORTS)
     return TaskQuery(
         status=given["status"],

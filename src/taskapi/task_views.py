@@ -11,14 +11,15 @@ from taskapi.fields import (
     Description,
     DueAt,
     DueDate,
+    DueTimeZone,
     Id,
     Labels,
+    ShownDueAt,
     TaskPriority,
     TaskPriorityWord,
     TaskStatus,
     TaskStatusWord,
     Timestamp,
-    TimeZone,
     Title,
     Total,
     Version,
@@ -42,18 +43,20 @@ class TaskDraft(Body):
     priority: TaskPriorityWord = Priority.NONE.value
     due_date: DueDate | None = None
     due_at: DueAt | None = None
-    time_zone: TimeZone | None = None
+    time_zone: DueTimeZone | None = None
     labels: Labels = ()
 
 
 class TaskPatch(Body):
+    shown = ("status", "priority")
+
     title: Title | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     status: TaskStatusWord | UnsetType = UNSET
     priority: TaskPriorityWord | UnsetType = UNSET
     due_date: DueDate | UnsetType | None = UNSET
     due_at: DueAt | UnsetType | None = UNSET
-    time_zone: TimeZone | UnsetType | None = UNSET
+    time_zone: DueTimeZone | UnsetType | None = UNSET
     labels: Labels | UnsetType = UNSET
 
 
@@ -66,8 +69,8 @@ class TaskView(View):
     status: TaskStatus
     priority: TaskPriority
     due_date: DueDate | None
-    due_at: Timestamp | None
-    time_zone: TimeZone | None
+    due_at: ShownDueAt | None
+    time_zone: DueTimeZone | None
     labels: Labels
     completed_at: CompletedAt | None
     owner_id: Id

@@ -5,7 +5,14 @@ from litestar import Router, delete, get, patch, post, put
 from litestar.params import FromPath, JSONBody
 
 from taskapi.bodies import fields_set
-from taskapi.etags import NO_VERSION, etag, if_match_versions, matches, well_formed
+from taskapi.etags import (
+    NO_VERSION,
+    etag,
+    if_match_versions,
+    is_weak,
+    matches,
+    well_formed,
+)
 from taskapi.openapi import READS, SENDS
 from taskapi.paths import PREFIX, parse_id
 from taskapi.problems import MAY_REFUSE
@@ -22,7 +29,11 @@ _URL = PREFIX + PATH
 
 @post("/", operation_id="createTask", opt={MAY_REFUSE: (Invalid,), SENDS: ("ETag", "Location")})
 async def create_task(request: ActorRequest, data: JSONBody[TaskDraft]) -> JsonResponse[TaskView]:
-    """Create a task."""
+    """Create a task.
+
+    Only the title is needed. A task may be due on a day (`due_date`) or at a moment (`due_at`), not
+    both.
+    """
     task = await request.core.tasks.create(request.actor, **fields_set(data))
     log.info("task.created", task_id=task.id, by=request.actor.user_id)
     return answer(task, 201, {"Location": f"{_URL}/{task.id}"})
@@ -46,10 +57,14 @@ async def get_task(
 
 async def _expected_version(request: ActorRequest, task_id: str) -> int | None:
     """The version that the client's conditions allow a write to; None for any."""
-    versions = if_match_versions(well_formed("If-Match", request.header(b"if-match")))
+    if_match = well_formed("If-Match", request.header(b"if-match"))
+    versions = if_match_versions(if_match)
     if_none_match = well_formed("If-None-Match", request.header(b"if-none-match"))
     if versions is None and if_none_match is None:
         return None
+    if is_weak(if_match):
+        await request.core.tasks.get(request.actor, TaskId(parse_id(task_id)))
+        raise StaleWrite("If-Match compares strong tags alone; send the ETag without its W/")
     if if_none_match is not None or len(versions or ()) > 1:  # the current one, if it is allowed
         task = await request.core.tasks.get(request.actor, TaskId(parse_id(task_id)))
         is_allowed = versions is None or task.version in versions
@@ -63,8 +78,8 @@ async def _edit(
 ) -> JsonResponse[TaskView]:
     """Edit a task.
 
-    What is not named stays as it is, with PUT as with PATCH. With `If-Match` it succeeds only on
-    the version that you have seen.
+    What is not named stays as it is, with PUT as with PATCH; `null` takes a due away. With
+    `If-Match` it succeeds only on the version that you have seen.
     """
     changes = fields_set(data)
     task = await request.core.tasks.edit(

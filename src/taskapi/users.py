@@ -67,6 +67,8 @@ class Registration(Body):
 
 
 class ProfilePatch(Body):
+    shown = ("time_zone",)
+
     full_name: FullName | UnsetType | None = UNSET
     time_zone: TimeZone | UnsetType = UNSET
 
@@ -89,6 +91,8 @@ class UserDraft(Body):
 
 
 class UserPatch(Body):
+    shown = ("full_name", "is_active")
+
     full_name: FullName | UnsetType | None = UNSET
     role: UserRole | UnsetType = UNSET
     is_active: IsActive | UnsetType = UNSET

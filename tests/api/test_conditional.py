@@ -73,6 +73,12 @@ async def test_a_write_on_a_malformed_condition_is_refused(ada: Person, method: 
     assert (await ada.get(path)).json()["version"] == 3
 
 
+async def test_a_weak_tag_is_told_from_a_change(ada: Person) -> None:
+    path = await at_version_three(ada)
+    answer = await ada.put(path, {"title": "4"}, if_match='W/"3", W/"2"')
+    assert "without its W/" in refused(answer, 412, "stale_write")["detail"]
+
+
 async def test_a_deletion_succeeds_if_the_version_matches(ada: Person) -> None:
     for if_match in MATCHING:
         path = await at_version_three(ada)

@@ -134,7 +134,7 @@ def test_every_reference_leads_somewhere_and_every_component_is_used() -> None:
         assert resolved({"$ref": reference})
     components = {
         f"#/components/{kind}/{name}"
-        for kind in ("schemas", "headers")
+        for kind in ("schemas", "headers", "examples")
         for name in DOCUMENT["components"][kind]
     }
     assert found == components
@@ -204,6 +204,27 @@ def test_refusals_are_problems_and_successes_are_json() -> None:
             assert is_problem is (int(status) >= 400), call
         for status, header in (("401", "WWW-Authenticate"), ("503", "Retry-After")):
             assert header in operation["responses"].get(status, {"headers": header})["headers"]
+
+
+def test_each_refusal_has_an_example_of_its_own() -> None:
+    details = set()
+    for call, operation in operations():
+        for status, answer in operation["responses"].items():
+            for media in answer.get("content", {}).values():
+                for code, example in media.get("examples", {}).items():
+                    shown = resolved(example)["value"]
+                    validator(media["schema"]).validate(shown)
+                    assert (shown["code"], str(shown["status"])) == (code, status), call
+                    details.add((shown["detail"], json.dumps(shown.get("errors"))))
+    assert len(details) > 20
+
+
+def test_an_edit_is_shown_with_a_field_or_two() -> None:
+    for _, operation in operations():
+        schema = resolved(operation.get("requestBody", {}).get("content", {}).get(
+            "application/json", {}).get("schema", {}))  # fmt: skip
+        if schema and not schema.get("required"):
+            assert 1 <= len(schema["examples"][0]) <= 2
 
 
 def test_it_says_who_may_call_what() -> None:
@@ -331,6 +352,9 @@ class Reached:
         if "content" in documented:
             (schema,) = [media["schema"] for media in documented["content"].values()]
             validator(schema).validate(answer.json())
+            if answer.is_error:
+                (media,) = documented["content"].values()
+                assert answer.json()["code"] in media["examples"], call
         self.statuses.add(f"{call} {answer.status_code}")
         return answer
 

@@ -75,14 +75,30 @@ async def test_a_field_that_breaks_a_rule_is_refused(
     assert (await ada.get(f"/tasks/{task['id']}")).json() == task
 
 
-async def test_a_wrong_due_is_told_how_to_write_it(ada: Person) -> None:
-    for body, detail in (
-        ({"due_at": "2030-02-01T00:00:00"}, "needs an offset, as in 2026-12-01T09:00:00+01:00"),
-        ({"due_at": "2030-02-01"}, "must be a moment such as 2026-12-01T09:00:00+01:00"),
-        ({"due_date": "1.2.2030"}, "must be a day such as 2026-12-01"),
-    ):
-        answer = await ada.post("/tasks", {"title": "x"} | body)
-        assert answer.json()["errors"][0]["detail"] == detail
+A_TIME = 'must be a time with an offset such as "2026-12-01T09:00:00+01:00", or null'
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "detail"),
+    [
+        ("/tasks", {"due_at": "2030-02-01T00:00:00"}, A_TIME),
+        ("/tasks", {"due_at": "2030-02-01"}, A_TIME),
+        ("/tasks", {"due_at": 1}, A_TIME),
+        ("/tasks", {"due_date": "1.2.2030"}, 'must be a day such as "2026-12-01", or null'),
+        ("/tasks", {"title": 1}, 'must be text such as "Write the letter"'),
+        ("/tasks", {"priority": 1}, "must be one of none, low, medium, high, urgent"),
+        ("/tasks", {"labels": "home"}, 'must be a list such as ["home", "garden"]'),
+        ("/tasks", {"labels": ["a", 1]}, 'must be text such as "home"'),
+        ("/tasks", {"time_zone": []}, 'must be text such as "Europe/Berlin", or null'),
+        ("/users", {"role": "boss"}, "must be one of admin, user"),
+        ("/users", {"full_name": 1}, 'must be text such as "Ada Lovelace", or null'),
+    ],
+)
+async def test_a_wrong_type_is_told_what_is_expected(
+    root: Person, path: str, body: dict[str, Any], detail: str
+) -> None:
+    answer = await root.post(path, {"title": "x"} | body if path == "/tasks" else body)
+    assert answer.json()["errors"][0]["detail"] == detail
 
 
 async def test_null_clears_what_has_a_null(ada: Person) -> None:
@@ -148,6 +164,10 @@ async def test_a_list_reads_on_with_its_filters(ada: Person) -> None:
             assert answer.json()["errors"][0]["code"] == "cursor_mismatch"
 
 
+EMPTY = ("status", "priority", "overdue", "sort", "due_from", "due_until", "completed_from",
+         "completed_until", "updated_from")  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("query", "parameter", "code"),
     [
@@ -160,6 +180,11 @@ async def test_a_list_reads_on_with_its_filters(ada: Person) -> None:
         ("q=a+b+c+d+e+f+g+h+i", "q", "too_many_words"),
         ("due_from=tomorrow", "due_from", "wrong_type"),
         ("overdue=maybe", "overdue", "wrong_type"),
+        ("overdue=false", "overdue", "wrong_type"),
+        *((f"{name}=", name, "wrong_type") for name in EMPTY),
+        *((f"{name}=", name, "out_of_range") for name in ("owner_id", "limit", "skip")),
+        ("label=", "label", "too_short"),
+        (f"label=home&label={'x' * 65}", "label", "too_long"),
         ("due=2030-01-01", "due", "unknown_parameter"),
     ],
 )

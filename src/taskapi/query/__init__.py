@@ -15,6 +15,7 @@ from taskapi.query.times import moment, moment_or_day, parse_moment_or_day, pars
 from taskapi.query.words import (
     BOOLEANS,
     MAX_VALUES,
+    ONLY_TRUE,
     flag,
     one_of,
     parse_choice,
@@ -29,6 +30,7 @@ __all__ = [
     "DEFAULT_SKIP",
     "MAX_VALUES",
     "NOT_AN_INTEGER",
+    "ONLY_TRUE",
     "Limit",
     "QueryInt",
     "Skip",

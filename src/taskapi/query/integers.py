@@ -23,7 +23,11 @@ class QueryInt(int):
     def parse(cls, text: str) -> Self:
         if _INTEGER.fullmatch(text) and cls.low <= (number := cls(text)) <= cls.high:
             return number
-        raise ValueError(f"{NOT_AN_INTEGER} from {cls.low} to {cls.high}{cls.advice}")
+        raise ValueError(cls.refusal())
+
+    @classmethod
+    def refusal(cls) -> str:
+        return f"{NOT_AN_INTEGER} from {cls.low} to {cls.high}{cls.advice}"
 
     @classmethod
     def meta(cls, description: str) -> Meta:
@@ -47,7 +51,9 @@ class _Limit(QueryInt):
     low, high = 1, MAX_LIMIT
 
 
-Skip = Annotated[_Skip, _Skip.meta("How many to leave out, newest first")]
+Skip = Annotated[
+    _Skip, _Skip.meta("How many to leave out at the beginning, in the order of the list")
+]
 Limit = Annotated[_Limit, _Limit.meta("How many to return at most")]
 DEFAULT_SKIP, DEFAULT_LIMIT = _Skip(0), _Limit(rules.DEFAULT_LIMIT)
 # The default of a filter by user. Not None, which the query `owner_id=null` would also give; and

@@ -19,6 +19,7 @@ Choice = TypeVar("Choice")
 
 MAX_VALUES = 20
 BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
+ONLY_TRUE: Mapping[str, bool] = {"true": True}  # of a filter that has no opposite
 
 
 def one_of(words: Iterable[str], description: str | None = None) -> Meta:
@@ -31,13 +32,14 @@ def several(description: str) -> Meta:
     return Meta(description=description, extra_json_schema={"maxItems": MAX_VALUES})
 
 
-def flag(description: str) -> Meta:
-    """For an `Any`, of which `parse_choice` makes a bool with BOOLEANS.
+def flag(description: str, choices: Mapping[str, bool] = BOOLEANS) -> Meta:
+    """For an `Any`, of which `parse_choice` makes a bool with the same choices.
 
     Not for a `bool`, which would also take `1` and, for None, `null`; nor for a `str`, of which
     msgspec would add the type to the schema.
     """
-    return Meta(description=description, extra_json_schema={"type": "boolean"})
+    only = {} if choices == BOOLEANS else {"enum": list(choices.values())}
+    return Meta(description=description, extra_json_schema={"type": "boolean"} | only)
 
 
 def parse_choice(field: str, word: str | None, choices: Mapping[str, Choice]) -> Choice | None:
@@ -45,7 +47,8 @@ def parse_choice(field: str, word: str | None, choices: Mapping[str, Choice]) ->
     if word is None:
         return None
     if (choice := choices.get(word.lower())) is None:
-        raise Invalid(Problem(field, f"must be one of {', '.join(choices)}", "wrong_type"))
+        words = f"one of {', '.join(choices)}" if len(choices) > 1 else "".join(choices)
+        raise Invalid(Problem(field, f"must be {words}, or left out", "wrong_type"))
     return choice
 
 

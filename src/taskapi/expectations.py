@@ -1,0 +1,81 @@
+"""What a field of a body takes, in plain words: read off the schema that documents it."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+
+Json = dict[str, Any]
+
+_STEP = re.compile(r"[^.\[\]]+")  # of msgspec's `labels[0]` or `operations[3].title`
+_KINDS = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+_FORMATS = {"date-time": "a time with an offset", "date": "a day"}
+_EXAMPLES = {"date": "2026-12-01"}  # of fields that have none, as no example has both dues
+
+
+def expected(shape: type, path: str) -> str:
+    """Such as `must be text such as "home"`, for the place in a body of this type."""
+    root, schemas = _documented(shape)
+    options = list(_options(root, schemas))
+    for step in _STEP.findall(path):
+        name = "items" if step.isdecimal() else step
+        inside = (o.get("properties", o).get(name) for o in options)
+        options = [o for each in inside if each for o in _options(each, schemas)]
+    words = list(_in_words(options))
+    return f"must be {', or '.join(words)}" if words else "is of the wrong type"
+
+
+@cache  # once for each type of body
+def _documented(shape: type) -> tuple[Json, Json]:
+    (root,), schemas = msgspec.json.schema_components([shape], ref_template="{name}")
+    return root, schemas
+
+
+def _options(schema: Json, schemas: Mapping[str, Json]) -> Iterator[Json]:
+    """What the schema allows, without references."""
+    if "$ref" in schema:
+        yield from _options(schemas[schema["$ref"]] | _without(schema, "$ref"), schemas)
+    elif "anyOf" in schema:
+        for option in schema["anyOf"]:
+            yield from _options(option, schemas)
+    else:
+        yield schema
+
+
+def _without(schema: Json, name: str) -> Json:
+    return {key: value for key, value in schema.items() if key != name}
+
+
+def _in_words(options: Iterable[Json]) -> Iterator[str]:
+    choices: list[str] = []
+    others: dict[str, None] = {}
+    for option in options:
+        if "enum" in option:
+            choices += map(str, option["enum"])
+        else:
+            others[_one_in_words(option)] = None
+    if choices:
+        yield f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
+    yield from others
+
+
+def _one_in_words(schema: Json) -> str:
+    form = schema.get("format", "")
+    words = _FORMATS.get(form) or _KINDS.get(schema.get("type", ""), "of another type")
+    if {"minimum", "maximum"} <= schema.keys():
+        return f"{words} from {schema['minimum']} to {schema['maximum']}"
+    for example in schema.get("examples", [_EXAMPLES[form]] if form in _EXAMPLES else []):
+        if schema["type"] != "boolean":
+            return f"{words} such as {json.dumps(example, ensure_ascii=False)}"
+    return words
