@@ -78,6 +78,7 @@ ADMIN: Rows = {
 }
 MATRIX: dict[str, Rows] = {
     **dict.fromkeys(Permission, TASK),
+    "view in the trash": TASK,
     **dict.fromkeys(["list", "see the labels", "see the trash"], LIST),
     "show": ACCOUNT,
     "change": ACCOUNT,
@@ -102,8 +103,11 @@ MATRIX: dict[str, Rows] = {
     "end a session": ADMIN,
     "end all sessions": ADMIN,
 }
-IN_TRASH = {Permission.RESTORE, Permission.PURGE}
-NOT_OVER_HTTP = {"unlock", "find an account", "list sessions", "end a session", "end all sessions"}
+IN_TRASH = {"view in the trash", Permission.RESTORE, Permission.PURGE}
+NOT_OVER_HTTP = {
+    *("unlock", "find an account", "list sessions", "end a session", "end all sessions"),
+    "view in the trash",
+}
 
 
 @dataclass(frozen=True)
@@ -264,6 +268,7 @@ USE_CASES: dict[str, UseCase] = {
         there.actor, email=f"new-{there.email}", password=PASSWORD
     ),
     "view": lambda core, there, _, task: core.tasks.get(there.actor, task),
+    "view in the trash": lambda core, there, _, task: core.tasks.get_trashed(there.actor, task),
     "edit": lambda core, there, _, task: core.tasks.edit(there.actor, task, title="y"),
     "delete": lambda core, there, _, task: core.tasks.delete(there.actor, task),
     "restore": lambda core, there, _, task: core.tasks.restore(there.actor, task),

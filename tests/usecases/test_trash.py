@@ -45,6 +45,7 @@ async def test_a_deleted_task_is_in_the_trash_until_it_is_restored(
     ):
         with pytest.raises(NotFound):
             await missing
+    assert (await core.tasks.get_trashed(ada.actor, made.id)).title == "x"
     assert (await core.tasks.page(ada.actor)).total == 0
     page = await core.tasks.trash(ada.actor)
     (thrown,) = page.items
@@ -55,6 +56,8 @@ async def test_a_deleted_task_is_in_the_trash_until_it_is_restored(
     assert (restored.version, restored.updated_at) == (3, clock.now())
     assert (restored.labels, restored.completed_at) == (made.labels, made.completed_at)
     assert await core.tasks.get(ada.actor, made.id) == restored
+    with pytest.raises(NotFound):
+        await core.tasks.get_trashed(ada.actor, made.id)
     assert (await core.tasks.trash(ada.actor)).total == 0
 
 

@@ -162,6 +162,13 @@ class Tasks:
         async with self.store.autocommit(actor.user_id) as db:
             return await db.trash.page(owner, skip=skip, limit=limit, after=after)
 
+    async def get_trashed(self, actor: Actor, task_id: TaskId) -> Task:
+        """Raises NotFound, also for a task that the actor may not see or that is not deleted."""
+        async with self.store.autocommit(actor.user_id) as db:
+            task = await _found(db.trash, actor, task_id)
+        authorize(actor, Permission.VIEW, task)
+        return task
+
     async def restore(self, actor: Actor, task_id: TaskId) -> Task:
         """Takes a task out of the trash. Raises NotFound and Forbidden."""
 
