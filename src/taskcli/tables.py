@@ -1,68 +1,87 @@
 """A table that fits the terminal: which columns it shows, and how wide."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 _GAP = 2  # spaces; visible cells hold no two in a row, so data forges no column
 _ELLIPSIS = "…"
-# Free text is shortened first, with an ellipsis, to this width at least. What people copy from
-# here, such as ids and addresses, is never cut.
+# Only free text is ever cut, with an ellipsis, and not below this width. What people copy from
+# here, such as ids, dates and addresses, is shown whole or not at all.
 _PROSE = {"title", "labels", "full_name", "user_agent", "by", "detail"}
 _SHORTEST = 10
-# If that is not enough, dates lose their seconds, and then columns are left out in this order.
-# Columns that are not named stay; the terminal wraps lines of those that are still too long.
-_LEAST_IMPORTANT_FIRST = (
+# What people look for. The other free text is cut before it, dates lose their seconds and these
+# columns are left out, in this order, until it is shown whole or has half of the terminal.
+_SOUGHT = "title"
+_LESS_IMPORTANT = (
     *("version", "user_agent", "full_name", "detail", "ip", "labels"),
-    *("created_at", "last_used_at", "updated_at", "is_active", "role", "owner_id", "user_id"),
-    *("priority", "due", "status"),
+    *("created_at", "last_used_at", "updated_at", "is_active", "role", "user_id"),
+    *("priority", "owner_id"),
 )
-_SECONDS = re.compile(r"(?<=\d\d:\d\d):\d\d(?=Z\Z)")
+# These are left out only where it would be shorter than the shortest prose. Columns that stand in
+# neither list stay; the terminal wraps lines of those that are still too long.
+_IMPORTANT = ("due", "status")
+_SECONDS = re.compile(r"(?<=\d\d:\d\d):\d\d(?=(?:Z|[+-]\d\d:\d\d)\Z)")
+
+_Cells = Mapping[str, Sequence[str]]
 
 
 def fitted(
     columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
 ) -> tuple[str, list[str]]:
     """The table of visible cells, and the columns that it leaves out."""
-    cells = {name: [row[number] for row in rows] for number, name in enumerate(columns)}
-    if not _fits(cells, width):
-        dated = {name for name in cells if name == "at" or name.endswith("_at")}
-        cells |= {name: [_SECONDS.sub("", cell) for cell in cells[name]] for name in dated}
-    for name in _LEAST_IMPORTANT_FIRST:
-        if not _fits(cells, width):
-            cells.pop(name, None)
+    whole = {name: [row[number] for row in rows] for number, name in enumerate(columns)}
+    cells: _Cells = whole
+    for cells, sought in _shorter_and_shorter(whole, width // 2):
+        if _total(_least_widths(cells, sought)) <= width:
+            break
     widths = _widths(cells, width)
-    lines = [
-        _line(list(cells), widths),
-        "─" * min(width, sum(widths.values()) + _GAP * len(widths) - 1),
-    ]
+    lines = [_line(list(cells), widths), "─" * min(width, _total(widths) + 1)]
     lines += [_line(row, widths) for row in zip(*cells.values(), strict=True)]
     return "".join(f"{line}\n" for line in lines), [name for name in columns if name not in cells]
 
 
-def _natural(name: str, cells: Sequence[str]) -> int:
+def _shorter_and_shorter(cells: _Cells, half: int) -> Iterator[tuple[_Cells, int]]:
+    """What to show, if it fits, and the width to which what people look for may be cut."""
+    yield cells, half
+    dated = {name for name in cells if name == "at" or name.endswith("_at")}
+    cells = dict(cells) | {name: [_SECONDS.sub("", cell) for cell in cells[name]] for name in dated}
+    yield cells, half
+    for names, sought in ((_LESS_IMPORTANT, half), (_IMPORTANT, _SHORTEST)):
+        for name in names:
+            if name in cells:
+                cells = {other: column for other, column in cells.items() if other != name}
+                yield cells, sought
+        yield cells, _SHORTEST
+
+
+def _natural_widths(cells: _Cells) -> dict[str, int]:
     # Imported only for a terminal: rich takes a while.
     from rich.cells import cell_len  # noqa: PLC0415
 
-    return max(map(cell_len, (name, *cells)))
+    return {name: max(map(cell_len, (name, *column))) for name, column in cells.items()}
 
 
-def _fits(cells: dict[str, list[str]], width: int) -> bool:
-    least = 0
-    for name, column in cells.items():
-        natural = _natural(name, column)
-        least += _GAP + (min(natural, max(_SHORTEST, len(name))) if name in _PROSE else natural)
-    return least - _GAP <= width
+def _least_widths(cells: _Cells, sought: int) -> dict[str, int]:
+    """Of free text the width to which it may be cut; `sought` is that of what people look for."""
+    least = _natural_widths(cells)
+    for name in _PROSE & set(cells):
+        shortest = sought if name == _SOUGHT else _SHORTEST
+        least[name] = min(least[name], max(shortest, len(name)))
+    return least
 
 
-def _widths(cells: dict[str, list[str]], width: int) -> dict[str, int]:
-    """The natural widths, but for prose, the widest of which gives way first."""
-    widths = {name: _natural(name, column) for name, column in cells.items()}
-    prose = [name for name in widths if name in _PROSE]
-    while prose and sum(widths.values()) + _GAP * (len(widths) - 1) > width:
-        widest = max(prose, key=lambda name: widths[name])
-        if widths[widest] <= max(_SHORTEST, len(widest)):
+def _total(widths: Mapping[str, int]) -> int:
+    return sum(widths.values()) + _GAP * (len(widths) - 1)
+
+
+def _widths(cells: _Cells, width: int) -> dict[str, int]:
+    """The natural widths, but for prose: the widest gives way first, and the title last."""
+    widths, least = _natural_widths(cells), _least_widths(cells, _SHORTEST)
+    while _total(widths) > width:
+        prose = [name for name in widths if widths[name] > least[name]]
+        if not prose:
             break
-        widths[widest] -= 1
+        widths[max(prose, key=lambda name: (name != _SOUGHT, widths[name]))] -= 1
     return widths
 
 

@@ -69,10 +69,34 @@ def test_what_is_usual_fits_eighty_columns() -> None:
     assert (left_out, table.splitlines()[-1].endswith("xxx…")) == ([], True)
 
 
-def test_a_long_title_is_cut_so_that_the_row_fits() -> None:
-    moment = "2030-01-02 01:04:05Z"
-    table, _ = fitted(["id", "title", "updated_at"], [["1234567", "Letter " * 36, moment]], 42)
-    assert table.splitlines()[-1] == f"1234567  Letter Let…  {moment}"
+TASK = {"id": "1234", "status": "todo", "due": "2030-01-02 01:04+01:00 !"}
+
+
+@pytest.mark.parametrize(
+    ("title", "labels", "left_out"),
+    [
+        (22, 4, []),
+        (18, 40, []),  # the labels are cut
+        (30, 40, ["labels"]),
+        (40, 4, ["priority", "labels"]),
+        (99, 4, ["priority", "labels"]),  # more than half of the terminal: only then it is cut
+    ],
+)
+def test_other_columns_give_way_to_the_title(title: int, labels: int, left_out: list[str]) -> None:
+    values = TASK | {"priority": "high", "title": "t" * title, "labels": "l" * labels}
+    table, gone = fitted(lists._COLUMNS, [[values[name] for name in lists._COLUMNS]], 80)
+    assert gone == left_out
+    line = table.splitlines()[-1]
+    assert ("t" * min(title, 39)) in line
+    assert all(value in line for value in TASK.values())
+
+
+def test_times_lose_their_seconds_before_a_title_is_cut() -> None:
+    moment = "2030-01-02 01:04:05+05:30"
+    table, _ = fitted(["deleted_at", "title"], [[moment, "Letter " * 36]], 50)
+    assert table.splitlines()[-1] == f"2030-01-02 01:04+05:30  {('Letter ' * 5)[:25]}…"
+    table, _ = fitted(["deleted_at", "title"], [[moment, "Letter"]], 50)
+    assert moment in table
 
 
 def test_the_columns_left_out_are_named_on_standard_error(
