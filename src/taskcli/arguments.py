@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from cyclopts import Parameter, Token
 
-from taskcore.domain.rules import MAX_LIMIT, MAX_SKIP
+from taskcore.domain.rules import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP
 from taskcore.domain.visible import quoted
 
 Json = Annotated[
@@ -29,14 +30,38 @@ def _whole(_: type, tokens: Sequence[Token]) -> int:
     return int(text)
 
 
-Whole = Annotated[int, Parameter(converter=_whole)]
-Skip = Annotated[Whole, Parameter(help=f"Skip this many rows (up to {MAX_SKIP}).")]
+Whole = Annotated[int, Parameter(converter=_whole, metavar="NUMBER")]
 Cursor = Annotated[
     str,
-    Parameter(show_default=False, help="Continue after the previous page: the cursor it printed."),
+    Parameter(
+        show_default=False,
+        metavar="CURSOR",
+        help="Continue after the previous page: the cursor it printed.",
+    ),
 ]
-Limit = Annotated[Whole, Parameter(help=f"Show at most this many (1 to {MAX_LIMIT}).")]
 Version = Annotated[
     Whole | None,
-    Parameter(name="--expected-version", help="Exit with 65 unless the task has this version."),
+    Parameter(
+        name="--expected-version",
+        metavar="NUMBER",
+        help="Exit with 65 unless the task has this version.",
+    ),
 ]
+USER = "EMAIL|ID"
+"""How help pages write a value that names a user."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Paging:
+    """Which page of a list, and how it is printed."""
+
+    skip: Annotated[Whole, Parameter(help=f"Skip this many rows, up to {MAX_SKIP}.")] = 0
+    limit: Annotated[Whole, Parameter(help=f"Show at most this many, 1 to {MAX_LIMIT}.")] = (
+        DEFAULT_LIMIT
+    )
+    cursor: Cursor = ""
+    as_json: Json = False
+
+
+FIRST_PAGE = Paging()

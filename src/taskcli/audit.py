@@ -1,15 +1,19 @@
 """`taskcli audit`: who did what to whom."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 
-from taskcli.arguments import Cursor, Json, Limit, Skip
+from cyclopts import Parameter
+
+from taskcli.arguments import FIRST_PAGE, USER, Paging
 from taskcli.exits import Usage
 from taskcli.output import Record, show_page
 from taskcli.running import operator, with_core
 from taskcli.users import find_user, is_id
+from taskcli.when import Bound, When
 from taskcore import ActorKind, Core, Event, EventName, Page, UserId
 from taskcore.cursors import EVENTS
-from taskcore.domain.rules import DEFAULT_LIMIT
+from taskcore.domain.dues import start_of_day
 from taskcore.domain.visible import quoted
 
 _FIELDS = (
@@ -22,46 +26,39 @@ _BY_VALUE = {event.value: event for event in EventName}
 
 def audit(
     *,
-    user: str | None = None,
-    event: str | None = None,
-    since: str | None = None,
-    skip: Skip = 0,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = "",
-    as_json: Json = False,
+    user: Annotated[
+        str | None,
+        Parameter(metavar=USER, help="Only what this user did or what was done to them."),
+    ] = None,
+    event: Annotated[
+        str | None,
+        Parameter(metavar="NAME", help="Only events of this kind, such as `login.failed`."),
+    ] = None,
+    since: Annotated[Bound, Parameter(help="Only from this time on, in UTC.")] = None,
+    paging: Paging = FIRST_PAGE,
 ) -> None:
     """List what was done, newest first: logins, refusals, sessions, roles, accounts.
 
-    Parameters
-    ----------
-    user
-        Only what this user did or what was done to them, by e-mail or id.
-    event
-        Only events of this kind, such as `login.failed`.
-    since
-        Only from this time on: 2026-01-31, 2026-01-31T09:30 or 2026-01-31T09:30:00+01:00.
-        Without an offset the time is in UTC.
+    WHEN is a day (2026-12-01, today, yesterday, friday or fri, -2w), a time of today
+    (18:00), or both ("fri 17:30", 2026-12-01T09:00, 2026-12-01T09:00+01:00).
     """
     if event is not None and event not in _BY_VALUE:
-        raise Usage(f"there is no event {quoted(event)}; there are {', '.join(_BY_VALUE)}")
-    moment = None if since is None else _moment(since)
+        raise Usage(f"--event: {quoted(event)} is none of {', '.join(_BY_VALUE)}")
 
     async def work(core: Core) -> Page[Event]:
         user_id = None if user is None else await _id(core, user)
-        name = None if event is None else _BY_VALUE[event]
         return await core.audit.page(
             operator(),
-            skip=skip,
-            limit=limit,
+            skip=paging.skip,
+            limit=paging.limit,
             user_id=user_id,
-            event=name,
-            since=moment,
-            after=EVENTS.read(cursor),
+            event=None if event is None else _BY_VALUE[event],
+            since=None if since is None else _moment(since, core.tasks.clock.now()),
+            after=EVENTS.read(paging.cursor),
         )
 
-    page = with_core(work)
-    shape = _shape if as_json else _line
-    show_page(page, shape, EVENTS, _COLUMNS, skip=skip, limit=limit, cursor=cursor, as_json=as_json)
+    shape = _shape if paging.as_json else _line
+    show_page(with_core(work), shape, EVENTS, _COLUMNS, paging)
 
 
 async def _id(core: Core, reference: str) -> UserId:
@@ -69,13 +66,10 @@ async def _id(core: Core, reference: str) -> UserId:
     return UserId(int(reference)) if is_id(reference) else (await find_user(core, reference)).id
 
 
-def _moment(text: str) -> datetime:
-    """For people: over HTTP a program must give the time and its offset."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise Usage(f"{quoted(text)} is not a time such as 2026-01-31T09:30") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+def _moment(since: When, now: datetime) -> datetime:
+    """A day begins at midnight in UTC."""
+    found = since.resolved(now, UTC, past=True)
+    return found if isinstance(found, datetime) else start_of_day(found, UTC)
 
 
 def _line(event: Event) -> Record:

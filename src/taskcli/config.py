@@ -6,7 +6,7 @@ from taskcli.arguments import Json
 from taskcli.output import show as show_record
 from taskcli.running import settings
 
-app = App(name="config", help="Show the settings, as the server reads them.")
+app = App(name="config", version_flags=(), help="Show the settings, as the server reads them.")
 
 
 @app.command

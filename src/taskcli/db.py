@@ -15,13 +15,17 @@ from taskcore import Misconfigured, NotMigrated, Settings
 
 app = App(
     name="db",
+    version_flags=(),
     help="Migrate the database to the schema that this version needs, or show its revision.\n\n"
     "The embedded database is migrated by itself at each start.",
 )
 
 
 @app.command
-def upgrade(*, revision: Annotated[str, Parameter(help="Stop at this revision.")] = "head") -> None:
+def upgrade(
+    *,
+    revision: Annotated[str, Parameter(metavar="REVISION", help="Stop at this revision.")] = "head",
+) -> None:
     """Migrate, all or nothing. Of two upgrades at the same time the second finds nothing to do."""
     from taskcore import wiring  # noqa: PLC0415
 

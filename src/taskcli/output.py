@@ -5,7 +5,8 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from contextlib import suppress
+from datetime import UTC, date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from taskcli.tables import fitted
 from taskcore.domain.visible import ascii_json, block, visible
 
 if TYPE_CHECKING:  # the help texts do without
+    from taskcli.arguments import Paging
     from taskcore import Page
     from taskcore.cursors import Cursors
 
@@ -55,14 +57,14 @@ def print_json(value: object) -> None:
     write(ascii_json(json.dumps(value, default=_plain)) + "\n")
 
 
-def show(record: Record, *, as_json: bool) -> None:
-    """Print one record with all its fields."""
+def show(record: Record, *, as_json: bool, zone: tzinfo = UTC) -> None:
+    """Print one record with all its fields; for people, with the times of a clock in the zone."""
     if as_json:
         print_json(record)
         return
     rows = []
     for name, value in record.items():
-        lines = block(str(value)) if name == _TEXT and value else [visible(_cell(value))]
+        lines = block(str(value)) if name == _TEXT and value else [visible(_cell(value, zone))]
         rows += [[visible(name), lines[0]], *(["", line] for line in lines[1:])]
     write(_written(rows, aligned=is_terminal()))
 
@@ -78,23 +80,22 @@ def show_page(
     shape: Callable[[Item], Record],
     cursors: "Cursors[Item, Any]",
     columns: Sequence[str],
+    paging: "Paging",
     *,
-    skip: int,
-    limit: int,
-    cursor: str,
-    as_json: bool,
+    zone: tzinfo = UTC,
 ) -> None:
     """Print a page of a list: the named columns for people, every field for programs.
 
-    `cursor` is the one that was asked for, empty on a first page.
+    People see the times of a clock in the zone.
     """
     items, total, next_cursor = list(map(shape, page.items)), page.total, cursors.after(page)
-    if as_json:
+    skip, limit, cursor = paging.skip, paging.limit, paging.cursor
+    if paging.as_json:
         answer = {"items": items, "total": total, "skip": skip, "limit": limit}
         print_json(answer | {"next_cursor": next_cursor})
         return
     if items:
-        rows = [[visible(_cell(item[name])) for name in columns] for item in items]
+        rows = [[visible(_cell(item[name], zone)) for name in columns] for item in items]
         if is_terminal():
             _write_table(columns, rows)
         else:
@@ -125,18 +126,26 @@ def _plain(value: object) -> object:
     raise TypeError(type(value).__name__)
 
 
-def _cell(value: object) -> str:
+def clock_time(moment: datetime, zone: tzinfo, precision: str = "seconds") -> str:
+    """What a calendar and a clock in the zone show, with their offset from UTC; `Z` is none."""
+    with suppress(OverflowError):  # where the calendar ends
+        moment = moment.astimezone(zone)
+    text = moment.isoformat(" ", precision)
+    return text if moment.utcoffset() else text.removesuffix("+00:00") + "Z"
+
+
+def _cell(value: object, zone: tzinfo) -> str:
     match value:
         case None | "":
             return "-"
         case bool():
             return "yes" if value else "no"
         case datetime():
-            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+            return clock_time(value, zone)
         case list() | tuple():
-            return ", ".join(map(_cell, value)) or "-"
+            return ", ".join(_cell(item, zone) for item in value) or "-"
         case dict():
-            return ", ".join(f"{name}={_cell(value[name])}" for name in value) or "-"
+            return ", ".join(f"{name}={_cell(value[name], zone)}" for name in value) or "-"
         case _:
             return str(value)
 

@@ -33,9 +33,15 @@ _MODULE = "taskapi.app"
 
 def serve(
     *,
-    host: Annotated[str | None, Parameter(help="Address to listen on, else SERVER_HOST.")] = None,
-    port: Annotated[str | None, Parameter(help="Port to listen on, else SERVER_PORT.")] = None,
-    workers: Annotated[str | None, Parameter(help="Worker processes, else WORKERS.")] = None,
+    host: Annotated[
+        str | None, Parameter(metavar="ADDRESS", help="Address to listen on, else SERVER_HOST.")
+    ] = None,
+    port: Annotated[
+        str | None, Parameter(metavar="NUMBER", help="Port to listen on, else SERVER_PORT.")
+    ] = None,
+    workers: Annotated[
+        str | None, Parameter(metavar="NUMBER", help="Worker processes, else WORKERS.")
+    ] = None,
 ) -> None:
     """Serve the API until SIGTERM or Ctrl-C, which let the requests under way finish.
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from cyclopts import App, Parameter
 
-from taskcli.arguments import Cursor, Json, Limit, Skip, Yes
+from taskcli.arguments import FIRST_PAGE, USER, Paging, Yes
 from taskcli.exits import FAILURE, Usage
 from taskcli.output import Record, message, show_page
 from taskcli.prompts import confirmed, require_terminal_or
@@ -14,10 +14,10 @@ from taskcli.running import operator, with_core
 from taskcli.users import find_user
 from taskcore import Core, NotFound, Page, Session, SessionId
 from taskcore.cursors import SESSIONS
-from taskcore.domain.rules import DEFAULT_LIMIT
 
 app = App(
     name="sessions",
+    version_flags=(),
     help="See where people are logged in, and log them out.\n\n"
     "A session that ends takes its access and refresh tokens with it, at once.",
 )
@@ -29,25 +29,22 @@ _COLUMNS = ("id", "user_id", "last_used_at", "ip", "user_agent")
 @app.command(name="list")
 def list_(
     *,
-    user: Annotated[str | None, Parameter(help="Only this user's, by e-mail or id.")] = None,
-    skip: Skip = 0,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = "",
-    as_json: Json = False,
+    user: Annotated[str | None, Parameter(metavar=USER, help="Only this user's.")] = None,
+    paging: Paging = FIRST_PAGE,
 ) -> None:
     """List sessions, the one used last first."""
 
     async def work(core: Core) -> Page[Session]:
         user_id = None if user is None else (await find_user(core, user)).id
-        after = SESSIONS.read(cursor)
         return await core.sessions.page(
-            operator(), user_id=user_id, skip=skip, limit=limit, after=after
+            operator(),
+            user_id=user_id,
+            skip=paging.skip,
+            limit=paging.limit,
+            after=SESSIONS.read(paging.cursor),
         )
 
-    page = with_core(work)
-    show_page(
-        page, _shape, SESSIONS, _COLUMNS, skip=skip, limit=limit, cursor=cursor, as_json=as_json
-    )
+    show_page(with_core(work), _shape, SESSIONS, _COLUMNS, paging)
 
 
 @app.command
@@ -55,7 +52,7 @@ def revoke(
     session_id: Annotated[UUID | None, Parameter(name="ID", help="One session.")] = None,
     /,
     *,
-    user: Annotated[str | None, Parameter(help="All of this user's, by e-mail or id.")] = None,
+    user: Annotated[str | None, Parameter(metavar=USER, help="All of this user's.")] = None,
     everybody: Annotated[
         bool, Parameter(name="--all", negative="", show_default=False, help="All users' sessions.")
     ] = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from taskcli.arguments import Cursor, Json, Limit, Skip, Yes
+from taskcli.arguments import FIRST_PAGE, USER, Json, Paging, Yes
 from taskcli.exits import FAILURE, Usage
 from taskcli.housekeeping import swept
 from taskcli.output import Record, message, show, show_page
@@ -15,19 +15,22 @@ from taskcli.prompts import confirmed, new_password, require_terminal_or
 from taskcli.running import operator, with_core
 from taskcore import Core, Invalid, NotFound, Page, Problem, Role, Unavailable, User, UserId
 from taskcore.cursors import USERS
-from taskcore.domain.rules import DEFAULT_LIMIT
 from taskcore.domain.users import DEFAULT_TIME_ZONE, ProfileChanges
 from taskcore.domain.visible import quoted
 from taskcore.usecases.housekeeping import ACCOUNTS
 
 app = App(
     name="users",
+    version_flags=(),
     help="Manage accounts.\n\n"
     "A user is named by id or by e-mail address. The last active administrator can neither be "
     "deleted, nor deactivated, nor made an ordinary user: make another one first.",
 )
 
-Reference = Annotated[str, Parameter(name="ID|EMAIL", help="The user, by id or e-mail address.")]
+Reference = Annotated[str, Parameter(name=USER, help="The user.")]
+Address = Annotated[str, Parameter(metavar="EMAIL")]
+Name = Annotated[str, Parameter(metavar="NAME")]
+Zone = Annotated[str, Parameter(metavar="ZONE")]
 
 _COLUMNS = ("id", "email", "full_name", "role", "is_active", "created_at")
 # An allow-list: the password hash is never shown.
@@ -40,10 +43,10 @@ _ID = re.compile(r"[0-9]{1,19}")
 @app.command
 def create(
     *,
-    email: str,
-    full_name: str | None = None,
+    email: Address,
+    full_name: Name | None = None,
     role: Role = Role.USER,
-    time_zone: str = DEFAULT_TIME_ZONE,
+    time_zone: Zone = DEFAULT_TIME_ZONE,
     password_stdin: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     as_json: Json = False,
 ) -> None:
@@ -79,13 +82,10 @@ def create(
 @app.command(name="list")
 def list_(
     *,
-    email: str | None = None,
+    email: Address | None = None,
     role: Role | None = None,
     is_active: Annotated[bool | None, Parameter(name="--active", negative="--inactive")] = None,
-    skip: Skip = 0,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = "",
-    as_json: Json = False,
+    paging: Paging = FIRST_PAGE,
 ) -> None:
     """List accounts, newest first.
 
@@ -102,16 +102,15 @@ def list_(
     async def work(core: Core) -> Page[User]:
         return await core.accounts.page(
             operator(),
-            skip=skip,
-            limit=limit,
+            skip=paging.skip,
+            limit=paging.limit,
             email=email,
             role=role,
             is_active=is_active,
-            after=USERS.read(cursor),
+            after=USERS.read(paging.cursor),
         )
 
-    page = with_core(work)
-    show_page(page, _shape, USERS, _COLUMNS, skip=skip, limit=limit, cursor=cursor, as_json=as_json)
+    show_page(with_core(work), _shape, USERS, _COLUMNS, paging)
 
 
 @app.command(name="show")
@@ -126,22 +125,26 @@ def edit(
     reference: Reference,
     /,
     *,
-    changes: Annotated[ProfileChanges | None, Parameter(name="*")] = None,
+    full_name: Name | None = None,
+    time_zone: Zone | None = None,
     as_json: Json = False,
 ) -> None:
     """Change a user's profile. A field that is not named stays as it is.
 
     Parameters
     ----------
-    changes.full_name
+    full_name
         The person's name; `--full-name ""` removes it.
-    changes.time_zone
+    time_zone
         Where the person's days begin and end, such as Europe/Berlin.
     """
+    changes: ProfileChanges = {}
+    if full_name is not None:
+        changes["full_name"] = full_name or None
+    if time_zone is not None:
+        changes["time_zone"] = time_zone
     if not changes:
         raise Usage("nothing to change: give --full-name or --time-zone")
-    if changes.get("full_name") == "":
-        changes["full_name"] = None
 
     async def work(core: Core) -> User:
         user = await find_user(core, reference)

@@ -1,11 +1,11 @@
-"""Days and moments as people type them: `2026-12-01`, `friday`, `-1w`, `tomorrow 09:00`.
+"""Days and moments as people type them: `2026-12-01`, `fri`, `-1w`, `18:00`, `tomorrow 9:00`.
 
 What is typed is parsed before the core opens, so that a typing error costs nothing. Which day
 `tomorrow` is depends on the user's time zone, which is known later.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
@@ -16,14 +16,18 @@ from cyclopts import Parameter, Token
 from taskcore.domain.dues import in_utc, local_moment, today
 from taskcore.domain.visible import quoted
 
-_FORM = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}|[a-z]+|[+-][0-9]{1,4}[dw])"
-    r"(?:[t ]([0-9]{2}:[0-9]{2}.*))?"  # a time, and perhaps its offset from UTC
-)
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[a-z]+|[+-][0-9]{1,4}[dw]"
+_TIME = r"[0-9]{1,2}:[0-9]{2}.*"  # perhaps with seconds, and with its offset from UTC
+_FORM = re.compile(rf"({_DAY})(?:[t ]({_TIME}))?|({_TIME})")
 _NEAR = {"yesterday": -1, "today": 0, "tomorrow": 1}
 _WEEK = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_SHORT_WEEK = tuple(name[:3] for name in _WEEK)
 _UNITS = {"d": 1, "w": 7}
 _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+_ACCEPTED = (
+    "type a day (2026-12-01, today, tomorrow, yesterday, friday or fri, +3d, -2w), a time of today"
+    ' (18:00), or both ("fri 17:30", 2026-12-01T09:00, 2026-12-01T09:00+01:00)'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +41,12 @@ class When:
     def parse(cls, text: str) -> Self:
         """Raises ValueError, with a sentence for people."""
         with suppress(ValueError):
-            if form := _FORM.fullmatch(text.strip().lower()):
-                when = cls(form[1], time.fromisoformat(form[2].upper()) if form[2] else None)
+            if form := _FORM.fullmatch(" ".join(text.lower().split())):
+                clock = form[2] or form[3]
+                when = cls(form[1] or "today", _time(clock) if clock else None)
                 when.resolved(_ANY_TIME, UTC)  # so that it never raises later
                 return when
-        raise ValueError(
-            f"{quoted(text)} is neither a day, such as 2026-12-01, tomorrow, friday or +3d, nor a"
-            " moment, such as 2026-12-01T09:00, 2026-12-01T09:00:00+01:00 or friday 09:00"
-        )
+        raise ValueError(f"{quoted(text)} is not understood; {_ACCEPTED}")
 
     @property
     def is_day(self) -> bool:
@@ -66,12 +68,18 @@ class When:
         return known
 
 
+def _time(text: str) -> time:
+    """Raises ValueError."""
+    return time.fromisoformat(f"0{text}".upper() if text[1] == ":" else text.upper())
+
+
 def _day(word: str, here: date, *, past: bool) -> date:
     """Raises ValueError for a word that names none."""
     if word in _NEAR:
         return here + timedelta(_NEAR[word])
-    if word in _WEEK:
-        since = (here.weekday() - _WEEK.index(word)) % 7
+    if word in _WEEK or word in _SHORT_WEEK:
+        number = _WEEK.index(word) if word in _WEEK else _SHORT_WEEK.index(word)
+        since = (here.weekday() - number) % 7
         return here - timedelta(since) if past else here + timedelta(7 - since)
     if word[0] in "+-":
         return here + timedelta(int(word[:-1]) * _UNITS[word[-1]])
@@ -84,21 +92,26 @@ def _when(_: object, tokens: Sequence[Token]) -> When:
 
 def _due(_: object, tokens: Sequence[Token]) -> When | Literal["none"]:
     text = tokens[0].value
-    return "none" if text.lower() == "none" else When.parse(text)
+    if text.lower() == "none":
+        return "none"
+    try:
+        return When.parse(text)
+    except ValueError as refusal:
+        raise ValueError(f"{refusal}, or none") from None
 
 
-# A hyphen may lead: `-1w` is no option. The fields of When are no options either.
-Bound = Annotated[
-    When | None,
-    Parameter(converter=_when, allow_leading_hyphen=True, accepts_keys=False, n_tokens=1),
-]
-Due = Annotated[
-    When | Literal["none"] | None,
-    Parameter(
-        converter=_due,
+def _typed(converter: Callable[[object, Sequence[Token]], object], metavar: str) -> Parameter:
+    """A hyphen may lead: `-1w` is no option. The fields of When are no options either."""
+    return Parameter(
+        converter=converter,
         allow_leading_hyphen=True,
         accepts_keys=False,
         n_tokens=1,
         show_choices=False,
-    ),
-]
+        metavar=metavar,
+    )
+
+
+Bound = Annotated[When | None, _typed(_when, "WHEN")]
+Day = Annotated[When | None, _typed(_when, "DAY")]
+Due = Annotated[When | Literal["none"] | None, _typed(_due, "WHEN")]

@@ -96,6 +96,8 @@ class Settings:
     """How many tasks an account may hold, those in its trash included."""
     trash_lifetime: timedelta = TRASH_LIFETIME
     """How long a deleted task can be restored."""
+    acts_as: str | None = None
+    """As which user `taskcli tasks` acts unless told otherwise: an e-mail address or an id."""
     warnings: tuple[str, ...] = ()
     """Problems that do not prevent a start."""
 
@@ -141,6 +143,7 @@ class Settings:
             ),
             max_tasks=read.integer("MAX_TASKS_PER_USER", cls.max_tasks, 1, 1_000_000),
             trash_lifetime=read.duration("TRASH_DAYS", cls.trash_lifetime, _DAY, 3650 * _DAY),
+            acts_as=read.text("TASKCLI_AS", "") or None,
             warnings=tuple(read.warnings),
         )
         if debug and not _is_loopback(settings.server_host):
@@ -186,6 +189,7 @@ class Settings:
             "LOGIN_FAILURE_FLOOR_MS": self.login_failure_floor // _MILLISECOND,
             "MAX_TASKS_PER_USER": self.max_tasks,
             "TRASH_DAYS": self.trash_lifetime // _DAY,
+            "TASKCLI_AS": self.acts_as or "the operator",
         }
 
 

@@ -40,7 +40,7 @@ def taskcli(
     """Runs a command with text or bytes on standard input, and returns its result."""
     for name, value in environment(DATA_DIR=str(tmp_path / "data")).items():
         monkeypatch.setenv(name, value)
-    for name in ("DATABASE_URL", "SECRET_KEY", "LOG_LEVEL", "DEBUG"):
+    for name in ("DATABASE_URL", "SECRET_KEY", "LOG_LEVEL", "DEBUG", "TASKCLI_AS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 

@@ -199,7 +199,7 @@ def calls(file: Path) -> Iterator[tuple[str, ast.Call]]:
             yield ast.unparse(node.func), node
 
 
-COMMANDS = sorted((SOURCE / "taskcli").glob("*.py"))
+COMMANDS = sorted((SOURCE / "taskcli").rglob("*.py"))
 RAW = {"write", "write_error", "print", "sys.stdout.write", "sys.stderr.write", "os.write"}
 # Pages of ours, a document in ASCII, and the module that makes everything visible.
 MAY_WRITE = {"streams.py", "output.py", "main.py", "completion.py", "openapi.py"}

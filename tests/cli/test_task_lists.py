@@ -61,6 +61,10 @@ def test_the_operator_sees_the_tasks_of_all_users(titles: Titles) -> None:
         ("--label HOME", "Read Write"),
         ("--label home --label phone --status open", "Call Write"),
         ("--due-from today", "Write"),
+        ("--due tomorrow", "Write"),
+        ("--due thu --status open", "Write"),
+        ("--due 2029-12-31", "Call"),
+        ("--due 9999-12-31", ""),
         ("--due-from=-1w --due-until thursday", "Call"),
         ("--due-from -1w --due-until +2d", "Call Write"),
         ("--due-until 2030-01-03T09:00Z", "Call"),
@@ -90,7 +94,10 @@ def test_lists_are_filtered_and_sorted(titles: Titles, options: str, found: str)
         ("--priority 1", 2, "--priority"),
         ("--sort name", 2, '--sort: "name" is none of -created, created, due'),
         ("--sort relevance --as ada@example.org", 65, "--sort: relevance needs --search"),
-        ("--due-from someday", 2, '--due-from: "someday" is neither a day'),
+        ("--due-from someday", 2, '--due-from: "someday" is not understood'),
+        ("--due none", 2, '--due: "none" is not understood; type a day'),
+        ("--due 18:00", 2, "--due takes a day; give times with --due-from and --due-until"),
+        ("--due today --due-until +7d", 2, "--due is one day"),
         ("--updated-from 2030-02-30", 2, "--updated-from"),
         ("--search ! --as ada@example.org", 65, "--search: needs at least one letter"),
         ("--cursor x", 65, "--cursor: is no cursor of ours"),
@@ -180,4 +187,4 @@ def test_labels_are_counted(taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -
 def test_the_operator_names_whose_they_are(taskcli: Taskcli, noun: str) -> None:
     refused = taskcli("tasks", noun)
     assert refused.code == 2
-    assert f"name the user whose {noun} you mean, with --owner or --as" in refused.err
+    assert f"name the user whose {noun} you mean, with --owner EMAIL|ID or --as" in refused.err

@@ -1,13 +1,15 @@
 """`taskcli tasks show|create|edit|done|reopen`, as the operator and as a user."""
 
+import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taskcli.tasks.fields import Edits
-from taskcore import Core
+from taskcore import SYSTEM, Core
 from tests.cli.conftest import Taskcli
 
 ADA, BOB = ("--as", "ada@example.org"), ("--as", "bob@example.org")
@@ -59,8 +61,57 @@ def test_a_task_belongs_to_the_user_that_it_is_created_as(taskcli: Taskcli) -> N
     assert task["labels"] == ["home", "Büro"]
 
 
-def test_creating_a_task_requires_as(taskcli: Taskcli) -> None:
-    assert taskcli("tasks", "create", "--title", "Write").code == 2
+def test_a_task_needs_an_owner(taskcli: Taskcli) -> None:
+    refused = taskcli("tasks", "create", "--title", "Write")
+    assert refused.code == 2
+    assert "name the owner with --as EMAIL|ID, or for all commands with TASKCLI_AS" in refused.err
+
+
+def test_a_variable_is_the_default_of_as(
+    task: str, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TASKCLI_AS", "bob@example.org")
+    made = json.loads(taskcli("tasks", "create", "--title", "Swim", "--json").out)
+    bob = json.loads(taskcli("users", "show", "bob@example.org", "--json").out)
+    assert made["owner_id"] == bob["id"]
+    assert [taskcli("tasks", verb).code for verb in ("list", "labels", "trash")] == [0, 0, 0]
+    hidden = taskcli("tasks", "show", task)
+    assert (hidden.code, hidden.out) == (65, "")
+    said = "(acting as bob@example.org, by TASKCLI_AS)"
+    assert hidden.err == f"taskcli: there is no task {task} {said}\n"
+    assert taskcli("tasks", "show", task, *ADA).code == 0
+    monkeypatch.setenv("TASKCLI_AS", "")
+    assert taskcli("tasks", "show", task).code == 0
+    monkeypatch.delenv("TASKCLI_AS")
+    (tmp_path / ".env").write_text("TASKCLI_AS=ada@example.org")
+    listed = taskcli("tasks", "list").out
+    assert "Write" in listed
+    assert "Swim" not in listed
+
+
+def in_tokyo(core: Core, email: str) -> None:
+    async def move() -> None:
+        user = await core.accounts.find(SYSTEM, email)
+        assert user
+        await core.accounts.change(SYSTEM, user.id, time_zone="Asia/Tokyo")
+
+    asyncio.run(move())
+
+
+def test_people_see_times_in_the_zone_of_the_user(core: Core, task: str, taskcli: Taskcli) -> None:
+    """That of the user who acts, and for the operator that of the owner."""
+    in_tokyo(core, "ada@example.org")
+    edit = ("tasks", "edit", task, "--due", "18:00")
+    for whose in (ADA, ()):
+        for command in (edit, ("tasks", "show", task)):
+            shown = taskcli(*command, *whose).out.splitlines()
+            assert "due_at\t2030-01-02 18:00:00+09:00" in shown
+            assert "created_at\t2030-01-02 12:04:05+09:00" in shown
+    made = taskcli("tasks", "create", *ADA, "--title", "Read", "--due", "fri 9:00").out
+    assert "due_at\t2030-01-04 09:00:00+09:00" in made.splitlines()
+    as_json = json.loads(taskcli("tasks", "show", task, *ADA, "--json").out)
+    assert as_json["due_at"] == "2030-01-02T09:00:00Z"
+    assert as_json["created_at"] == "2030-01-02T03:04:05.678901Z"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +143,7 @@ def test_one_kind_of_due_replaces_the_other(edit: Edit) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (("--due", "someday"), 2, '--due: "someday" is neither a day'),
+        (("--due", "someday"), 2, '--due: "someday" is not understood; type a day'),
         (("--due", "friday", "--time-zone", "Asia/Tokyo"), 2, "--due with a time"),
         (("--due", "none", "--time-zone", "Asia/Tokyo"), 2, "--due with a time"),
         (("--time-zone", "Asia/Tokyo"), 65, "--time-zone: belongs to a due that has a time"),

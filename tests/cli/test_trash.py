@@ -8,6 +8,7 @@ from taskcli import prompts
 from taskcli.tasks import trash
 from taskcore import Core
 from tests.cli.conftest import Taskcli
+from tests.cli.test_tasks import in_tokyo
 from tests.conftest import ManualClock
 
 ADA, BOB = ("--as", "ada@example.org"), ("--as", "bob@example.org")
@@ -65,6 +66,16 @@ def test_the_trash_is_listed(trashed: str, taskcli: Taskcli) -> None:
     assert taskcli("tasks", "trash", *BOB, "--owner", "ada@example.org").code == 77
 
 
+def test_people_see_deletions_and_restored_tasks_in_the_zone_of_the_user(
+    core: Core, trashed: str, taskcli: Taskcli
+) -> None:
+    in_tokyo(core, "ada@example.org")
+    for whose in (ADA, ("--owner", "ada@example.org")):
+        assert "\t2030-01-02 13:04:05+09:00\t" in taskcli("tasks", "trash", *whose).out
+    restored = taskcli("tasks", "restore", trashed).out.splitlines()
+    assert "updated_at\t2030-01-02 13:04:05+09:00" in restored
+
+
 def test_the_trash_is_read_on_by_cursor(trashed: str, taskcli: Taskcli) -> None:
     made = taskcli("tasks", "create", *ADA, "--title", "Read", "--json")
     taskcli("tasks", "delete", str(json.loads(made.out)["id"]), "--yes")
@@ -78,7 +89,7 @@ def test_the_trash_is_read_on_by_cursor(trashed: str, taskcli: Taskcli) -> None:
 def test_a_purge_is_for_good(trashed: str, taskcli: Taskcli) -> None:
     purged = taskcli("tasks", "purge", trashed, "--yes", *ADA)
     assert (purged.code, purged.out) == (0, "")
-    assert purged.err == f"taskcli: removed task {trashed} for good\n"
+    assert purged.err == f'taskcli: removed task {trashed}, "Write", for good\n'
     for again in (("restore", trashed), ("purge", trashed, "--yes")):
         missing = taskcli("tasks", *again)
         assert (missing.code, missing.err) == (
@@ -117,5 +128,6 @@ def test_a_purge_asks_on_a_terminal(
     monkeypatch.setattr(prompts, "_on_terminal", lambda: True)
     monkeypatch.setattr(trash, "confirmed", confirmed)
     assert taskcli("tasks", "purge", trashed).code == code
-    assert asked == [f"Remove task {trashed} from the trash for good?"]
+    what = f'task {trashed}, "Write", of ada@example.org'
+    assert asked == [f"Remove {what}, from the trash for good?"]
     assert taskcli("tasks", "restore", trashed).code == (0 if code else 65)

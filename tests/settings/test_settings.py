@@ -90,6 +90,7 @@ def test_nothing_need_be_set() -> None:
         ("LOG_LEVEL", "warning", "log_level", "WARNING"),
         ("LOG_FORMAT", "JSON", "log_format", "json"),
         ("LOG_FORMAT", "console", "log_format", "console"),
+        ("TASKCLI_AS", "ada@example.org", "acts_as", "ada@example.org"),
     ],
 )
 def test_every_variable_is_read(name: str, text: str, field: str, value: object) -> None:
@@ -376,6 +377,7 @@ def test_every_variable_of_the_contract_can_be_shown() -> None:
         *("SERVER_HOST", "SERVER_PORT", "DATA_DIR", "WORKERS", "LOG_LEVEL"),
         *("LOG_FORMAT", "SECRET_KEYS_OLD", "RATE_LIMITS", "TRUSTED_PROXIES", "ALLOWED_HOSTS"),
         *("DOCS_ENABLED", "LOGIN_FAILURE_FLOOR_MS", "MAX_TASKS_PER_USER", "TRASH_DAYS"),
+        "TASKCLI_AS",
     }
     shown = settings(DATABASE_URL=URL, SECRET_KEY=KEY, ACCESS_TOKEN_EXPIRE_MINUTES="90").shown()
     assert shown["ACCESS_TOKEN_EXPIRE_MINUTES"] == 90

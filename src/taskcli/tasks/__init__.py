@@ -8,9 +8,12 @@ from taskcli.tasks.trash import delete, list_trash, purge, restore
 
 app = App(
     name="tasks",
+    version_flags=(),
     help="Manage the tasks of all users as the operator, or act as one user with --as.\n\n"
     "With --as a command may do what that user may, no more. A deactivated user may do nothing. "
-    "Days and times are those of that user's time zone, or else of --owner's; or else UTC.",
+    "TASKCLI_AS=ada@example.org is as --as for every command, and TASKCLI_AS= the operator.\n\n"
+    "Days and times are those of that user's time zone, or else of the owner's. Only a list of "
+    "several owners is in UTC.",
 )
 
 app.command(list_, name="list")

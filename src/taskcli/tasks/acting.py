@@ -7,20 +7,50 @@ from typing import Annotated, Self, TypeVar
 
 from cyclopts import Parameter
 
-from taskcli.arguments import Whole
+from taskcli.arguments import USER, Whole
 from taskcli.exits import Usage
 from taskcli.running import operator, with_core
 from taskcli.users import find_user
-from taskcore import Actor, Core, Forbidden, Invalid, NotFound, Problem, Task, TaskId, UserId
+from taskcore import (
+    Actor,
+    Core,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Problem,
+    Settings,
+    Task,
+    TaskId,
+    UserId,
+)
 from taskcore.domain.dues import zone
 
 Number = Annotated[Whole, Parameter(name="ID", help="The task.")]
 As = Annotated[
-    str | None, Parameter(name="--as", help="Act as this user, by e-mail address or id.")
+    str | None,
+    Parameter(
+        name="--as", metavar=USER, help="Act as this user; TASKCLI_AS does it for all commands."
+    ),
 ]
-Owner = Annotated[str | None, Parameter(help="Only this user's, by e-mail or id.")]
 
 Result = TypeVar("Result")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Whose:
+    """Whose tasks a list has."""
+
+    owner: Annotated[str | None, Parameter(metavar=USER, help="Only this user's.")] = None
+    as_user: As = None
+
+    def require(self, what: str) -> None:
+        """Raises Usage for the operator, who has no tasks."""
+        if self.owner is None and acting_user(self.as_user) is None:
+            raise Usage(f"name the user whose {what} you mean, with --owner {USER} or --as {USER}")
+
+
+OF_ALL = Whose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +63,26 @@ class Reader:
     now: datetime
 
     @classmethod
-    async def of(cls, core: Core, reference: str | None, owner: str | None) -> Self:
-        """`reference` is the user of --as. The operator reads in the time zone of the owner.
-
-        Raises as `find_actor`.
-        """
-        actor, found = await find_actor(core, reference), None
-        if owner is not None:
-            found = await find_user(core, owner)
-            if reference is None:
-                actor = replace(actor, time_zone=found.time_zone)
-        return cls(actor, found.id if found else None, core.tasks.clock.now())
+    async def of(cls, core: Core, actor: Actor, owner: str | None) -> Self:
+        """The operator reads in the time zone of the owner. Raises as `find_user`."""
+        now = core.tasks.clock.now()
+        if owner is None:
+            return cls(actor, None, now)
+        found = await find_user(core, owner)
+        return cls(_living_in(actor, found.time_zone), found.id, now)
 
     @property
     def zone(self) -> tzinfo:
         return zone(self.actor.time_zone)
 
 
+def acting_user(as_user: str | None) -> str | None:
+    """The user of --as, or else of TASKCLI_AS. None: the operator. Raises Misconfigured."""
+    return Settings.load().acts_as if as_user is None else as_user
+
+
 async def find_actor(core: Core, reference: str | None) -> Actor:
-    """The user named by --as, or the operator.
+    """The user, or the operator.
 
     Raises NotFound, and Forbidden for a deactivated user.
     """
@@ -63,6 +94,18 @@ async def find_actor(core: Core, reference: str | None) -> Actor:
     return Actor(user.id, user.role, time_zone=user.time_zone, origin=operator().origin)
 
 
+async def near(core: Core, actor: Actor, task: Task) -> Actor:
+    """The actor; the operator in the time zone of the task's owner. Raises NotFound."""
+    if actor.user_id is not None:
+        return actor
+    owner = await core.accounts.get(operator(), task.owner_id)
+    return _living_in(actor, owner.time_zone)
+
+
+def _living_in(actor: Actor, time_zone: str) -> Actor:
+    return replace(actor, time_zone=time_zone) if actor.user_id is None else actor
+
+
 async def get_task(core: Core, actor: Actor, task_id: int) -> Task:
     """Raises NotFound, also for a task that the actor may not see."""
     try:
@@ -71,18 +114,24 @@ async def get_task(core: Core, actor: Actor, task_id: int) -> Task:
         raise NotFound(f"there is no task {task_id}") from None
 
 
-def require_account(as_user: str | None, owner: str | None, what: str) -> None:
-    """Raises Usage for the operator, who has no tasks."""
-    if as_user is None and owner is None:
-        raise Usage(f"name the user whose {what} you mean, with --owner or --as")
+def with_tasks(as_user: str | None, work: Callable[[Core, Actor], Awaitable[Result]]) -> Result:
+    """As `with_core`, as the user of --as or TASKCLI_AS, or as the operator.
 
+    A refusal names options instead of fields, and the variable if that says who acts.
+    """
+    acting = acting_user(as_user)
 
-def with_tasks(work: Callable[[Core], Awaitable[Result]]) -> Result:
-    """As `with_core`; a refusal names options instead of fields."""
+    async def acted(core: Core) -> Result:
+        return await work(core, await find_actor(core, acting))
+
     try:
-        return with_core(work)
+        return with_core(acted)
     except Invalid as refusal:
         raise Invalid(*map(_of_option, refusal.problems)) from None
+    except (NotFound, Forbidden) as refusal:
+        if acting == as_user:
+            raise
+        raise type(refusal)(f"{refusal.detail} (acting as {acting}, by TASKCLI_AS)") from None
 
 
 _OPTIONS = {"q": "--search", "owner_id": "--owner", "due_at": "--due", "labels": "--label"}
@@ -92,7 +141,7 @@ _FIELDS = {
 }
 # What the core says by the names of other fields.
 _DETAILS = {
-    "owner_required": "name the user whose tasks to filter, sort or search",
+    "owner_required": "name the user whose tasks to filter, sort or search, here or with --as",
     "relevance_without_q": "relevance needs --search",
     "time_zone_without_due_at": "belongs to a due that has a time; give that too, with --due",
 }

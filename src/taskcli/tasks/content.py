@@ -1,18 +1,17 @@
 """`taskcli tasks show|create|edit|done|reopen`."""
 
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
-from typing import Annotated, cast
+from datetime import tzinfo
+from typing import cast
 
-from cyclopts import Parameter
-
-from taskcli.arguments import Json, Version
+from taskcli.arguments import USER, Json, Version
+from taskcli.exits import Usage
 from taskcli.output import message, show
-from taskcli.running import operator
-from taskcli.tasks.acting import As, Number, find_actor, get_task, with_tasks
+from taskcli.tasks.acting import As, Number, acting_user, get_task, near, with_tasks
 from taskcli.tasks.fields import Draft, Edits
 from taskcli.tasks.shown import shape
-from taskcore import Core, Status, Task
+from taskcore import Actor, Core, Status, Task
+from taskcore.domain.dues import zone
 from taskcore.domain.tasks import OPEN, NewTaskFields
 from taskcore.domain.visible import quoted
 
@@ -22,38 +21,38 @@ _NO_EDITS = Edits()
 def show_(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> None:
     """Show one task, with its whole description."""
 
-    async def work(core: Core) -> Task:
-        return await get_task(core, await find_actor(core, as_user), task_id)
+    async def work(core: Core, actor: Actor) -> tuple[Task, tzinfo]:
+        task = await get_task(core, actor, task_id)
+        return task, zone((await near(core, actor, task)).time_zone)
 
-    show(shape(with_tasks(work)), as_json=as_json)
+    show_task(*with_tasks(as_user, work), as_json=as_json)
 
 
-def create(
-    *,
-    draft: Annotated[Draft, Parameter(name="*")],
-    as_user: Annotated[str, Parameter(name="--as", help="The owner, by e-mail or id.")],
-    as_json: Json = False,
-) -> None:
-    """Create a task that belongs to the user named by --as.
+def create(*, draft: Draft, as_user: As = None, as_json: Json = False) -> None:
+    """Create a task that belongs to the user named by --as or TASKCLI_AS.
 
-    A due is a day, such as 2026-12-01, tomorrow, friday or +3d, or a moment,
-    such as 2026-12-01T09:00, "tomorrow 09:00" or 2026-12-01T09:00:00+01:00.
+    A due is a day (2026-12-01, today, tomorrow, friday or fri, +3d, +2w), a time of
+    today (18:00), or both ("fri 17:30", 2026-12-01T09:00, 2026-12-01T09:00+01:00).
+    A weekday is the next one after today. Days and times are those of the owner's
+    time zone.
     """
     draft.check()
+    if acting_user(as_user) is None:
+        raise Usage(f"name the owner with --as {USER}, or for all commands with TASKCLI_AS")
 
-    async def work(core: Core) -> Task:
-        actor = await find_actor(core, as_user)
+    async def work(core: Core, actor: Actor) -> tuple[Task, tzinfo]:
         content = draft.changes(core.tasks.clock.now(), actor.time_zone)
-        return await core.tasks.create(actor, **cast("NewTaskFields", content))
+        task = await core.tasks.create(actor, **cast("NewTaskFields", content))
+        return task, zone(actor.time_zone)
 
-    show(shape(with_tasks(work)), as_json=as_json)
+    show_task(*with_tasks(as_user, work), as_json=as_json)
 
 
 def edit(
     task_id: Number,
     /,
     *,
-    edits: Annotated[Edits, Parameter(name="*")] = _NO_EDITS,
+    edits: Edits = _NO_EDITS,
     expected_version: Version = None,
     as_user: As = None,
     as_json: Json = False,
@@ -65,19 +64,21 @@ def edit(
     """
     edits.check()
 
-    async def work(core: Core) -> Task:
-        actor = await find_actor(core, as_user)
+    async def work(core: Core, actor: Actor) -> tuple[Task, tzinfo]:
         task = await get_task(core, actor, task_id)
-        if as_user is None and edits.due is not None:
-            owner = await core.accounts.get(operator(), task.owner_id)
-            actor = replace(actor, time_zone=owner.time_zone)
+        editor = await near(core, actor, task)
         version = expected_version
         if edits.is_relative and version is None:
             version = task.version
-        changes = edits.of(task, core.tasks.clock.now(), actor.time_zone)
-        return await core.tasks.edit(actor, task.id, expected_version=version, **changes)
+        changes = edits.of(task, core.tasks.clock.now(), editor.time_zone)
+        edited = await core.tasks.edit(editor, task.id, expected_version=version, **changes)
+        return edited, zone(editor.time_zone)
 
-    show(shape(with_tasks(work)), as_json=as_json)
+    show_task(*with_tasks(as_user, work), as_json=as_json)
+
+
+def show_task(task: Task, zone: tzinfo, *, as_json: bool) -> None:
+    show(shape(task), as_json=as_json, zone=zone)
 
 
 def done(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> None:
@@ -95,14 +96,13 @@ def _set_status(
 ) -> None:
     """Leave a task as it is whose status is one of `fit`."""
 
-    async def work(core: Core) -> tuple[Task, str]:
-        actor = await find_actor(core, as_user)
+    async def work(core: Core, actor: Actor) -> tuple[Task, str]:
         task = await get_task(core, actor, task_id)
         if task.status in fit:
             return task, " already"
         return await core.tasks.edit(actor, task.id, status=status), ""
 
-    task, already = with_tasks(work)
+    task, already = with_tasks(as_user, work)
     message(f"task {task.id}, {quoted(task.title)}, is {task.status}{already}")
     if as_json:
         show(shape(task), as_json=True)

@@ -16,25 +16,36 @@ from taskcore.domain.rules import refuse
 from taskcore.domain.tasks import TaskChanges
 
 _AS_THEY_ARE = ("title", "description", "status", "priority", "time_zone")
-Labels = Annotated[Sequence[str], Parameter(negative="", show_default=False)]
+Text = Annotated[str, Parameter(metavar="TEXT")]
+Labels = Annotated[Sequence[str], Parameter(negative="", show_default=False, metavar="LABEL...")]
 
 
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Content:
     """The fields of a task. None is what was not named."""
 
-    title: Annotated[str | None, Parameter(help="The new title.")] = None
+    title: Annotated[Text | None, Parameter(help="The new title.")] = None
     description: Annotated[
-        str | None, Parameter(help='Anything that the title leaves out; "" is none.')
+        Text | None, Parameter(help='Anything that the title leaves out; "" is none.')
     ] = None
     status: Annotated[
         Status | None, Parameter(name="--status", name_transform=str.lower, help="How far it is.")
     ] = None
     priority: Annotated[Priority | None, Parameter(help="How urgent it is.")] = None
-    due: Annotated[Due, Parameter(help="A day or a moment; `none` is no due.")] = None
+    due: Annotated[
+        Due,
+        Parameter(
+            help='When it is due, such as tomorrow, fri, 18:00 or "+3d 9:00"; none is no due.'
+        ),
+    ] = None
     time_zone: Annotated[
         str | None,
-        Parameter(help="Where the time of --due is meant, if not in the user's own time zone."),
+        Parameter(
+            metavar="ZONE",
+            help="Where the time of --due is meant, such as Europe/Berlin, if not in the user's"
+            " own time zone.",
+        ),
     ] = None
     label: Annotated[Labels, Parameter(help="A label; repeat it for several.")] = ()
 
@@ -64,13 +75,15 @@ class Content:
             raise Usage("--time-zone belongs to a --due with a time, such as 2026-12-01T09:00")
 
 
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Draft(Content):
     """What a new task may name."""
 
-    title: Annotated[str, Parameter(help="What there is to do.")] = field()  # without a default
+    title: Annotated[Text, Parameter(help="What there is to do.")] = field()  # without a default
 
 
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Edits(Content):
     """What an edit may name."""

@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated
 
 from cyclopts import Parameter, Token
 
-from taskcli.arguments import Cursor, Json, Limit, Skip, Whole
+from taskcli.arguments import FIRST_PAGE, Cursor, Json, Paging, Whole
+from taskcli.exits import Usage
 from taskcli.output import Record, message, print_json, show_page, show_rows
-from taskcli.tasks.acting import As, Owner, Reader, require_account, with_tasks
+from taskcli.tasks.acting import OF_ALL, Reader, Whose, with_tasks
+from taskcli.tasks.fields import Labels, Text
 from taskcli.tasks.shown import line, shape
-from taskcli.when import Bound, When
-from taskcore import Core, Page, Priority, Sort, Status, Task, TaskQuery, cursors
+from taskcli.when import Bound, Day, When
+from taskcore import Actor, Core, Page, Priority, Sort, Status, Task, TaskQuery, cursors
 from taskcore.cursors import LABELS, Cursors
 from taskcore.domain.queries import STATUS_GROUPS, TaskPosition
-from taskcore.domain.rules import DEFAULT_LIMIT
 from taskcore.domain.visible import quoted
 from taskcore.ports import LabelCount
 from taskcore.usecases.tasks import LABELS_OF_PAGE
@@ -38,6 +39,7 @@ def _one_of(text: str, words: Sequence[str]) -> str:
     return text.lower()
 
 
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Filters:
     """The options of `tasks list` that say which tasks, and in which order."""
@@ -48,6 +50,7 @@ class Filters:
             converter=_statuses,
             negative="",
             show_default=False,
+            metavar="STATUS...",
             help=f"Only with this status: {', '.join(_STATUSES)}. Repeat it for any of several.",
         ),
     ] = ()
@@ -55,20 +58,24 @@ class Filters:
         Sequence[Priority],
         Parameter(negative="", show_default=False, help="Only with this priority; or several."),
     ] = ()
-    label: Annotated[
-        Sequence[str],
-        Parameter(negative="", show_default=False, help="Only with this label, or any of several."),
-    ] = ()
+    label: Annotated[Labels, Parameter(help="Only with this label, or any of several.")] = ()
+    due: Annotated[Day, Parameter(help="Due on this day, such as `today`.")] = None
     due_from: Annotated[Bound, Parameter(help="Due on this day or later, such as `today`.")] = None
     due_until: Annotated[Bound, Parameter(help="Due before this day, such as `+7d`.")] = None
     overdue: Annotated[
         bool, Parameter(negative="", show_default=False, help="Only open tasks whose due is past.")
     ] = False
-    completed_from: Annotated[Bound, Parameter(help="Done on this day or later.")] = None
-    completed_until: Annotated[Bound, Parameter(help="Done before this day.")] = None
-    updated_from: Annotated[Bound, Parameter(help="Changed on this day or later.")] = None
+    completed_from: Annotated[
+        Bound, Parameter(help="Done on this day or later, such as `-1w`.")
+    ] = None
+    completed_until: Annotated[Bound, Parameter(help="Done before this day, such as `today`.")] = (
+        None
+    )
+    updated_from: Annotated[
+        Bound, Parameter(help="Changed on this day or later, such as `mon`.")
+    ] = None
     search: Annotated[
-        str | None, Parameter(help="Only with all these words in the title or description.")
+        Text | None, Parameter(help="Only with all these words in the title or description.")
     ] = None
     sort: Annotated[
         Sort | None,
@@ -76,20 +83,34 @@ class Filters:
             converter=_sort,
             allow_leading_hyphen=True,
             show_choices=False,
-            help=f"The order: {', '.join(Sort)}. A hyphen means the latest first.",
+            metavar="ORDER",
+            help=f"The order: {', '.join(Sort)}. A hyphen means the latest first. By `due`, tasks"
+            " without one are last.",
         ),
     ] = None
+
+    def check(self) -> None:
+        """Raises Usage for options that exclude each other."""
+        if self.due is None:
+            return
+        if not self.due.is_day:
+            raise Usage("--due takes a day; give times with --due-from and --due-until")
+        if self.due_from is not None or self.due_until is not None:
+            raise Usage("--due is one day: leave it out, or --due-from and --due-until")
 
     def query(self, reader: Reader) -> TaskQuery:
         def bound(when: When | None, *, past: bool = True) -> date | datetime | None:
             return None if when is None else when.resolved(reader.now, reader.zone, past=past)
 
+        due_from, due_until = bound(self.due_from, past=False), bound(self.due_until, past=False)
+        if day := bound(self.due, past=False):
+            due_from, due_until = day, day + timedelta(1) if day < date.max else None
         return TaskQuery(
             status=self.status,
             priority=self.priority,
             label=self.label,
-            due_from=bound(self.due_from, past=False),
-            due_until=bound(self.due_until, past=False),
+            due_from=due_from,
+            due_until=due_until,
             overdue=self.overdue,
             completed_from=bound(self.completed_from),
             completed_until=bound(self.completed_until),
@@ -102,73 +123,66 @@ class Filters:
 _NONE = Filters()
 
 
-def list_(
-    *,
-    filters: Annotated[Filters, Parameter(name="*")] = _NONE,
-    owner: Owner = None,
-    skip: Skip = 0,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = "",
-    as_user: As = None,
-    as_json: Json = False,
-) -> None:
+def list_(*, filters: Filters = _NONE, whose: Whose = OF_ALL, paging: Paging = FIRST_PAGE) -> None:
     """List tasks, newest first. With --search the best matches come first.
 
     Options of different names must all fit. To filter, sort or search, name one
     user with --owner or --as.
 
-    A day is 2026-12-01, yesterday, today, tomorrow, monday to sunday, +3d or -1w.
-    A weekday is the next one for dues, and the last one for what has happened.
-    With a time it is a moment: 2026-12-01T09:00, "tomorrow 09:00", or with its
-    offset 2026-12-01T09:00:00+01:00.
+    WHEN is a day (2026-12-01, today, tomorrow, yesterday, friday or fri, +3d, -2w),
+    a time of today (18:00), or both ("fri 17:30", 2026-12-01T09:00,
+    2026-12-01T09:00+01:00). A weekday is the next one for dues, and the last one
+    for what has happened.
 
     A `!` stands behind the due of what is overdue.
     """
+    filters.check()
 
-    async def work(core: Core) -> tuple[Page[Task], Cursors[Task, TaskPosition], Reader]:
-        reader = await Reader.of(core, as_user, owner)
+    async def work(
+        core: Core, actor: Actor
+    ) -> tuple[Page[Task], Cursors[Task, TaskPosition], Reader]:
+        reader = await Reader.of(core, actor, whose.owner)
         query = filters.query(reader)
         places = cursors.tasks(query, reader.owner_id)
         page = await core.tasks.page(
             reader.actor,
             query,
             owner_id=reader.owner_id,
-            skip=skip,
-            limit=limit,
-            after=places.read(cursor),
+            skip=paging.skip,
+            limit=paging.limit,
+            after=places.read(paging.cursor),
         )
         return page, places, reader
 
-    page, places, reader = with_tasks(work)
+    page, places, reader = with_tasks(whose.as_user, work)
 
     def shown(task: Task) -> Record:
-        return shape(task) if as_json else line(task, reader)
+        return shape(task) if paging.as_json else line(task, reader)
 
     several = len({task.owner_id for task in page.items}) > 1
     columns = (*_COLUMNS, "owner_id") if several else _COLUMNS
-    show_page(page, shown, places, columns, skip=skip, limit=limit, cursor=cursor, as_json=as_json)
+    show_page(page, shown, places, columns, paging, zone=reader.zone)
 
 
 def labels(
     *,
-    owner: Owner = None,
-    limit: Annotated[Whole, Parameter(help=f"Show at most this many (1 to {LABELS_OF_PAGE}).")] = (
+    whose: Whose = OF_ALL,
+    limit: Annotated[Whole, Parameter(help=f"Show at most this many, 1 to {LABELS_OF_PAGE}.")] = (
         LABELS_OF_PAGE
     ),
     cursor: Cursor = "",
-    as_user: As = None,
     as_json: Json = False,
 ) -> None:
     """List the labels of a user by name, and how many tasks have each; without the trash."""
-    require_account(as_user, owner, "labels")
+    whose.require("labels")
 
-    async def work(core: Core) -> Page[LabelCount]:
-        reader = await Reader.of(core, as_user, owner)
+    async def work(core: Core, actor: Actor) -> Page[LabelCount]:
+        reader = await Reader.of(core, actor, whose.owner)
         return await core.tasks.labels(
             reader.actor, owner_id=reader.owner_id, limit=limit, after=LABELS.read(cursor)
         )
 
-    page = with_tasks(work)
+    page = with_tasks(whose.as_user, work)
     next_cursor = LABELS.after(page)
     if as_json:
         items = [{"name": label.name, "count": label.count} for label in page.items]

@@ -1,9 +1,8 @@
 """Tasks as they are printed: every field for programs, a line of a table for people."""
 
 from dataclasses import fields
-from datetime import datetime, tzinfo
 
-from taskcli.output import Record
+from taskcli.output import Record, clock_time
 from taskcli.tasks.acting import Reader
 from taskcore import Task
 from taskcore.domain.dues import DueRange
@@ -20,23 +19,16 @@ def trashed_shape(task: Task) -> Record:
 
 
 def line(task: Task, reader: Reader) -> Record:
-    return {**trashed_shape(task), "due": _due(task, reader.now, reader.zone)}
+    return {**trashed_shape(task), "due": _due(task, reader)}
 
 
-def _due(task: Task, now: datetime, zone: tzinfo) -> str:
+def _due(task: Task, reader: Reader) -> str:
     """A day, or a moment in the zone with its offset; with a `!` if it is overdue."""
     if task.due_at is not None:
-        shown = _local(task.due_at, zone).isoformat(" ", "minutes").replace("+00:00", "Z")
+        shown = clock_time(task.due_at, reader.zone, "minutes")
     elif task.due_date is not None:
         shown = task.due_date.isoformat()
     else:
         return ""
-    is_past = DueRange.overdue(now, zone).contains(task.due_date, task.due_at)
+    is_past = DueRange.overdue(reader.now, reader.zone).contains(task.due_date, task.due_at)
     return f"{shown} !" if is_past and task.is_open else shown
-
-
-def _local(moment: datetime, zone: tzinfo) -> datetime:
-    try:
-        return moment.astimezone(zone)
-    except OverflowError:  # where the calendar ends
-        return moment

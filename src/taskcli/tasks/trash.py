@@ -1,24 +1,27 @@
 """`taskcli tasks delete|trash|restore|purge`."""
 
-from taskcli.arguments import Cursor, Json, Limit, Skip, Version, Yes
+from datetime import tzinfo
+
+from taskcli.arguments import FIRST_PAGE, Json, Paging, Version, Yes
 from taskcli.exits import FAILURE
-from taskcli.output import Record, message, show, show_page
+from taskcli.output import Record, message, show_page
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator
 from taskcli.tasks.acting import (
+    OF_ALL,
     As,
     Number,
-    Owner,
     Reader,
-    find_actor,
+    Whose,
     get_task,
-    require_account,
+    near,
     with_tasks,
 )
-from taskcli.tasks.shown import line, shape, trashed_shape
-from taskcore import Core, NotFound, Page, Task, TaskId
+from taskcli.tasks.content import show_task
+from taskcli.tasks.shown import line, trashed_shape
+from taskcore import Actor, Core, NotFound, Page, Task, TaskId
 from taskcore.cursors import TRASH
-from taskcore.domain.rules import DEFAULT_LIMIT
+from taskcore.domain.dues import zone
 from taskcore.domain.visible import quoted
 
 _COLUMNS = ("id", "deleted_at", "status", "title", "labels")
@@ -35,20 +38,18 @@ def delete(
     """Move a task to the trash. Asks first, and then moves only the version it has shown."""
     require_terminal_or(yes, "delete a task")
 
-    async def work(core: Core) -> str | None:
-        actor = await find_actor(core, as_user)
+    async def work(core: Core, actor: Actor) -> str | None:
         task = await get_task(core, actor, task_id)
         version = expected_version
         if not yes:
-            owner = await core.accounts.get(operator(), task.owner_id)
-            what = f"task {task.id}, {quoted(task.title)}, of {owner.email}"
+            what = await _owned(core, task)
             if not await confirmed(f"Move {what}, to the trash?"):
                 return None
             version = task.version if version is None else version
         await core.tasks.delete(actor, task.id, expected_version=version)
-        return f"task {task.id}, {quoted(task.title)}"
+        return _named(task)
 
-    deleted = with_tasks(work)
+    deleted = with_tasks(as_user, work)
     if deleted is None:
         message("nothing was deleted")
         return FAILURE
@@ -56,71 +57,74 @@ def delete(
     return 0
 
 
-def list_trash(
-    *,
-    owner: Owner = None,
-    skip: Skip = 0,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = "",
-    as_user: As = None,
-    as_json: Json = False,
-) -> None:
+def list_trash(*, whose: Whose = OF_ALL, paging: Paging = FIRST_PAGE) -> None:
     """List the trash of a user, the task deleted last first."""
-    require_account(as_user, owner, "trash")
+    whose.require("trash")
 
-    async def work(core: Core) -> tuple[Page[Task], Reader]:
-        reader = await Reader.of(core, as_user, owner)
+    async def work(core: Core, actor: Actor) -> tuple[Page[Task], Reader]:
+        reader = await Reader.of(core, actor, whose.owner)
         page = await core.tasks.trash(
             reader.actor,
             owner_id=reader.owner_id,
-            skip=skip,
-            limit=limit,
-            after=TRASH.read(cursor),
+            skip=paging.skip,
+            limit=paging.limit,
+            after=TRASH.read(paging.cursor),
         )
         return page, reader
 
-    page, reader = with_tasks(work)
+    page, reader = with_tasks(whose.as_user, work)
 
     def shown(task: Task) -> Record:
-        return trashed_shape(task) if as_json else line(task, reader)
+        return trashed_shape(task) if paging.as_json else line(task, reader)
 
-    show_page(page, shown, TRASH, _COLUMNS, skip=skip, limit=limit, cursor=cursor, as_json=as_json)
+    show_page(page, shown, TRASH, _COLUMNS, paging, zone=reader.zone)
 
 
 def restore(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> None:
     """Take a task out of the trash."""
 
-    async def work(core: Core) -> Task:
-        actor = await find_actor(core, as_user)
-        try:
-            return await core.tasks.restore(actor, TaskId(task_id))
-        except NotFound:
-            raise _not_there(task_id) from None
+    async def work(core: Core, actor: Actor) -> tuple[Task, tzinfo]:
+        task = await _get_trashed(core, actor, task_id)
+        here = zone((await near(core, actor, task)).time_zone)
+        return await core.tasks.restore(actor, task.id), here
 
-    show(shape(with_tasks(work)), as_json=as_json)
+    show_task(*with_tasks(as_user, work), as_json=as_json)
 
 
 def purge(task_id: Number, /, *, as_user: As = None, yes: Yes = False) -> int:
     """Remove a task in the trash for good. Asks first."""
     require_terminal_or(yes, "remove a task for good")
 
-    async def work(core: Core) -> bool:
-        actor = await find_actor(core, as_user)
-        if not yes and not await confirmed(f"Remove task {task_id} from the trash for good?"):
-            return False
-        try:
-            await core.tasks.purge(actor, TaskId(task_id))
-        except NotFound:
-            raise _not_there(task_id) from None
-        return True
+    async def work(core: Core, actor: Actor) -> str | None:
+        task = await _get_trashed(core, actor, task_id)
+        if not yes:
+            what = await _owned(core, task)
+            if not await confirmed(f"Remove {what}, from the trash for good?"):
+                return None
+        await core.tasks.purge(actor, task.id)
+        return _named(task)
 
-    if with_tasks(work):
-        message(f"removed task {task_id} for good")
-        return 0
-    message("nothing was removed")
-    return FAILURE
+    removed = with_tasks(as_user, work)
+    if removed is None:
+        message("nothing was removed")
+        return FAILURE
+    message(f"removed {removed}, for good")
+    return 0
 
 
-def _not_there(task_id: int) -> NotFound:
-    """Also for a task that is not deleted, or that the actor may not see."""
-    return NotFound(f"there is no task {task_id} in the trash")
+def _named(task: Task) -> str:
+    return f"task {task.id}, {quoted(task.title)}"
+
+
+async def _owned(core: Core, task: Task) -> str:
+    """For a question. Raises NotFound."""
+    owner = await core.accounts.get(operator(), task.owner_id)
+    return f"{_named(task)}, of {owner.email}"
+
+
+async def _get_trashed(core: Core, actor: Actor, task_id: int) -> Task:
+    """Raises NotFound, also for a task that is not deleted, or that the actor may not see."""
+    try:
+        return await core.tasks.get_trashed(actor, TaskId(task_id))
+    except NotFound:
+        raise NotFound(f"there is no task {task_id} in the trash") from None
