@@ -59,7 +59,7 @@ def commands() -> "App":
         name="taskcli",
         help="Operate the task-management backend.",
         help_format="plaintext",
-        version=overview.version,
+        version_flags=(),  # `taskcli --version` is answered here
         print_error=False,
         exit_on_error=False,
         suppress_keyboard_interrupt=False,
@@ -71,12 +71,14 @@ def commands() -> "App":
 
 
 def _answer(arguments: list[str]) -> int:
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     if not arguments or (
         arguments[0].startswith("-") and not {"-h", "--help"}.isdisjoint(arguments)
     ):
         write(overview.page() + "\n")
         return 0
-    if arguments == ["--version"]:
+    if arguments[:1] == ["--version"]:
         write(f"taskcli {overview.version()}\n")
         return 0
 
@@ -93,7 +95,11 @@ def _answer(arguments: list[str]) -> int:
     try:
         result = app(arguments)
     except (CycloptsError, Usage) as error:
-        command = " ".join(["taskcli", *app.parse_commands(arguments)[0]])
-        message(str(error), f"try `{command} --help`")
+        from taskcli.mistakes import explained
+
+        names, apps, _ = app.parse_commands(arguments)
+        command = " ".join(["taskcli", *names])
+        said = str(error) if isinstance(error, Usage) else explained(error, command, apps[-1])
+        message(said, f"try `{command} --help`")
         return USAGE
     return result if isinstance(result, int) else 0

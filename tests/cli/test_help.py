@@ -101,22 +101,15 @@ def test_every_command_and_option_has_a_help_text(taskcli: Taskcli) -> None:
         for name in path:
             command = command[name]
         for argument in command.assemble_argument_collection(parse_docstring=True):
-            is_group = argument.name == "*"  # the options of its members have help
-            assert argument.parameter.help or is_group, (path, argument.name)
+            if argument.name == "*":  # the options of its members have help
+                continue
+            assert argument.parameter.help, (path, argument.name)
+            shown = argument.parameter.metavar or argument.get_choices(force=True)
+            is_flag = argument.hint in {bool, bool | None}
+            is_word = not argument.name.startswith("-")
+            assert shown or is_flag or is_word, f"give {argument.name} a metavar"
 
 
-@pytest.mark.parametrize(
-    ("typed", "meant", "help_command"),
-    [
-        (["usr"], '"users"', "taskcli --help"),
-        (["users", "shw"], '"show"', "taskcli users --help"),
-        (["users", "list", "--emial", "x"], "--email", "taskcli users list --help"),
-    ],
-)
-def test_a_typing_error_gets_a_suggestion(
-    taskcli: Taskcli, typed: list[str], meant: str, help_command: str
-) -> None:
-    wrong = taskcli(*typed)
-    assert (wrong.code, wrong.out) == (2, "")
-    assert f"Did you mean {meant}?" in wrong.err
-    assert f"try `{help_command}`" in wrong.err
+def test_help_may_be_asked_for_as_a_command(taskcli: Taskcli) -> None:
+    assert taskcli("help").out == overview.page() + "\n"
+    assert taskcli("help", "tasks", "list").out == taskcli("tasks", "list", "--help").out
