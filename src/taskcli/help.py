@@ -19,7 +19,7 @@ COMMANDS = (
         "Database",
         "housekeeping",
         (),
-        "remove what deleted accounts have left behind; a server does it too",
+        "remove deleted accounts, old trash, expired sessions; a server does it too",
         "taskcli.housekeeping:housekeeping",
     ),
     (
@@ -46,7 +46,7 @@ COMMANDS = (
             *("list", "show", "create", "edit", "done", "reopen", "delete"),
             *("trash", "restore", "purge", "labels"),
         ),
-        "manage the tasks of all users, or act as one user with --as",
+        "manage the tasks of all users, or act as one with --as or TASKCLI_AS",
         "taskcli.tasks:app",
     ),
     (
@@ -93,7 +93,7 @@ Examples:
   pass show ada | taskcli users create --email ada@example.org --password-stdin
   taskcli users list --role admin --json | jq -r '.items[].email'
   taskcli tasks create --as ada@example.org --title "Write the letter" --due friday
-  taskcli tasks list --as ada@example.org --status open --due-until +7d --sort due
+  taskcli tasks list --as ada@example.org --status open --due today
   taskcli users delete bob@example.org --yes
   taskcli sessions revoke --user bob@example.org --yes
   taskcli audit --event login.failed --since 2026-01-31
@@ -103,7 +103,7 @@ _SETTINGS = """\
 Settings come from the environment and from .env in the working directory, as the server's do.
 Without DATABASE_URL an embedded PostgreSQL runs in DATA_DIR for as long as it is used.
 Data goes to standard output, in a pipe with tabs between columns; messages to standard error.
---json prints one JSON object.
+--json prints one JSON object. `taskcli tasks` acts as the user in TASKCLI_AS, if that is set.
 """
 
 
@@ -111,7 +111,7 @@ def page() -> str:
     lines = [
         "Operate the task-management backend.",
         "",
-        "Usage: taskcli COMMAND [VERB] [OPTIONS]      taskcli COMMAND --help says more",
+        "Usage: taskcli COMMAND [VERB] [OPTIONS]      taskcli help COMMAND says more",
     ]
     group = ""
     for title, noun, verbs, summary, _ in COMMANDS:

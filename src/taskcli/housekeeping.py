@@ -14,9 +14,10 @@ _WAIT = 0.2  # seconds, while another process does the same
 def housekeeping(*, as_json: Json = False) -> None:
     """Remove what nothing needs any more, to the end. Prints what it has removed.
 
-    These are rows of deleted accounts, expired sessions, and rate limits whose period is over. A
-    running server does the same at its start and every minute. It may be interrupted at any
-    moment: the next call goes on. What another process removes meanwhile is not counted.
+    These are the rows of deleted accounts, tasks that have been in the trash for TRASH_DAYS,
+    expired sessions, and rate limits whose period is over. A running server does the same at its
+    start and every minute. It may be interrupted at any moment: the next call goes on. What
+    another process removes meanwhile is not counted.
     """
     removed: Counter[str] = Counter()
 
