@@ -100,7 +100,7 @@ def _due(_: object, tokens: Sequence[Token]) -> When | Literal["none"]:
         raise ValueError(f"{refusal}, or none") from None
 
 
-def _typed(converter: Callable[[object, Sequence[Token]], object], metavar: str) -> Parameter:
+def typed(converter: Callable[[object, Sequence[Token]], object], metavar: str) -> Parameter:
     """A hyphen may lead: `-1w` is no option. The fields of When are no options either."""
     return Parameter(
         converter=converter,
@@ -112,6 +112,5 @@ def _typed(converter: Callable[[object, Sequence[Token]], object], metavar: str)
     )
 
 
-Bound = Annotated[When | None, _typed(_when, "WHEN")]
-Day = Annotated[When | None, _typed(_when, "DAY")]
-Due = Annotated[When | Literal["none"] | None, _typed(_due, "WHEN")]
+Bound = Annotated[When | None, typed(_when, "WHEN")]
+Due = Annotated[When | Literal["none"] | None, typed(_due, "WHEN")]

@@ -80,6 +80,9 @@ def test_a_variable_is_the_default_of_as(
     said = "(acting as bob@example.org, by TASKCLI_AS)"
     assert hidden.err == f"taskcli: there is no task {task} {said}\n"
     assert taskcli("tasks", "show", task, *ADA).code == 0
+    monkeypatch.setenv("TASKCLI_AS", "bob")
+    assert 'TASKCLI_AS: "bob" is neither an id' in taskcli("tasks", "list").err
+    assert '--as: "ada" is neither an id' in taskcli("tasks", "list", "--as", "ada").err
     monkeypatch.setenv("TASKCLI_AS", "")
     assert taskcli("tasks", "show", task).code == 0
     monkeypatch.delenv("TASKCLI_AS")

@@ -122,7 +122,12 @@ def with_tasks(as_user: str | None, work: Callable[[Core, Actor], Awaitable[Resu
     acting = acting_user(as_user)
 
     async def acted(core: Core) -> Result:
-        return await work(core, await find_actor(core, acting))
+        try:
+            actor = await find_actor(core, acting)
+        except Invalid as refusal:
+            where = "--as" if acting == as_user else "TASKCLI_AS"
+            raise Invalid(*(replace(each, field=where) for each in refusal.problems)) from None
+        return await work(core, actor)
 
     try:
         return with_core(acted)

@@ -13,7 +13,7 @@ from taskcli.output import Record, message, print_json, show_page, show_rows
 from taskcli.tasks.acting import OF_ALL, Reader, Whose, with_tasks
 from taskcli.tasks.fields import Labels, Text
 from taskcli.tasks.shown import line, shape
-from taskcli.when import Bound, Day, When
+from taskcli.when import Bound, When, typed
 from taskcore import Actor, Core, Page, Priority, Sort, Status, Task, TaskQuery, cursors
 from taskcore.cursors import LABELS, Cursors
 from taskcore.domain.queries import STATUS_GROUPS, TaskPosition
@@ -39,6 +39,16 @@ def _one_of(text: str, words: Sequence[str]) -> str:
     return text.lower()
 
 
+def _day(_: object, tokens: Sequence[Token]) -> When:
+    text = tokens[0].value
+    if text.lower() == "none":
+        raise ValueError("nothing filters tasks without a due; `--sort due` puts them last")
+    when = When.parse(text)
+    if not when.is_day:
+        raise ValueError("takes a day; give times with --due-from and --due-until")
+    return when
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Filters:
@@ -59,7 +69,9 @@ class Filters:
         Parameter(negative="", show_default=False, help="Only with this priority; or several."),
     ] = ()
     label: Annotated[Labels, Parameter(help="Only with this label, or any of several.")] = ()
-    due: Annotated[Day, Parameter(help="Due on this day, such as `today`.")] = None
+    due: Annotated[
+        When | None, typed(_day, "DAY"), Parameter(help="Due on this day, such as `today`.")
+    ] = None
     due_from: Annotated[Bound, Parameter(help="Due on this day or later, such as `today`.")] = None
     due_until: Annotated[Bound, Parameter(help="Due before this day, such as `+7d`.")] = None
     overdue: Annotated[
@@ -91,11 +103,7 @@ class Filters:
 
     def check(self) -> None:
         """Raises Usage for options that exclude each other."""
-        if self.due is None:
-            return
-        if not self.due.is_day:
-            raise Usage("--due takes a day; give times with --due-from and --due-until")
-        if self.due_from is not None or self.due_until is not None:
+        if self.due is not None and (self.due_from is not None or self.due_until is not None):
             raise Usage("--due is one day: leave it out, or --due-from and --due-until")
 
     def query(self, reader: Reader) -> TaskQuery:
