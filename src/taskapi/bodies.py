@@ -1,6 +1,5 @@
 """How a request body is read: JSON only, completely, and as strictly as it is documented."""
 
-import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from litestar.exceptions import ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from msgspec import UNSET, Struct
 
+from taskapi.exchange import incomplete
 from taskapi.problems import BY_STATUS, HttpProblem
 from taskapi.request_state import request_state
 
@@ -20,7 +20,6 @@ _JSON = re.compile(
 )
 _DIGITS = 18  # of a Content-Length: enough to compare it, however many there are
 MAX_BODY_BYTES = 65536  # the largest useful body is a task of 5000 characters, all escaped
-ARRIVES_WITHIN = 5.0  # seconds; enough for the largest body at 13 KB/s
 
 
 class Body(Struct, forbid_unknown_fields=True):
@@ -59,16 +58,13 @@ class JsonRequest(Request[Any, Any, Any]):
         if announced.isdecimal() and int(announced[:_DIGITS]) > limit:
             raise RequestEntityTooLarge
         body = b""
-        with suppress(TimeoutError):
-            # Without a timeout, clients that never finish could use up the places to wait in.
-            async with asyncio.timeout(ARRIVES_WITHIN):
-                while (message := await self.receive())["type"] == "http.request":
-                    body += message.get("body", b"")
-                    if len(body) > limit:
-                        raise RequestEntityTooLarge
-                    if not message.get("more_body"):
-                        return body
-        raise HttpProblem(400, "malformed_request", "The body did not arrive whole")
+        while (message := await self.receive())["type"] == "http.request":
+            body += message.get("body", b"")
+            if len(body) > limit:
+                raise RequestEntityTooLarge
+            if not message.get("more_body"):
+                return body
+        raise incomplete()
 
     async def json(self) -> Any:  # noqa: ANN401 - whatever the handler takes
         """Called by Litestar if there is a body.

@@ -14,9 +14,14 @@ from taskapi.problems import HttpProblem
 from taskapi.proxies import Proxies
 from taskapi.request_state import RequestState
 
+ARRIVES_WITHIN = 5.0  # seconds for a body; enough for the largest one at 13 KB/s
 _DRAIN_BYTES = 131072
 _DRAIN_WITHIN = 1.0  # seconds
 _MAX_METHOD = 16  # characters, in the log
+
+
+def incomplete() -> HttpProblem:
+    return HttpProblem(400, "malformed_request", "The body did not arrive whole")
 
 
 class Exchange:
@@ -34,6 +39,7 @@ class Exchange:
         self._scope, self._receive, self._send = scope, receive, send
         self._places = places
         self._started_at = time.perf_counter()
+        self._patience = ARRIVES_WITHIN
         self._method = scope["method"]
         self.status: int | None = None
         self.is_overload = False  # if so, the rest of the body is not waited for
@@ -47,17 +53,33 @@ class Exchange:
         self.allowed_origin = origin if origin in origins else None
 
     async def receive(self) -> ReceiveMessage:
-        """Raises `overloaded` if there is no place to wait for the body, or then to be served."""
+        """Raises `overloaded` if there is no place to wait for the body, or then to be served.
+
+        Raises `incomplete` if the client takes more than ARRIVES_WITHIN to send the body. The wait
+        for a turn does not count.
+        """
         if not self._unread_body:
             return await self._receive()
         turns = self._places.turns
         with self._places.arriving():
             had_turn = turns.step_aside(self)
-            message = await self._receive()
+            message = await self._arrived()
             self._unread_body = bool(message.get("more_body"))
         if had_turn and not await turns.take(self, self.client):
             raise overloaded()
         return message
+
+    async def _arrived(self) -> ReceiveMessage:
+        """Without a limit, clients that never finish could use up the places to wait in."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._receive()
+        except TimeoutError:
+            raise incomplete() from None
+        finally:
+            self._patience -= loop.time() - began
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -269,6 +269,23 @@ async def test_a_request_that_waits_for_its_body_has_no_turn() -> None:
 
 
 @pytest.mark.usefixtures("nothing_is_stuck")
+async def test_the_wait_for_a_turn_is_no_delay_of_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskapi.exchange.ARRIVES_WITHIN", 0.3)
+    site = Site(in_flight=256)
+    slow = site.client(STRANGER)
+    begun = [slow.begin(STUCK)]
+    await turns()
+    begun += send_many(site, STRANGER, WIDTH)
+    await turns()
+    slow.parts.put_nowait(CUT)
+    await asyncio.sleep(0.35)  # all turns are taken, for longer than a body may take to arrive
+    site.answers.set()
+    await turns()
+    slow.parts.put_nowait(END)
+    assert set(await asyncio.gather(*begun)) == {200}
+
+
+@pytest.mark.usefixtures("nothing_is_stuck")
 async def test_two_clients_cannot_have_all_places() -> None:
     site = Site(in_flight=2 * PER_CLIENT)
     begun = send_many(site, STRANGER, PER_CLIENT) + send_many(site, OTHER_STRANGER, PER_CLIENT)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from litestar import Litestar
 
-import taskapi.bodies
+import taskapi.exchange
 from taskapi.edge import MAX_HEADER_BYTES
 from tests.api.conftest import ORIGIN, opened
 from tests.api.people import MISSING_ID, V1, Person, alike, broken, refused
@@ -212,7 +212,7 @@ async def test_a_body_without_a_length_needs_its_media_type_too(ada: Person) -> 
 async def test_a_body_that_does_not_arrive_times_out(
     ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(taskapi.bodies, "ARRIVES_WITHIN", 0.05)
+    monkeypatch.setattr(taskapi.exchange, "ARRIVES_WITHIN", 0.05)
 
     async def half() -> AsyncIterator[bytes]:
         yield b'{"title":'
