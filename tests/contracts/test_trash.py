@@ -260,7 +260,9 @@ async def test_the_oldest_of_the_trash_are_removed_in_batches(store: Store) -> N
     async with store.autocommit() as db:
         at_it = NOW + timedelta(days=1)  # the first was deleted at this moment, not before
         assert await db.trash.purge_old(at_it, 9) == Removal(0, more=False)
-        removals = [await db.trash.purge_old(before, 4) for _ in range(3)]
+        removals = [first := await db.trash.purge_old(before, 4)]
+        removals.append(await db.trash.purge_old(before, 4, after=first.place))
+        removals.append(await db.trash.purge_old(before, 4))
         assert removals == [Removal(4, more=True), Removal(2, more=False), Removal(0, more=False)]
         assert await db.trash.purge_old(NOW, 9) == Removal(0, more=False)
         assert await db.tasks.get(ada.id, live.id) == live

@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 from taskcore import SYSTEM, Core, InvalidCredentials, InvalidToken, Role, User
 from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresStore
 from taskcore.core import Terms
+from taskcore.ports import Removal
 from tests.conftest import KEY, ManualClock, bound, cheap_argon2, emptied
 from tests.usecases.people import PASSWORD, address, join
 
@@ -161,6 +162,35 @@ async def test_one_process_sweeps_at_a_time(core: Core, db: Db) -> None:
     await sweep(core)
     left = [rows(db, table) for table in ("tasks", "sessions", "refresh_tokens", "rate_limits")]
     assert left == [0, 0, 0, 0]
+
+
+async def test_an_account_that_is_written_to_does_not_keep_the_trash_of_others(
+    core: Core, db: Db
+) -> None:
+    """It has the oldest, and more of them than a batch."""
+    ada = await with_tasks(core, db, "ada", 45, thrown=45)
+    await with_tasks(core, db, "bob", 30, thrown=30)
+    with psycopg.connect(db.info.dsn) as busy:
+        busy.execute("SELECT FROM streams WHERE owner_id = %s FOR UPDATE", [ada.id])
+        steps = [step async for step in core.housekeeping.sweep("trash")]
+        assert [step.removed["trash"] for step in steps] == [0, 0, 15, 15]
+        assert not any(step.elsewhere for step in steps)
+    await sweep(core)
+    assert rows(db, "trash") == 0
+
+
+async def test_limits_that_live_cost_housekeeping_a_part_of_them_at_a_time(
+    db: Db, database_url: str
+) -> None:
+    db.execute(
+        "INSERT INTO rate_limits SELECT int4send(n), 'infinity' FROM generate_series(1, 35) n"
+    )
+    db.execute("UPDATE rate_limits SET forgotten_at = '2020-01-01' WHERE key = int4send(31)")
+    async with Connections(database_url) as connections:
+        limiter = PostgresLimiter(connections, KEY)
+        found = [await limiter.forget(10) for _ in range(4)]
+        assert found == [Removal(0, more=False)] * 3 + [Removal(1, more=True)]
+        assert await limiter.forget(10) == Removal(0, more=False)
 
 
 async def test_a_request_that_was_under_way_adds_no_task(core: Core, db: Db) -> None:

@@ -1,7 +1,7 @@
 """Removing what nothing needs any more, such as what deleted accounts leave in the store."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import UserId
@@ -17,12 +17,16 @@ BATCH = 2000
 class Removal:
     """What one batch has removed.
 
-    `more`: whether to call again, because the batch was full. With a count of zero it means that
-    another process is removing the same at this moment.
+    `more`: whether to call again, because the batch was full. With a count of zero and no `place`
+    it means that another process is removing the same at this moment.
     """
 
     count: int
     more: bool
+    place: Any = field(default=None, compare=False)
+    """Where the next call begins, of a kind that goes on past what it cannot remove now."""
+    tried: int | None = field(default=None, compare=False)
+    """How many at a time the store was quick enough for, if that is fewer than were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

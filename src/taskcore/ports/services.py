@@ -117,4 +117,8 @@ class RateLimiter(Protocol):
         """Reduce the count of each claim by its share. One attempt counts for `Limit.step`."""
 
     async def forget(self, limit: int) -> Removal:
-        """Remove up to `limit` counts whose period is over, and skip those in use at the moment."""
+        """Remove up to `limit` counts whose period is over, and skip those in use at the moment.
+
+        A call may look at some of the counts only; the next one then looks at others. There is no
+        `more` once few are left.
+        """

@@ -116,8 +116,11 @@ class TrashRepository(Protocol):
     async def purge(self, owner_id: UserId, task_id: TaskId) -> None:
         """Remove a task for good. Raises NotFound."""
 
-    async def purge_old(self, before: datetime, limit: int) -> Removal:
-        """Remove up to `limit` tasks that were deleted before, the oldest first.
+    async def purge_old(
+        self, before: datetime, limit: int, *, after: TrashPosition | None = None
+    ) -> Removal:
+        """Remove the `limit` oldest tasks of those that were deleted before.
 
-        Leaves out those of accounts that another transaction writes to at this moment.
+        Leaves out those of accounts that another transaction writes to at this moment. The next
+        call gets the removal's `place` as `after`, and so goes on past them.
         """

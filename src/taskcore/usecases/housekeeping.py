@@ -4,8 +4,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
-from taskcore.ports import Batch, Clock, RateLimiter, Removal, Store
+from taskcore.ports import Batch, Clock, RateLimiter, Removal, Store, TrashPosition
 
 ACCOUNTS = "accounts"
 
@@ -45,7 +46,8 @@ class Housekeeping:
     - refresh tokens: those of a session, removed with it, because a used one that comes back ends
       the session however old it is. A session lives 30 days (SESSION_LIFETIME), and
       REFRESH_ACCOUNT limits how many those of an account get a day
-    - rate limits: one row for a limit and subject, removed here when its period is over
+    - rate limits: one row for a limit and subject, removed here when its period is over. Some stay
+      longer: one in a hundred of those that count (`PostgresLimiter.forget`)
     - tasks: an account holds 100 000 (MAX_TASKS), those in its trash included
     - the trash: removed here after 30 days (TRASH_LIFETIME)
     - the row that counts an account's tasks: removed with the account
@@ -69,7 +71,7 @@ class Housekeeping:
             ACCOUNTS: self._accounts(),
             "trash": _batches("trash", self._trash, self.batch),
             "sessions": _batches("sessions", self._sessions, self.batch // _ROWS_OF_SESSION or 1),
-            "limits": _batches("limits", self.limiter.forget, self.batch),
+            "limits": _batches("limits", self._limits, self.batch),
         }
 
     async def sweep(self, *only: str) -> Steps:
@@ -103,19 +105,24 @@ class Housekeeping:
             if batch.tasks:  # fewer than `limit`, perhaps because the store is slow
                 limit = min(self.batch, 2 * batch.tasks)
 
-    async def _trash(self, limit: int) -> Removal:
+    async def _trash(self, limit: int, place: TrashPosition | None) -> Removal:
+        before = self.clock.now() - self.trash_lifetime
         async with self.store.autocommit() as db:
-            return await db.trash.purge_old(self.clock.now() - self.trash_lifetime, limit)
+            return await db.trash.purge_old(before, limit, after=place)
 
-    async def _sessions(self, limit: int) -> Removal:
+    async def _sessions(self, limit: int, _: None) -> Removal:
         async with self.store.autocommit() as db:
             return await db.sessions.remove_expired(limit, now=self.clock.now())
 
+    async def _limits(self, limit: int, _: None) -> Removal:
+        return await self.limiter.forget(limit)
 
-async def _batches(kind: str, remove: Callable[[int], Awaitable[Removal]], size: int) -> Steps:
+
+async def _batches(kind: str, remove: Callable[[int, Any], Awaitable[Removal]], size: int) -> Steps:
     """Remove up to `size` at a time; fewer while the store is too slow for so many."""
-    limit, more = size, True
+    limit, place, more = size, None, True
     while more:
-        removal = await remove(limit)
-        limit, more = min(size, 2 * removal.count), removal.more and removal.count > 0
+        removal = await remove(limit, place)
+        limit, place = min(size, 2 * (removal.tried or limit)), removal.place
+        more = removal.more and (removal.count > 0 or place is not None)
         yield Progress(kind, {kind: removal.count}, elsewhere=removal.more and not more)

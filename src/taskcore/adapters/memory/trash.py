@@ -41,10 +41,16 @@ class MemoryTrash:
         async with self._access() as tables:
             del tables.trash[owned(tables.trash, owner_id, task_id).id]
 
-    async def purge_old(self, before: datetime, limit: int) -> Removal:
+    async def purge_old(
+        self, before: datetime, limit: int, *, after: TrashPosition | None = None
+    ) -> Removal:
         async with self._access() as tables:
             places = map(TrashPosition.of, tables.trash.values())
-            old = sorted(place for place in places if place.deleted_at < before)[:limit]
+            old = sorted(
+                place
+                for place in places
+                if place.deleted_at < before and (after is None or place > after)
+            )[:limit]
             for place in old:
                 del tables.trash[place.task_id]
-            return Removal(len(old), more=len(old) == limit)
+            return Removal(len(old), more=len(old) == limit, place=max(old, default=None))

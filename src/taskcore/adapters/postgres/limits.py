@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from taskcore.adapters.postgres.connections import Connections
-from taskcore.adapters.postgres.removals import removal, removed
+from taskcore.adapters.postgres.removals import fewer_if_slow, removal
 from taskcore.adapters.postgres.schema import rate_limits
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.ports import Claim, Denial, Removal
@@ -71,7 +71,30 @@ _GIVE_BACK = Statement(
     .where(_HELD.c.key == _KEY)
     .values({_FORGOTTEN_AT: _FORGOTTEN_AT - _HELD.c.share})
 )
-_FORGET = removal(_KEY, _FORGOTTEN_AT <= _NOW)
+# Without an index on the moment: each attempt changes it, and would have to change the index, too.
+_SLICE = (
+    sa.select(_KEY, _FORGOTTEN_AT)
+    .where(rate_limits.c.key > sa.bindparam("place", type_=sa.LargeBinary))
+    .order_by(_KEY)
+    .limit(sa.bindparam("limit", type_=sa.BigInteger))
+    .cte("slice")
+)
+_OVER = sa.func.array(
+    sa.select(_SLICE.c.key).where(_SLICE.c.forgotten_at <= _NOW).scalar_subquery()
+)
+_FORGET = removal(
+    _KEY,
+    sa.and_(rate_limits.c.key == sa.any_(_OVER), _FORGOTTEN_AT <= _NOW),
+    more=(
+        sa.select(sa.func.count()).select_from(_SLICE).scalar_subquery(),
+        sa.select(_SLICE.c.key)
+        .order_by(_SLICE.c.key.desc())
+        .limit(sa.literal_column("1"))
+        .scalar_subquery(),
+    ),
+)
+# A slice of which one in so many is over is followed by the next one.
+_FEW = 100
 
 
 class PostgresLimiter:
@@ -80,6 +103,7 @@ class PostgresLimiter:
     def __init__(self, connections: Connections, key: bytes) -> None:
         self._connections = connections
         self._key = key
+        self._place = b""  # the last key that `forget` has looked at
 
     async def acquire(self, *claims: Claim) -> Denial | None:
         if not claims:
@@ -107,8 +131,19 @@ class PostgresLimiter:
                 await link.run(_GIVE_BACK, keys=keys, shares=list(shares.values()))
 
     async def forget(self, limit: int) -> Removal:
+        """Looks at the `limit` rows that follow those of the call before, round and round.
+
+        Keys are digests, so each slice is a fair sample of all. Where less than a hundredth of it
+        is over, the same goes for the table, and there is no more to do. So what a sweep costs
+        depends on what there is to remove, not on how many rows live.
+        """
         async with self._connections.borrow() as link:
-            return await removed(link, _FORGET, limit)
+            (turn, count, found, last), tried = await fewer_if_slow(
+                link, _FORGET, limit, place=self._place
+            )
+        if turn:
+            self._place = last if found == tried else b""
+        return Removal(count, more=not turn or count * _FEW > found, tried=tried)
 
     def _digest(self, claim: Claim) -> bytes:
         text = f"{claim.limit.name}\0{claim.subject}"

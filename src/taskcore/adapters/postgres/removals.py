@@ -1,5 +1,6 @@
 """Removing rows that nothing needs any more: in batches, by one process at a time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,10 +15,15 @@ from taskcore.ports import Removal
 TURN = sa.select(sa.func.pg_try_advisory_xact_lock(sa.literal_column("2026112701")))
 
 
-def removal(key: sa.Column[Any], over: sa.ColumnElement[bool], *first: sa.Column[Any]) -> Statement:
+def removal(
+    key: sa.Column[Any],
+    over: sa.ColumnElement[bool],
+    *first: sa.Column[Any],
+    more: Sequence[sa.ColumnElement[Any]] = (),
+) -> Statement:
     """Removes up to `limit` rows that are `over`, in the order of `first`, without waiting for any.
 
-    One row: whether it was this transaction's turn, and how many rows are gone.
+    One row: whether it was this transaction's turn, how many rows are gone, and `more`.
     """
     turn = TURN.cte("turn")  # run once
     mine = sa.select(*turn.c).scalar_subquery()
@@ -33,14 +39,14 @@ def removal(key: sa.Column[Any], over: sa.ColumnElement[bool], *first: sa.Column
     keys = sa.func.array(sa.select(*found.c).scalar_subquery())
     gone = sa.delete(key.table).where(key == sa.any_(keys)).returning(key).cte("gone")
     return Statement(
-        sa.select(mine, sa.select(sa.func.count()).select_from(gone).scalar_subquery())
+        sa.select(mine, sa.select(sa.func.count()).select_from(gone).scalar_subquery(), *more)
     )
 
 
 async def removed(link: Link, statement: Statement, limit: int, **values: object) -> Removal:
     """Run one of `removal`."""
-    (turn, count), limit = await fewer_if_slow(link, statement, limit, **values)
-    return Removal(count, more=not turn or count == limit)
+    (turn, count), tried = await fewer_if_slow(link, statement, limit, **values)
+    return Removal(count, more=not turn or count == tried, tried=tried)
 
 
 async def fewer_if_slow(

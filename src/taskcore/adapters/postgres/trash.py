@@ -1,12 +1,12 @@
 """The trash in PostgreSQL. A method is one round trip, except where noted."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from taskcore.adapters.postgres.removals import TURN, removed
+from taskcore.adapters.postgres.removals import TURN, fewer_if_slow
 from taskcore.adapters.postgres.schema import streams, task_words, tasks, trash
 from taskcore.adapters.postgres.statements import BatchedStatement, Statement, in_index_order
 from taskcore.adapters.postgres.streams import counted, heads
@@ -23,6 +23,7 @@ from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import Page, Removal, TrashPosition
 
+_BEFORE_ALL = TrashPosition(datetime.min.replace(tzinfo=UTC), TaskId(0))
 _BEYOND_ALL = TrashPosition(datetime.max, TaskId(MAX_ID))  # noqa: DTZ901 - compared in UTC
 
 
@@ -111,14 +112,34 @@ def _purge_one() -> Statement:
 
 
 def _purge_old() -> Statement:
+    """One row: whether it was this transaction's turn, and how many tasks are gone.
+
+    Then how many it has looked at, and the position of the last of them; NULLs if there was none.
+    """
     turn = TURN.cte("turn")  # run once
     mine = sa.select(*turn.c).scalar_subquery()
+    moment = sa.DateTime(timezone=True)
+    position = (trash.c.deleted_at, trash.c.id)
+    after = (
+        sa.bindparam("deleted_after", type_=moment),
+        sa.bindparam("id_after", type_=sa.BigInteger()),
+    )
     old = (
-        sa.select(trash.c.owner_id, trash.c.id)
-        .where(mine, trash.c.deleted_at < sa.bindparam("before", type_=sa.DateTime(timezone=True)))
-        .order_by(trash.c.deleted_at)
+        sa.select(trash.c.owner_id, *position)
+        .where(
+            mine,
+            trash.c.deleted_at < sa.bindparam("before", type_=moment),
+            sa.tuple_(*position) > sa.tuple_(*after),
+        )
+        .order_by(*position)
         .limit(sa.bindparam("limit", type_=sa.BigInteger()))
         .cte("old")
+    )
+    last = (
+        sa.select(sa.func.count().over().label("found"), old.c.deleted_at, old.c.id)
+        .order_by(old.c.deleted_at.desc(), old.c.id.desc())
+        .limit(sa.literal_column("1"))
+        .subquery("last")
     )
     owners = sa.func.array(sa.select(old.c.owner_id).scalar_subquery())
     head = heads(sa.select(sa.func.unnest(owners)), waits=False)
@@ -127,7 +148,14 @@ def _purge_old() -> Statement:
         .join(head, head.c.owner_id == old.c.owner_id)
         .cte("found")
     )
-    return Statement(sa.select(mine, _purge(found).scalar_subquery()))
+    turn_and_count = sa.select(
+        mine.label("mine"), _purge(found).scalar_subquery().label("count")
+    ).subquery("removed")
+    return Statement(
+        sa.select(*turn_and_count.c, *last.c).select_from(
+            turn_and_count.join(last, sa.true(), isouter=True)
+        )
+    )
 
 
 _GET = get(trash, "deleted_at")
@@ -178,5 +206,17 @@ class PostgresTrash(TasksOfTable):
         if not count:
             raise NotFound
 
-    async def purge_old(self, before: datetime, limit: int) -> Removal:
-        return await removed(self._link, _PURGE_OLD, limit, before=before)
+    async def purge_old(
+        self, before: datetime, limit: int, *, after: TrashPosition | None = None
+    ) -> Removal:
+        begin = after or _BEFORE_ALL
+        (turn, count, found, *last), tried = await fewer_if_slow(
+            self._link,
+            _PURGE_OLD,
+            limit,
+            before=before,
+            deleted_after=begin.deleted_at,
+            id_after=begin.task_id,
+        )
+        place = TrashPosition(*last) if found else None
+        return Removal(count, more=not turn or found == tried, place=place, tried=tried)
