@@ -150,9 +150,36 @@ def _database(settings: Settings) -> Iterator[Finding]:
         detail="is what this version needs" if migrated else "is older than this version needs",
         advice="run `taskcli db upgrade`",
     )
+    yield from _upkeep(settings)
     yield _clock(settings)
     if migrated:
         yield _passwords(settings)
+
+
+def _upkeep(settings: Settings) -> Iterator[Finding]:
+    """What keeps the tables and indexes of PostgreSQL from growing without end."""
+    from taskcore import wiring  # noqa: PLC0415 - slow to import
+
+    try:
+        vacuums = run(wiring.is_vacuuming(settings))
+        is_stuck = run(wiring.is_word_index_stuck(settings))
+    except Unavailable as error:
+        yield Finding("vacuum", ok=False, detail=error.detail, advice="ask again")
+        return
+    yield Finding(
+        "vacuum",
+        ok=vacuums,
+        detail="is on" if vacuums else "is off for the tasks, by a migration that has not ended",
+        advice="run `taskcli db upgrade`",
+    )
+    yield Finding(
+        "words",
+        ok=not is_stuck,
+        detail="have an index that this role may not rebuild, and it is time"
+        if is_stuck
+        else "have an index that is not overgrown, or will be rebuilt",
+        advice="run `taskcli housekeeping` as the owner of the database, once a day",
+    )
 
 
 def _passwords(settings: Settings) -> Finding:

@@ -25,6 +25,7 @@ from taskcore.adapters.postgres import (
     PostgresLimiter,
     PostgresStore,
     current_revision,
+    is_vacuumed,
     reach,
     upgrade,
 )
@@ -136,6 +137,18 @@ async def count_old_hashes(settings: Settings) -> int:
         PostgresStore(connections).autocommit() as db,
     ):
         return await db.users.count_hashes(BCRYPT)
+
+
+async def is_vacuuming(settings: Settings) -> bool:
+    """False while a migration has autovacuum off, or has left it so. Raises Unavailable."""
+    async with _database(settings) as server:
+        return await asyncio.to_thread(is_vacuumed, server.conninfo)
+
+
+async def is_word_index_stuck(settings: Settings) -> bool:
+    """Whether servers should rebuild the index of words and may not. Raises Unavailable."""
+    async with _database(settings) as server, Connections(server.conninfo) as connections:
+        return await PostgresStore(connections).word_index.is_stuck()
 
 
 async def _ensure_migrated(settings: Settings, url: str, store: PostgresStore) -> None:

@@ -37,6 +37,10 @@ class FailingStore:
     async def check(self) -> None:
         self._fail()
 
+    async def compact(self) -> int:
+        self._fail()
+        return await self.store.compact()
+
     def _fail(self) -> None:
         if self.error:
             raise self.error

@@ -1,9 +1,11 @@
 """`taskcli db`, `config`, `doctor` and `completion`."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from taskcli import doctor
@@ -103,7 +105,8 @@ def checks(taskcli: Taskcli) -> tuple[int, dict[str, dict[str, object]]]:
 def test_the_doctor_finds_no_problem(taskcli: Taskcli) -> None:
     code, found = checks(taskcli)
     assert code == 0
-    assert list(found) == ["settings", "disk", "key", "database", "schema", "clock", "passwords"]
+    kinds = "settings disk key database schema vacuum words clock passwords"
+    assert " ".join(found) == kinds
     assert all(line.startswith("ok\t") for line in taskcli("doctor").out.splitlines())
 
 
@@ -130,6 +133,32 @@ def test_the_doctor_finds_clocks_that_differ(
 class SlowClock:
     def now(self) -> datetime:
         return datetime.now(UTC) - timedelta(minutes=1)
+
+
+def test_what_a_migration_that_was_given_up_leaves_is_found_and_mended(
+    taskcli: Taskcli, database: str
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE tasks SET (autovacuum_enabled = off)")  # as 0009 does first
+        code, found = checks(taskcli)
+        assert (code, found["vacuum"]["advice"]) == (1, "run `taskcli db upgrade`")
+        for revision, ends in (("head", 0), ("9999", 65)):
+            connection.execute("ALTER TABLE tasks SET (autovacuum_enabled = off)")
+            assert taskcli("db", "upgrade", "--revision", revision).code == ends
+            assert checks(taskcli)[0] == 0
+
+
+def test_the_doctor_finds_words_that_only_the_owner_can_tidy(
+    taskcli: Taskcli, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _ = database
+    monkeypatch.setattr("taskcore.adapters.postgres.word_index.SPARED", -1)
+    assert checks(taskcli)[0] == 0  # this role owns it
+    url = f"{os.environ['DATABASE_URL']}&options=-c%20role%3Dpg_read_all_data"
+    monkeypatch.setenv("DATABASE_URL", url.replace("taskcore@", "postgres@"))
+    monkeypatch.setattr(doctor, "is_migrated", lambda _: True)
+    assert "owner" in str(checks(taskcli)[1]["words"]["advice"])
+    assert checks(taskcli)[1]["words"]["ok"] is False
 
 
 def test_the_doctor_names_a_bad_setting(taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,6 +198,7 @@ class TestWithTheEmbeddedDatabase:
         monkeypatch.setattr(doctor, "is_migrated", lambda _: True)
         passed = doctor.Finding("clock", ok=True, detail="")
         monkeypatch.setattr(doctor, "_clock", lambda _: passed)
+        monkeypatch.setattr(doctor, "_upkeep", lambda _: [passed])
         monkeypatch.setattr(doctor, "_passwords", lambda _: passed)
 
     @pytest.fixture

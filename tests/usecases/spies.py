@@ -94,3 +94,6 @@ class InterruptedStore:
 
     async def check(self) -> None:
         await self.inner.check()
+
+    async def compact(self) -> int:
+        return await self.inner.compact()

@@ -47,3 +47,10 @@ class Store(Protocol):
 
         Raises RightsMissing when the role lacks rights.
         """
+
+    async def compact(self) -> int:
+        """Give back space that the store would keep although nothing is there any more.
+
+        Returns how many bytes. May take minutes, and delays no other call; one process does it at
+        a time. Raises Unavailable also where only an operator can do it.
+        """

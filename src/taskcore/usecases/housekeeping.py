@@ -8,7 +8,7 @@ from typing import Any
 
 from taskcore.ports import Batch, Clock, RateLimiter, Removal, Store, TrashPosition
 
-ACCOUNTS = "accounts"
+ACCOUNTS, SPACE = "accounts", "unused space"
 
 # A session goes with its refresh tokens: one that a client renews every half hour of a working day
 # has a hundred in a week. So this many rows are counted for it.
@@ -21,7 +21,7 @@ class Progress:
 
     kind: str
     removed: Mapping[str, int] = field(default_factory=dict)
-    """How many rows, by what they are."""
+    """How many rows, by what they are; and how many bytes of an index."""
     elsewhere: bool = False
     """Another process does this kind at the moment, so this sweep leaves it to that one."""
     error: Exception | None = None
@@ -51,9 +51,10 @@ class Housekeeping:
     - tasks: an account holds 100 000 (MAX_TASKS), those in its trash included
     - the trash: removed here after 30 days (TRASH_LIFETIME)
     - the row that counts an account's tasks: removed with the account
-    - words of tasks: 1000 for each task (MAX_DIFFERENT), removed with it. The index of words in
-      PostgreSQL keeps a word that no task has any more: an operator rebuilds it at times
-      (docs/deployment.md)
+    - words of tasks: 1000 of a description (MAX_DIFFERENT) and 255 of a title, removed with the
+      task. PostgreSQL's index of them keeps those that no task has any more: it is rebuilt here
+      when it has doubled. The other kinds wait in this process meanwhile: 20 s for 100 MB on busy
+      cores
     - audit events: not bounded, because they are kept for good
     """
 
@@ -72,6 +73,7 @@ class Housekeeping:
             "trash": _batches("trash", self._trash, self.batch),
             "sessions": _batches("sessions", self._sessions, self.batch // _ROWS_OF_SESSION or 1),
             "limits": _batches("limits", self._limits, self.batch),
+            SPACE: self._space(),
         }
 
     async def sweep(self, *only: str) -> Steps:
@@ -104,6 +106,9 @@ class Housekeeping:
                 return
             if batch.tasks:  # fewer than `limit`, perhaps because the store is slow
                 limit = min(self.batch, 2 * batch.tasks)
+
+    async def _space(self) -> Steps:
+        yield Progress(SPACE, {"index_bytes": await self.store.compact()})
 
     async def _trash(self, limit: int, place: TrashPosition | None) -> Removal:
         before = self.clock.now() - self.trash_lifetime

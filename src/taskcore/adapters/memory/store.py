@@ -51,3 +51,7 @@ class MemoryStore:
 
     async def check(self) -> None:
         """Memory is always available."""
+
+    async def compact(self) -> int:
+        """Memory keeps nothing that was removed."""
+        return 0

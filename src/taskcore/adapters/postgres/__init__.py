@@ -2,7 +2,7 @@
 
 from taskcore.adapters.postgres.connections import Connections
 from taskcore.adapters.postgres.limits import PostgresLimiter
-from taskcore.adapters.postgres.migrate import current_revision, reach, upgrade
+from taskcore.adapters.postgres.migrate import current_revision, is_vacuumed, reach, upgrade
 from taskcore.adapters.postgres.store import PostgresStore
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "PostgresLimiter",
     "PostgresStore",
     "current_revision",
+    "is_vacuumed",
     "reach",
     "upgrade",
 ]

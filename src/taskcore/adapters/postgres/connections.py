@@ -52,6 +52,12 @@ _SERVER_OPTIONS = " ".join(
     }.items()
 )
 
+# For work that holds up no request. The server ends it when this process is gone.
+_UNHURRIED = (
+    "-c statement_timeout=1h -c lock_timeout=0 -c client_connection_check_interval=1s"
+    " -c max_parallel_maintenance_workers=0"
+)
+
 
 def conninfo(url: str) -> str:
     """The URL or conninfo with our defaults, which it may override. Raises Misconfigured."""
@@ -70,6 +76,12 @@ def conninfo(url: str) -> str:
         return make_conninfo(**defaults | conninfo_to_dict(url))
     except psycopg.ProgrammingError:  # its message contains the URL with the password
         raise Misconfigured(["DATABASE_URL cannot be read as a PostgreSQL URL"]) from None
+
+
+def with_options(url: str, options: str) -> str:
+    """The same, with settings of the server that nothing overrides. Raises Misconfigured."""
+    parts = conninfo_to_dict(conninfo(url))
+    return make_conninfo("", **parts | {"options": f"{parts['options']} {options}"})
 
 
 class _Int8Dumper(Int8BinaryDumper):
@@ -164,6 +176,7 @@ class Connections:
             reconnect_timeout=RECONNECT,
             open=False,
         )
+        self._unhurried = with_options(url, _UNHURRIED)
 
     async def __aenter__(self) -> Self:
         # Without waiting for a connection: this process may start before its database.
@@ -208,6 +221,19 @@ class Connections:
                 await self._pool.putconn(connection)
         finally:
             self._probing &= not probe
+
+    @asynccontextmanager
+    async def unhurried(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """A connection beside the pool, for statements that may take long. Raises as `borrow`."""
+        try:
+            async with await AsyncConnection.connect(
+                self._unhurried, autocommit=True
+            ) as connection:
+                yield connection
+        except Exception as error:
+            if (meaning := translated(error)) is error:
+                raise
+            raise meaning from error
 
     async def _take(self) -> AsyncConnection[Any]:
         """A connection of the pool. Discards those that the server has closed meanwhile."""

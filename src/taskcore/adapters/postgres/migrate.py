@@ -2,17 +2,16 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from taskcore.adapters.postgres.connections import conninfo
+from taskcore.adapters.postgres.connections import with_options
 from taskcore.adapters.postgres.errors import Unexplained, translated
 from taskcore.domain.errors import Invalid, Problem, Unavailable
 
@@ -23,9 +22,14 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 # Any number that no other program on the same database uses for its advisory locks.
-_LOCK = 0x7461736B636F7265  # "taskcore"
+SCHEMA_LOCK = 0x7461736B636F7265  # "taskcore"
 _LOCK_TIMEOUT = 10.0  # seconds
+_BUSY = "Another process is migrating the database, or rebuilds an index; try again"
 _POLL = 0.05
+_UNVACUUMED = sa.text(
+    "SELECT 'autovacuum_enabled=off' = ANY(reloptions) FROM pg_class"
+    " WHERE oid = to_regclass('tasks')"
+)
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -37,8 +41,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     from alembic import command
     from alembic.util import CommandError
 
-    with _connection(url) as connection:
-        _lock(connection)
+    with _migrating(url) as connection:
         try:
             command.upgrade(_config(connection), revision)
         except CommandError:
@@ -49,8 +52,7 @@ def downgrade(url: str, revision: str) -> None:
     """Raises Unavailable."""
     from alembic import command
 
-    with _connection(url) as connection:
-        _lock(connection)
+    with _migrating(url) as connection:
         command.downgrade(_config(connection), revision)
 
 
@@ -62,6 +64,15 @@ def current_revision(url: str) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
+def is_vacuumed(url: str) -> bool:
+    """False while a migration has autovacuum of the tasks switched off, or has left it so.
+
+    Raises Unavailable.
+    """
+    with _connection(url) as connection:
+        return not connection.scalar(_UNVACUUMED)
+
+
 def reach(url: str) -> None:
     """Raises Unavailable with libpq's message, for operators only: it names host and user."""
     try:
@@ -69,6 +80,25 @@ def reach(url: str) -> None:
     except psycopg.OperationalError as error:
         reason = str(error).partition("\n")[0]
         raise Unavailable(f"The database cannot be reached: {reason}") from None
+
+
+@contextmanager
+def _migrating(url: str) -> Iterator[sa.Connection]:
+    """The only one that migrates. Raises Unavailable.
+
+    At the end PostgreSQL vacuums by itself again: revision 0009 and the way back from it switch
+    that off for the tasks, and may have given up, in this call or in one before.
+    """
+    with _connection(url) as connection:
+        _lock(connection)
+        try:
+            yield connection
+        finally:
+            with suppress(SQLAlchemyError):  # the connection is lost: the next call does it
+                connection.rollback()
+                if connection.scalar(_UNVACUUMED):
+                    connection.execute(sa.text("ALTER TABLE tasks RESET (autovacuum_enabled)"))
+                    connection.commit()
 
 
 def _lock(connection: sa.Connection) -> None:
@@ -79,10 +109,10 @@ def _lock(connection: sa.Connection) -> None:
     """
     deadline = time.monotonic() + _LOCK_TIMEOUT
     taken = sa.text("SELECT pg_try_advisory_lock(:lock)")
-    while not connection.execute(taken, {"lock": _LOCK}).scalar_one():
+    while not connection.execute(taken, {"lock": SCHEMA_LOCK}).scalar_one():
         connection.rollback()
         if time.monotonic() > deadline:
-            raise Unavailable("Another process is migrating the database; try again")
+            raise Unavailable(_BUSY)
         time.sleep(_POLL)
     connection.commit()  # else Alembic would leave its own transactions to this one
 
@@ -109,9 +139,9 @@ def _conninfo(url: str) -> str:
     # No statement timeout, because migrating a large table takes long; but a lock timeout, because
     # every other statement on the table queues behind a waiting migration. Keep the URL's other
     # options: its search_path decides where the tables are.
-    parts = conninfo_to_dict(conninfo(url))
-    ours = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=10s"
-    return make_conninfo("", **parts | {"options": f"{parts['options']} {ours}"})
+    return with_options(
+        url, "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=10s"
+    )
 
 
 def _config(connection: sa.Connection) -> "Config":

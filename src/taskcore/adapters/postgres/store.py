@@ -17,6 +17,7 @@ from taskcore.adapters.postgres.statements import Statement
 from taskcore.adapters.postgres.tasks import PostgresTasks
 from taskcore.adapters.postgres.trash import PostgresTrash
 from taskcore.adapters.postgres.users import PostgresUsers
+from taskcore.adapters.postgres.word_index import WordIndex
 from taskcore.domain.errors import NotMigrated, RightsMissing
 from taskcore.domain.users import UserId
 
@@ -59,6 +60,7 @@ class PostgresStore:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._shared = Shared(connections)
+        self.word_index = WordIndex(connections)
         self._autocommit = nullcontext(PostgresRepositories(Autocommit(self._shared, None)))
 
     @asynccontextmanager
@@ -75,6 +77,9 @@ class PostgresStore:
         if by is None:
             return self._autocommit
         return nullcontext(PostgresRepositories(Autocommit(self._shared, by)))
+
+    async def compact(self) -> int:
+        return await self.word_index.compact()
 
     async def now(self) -> datetime:
         """By the database server's clock."""
