@@ -61,11 +61,11 @@ def dump(conninfo: str) -> str:
 
 def dumped(connection: psycopg.Connection[Any]) -> str:
     tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    rows: list[str] = []
-    for (name,) in tables.fetchall():
-        query = sql.SQL("SELECT t::text FROM {} AS t").format(sql.Identifier(name))
-        rows += (row[0] for row in connection.execute(query))
-    return "\n".join(rows)
+    each = [
+        sql.SQL("SELECT t::text FROM {} AS t").format(sql.Identifier(name)) for (name,) in tables
+    ]
+    query = sql.SQL(" UNION ALL ").join(each)
+    return "\n".join(row[0] for row in connection.execute(query)) if each else ""
 
 
 class Listener(logging.Handler):

@@ -11,7 +11,8 @@ import structlog
 from litestar import Litestar
 from structlog.testing import LogCapture
 
-from taskapi.app import create_app
+from taskapi.app import IN_FLIGHT, create_app
+from taskapi.edge import Edge
 from taskapi.logs import of_request
 from taskcore import Core, Role, Settings
 from tests.api.people import Person, check_sound, join
@@ -52,9 +53,37 @@ def app_over(core: Core) -> Litestar:
     return create_app(opener, SETTINGS)
 
 
+class SharedApp:
+    """One application for all tests, because making one takes 0.1 s."""
+
+    def __init__(self) -> None:
+        self._core: Core | None = None
+        self._app = create_app(self._opener, SETTINGS)
+        edge = self._app.asgi_handler
+        assert isinstance(edge, Edge)
+        self._behind_edge = edge._app
+
+    @asynccontextmanager
+    async def _opener(self) -> AsyncIterator[Core]:
+        assert self._core
+        yield self._core
+
+    def over(self, core: Core) -> Litestar:
+        """On this core from now on; with a new edge, which counts requests and keeps a logger."""
+        self._core = core
+        self._app.asgi_handler = Edge(self._behind_edge, SETTINGS, in_flight=IN_FLIGHT)
+        return self._app
+
+
+@pytest.fixture(scope="session")
+def shared_app() -> SharedApp:
+    return SharedApp()
+
+
 @pytest.fixture
-def app(core: Core) -> Litestar:
-    return app_over(core)
+def app(shared_app: SharedApp, core: Core) -> Litestar:
+    """Not to be given other routes; `app_over` makes an application for that."""
+    return shared_app.over(core)
 
 
 @pytest.fixture

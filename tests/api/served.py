@@ -10,8 +10,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from taskcore.adapters.postgres import upgrade
-from tests.conftest import new_database
+from tests.conftest import migrated_database
 from tests.server.running import KEY, Api
 
 
@@ -23,8 +22,7 @@ def as_url(conninfo: str) -> str:
 @contextmanager
 def serving(folder: Path, database_url: str, **env: str) -> Iterator[Api]:
     """A server on its own database, which no other test empties."""
-    with new_database(database_url) as conninfo:
-        upgrade(conninfo)
+    with migrated_database(database_url) as conninfo:
         with Api(folder, DATABASE_URL=as_url(conninfo), SECRET_KEY=KEY, **env) as api:
             yield api.ready()
 

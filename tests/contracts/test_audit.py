@@ -8,14 +8,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from taskcore.adapters.postgres import upgrade
 from taskcore.domain.audit import ActorKind, Event, EventName, NewEvent
 from taskcore.domain.origins import Origin
 from taskcore.domain.policies import SYSTEM, Actor
 from taskcore.domain.sessions import SessionId
 from taskcore.domain.users import Role, UserId
 from taskcore.ports import Store
-from tests.conftest import emptied, new_database
+from tests.conftest import emptied, migrated_database
 from tests.contracts.stored import LATER, NOW, add_user
 
 pytestmark = pytest.mark.anyio
@@ -179,8 +178,7 @@ async def test_events_stay_when_users_go(store: Store) -> None:
 
 async def test_in_postgresql_no_statement_changes_or_removes_one(database_url: str) -> None:
     emptied(database_url)
-    with new_database(database_url) as url:
-        upgrade(url)
+    with migrated_database(database_url) as url:
         with psycopg.connect(url, autocommit=True) as owner:
             owner.execute(
                 "INSERT INTO audit_events (event, at, actor, detail) VALUES ('x', now(), 'x', '{}')"

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
-from taskcore.adapters.postgres import task_lists, task_search, trash, upgrade
+from taskcore.adapters.postgres import task_lists, task_search, trash
 from taskcore.adapters.postgres.connections import conninfo
 from taskcore.adapters.postgres.task_filters import SORTED_BY, Shape, arguments, search_arguments
 from taskcore.domain.dues import DueRange
 from taskcore.domain.queries import EVERYTHING, MAX_RANKED, Sort, TaskFilter, TaskPosition
 from taskcore.domain.tasks import Priority, Status, TaskId
 from taskcore.domain.words import Search
-from tests.conftest import new_database
+from tests.conftest import migrated_database
 from tests.postgres.plans import OWNERS, Db, Node, add_people, add_tasks, plan
 
 LIMIT = 31
@@ -67,8 +67,7 @@ def world(request: pytest.FixtureRequest, database_url: str) -> Iterator[World]:
     kind, _, _ = request.param.partition(", not vacuumed")
     is_vacuumed = kind == request.param
     people, parts = OWNERS[kind]
-    with new_database(database_url) as url:
-        upgrade(url)
+    with migrated_database(database_url) as url:
         with psycopg.connect(conninfo(url), autocommit=True) as db:
             add_people(db, people)
             add_tasks(db, *parts)

@@ -20,7 +20,6 @@ from taskcore.adapters.postgres import (
     task_lists,
     tasks,
     trash,
-    upgrade,
     users,
 )
 from taskcore.adapters.postgres.connections import conninfo
@@ -29,7 +28,7 @@ from taskcore.adapters.postgres.task_filters import Shape
 from taskcore.adapters.postgres.task_rows import WRITTEN
 from taskcore.domain.queries import Sort
 from taskcore.domain.rules import MAX_ID
-from tests.conftest import new_database
+from tests.conftest import migrated_database
 from tests.postgres.plans import OWNERS, Db, add_people, add_tasks, nodes, plan
 
 MODULES = {
@@ -118,8 +117,7 @@ def test_a_page_orders_its_rows_whatever_the_plan() -> None:
 @pytest.fixture(scope="module")
 def full(database_url: str) -> Iterator[Db]:
     """Twenty thousand tasks of a hundred owners, in mixed order."""
-    with new_database(database_url) as url:
-        upgrade(url)
+    with migrated_database(database_url) as url:
         with psycopg.connect(conninfo(url), autocommit=True) as connection:
             add_people(connection, 100)
             add_tasks(connection, ("1 + (n * 7919) % 100", 20_000))
@@ -207,8 +205,7 @@ LIMIT = 31  # a user of `listed` has 30 sessions, all of which are sorted
 @pytest.fixture(scope="module", params=OWNERS)
 def owned(request: pytest.FixtureRequest, database_url: str) -> Iterator[Db]:
     owners, parts = OWNERS[request.param]
-    with new_database(database_url) as url:
-        upgrade(url)
+    with migrated_database(database_url) as url:
         with psycopg.connect(conninfo(url), autocommit=True) as connection:
             add_people(connection, owners)
             add_tasks(connection, *parts)
@@ -244,8 +241,7 @@ def test_no_owner_is_delayed_by_the_tasks_of_others(owned: Db, *, generic: bool)
 @pytest.fixture(scope="module")
 def listed(database_url: str) -> Iterator[Db]:
     """Thirty thousand users, events and sessions, of which the rare ones are the oldest."""
-    with new_database(database_url) as url:
-        upgrade(url)
+    with migrated_database(database_url) as url:
         with psycopg.connect(conninfo(url), autocommit=True) as connection:
             connection.execute(
                 "INSERT INTO users (email, email_key, hashed_password, role, is_active)"

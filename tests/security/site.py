@@ -11,10 +11,9 @@ from uuid import uuid4
 
 import psycopg
 
-from taskcore.adapters.postgres import upgrade
 from tests.api.served import as_url
 from tests.canaries import dump
-from tests.conftest import new_database
+from tests.conftest import migrated_database
 from tests.server.running import KEY, Answer, Api, taskcli
 
 V1 = "/api/v1"
@@ -128,8 +127,7 @@ def at_once(work: Callable[[int], Found], times: int) -> list[Found]:
 def site(folder: Path, database_url: str, *, processes: int = 2, **env: str) -> Iterator[Site]:
     """With all limits on, on a database of its own."""
     ours = {"RATE_LIMITS": "on", "TRUSTED_PROXIES": "127.0.0.1", "LOG_LEVEL": "DEBUG"}
-    with new_database(database_url) as conninfo, ExitStack() as stack:
-        upgrade(conninfo)
+    with migrated_database(database_url) as conninfo, ExitStack() as stack:
         started: Sequence[Api] = [
             stack.enter_context(
                 Api(

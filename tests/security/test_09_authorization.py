@@ -10,9 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from taskcore.adapters.postgres import upgrade
 from tests.api.test_document import ACCESS
-from tests.conftest import new_database
+from tests.conftest import migrated_database
 from tests.processes import eventually
 from tests.security.site import PASSWORD, V1, Account, Site, at_once, site
 from tests.server.running import taskcli
@@ -202,8 +201,7 @@ def test_an_administrator_may_step_down_while_another_stays(lone: Site) -> None:
 
 def test_the_first_to_register_is_no_administrator(database_url: str, lone: Site) -> None:
     """AZ-12: a new database has no account, and the first to register is a user."""
-    with new_database(database_url) as conninfo:
-        upgrade(conninfo)
+    with migrated_database(database_url) as conninfo:
         with psycopg.connect(conninfo) as connection:
             assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)
     administrators(lone, 0)

@@ -9,8 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from taskcore.adapters.postgres import upgrade
-from tests.conftest import new_database
+from tests.conftest import migrated_database
 from tests.processes import eventually
 from tests.server.running import ADA, KEY, Api
 
@@ -24,8 +23,7 @@ CREATE TRIGGER slowly BEFORE DELETE ON tasks FOR EACH ROW EXECUTE FUNCTION take_
 
 @pytest.mark.long
 def test_a_server_goes_on_where_a_killed_one_has_stopped(database_url: str, tmp_path: Path) -> None:
-    with new_database(database_url) as url:
-        upgrade(url)
+    with migrated_database(database_url) as url:
         parts = conninfo_to_dict(url)
         settings = {
             "DATABASE_URL": f"postgresql://postgres@/{parts['dbname']}?host={parts['host']}",
