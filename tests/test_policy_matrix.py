@@ -2,19 +2,16 @@
 
 import asyncio
 import inspect
-import io
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from unittest.mock import Mock
 
 import httpx
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
-from taskcli.main import exit_code
+from taskcli import running
 from taskcore import (
     SYSTEM,
     Actor,
@@ -23,15 +20,18 @@ from taskcore import (
     NotFound,
     Role,
     SessionId,
+    Settings,
     TaskId,
     Unauthenticated,
     UserId,
 )
 from taskcore.adapters.memory import memory_core
-from taskcore.adapters.postgres import Connections, PostgresStore
+from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.domain.policies import Permission
 from tests.api.conftest import app_over, opened
-from tests.conftest import ManualClock, bound, cheap_argon2, emptied
+from tests.cli.conftest import KEY
+from tests.cli.in_process import run
+from tests.conftest import ManualClock
 from tests.guards import agree
 
 DONE, HIDDEN, FORBIDDEN, STRANGER = "done", "not_found", "forbidden", "unauthenticated"
@@ -165,7 +165,7 @@ def test_every_use_case_that_takes_an_actor_is_in_the_matrix() -> None:
 
 @dataclass(frozen=True)
 class World:
-    """Made anew for each case: the actor, another user, and of each two tasks and a session.
+    """The actor, another user, and of each two tasks and a session.
 
     One of the tasks is in the trash.
     """
@@ -226,12 +226,30 @@ async def world(core: Core, number: int, role: str) -> World:
     )
 
 
+class Worlds:
+    """A world for each case: a new one after each that was done; refusals change nothing."""
+
+    def __init__(self, core: Core) -> None:
+        self._core, self._number = core, 0
+        self._unchanged: dict[str, World] = {}
+
+    async def of(self, case: Case) -> World:
+        there = self._unchanged.pop(case.role, None)
+        if there is None:
+            there = await world(self._core, self._number, case.role)
+            self._number += 1
+        if case.outcome != DONE:
+            self._unchanged[case.role] = there
+        return there
+
+
 @pytest.mark.anyio
 async def test_the_use_cases_agree(core: Core) -> None:
     """AZ-4: every use case that takes an actor, for every role, on both stores."""
-    for number, case in enumerate(CASES):
+    worlds = Worlds(core)
+    for case in CASES:
         try:
-            await use_case(core, await world(core, number, case.role), case)
+            await use_case(core, await worlds.of(case), case)
             outcome = DONE
         except (Forbidden, NotFound, Unauthenticated) as refusal:
             outcome = STRANGER if isinstance(refusal, Unauthenticated) else refusal.code
@@ -331,18 +349,24 @@ def named(there: World, case: Case) -> dict[str, object]:
 
 
 @pytest.fixture
-async def http(core: Core) -> AsyncIterator[httpx.AsyncClient]:
-    async with opened(app_over(core)) as client:
+def memory(clock: ManualClock) -> Core:
+    return memory_core(clock=clock, hasher=ScryptHasher(n=2, r=1, p=1))
+
+
+@pytest.fixture
+async def http(memory: Core) -> AsyncIterator[httpx.AsyncClient]:
+    async with opened(app_over(memory)) as client:
         yield client
 
 
 @pytest.mark.anyio
-async def test_http_agrees(core: Core, http: httpx.AsyncClient) -> None:
+async def test_http_agrees(memory: Core, http: httpx.AsyncClient) -> None:
     """AZ-4: every operation that asks for a token, for every role."""
-    for number, case in enumerate(CASES):
+    worlds = Worlds(memory)
+    for case in CASES:
         if case.role == "system" or case.action in NOT_OVER_HTTP:
             continue
-        there = await world(core, number, case.role)
+        there = await worlds.of(case)
         method, path, body = OVER_HTTP[case.action]
         names = named(there, case)
         sent = {name: value.format(**names) for name, value in (body or {}).items()}
@@ -393,37 +417,20 @@ def commands() -> Iterator[Case]:
             yield case
 
 
-Terminal = Callable[[list[str]], int]
-
-
-@pytest.fixture
-def terminal(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Runs a command with the password on standard input; returns its exit code."""
-    parts = conninfo_to_dict(database_url)
-    url = f"postgresql://{parts['user']}@/{parts['dbname']}?host={parts['host']}"
-    monkeypatch.setenv("DATABASE_URL", url)
-    monkeypatch.setenv("SECRET_KEY", "a key for tests, of 0123456789 many letters")
-    monkeypatch.chdir(tmp_path)
-
-    def typed(command: list[str]) -> int:
-        given = io.TextIOWrapper(io.BytesIO(PASSWORD.encode()))
-        monkeypatch.setattr(sys, "stdin", given)
-        return exit_code(command)
-
-    return typed
-
-
-def test_the_command_line_agrees(database_url: str, clock: ManualClock, terminal: Terminal) -> None:
+def test_the_command_line_agrees(
+    memory: Core, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """AZ-4: every command on tasks and accounts, as the system and with `--as`."""
 
-    async def prepared() -> list[World]:
-        async with AsyncExitStack() as stack:
-            connections = await stack.enter_async_context(Connections(database_url))
-            hasher = await stack.enter_async_context(cheap_argon2())
-            core = bound(PostgresStore(connections), clock, hasher)
-            return [await world(core, n, case.role) for n, case in enumerate(commands())]
+    @asynccontextmanager
+    async def opener(_: Settings) -> AsyncIterator[Core]:
+        yield memory
 
-    emptied(database_url)
+    async def prepared() -> list[World]:
+        return [await world(memory, n, case.role) for n, case in enumerate(commands())]
+
+    monkeypatch.setattr(running, "open_core", opener)
+    env = {"DATABASE_URL": "postgresql://nowhere/none", "SECRET_KEY": KEY}
     worlds = asyncio.run(prepared())
     assert {case.action for case in commands()} == set(ON_THE_COMMAND_LINE)
     for case, there in zip(commands(), worlds, strict=True):
@@ -431,4 +438,5 @@ def test_the_command_line_agrees(database_url: str, clock: ManualClock, terminal
         command = [word.format(**names) for word in ON_THE_COMMAND_LINE[case.action]]
         if case.role != "system":
             command += ["--as", there.email]
-        assert terminal(command) == EXIT_CODES[case.outcome], (case, command)
+        done = run(*command, env=env, cwd=tmp_path, stdin=PASSWORD)
+        assert done.code == EXIT_CODES[case.outcome], (case, command, done)

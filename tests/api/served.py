@@ -22,9 +22,11 @@ def as_url(conninfo: str) -> str:
 @contextmanager
 def serving(folder: Path, database_url: str, **env: str) -> Iterator[Api]:
     """A server on its own database, which no other test empties."""
-    with migrated_database(database_url) as conninfo:
-        with Api(folder, DATABASE_URL=as_url(conninfo), SECRET_KEY=KEY, **env) as api:
-            yield api.ready()
+    with (
+        migrated_database(database_url) as conninfo,
+        Api(folder, DATABASE_URL=as_url(conninfo), SECRET_KEY=KEY, **env) as api,
+    ):
+        yield api.ready()
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def test_a_deletion_asks_for_confirmation_with_the_users_name(
     [
         (lambda terminal: terminal.type("\x03"), 130),
         (lambda terminal: terminal.send(signal.SIGTERM), 143),
-        (lambda terminal: terminal.send(signal.SIGHUP), 129),
+        pytest.param(lambda terminal: terminal.send(signal.SIGHUP), 129, marks=pytest.mark.long),
     ],
     ids=["ctrl-C", "SIGTERM", "SIGHUP"],
 )
@@ -138,7 +138,10 @@ def test_a_confirmation_that_is_interrupted_deletes_nothing(
     assert count_users(database) == 1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)],
+)
 def test_a_command_that_is_interrupted_is_rolled_back(
     database: str,
     settings: Mapping[str, str],
@@ -185,7 +188,7 @@ def test_a_password_is_typed_twice_and_never_shown(
     ("answers", "code", "sentence"),
     [
         ([PASSWORD + "\n", "something else\n"], 65, "not the same the second time"),
-        (["\n"], 65, "password: is empty"),
+        pytest.param(["\n"], 65, "password: is empty", marks=pytest.mark.long),
         (["\x04"], 65, "password: is empty"),
         (["\x03"], 130, ""),
     ],
@@ -203,7 +206,10 @@ def test_without_a_password_no_user_is_created(
     assert "Traceback" not in terminal.output
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long), (signal.SIGHUP, 129)],
+)
 def test_a_password_prompt_that_is_interrupted_restores_the_terminal(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -243,7 +249,7 @@ class TestWithTheEmbeddedDatabase:
         left = [link for link in Path("/proc").glob("[0-9]*/cwd") if str(tmp_path) in target(link)]
         assert left == []
 
-    def test_two_commands_at_once_share_one_server(
+    def test_two_commands_at_once_share_one_server_and_sigterm_at_a_prompt_releases_it(
         self, env: Mapping[str, str], tmp_path: Path
     ) -> None:
         def create(name: str) -> int:
@@ -257,10 +263,6 @@ class TestWithTheEmbeddedDatabase:
         listed = run("users", "list", "--json", env=env, cwd=Path("/"))
         assert json.loads(listed.out)["total"] == 2
         assert (tmp_path / "data" / "secret.key").stat().st_mode & 0o777 == 0o600
-
-    def test_sigterm_at_a_prompt_releases_the_server(self, env: Mapping[str, str]) -> None:
-        made = run(*CREATE, "--password-stdin", env=env, cwd=Path("/"), stdin=PASSWORD.encode())
-        assert made.code == 0
         with Terminal(*DELETE, env=env, cwd=Path("/")) as terminal:
             terminal.expect("[y/N] ")
             diagnosis = run("doctor", env=env, cwd=Path("/"))  # while the other command waits

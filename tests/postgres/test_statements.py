@@ -117,20 +117,22 @@ def test_a_page_orders_its_rows_whatever_the_plan() -> None:
 @pytest.fixture(scope="module")
 def full(database_url: str) -> Iterator[Db]:
     """Twenty thousand tasks of a hundred owners, in mixed order."""
-    with migrated_database(database_url) as url:
-        with psycopg.connect(conninfo(url), autocommit=True) as connection:
-            add_people(connection, 100)
-            add_tasks(connection, ("1 + (n * 7919) % 100", 20_000))
-            connection.execute(
-                "INSERT INTO sessions (id, user_id)"
-                " SELECT gen_random_uuid(), 1 + n % 100 FROM generate_series(1, 5000) n"
-            )
-            connection.execute(
-                "INSERT INTO refresh_tokens (digest, session_id, nonce)"
-                " SELECT sha256(id::text::bytea), id, '' FROM sessions"
-            )
-            connection.execute("VACUUM ANALYZE")
-            yield connection
+    with (
+        migrated_database(database_url) as url,
+        psycopg.connect(conninfo(url), autocommit=True) as connection,
+    ):
+        add_people(connection, 100)
+        add_tasks(connection, ("1 + (n * 7919) % 100", 20_000))
+        connection.execute(
+            "INSERT INTO sessions (id, user_id)"
+            " SELECT gen_random_uuid(), 1 + n % 100 FROM generate_series(1, 5000) n"
+        )
+        connection.execute(
+            "INSERT INTO refresh_tokens (digest, session_id, nonce)"
+            " SELECT sha256(id::text::bytea), id, '' FROM sessions"
+        )
+        connection.execute("VACUUM ANALYZE")
+        yield connection
 
 
 @pytest.mark.parametrize("generic", [False, True])
@@ -205,12 +207,14 @@ LIMIT = 31  # a user of `listed` has 30 sessions, all of which are sorted
 @pytest.fixture(scope="module", params=OWNERS)
 def owned(request: pytest.FixtureRequest, database_url: str) -> Iterator[Db]:
     owners, parts = OWNERS[request.param]
-    with migrated_database(database_url) as url:
-        with psycopg.connect(conninfo(url), autocommit=True) as connection:
-            add_people(connection, owners)
-            add_tasks(connection, *parts)
-            connection.execute("VACUUM ANALYZE")
-            yield connection
+    with (
+        migrated_database(database_url) as url,
+        psycopg.connect(conninfo(url), autocommit=True) as connection,
+    ):
+        add_people(connection, owners)
+        add_tasks(connection, *parts)
+        connection.execute("VACUUM ANALYZE")
+        yield connection
 
 
 def rows_read(found: list[dict[str, Any]]) -> int:
@@ -241,28 +245,30 @@ def test_no_owner_is_delayed_by_the_tasks_of_others(owned: Db, *, generic: bool)
 @pytest.fixture(scope="module")
 def listed(database_url: str) -> Iterator[Db]:
     """Thirty thousand users, events and sessions, of which the rare ones are the oldest."""
-    with migrated_database(database_url) as url:
-        with psycopg.connect(conninfo(url), autocommit=True) as connection:
-            connection.execute(
-                "INSERT INTO users (email, email_key, hashed_password, role, is_active)"
-                " SELECT n || '@x.org', n || '@x.org', 'h',"
-                " CASE WHEN n <= 30 THEN 'admin' ELSE 'user' END, n > 30"
-                " FROM generate_series(1, 30000) n"
-            )
-            connection.execute(
-                "INSERT INTO audit_events (event, at, actor, actor_id, user_id, detail)"
-                " SELECT CASE WHEN n <= 30 THEN 'logout' ELSE 'login.failed' END,"
-                " now() - 30000 * interval '1 s' + n * interval '1 s', 'user',"
-                " CASE WHEN n <= 30 THEN 2 ELSE 1 END, CASE WHEN n % 2 = 0 THEN 1 END, '{}'"
-                " FROM generate_series(1, 30000) n"
-            )
-            connection.execute(
-                "INSERT INTO sessions (id, user_id, expires_at)"
-                " SELECT gen_random_uuid(), 1 + n % 1000, now() + interval '1 d'"
-                " FROM generate_series(1, 30000) n"
-            )
-            connection.execute("VACUUM ANALYZE")
-            yield connection
+    with (
+        migrated_database(database_url) as url,
+        psycopg.connect(conninfo(url), autocommit=True) as connection,
+    ):
+        connection.execute(
+            "INSERT INTO users (email, email_key, hashed_password, role, is_active)"
+            " SELECT n || '@x.org', n || '@x.org', 'h',"
+            " CASE WHEN n <= 30 THEN 'admin' ELSE 'user' END, n > 30"
+            " FROM generate_series(1, 30000) n"
+        )
+        connection.execute(
+            "INSERT INTO audit_events (event, at, actor, actor_id, user_id, detail)"
+            " SELECT CASE WHEN n <= 30 THEN 'logout' ELSE 'login.failed' END,"
+            " now() - 30000 * interval '1 s' + n * interval '1 s', 'user',"
+            " CASE WHEN n <= 30 THEN 2 ELSE 1 END, CASE WHEN n % 2 = 0 THEN 1 END, '{}'"
+            " FROM generate_series(1, 30000) n"
+        )
+        connection.execute(
+            "INSERT INTO sessions (id, user_id, expires_at)"
+            " SELECT gen_random_uuid(), 1 + n % 1000, now() + interval '1 d'"
+            " FROM generate_series(1, 30000) n"
+        )
+        connection.execute("VACUUM ANALYZE")
+        yield connection
 
 
 NOW = datetime.now(UTC)

@@ -12,9 +12,11 @@ from uuid import uuid4
 import psycopg
 
 from tests.api.served import as_url
-from tests.canaries import dump
+from tests.canaries import dump, leaks
+from tests.cli.in_process import run
+from tests.cli.programs import Result
 from tests.conftest import migrated_database
-from tests.server.running import KEY, Answer, Api, taskcli
+from tests.server.running import KEY, Answer, Api
 
 V1 = "/api/v1"
 PASSWORD = "canary: correct horse battery"
@@ -80,10 +82,7 @@ class Site:
             made = self.ask("POST", "/auth/register", body, ip=ip)
             assert made.status == 201, made
         else:
-            self.taskcli(
-                *("users", "create", "--email", email, "--role", role, "--password-stdin"),
-                stdin=password + "\n",
-            )
+            self.create(email, role, password)
         answer = self.log_in(email, password, ip=ip)
         assert answer.status == 200, answer
         tokens = answer.json
@@ -91,12 +90,21 @@ class Site:
             email, tokens["user"]["id"], tokens["access_token"], tokens["refresh_token"], ip
         )
 
+    def create(self, email: str, role: str, password: str = PASSWORD) -> None:
+        command = ("users", "create", "--email", email, "--role", role, "--password-stdin")
+        self.taskcli(*command, stdin=password + "\n")
+
     def taskcli(self, *arguments: str, stdin: str = "") -> str:
         """What a command prints, beside the servers; it must succeed."""
+        done = self.terminal(*arguments, stdin=stdin)
+        assert done.code == 0, done.err
+        return done.out
+
+    def terminal(self, *arguments: str, stdin: str = "") -> Result:
         api = self.apis[0]
-        done = taskcli(api.folder, *arguments, stdin=stdin, **api.env)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        done = run(*arguments, env=api.env, cwd=api.folder, stdin=stdin)
+        assert leaks(done.out + done.err) == []
+        return done
 
     def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """On a connection of its own: what it sees is committed."""

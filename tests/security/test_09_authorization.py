@@ -156,10 +156,9 @@ def test_the_last_administrator_stays(lone: Site) -> None:
         for process in (0, 1):
             answer = lone.ask(method, path, body, token=chief.access, process=process)
             assert (answer.status, answer.json["code"]) == (409, "last_admin"), path
-    api = lone.apis[0]
     for command in (("set-role", "user"), ("deactivate",), ("delete", "--yes")):
         words = (command[0], chief.email, *command[1:])
-        assert taskcli(api.folder, "users", *words, **api.env).returncode == 65
+        assert lone.terminal("users", *words).code == 65
     assert lone.sql("SELECT u::text FROM users AS u ORDER BY id") == before
 
 
@@ -201,9 +200,8 @@ def test_an_administrator_may_step_down_while_another_stays(lone: Site) -> None:
 
 def test_the_first_to_register_is_no_administrator(database_url: str, lone: Site) -> None:
     """AZ-12: a new database has no account, and the first to register is a user."""
-    with migrated_database(database_url) as conninfo:
-        with psycopg.connect(conninfo) as connection:
-            assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)
+    with migrated_database(database_url) as conninfo, psycopg.connect(conninfo) as connection:
+        assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)
     administrators(lone, 0)
     first = lone.join()
     assert lone.sql("SELECT id, role FROM users") == [(first.id, "user")]

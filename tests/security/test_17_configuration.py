@@ -7,7 +7,7 @@ import os
 import pwd
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,10 +24,13 @@ from taskcore.adapters.tokens import OpaqueRefreshTokens
 from taskcore.domain.sessions import SessionId
 from taskcore.ports import AccessClaims
 from tests.api.served import as_url, exchange
+from tests.cli import programs
+from tests.cli.in_process import run
+from tests.cli.programs import Result
 from tests.cli.test_help import leaves
 from tests.postgres.servers import server
 from tests.security.site import PASSWORD, V1, WRONG, Account, Site, fresh_ip
-from tests.server.running import KEY, Api, command, free_port, taskcli
+from tests.server.running import KEY, Api, command, free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,9 +40,15 @@ ROOT = Path(__file__).parents[2]
 
 def refused(folder: Path, *arguments: str, **env: str) -> str:
     """The error output of a command that refuses its settings."""
-    done = taskcli(folder, *arguments, **env)
-    assert (done.returncode, done.stdout) == (78, "")
-    return done.stderr
+    done = run(*arguments, env=env, cwd=folder)
+    assert (done.code, done.out) == (78, "")
+    return done.err
+
+
+def either_way(*arguments: str, env: Mapping[str, str], cwd: Path) -> Result:
+    """A server runs as a process of its own, because it replaces the standard streams."""
+    runs = programs.run if arguments == ("serve",) else run
+    return runs(*arguments, env=env, cwd=cwd)
 
 
 def test_a_secret_may_come_from_a_private_file(site: Site, ada: Account, tmp_path: Path) -> None:
@@ -55,11 +64,11 @@ def test_a_secret_may_come_from_a_private_file(site: Site, ada: Account, tmp_pat
         assert api.ready().call("GET", f"{V1}/auth/me", token=ada.access).status == 200
         assert "SECRET_KEY_FILE can be read by others" in api.log
         assert "DATABASE_URL_FILE can" not in api.log
-        doctor = taskcli(tmp_path, "doctor", **api.env)
-        assert doctor.returncode == 0  # containers mount their secrets so
-        assert "settings\tSECRET_KEY_FILE can be read by others" in doctor.stdout
+        doctor = run("doctor", env=api.env, cwd=tmp_path)
+        assert doctor.code == 0  # containers mount their secrets so
+        assert "settings\tSECRET_KEY_FILE can be read by others" in doctor.out
         key.chmod(0o600)
-        assert "read by others" not in taskcli(tmp_path, "doctor", **api.env).stdout
+        assert "read by others" not in run("doctor", env=api.env, cwd=tmp_path).out
 
 
 def test_a_wrong_secret_file_stops_the_start(tmp_path: Path) -> None:
@@ -92,9 +101,9 @@ def test_no_value_of_a_secret_is_ever_printed(tmp_path: Path) -> None:
         (("users", "list"), unreadable, 78),
     ):
         own = {"LOG_LEVEL": "DEBUG", "SERVER_PORT": str(free_port())}
-        done = taskcli(tmp_path, *arguments, **own, **env)
-        assert done.returncode == code, done.stderr
-        said += done.stdout + done.stderr
+        done = either_way(*arguments, env=own | env, cwd=tmp_path)
+        assert done.code == code, done.err
+        said += done.out + done.err
     assert "(set, not shown)" in said
     said += f"{Settings.from_env(good)!r} {Settings.from_env(good)}"
     for secret in (WRONG, password, KEY, KEY[::-1], "wrong horse"):
@@ -260,13 +269,13 @@ def test_no_command_takes_a_secret_as_an_argument() -> None:
 
 def test_operators_are_bound_by_the_same_rules_and_are_named(site: Site) -> None:
     """SC-6: the command line refuses what HTTP refuses, and the audit says who typed it."""
-    api, email = site.apis[0], f"{os.urandom(8).hex()}@example.org"
+    email = f"{os.urandom(8).hex()}@example.org"
     body = {"email": email, "password": "short"}
     answer = site.ask("POST", "/auth/register", body, ip=fresh_ip())
     words = ("users", "create", "--email", email, "--password-stdin")
-    done = taskcli(api.folder, *words, stdin="short\n", **api.env)
-    assert (answer.status, done.returncode) == (422, 65)
-    assert answer.json["errors"][0]["detail"] in done.stderr
+    done = site.terminal(*words, stdin="short\n")
+    assert (answer.status, done.code) == (422, 65)
+    assert answer.json["errors"][0]["detail"] in done.err
     account = site.join(role="admin")
     query = "SELECT actor, user_agent FROM audit_events WHERE user_id = %s ORDER BY id LIMIT 1"
     name = pwd.getpwuid(os.getuid()).pw_name
@@ -334,9 +343,9 @@ def test_a_server_needs_no_rights_over_its_database(tmp_path: Path) -> None:
         with psycopg.connect(as_role("taskcore_owner"), autocommit=True) as owner:
             owner.execute("REVOKE INSERT ON audit_events FROM taskcore_app")
             for arguments in (("doctor",), ("serve",), ("users", "list")):
-                told = taskcli(tmp_path, *arguments, **env)
-                assert told.returncode == 78, arguments
-                assert "docs/security.md has the grants" in told.stdout + told.stderr
+                told = either_way(*arguments, env=env, cwd=tmp_path)
+                assert told.code == 78, arguments
+                assert "docs/security.md has the grants" in told.out + told.err
             owner.execute(GRANTS)
         with psycopg.connect(url, autocommit=True) as connection:
             for statement in DENIED:

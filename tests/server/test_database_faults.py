@@ -10,10 +10,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from taskcore.adapters.postgres import upgrade
 from tests.postgres.servers import Server, server
 from tests.processes import children, eventually
 from tests.server.load import Exchange, Load, create_task, list_tasks, ok, stored_tasks, violations
-from tests.server.running import KEY, Api, taskcli
+from tests.server.running import KEY, Api
 
 # In seconds.
 NOISE = 1.0  # other programs on this machine may cost as much
@@ -31,7 +32,7 @@ def database() -> Iterator[Server]:
 def api(database: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("external")
     external = {"DATABASE_URL": database.conninfo, "SECRET_KEY": KEY}
-    assert taskcli(folder, "db", "upgrade", **external).returncode == 0
+    upgrade(database.conninfo)
     with Api(folder, **external) as api:
         yield api.ready()
         assert api.stop() == 0
@@ -90,8 +91,8 @@ def is_unavailable(exchange: Exchange) -> bool:
 @pytest.mark.parametrize(
     ("end", "seconds"),
     [
-        pytest.param(kill, 5, id="killed"),
-        pytest.param(Server.stop, 5, id="stopped", marks=pytest.mark.long),
+        pytest.param(kill, 2, id="killed"),
+        pytest.param(Server.stop, 2, id="stopped", marks=pytest.mark.long),
         pytest.param(kill, 60, id="killed, for long", marks=pytest.mark.long),
         pytest.param(Server.stop, 60, id="stopped, for long", marks=pytest.mark.long),
     ],
@@ -133,7 +134,7 @@ def test_while_the_database_is_frozen_requests_get_503_in_time(
         time.sleep(0.3)
         with database.frozen():
             frozen = time.monotonic()
-            while time.monotonic() < frozen + 5:
+            while time.monotonic() < frozen + 4:  # longer than a request waits for it
                 assert api.call("GET", "/livez").seconds < NOISE
                 time.sleep(0.1)
             thawing = time.monotonic()

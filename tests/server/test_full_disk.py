@@ -92,7 +92,14 @@ def serve_into(target: str) -> list[str]:
     return ["/bin/sh", "-c", f'exec "$@" {target}', "sh", *TASKCLI]
 
 
-@pytest.mark.parametrize("target", [">/dev/full 2>/dev/full", ">&- 2>&-", "2>&-"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        ">/dev/full 2>/dev/full",
+        pytest.param(">&- 2>&-", marks=pytest.mark.long),
+        pytest.param("2>&-", marks=pytest.mark.long),
+    ],
+)
 def test_a_log_that_cannot_be_written_fails_no_request(
     folder: Path, tmp_path: Path, target: str
 ) -> None:

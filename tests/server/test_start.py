@@ -1,13 +1,12 @@
 """Starting a server, and the faults that make it refuse to start."""
 
 import signal
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-
-from tests.postgres.servers import Server, server
+from tests.api.served import as_url
+from tests.cli.in_process import run
+from tests.conftest import new_database
 from tests.processes import eventually
 from tests.server.running import (
     KEY,
@@ -15,7 +14,6 @@ from tests.server.running import (
     database_processes,
     free_port,
     refused,
-    taskcli,
 )
 
 TASKS = "/api/v1/tasks"
@@ -80,30 +78,23 @@ def test_a_host_may_be_a_name(folder: Path) -> None:
         assert api.stop() == 0
 
 
-@pytest.fixture
-def database() -> Iterator[Server]:
-    with server() as running:
-        yield running
-
-
-def test_a_database_is_refused_until_it_is_migrated(tmp_path: Path, database: Server) -> None:
-    external = {"DATABASE_URL": database.conninfo, "SECRET_KEY": KEY}
-    with Api(tmp_path, **external) as api:
-        assert api.exit_code() == 78
-        assert "taskcli db upgrade" in api.log
-        assert "Traceback" not in api.log
-    assert taskcli(tmp_path, "db", "upgrade", **external).returncode == 0
-    with Api(tmp_path, **external) as api:
-        api.ready().register()
-        assert api.stop() == 0
+def test_a_database_is_refused_until_it_is_migrated(tmp_path: Path, database_url: str) -> None:
+    with new_database(database_url) as conninfo:
+        external = {"DATABASE_URL": as_url(conninfo), "SECRET_KEY": KEY}
+        with Api(tmp_path, **external) as api:
+            assert api.exit_code() == 78
+            assert "taskcli db upgrade" in api.log
+            assert "Traceback" not in api.log
+        assert run("db", "upgrade", env=external, cwd=tmp_path).code == 0
+        with Api(tmp_path, **external) as api:
+            api.ready().register()
+            assert api.stop() == 0
     assert not (tmp_path / "data").exists()
 
 
-def test_a_database_that_cannot_be_reached_is_named_in_the_log(
-    tmp_path: Path, database: Server
-) -> None:
-    database.stop()
-    with Api(tmp_path, DATABASE_URL=database.conninfo, SECRET_KEY=KEY) as api:
+def test_a_database_that_cannot_be_reached_is_named_in_the_log(tmp_path: Path) -> None:
+    url = f"postgresql://postgres@/postgres?host={tmp_path}"  # no server has its socket there
+    with Api(tmp_path, DATABASE_URL=url, SECRET_KEY=KEY) as api:
         assert api.exit_code() == 69
         assert "cannot be reached" in api.log
         assert "Traceback" not in api.log

@@ -84,8 +84,8 @@ def when_the_worker_loads(api: Api) -> bool:
     [
         (when_python_starts, sigterm),
         (when_the_database_is_created, ctrl_c),
-        (when_the_database_is_created, sigterm),
-        (when_the_worker_is_forked, ctrl_c),
+        pytest.param(when_the_database_is_created, sigterm, marks=pytest.mark.long),
+        pytest.param(when_the_worker_is_forked, ctrl_c, marks=pytest.mark.long),
         (when_the_worker_is_forked, sigterm),
         (when_the_worker_loads, ctrl_c),
     ],
