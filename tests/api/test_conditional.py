@@ -4,9 +4,18 @@ import time
 
 import pytest
 
+from taskcore.adapters.memory import MemoryStore
+from taskcore.ports import Store
 from tests.api.people import MISSING_ID, V1, Person, refused
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def store() -> Store:
+    """In memory alone: what is tested here is decided before a store is asked, or by any."""
+    return MemoryStore()
+
 
 # With the task at version 3.
 MATCHING = ['"3"', "*", " * ", '"3", "2"', '"x","3"', '"2" ,\t"3" , "9"', ' "3" ', '"a,b", "3"',

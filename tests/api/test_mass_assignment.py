@@ -5,13 +5,22 @@ from typing import Any
 
 import pytest
 
+from taskcore.adapters.memory import MemoryStore
 from taskcore.domain.tasks import TaskChanges
 from taskcore.domain.users import ProfileChanges, UserChanges
+from taskcore.ports import Store
 from tests.api.people import PASSWORD, Person, broken
 from tests.api.test_document import DOCUMENT, operations, resolved
 from tests.guards import agree
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def store() -> Store:
+    """In memory alone: what is tested here is decided before a store is asked, or by any."""
+    return MemoryStore()
+
 
 # Every property of every schema, and names that other software would take.
 FIELDS = {name for schema in DOCUMENT["components"]["schemas"].values() for name in

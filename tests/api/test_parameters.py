@@ -22,11 +22,20 @@ from taskapi.query import (
     several,
 )
 from taskcore import Core, Invalid
+from taskcore.adapters.memory import MemoryStore
+from taskcore.ports import Store
 from tests.api.conftest import app_over, opened
 from tests.api.people import V1, Person, broken, refused
 from tests.api.test_document import ACCESS, ADMIN, PUBLIC
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def store() -> Store:
+    """In memory alone: what is tested here is decided before a store is asked, or by any."""
+    return MemoryStore()
+
 
 TAKE_ANY = {"GET /livez", "GET /readyz", "GET /api/v1/docs/assets/{name}"}
 COLOURS = {"red": 1, "green": 2, "crimson": 1}

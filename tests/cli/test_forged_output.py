@@ -73,7 +73,15 @@ async def filled(core: Core, text: str) -> None:
 def printed(taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Result]]:
     """What each command prints about data with that text in every field."""
 
+    printed: dict[tuple[str, bool], list[Result]] = {}
+
     def every(text: str) -> list[Result]:
+        key = (text, output.is_terminal())
+        if key not in printed:
+            printed[key] = anew(text)
+        return printed[key]
+
+    def anew(text: str) -> list[Result]:
         core = memory_core()
         asyncio.run(filled(core, text))
 

@@ -265,7 +265,7 @@ EXAMPLES = settings(
 )
 
 
-@settings(EXAMPLES, max_examples=100)
+@settings(EXAMPLES, max_examples=40)
 @given(drafts, st.lists(asked, min_size=1, max_size=2))
 def test_lists_are_those_of_the_model(
     place: Place, given: list[Draft], several: list[Asked]

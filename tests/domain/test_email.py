@@ -79,7 +79,7 @@ def oracle(text: str) -> tuple[str, str]:
 KNOWN_DIFFERENCE = re.compile(r"direction|Codepoint U\+303[1-5] ")
 
 
-@settings(max_examples=13 * EXAMPLES)
+@settings(max_examples=6 * EXAMPLES)
 @given(texts)
 def test_what_is_taken_is_an_address_to_others_too_and_the_same_one(text: str) -> None:
     ours = parsed(text)
@@ -88,7 +88,7 @@ def test_what_is_taken_is_an_address_to_others_too_and_the_same_one(text: str) -
         assert ours.key == key or KNOWN_DIFFERENCE.search(reason), (key, reason)
 
 
-@settings(max_examples=5 * EXAMPLES)
+@settings(max_examples=3 * EXAMPLES)
 @given(texts)
 def test_the_key_is_the_key_of_itself_and_of_the_address(text: str) -> None:
     email = parsed(text)
@@ -100,7 +100,7 @@ def test_the_key_is_the_key_of_itself_and_of_the_address(text: str) -> None:
         assert email.key == email.address.lower()
 
 
-@settings(max_examples=3 * EXAMPLES)
+@settings(max_examples=2 * EXAMPLES)
 @given(texts)
 def test_case_does_not_make_another_account(text: str) -> None:
     email = parsed(text)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
+import pytest
 
 from taskcore.adapters.postgres.statements import BatchedStatement, Statement, Values
 from taskcore.adapters.postgres.task_rows import label_hash
@@ -18,6 +19,9 @@ OWNERS = {
     "twenty, one with most": (20, [("1 + n % 20", 400), ("7", 30_000)]),
     "many": (200, [("1 + (n * 7919) % 200", 30_000)]),
 }
+# One of them shows that the tasks of others delay no owner; the rest is for `make test-long`.
+MOST = "twenty, one with most"
+OWNER_PARAMS = [pytest.param(k, marks=[] if k == MOST else pytest.mark.long) for k in OWNERS]
 # One in four is done, one in two due, one in ten labelled; every moment and day differs.
 _TASKS = """
 INSERT INTO tasks (id, title, owner_id, status, completed_at, priority, due_date, due_at,

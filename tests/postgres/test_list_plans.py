@@ -18,7 +18,7 @@ from taskcore.domain.queries import EVERYTHING, MAX_RANKED, Sort, TaskFilter, Ta
 from taskcore.domain.tasks import Priority, Status, TaskId
 from taskcore.domain.words import Search
 from tests.conftest import migrated_database
-from tests.postgres.plans import OWNERS, Db, Node, add_people, add_tasks, plan
+from tests.postgres.plans import MOST, OWNER_PARAMS, OWNERS, Db, Node, add_people, add_tasks, plan
 
 LIMIT = 31
 FROM, UNTIL = datetime(2026, 1, 10, tzinfo=UTC), datetime(2026, 1, 15, tzinfo=UTC)
@@ -62,7 +62,7 @@ class World(NamedTuple):
     is_vacuumed: bool
 
 
-@pytest.fixture(scope="module", params=[*OWNERS, "twenty, one with most, not vacuumed"])
+@pytest.fixture(scope="module", params=[*OWNER_PARAMS, f"{MOST}, not vacuumed"])
 def world(request: pytest.FixtureRequest, database_url: str) -> Iterator[World]:
     kind, _, _ = request.param.partition(", not vacuumed")
     is_vacuumed = kind == request.param

@@ -29,7 +29,7 @@ from taskcore.adapters.postgres.task_rows import WRITTEN
 from taskcore.domain.queries import Sort
 from taskcore.domain.rules import MAX_ID
 from tests.conftest import migrated_database
-from tests.postgres.plans import OWNERS, Db, add_people, add_tasks, nodes, plan
+from tests.postgres.plans import OWNER_PARAMS, OWNERS, Db, add_people, add_tasks, nodes, plan
 
 MODULES = {
     found.name: import_module(f"{postgres.__name__}.{found.name}")
@@ -204,7 +204,7 @@ def test_expired_sessions_are_found_by_their_index_and_nothing_else_is_read(
 LIMIT = 31  # a user of `listed` has 30 sessions, all of which are sorted
 
 
-@pytest.fixture(scope="module", params=OWNERS)
+@pytest.fixture(scope="module", params=OWNER_PARAMS)
 def owned(request: pytest.FixtureRequest, database_url: str) -> Iterator[Db]:
     owners, parts = OWNERS[request.param]
     with (
