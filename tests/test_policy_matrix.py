@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from unittest.mock import Mock
@@ -11,7 +10,6 @@ from unittest.mock import Mock
 import httpx
 import pytest
 
-from taskcli import running
 from taskcore import (
     SYSTEM,
     Actor,
@@ -20,7 +18,6 @@ from taskcore import (
     NotFound,
     Role,
     SessionId,
-    Settings,
     TaskId,
     Unauthenticated,
     UserId,
@@ -30,7 +27,7 @@ from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.domain.policies import Permission
 from tests.api.conftest import app_over, opened
 from tests.cli.conftest import KEY
-from tests.cli.in_process import run
+from tests.cli.in_process import run, use_core
 from tests.conftest import ManualClock
 from tests.guards import agree
 
@@ -422,14 +419,10 @@ def test_the_command_line_agrees(
 ) -> None:
     """AZ-4: every command on tasks and accounts, as the system and with `--as`."""
 
-    @asynccontextmanager
-    async def opener(_: Settings) -> AsyncIterator[Core]:
-        yield memory
-
     async def prepared() -> list[World]:
         return [await world(memory, n, case.role) for n, case in enumerate(commands())]
 
-    monkeypatch.setattr(running, "open_core", opener)
+    use_core(memory, monkeypatch)
     env = {"DATABASE_URL": "postgresql://nowhere/none", "SECRET_KEY": KEY}
     worlds = asyncio.run(prepared())
     assert {case.action for case in commands()} == set(ON_THE_COMMAND_LINE)

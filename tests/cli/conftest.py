@@ -4,19 +4,18 @@ import asyncio
 import io
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
-from taskcli import running
 from taskcli.main import exit_code
-from taskcore import SYSTEM, Core, Settings
+from taskcore import SYSTEM, Core
 from taskcore.adapters.memory import memory_core
 from taskcore.adapters.scrypt import ScryptHasher
+from tests.api.served import as_url
+from tests.cli.in_process import use_core
 from tests.cli.programs import Result, environment
 from tests.conftest import ManualClock, emptied, new_database
 
@@ -60,7 +59,7 @@ def database(database_url: str, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatc
     """An empty database with the current schema, which `taskcli` uses too."""
     _ = taskcli  # sets the environment first
     emptied(database_url)
-    monkeypatch.setenv("DATABASE_URL", _url(database_url))
+    monkeypatch.setenv("DATABASE_URL", as_url(database_url))
     monkeypatch.setenv("SECRET_KEY", KEY)
     return database_url
 
@@ -71,16 +70,12 @@ def core(taskcli: Taskcli, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) 
     _ = taskcli  # sets the environment first
     made = memory_core(clock=clock, hasher=ScryptHasher(n=2, r=1, p=1))
 
-    @asynccontextmanager
-    async def opener(_: Settings) -> AsyncIterator[Core]:
-        yield made
-
     async def people() -> None:
         for email in ("ada@example.org", "bob@example.org"):
             await made.accounts.create(SYSTEM, email=email, password=PASSWORD)
 
     asyncio.run(people())
-    monkeypatch.setattr(running, "open_core", opener)
+    use_core(made, monkeypatch)
     monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere/none")
     monkeypatch.setenv("SECRET_KEY", KEY)
     return made
@@ -93,15 +88,15 @@ def bare_database(
     """A database without a schema, which `taskcli` uses too."""
     _ = taskcli  # sets the environment first
     with new_database(database_url) as url:
-        monkeypatch.setenv("DATABASE_URL", _url(url))
+        monkeypatch.setenv("DATABASE_URL", as_url(url))
         monkeypatch.setenv("SECRET_KEY", KEY)
-        yield _url(url)
+        yield as_url(url)
 
 
 @pytest.fixture
 def settings(database: str) -> dict[str, str]:
     """The environment of a process that uses the database."""
-    return environment(DATABASE_URL=_url(database), SECRET_KEY=KEY)
+    return environment(DATABASE_URL=as_url(database), SECRET_KEY=KEY)
 
 
 @pytest.fixture
@@ -119,8 +114,3 @@ def make_user(database: str) -> Callable[..., str]:
         return str(row[0])
 
     return make
-
-
-def _url(conninfo: str) -> str:
-    parts = conninfo_to_dict(conninfo)
-    return f"postgresql://{parts['user']}@/{parts['dbname']}?host={parts['host']}"

@@ -4,8 +4,8 @@ import ast
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from uuid import UUID
 
@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from taskcli import output, running
+from taskcli import output
 from taskcli.exits import reported
 from taskcli.output import ask, message, show_rows, trace
-from taskcore import Core, Misconfigured, NotFound, Role, Settings
+from taskcore import Core, Misconfigured, NotFound, Role
 from taskcore.adapters.memory import memory_core
 from taskcore.domain.audit import ActorKind, EventName, NewEvent
 from taskcore.domain.origins import Origin
@@ -25,6 +25,7 @@ from taskcore.domain.sessions import Session, SessionId
 from taskcore.domain.tasks import NewTask
 from taskcore.domain.users import NewUser
 from tests.cli.conftest import Taskcli
+from tests.cli.in_process import use_core
 from tests.cli.programs import SOURCE, Result
 from tests.contracts.stored import IDLE, NOW, new_token, opened
 
@@ -70,26 +71,16 @@ async def filled(core: Core, text: str) -> None:
 
 
 @pytest.fixture
-def printed(taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Result]]:
-    """What each command prints about data with that text in every field."""
+def printed(taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Result]]:
+    """What each command prints about data with that text in every field; asked once for each."""
 
-    printed: dict[tuple[str, bool], list[Result]] = {}
-
-    def every(text: str) -> list[Result]:
-        key = (text, output.is_terminal())
-        if key not in printed:
-            printed[key] = anew(text)
-        return printed[key]
-
-    def anew(text: str) -> list[Result]:
+    @cache
+    def every(text: str, *, on_terminal: bool = False) -> list[Result]:
+        monkeypatch.setattr(output, "is_terminal", lambda: on_terminal)
         core = memory_core()
         asyncio.run(filled(core, text))
 
-        @asynccontextmanager
-        async def opener(_: Settings) -> AsyncIterator[Core]:
-            yield core
-
-        monkeypatch.setattr(running, "open_core", opener)
+        use_core(core, monkeypatch)
         return [taskcli(*command.split()) for command in SHOWING]
 
     monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere/none")
@@ -111,12 +102,12 @@ few = settings(max_examples=3, suppress_health_check=[HealthCheck.function_scope
 @example(FORGED)
 @example(" ")
 def test_no_data_makes_another_line_or_column(
-    printed: Callable[[str], list[Result]], monkeypatch: pytest.MonkeyPatch, text: str
+    printed: Callable[..., list[Result]], text: str
 ) -> None:
     """CL-1: titles, names, addresses, user agents and events, in a pipe and on a terminal."""
     for on_terminal, between in ((False, "\t"), (True, " {2,}")):
-        monkeypatch.setattr(output, "is_terminal", lambda seen=on_terminal: seen)
-        for command, plain, odd in zip(SHOWING, printed("x.org"), printed(text), strict=True):
+        both = (printed(data, on_terminal=on_terminal) for data in ("x.org", text))
+        for command, plain, odd in zip(SHOWING, *both, strict=True):
             assert plain.code == 0, (command, plain)
             assert shape(odd.out, between) == shape(plain.out, between), (command, odd.out)
             assert odd.err.count("\n") == plain.err.count("\n"), (command, odd.err)
@@ -128,7 +119,7 @@ def test_no_data_makes_another_line_or_column(
 @example(FORGED)
 @example("\x1b[31m")
 def test_no_argument_makes_another_line(
-    printed: Callable[[str], list[Result]], taskcli: Taskcli, text: str
+    printed: Callable[..., list[Result]], taskcli: Taskcli, text: str
 ) -> None:
     """CL-1: an argument that an error quotes, such as an address from a script."""
     printed("x")

@@ -16,6 +16,7 @@ from tests import factories
 NOW = factories.NOW
 IDLE = timedelta(days=7)
 LATER = NOW + timedelta(hours=1)
+AGAIN = LATER + timedelta(hours=1)
 
 
 async def add_user(store: Store, name: str = "ada", *, role: Role = Role.USER) -> User:
@@ -46,6 +47,13 @@ async def move_to_trash(store: Store, task: Task, at: datetime = LATER) -> Task:
     async with store.autocommit() as db:
         await db.tasks.trash(trashed, was=task)
     return trashed
+
+
+async def restore(store: Store, task: Task) -> Task:
+    restored = task.restored(AGAIN)
+    async with store.autocommit() as db:
+        await db.trash.restore(restored, was=task)
+    return restored
 
 
 async def total_of(store: Store, owner: User | None) -> int | None:

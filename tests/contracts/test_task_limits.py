@@ -17,6 +17,7 @@ from tests.contracts.stored import (
     add_tasks,
     add_user,
     move_to_trash,
+    restore,
     total_in_trash,
     total_of,
 )
@@ -69,8 +70,7 @@ async def test_a_restore_needs_no_room(store: Store) -> None:
     ada = await add_user(store)
     trashed = await move_to_trash(store, await add_task(store, ada))
     assert await added(store, ada, 2)
-    async with store.autocommit() as db:
-        await db.trash.restore(trashed.restored(LATER), was=trashed)
+    await restore(store, trashed)
     assert (await total_of(store, ada), await total_in_trash(store, ada)) == (2, 0)
 
 

@@ -16,19 +16,20 @@ from taskcore.domain.users import User, UserId
 from taskcore.domain.words import Search
 from taskcore.ports import Removal, Repositories, Store, TrashPosition
 from tests.contracts.stored import (
+    AGAIN,
     LATER,
     NOW,
     add_task,
     add_tasks,
     add_user,
     move_to_trash,
+    restore,
     total_in_trash,
     total_of,
 )
 
 pytestmark = pytest.mark.anyio
 
-AGAIN = LATER + timedelta(hours=1)
 FULL: list[dict[str, Any]] = [
     {
         "description": "for Ada",
@@ -48,13 +49,6 @@ async def thrown(store: Store, owner: User) -> list[Task]:
         page = await db.trash.page(owner.id, skip=0, limit=100)
     assert page.total == len(page.items)
     return list(page.items)
-
-
-async def restore(store: Store, task: Task) -> Task:
-    restored = task.restored(AGAIN)
-    async with store.autocommit() as db:
-        await db.trash.restore(restored, was=task)
-    return restored
 
 
 async def test_a_task_is_in_the_trash_with_every_field(store: Store) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
+from tests.api.served import as_url
 from tests.conftest import migrated_database
 from tests.processes import eventually
 from tests.server.running import ADA, KEY, Api
@@ -24,12 +24,7 @@ CREATE TRIGGER slowly BEFORE DELETE ON tasks FOR EACH ROW EXECUTE FUNCTION take_
 @pytest.mark.long
 def test_a_server_goes_on_where_a_killed_one_has_stopped(database_url: str, tmp_path: Path) -> None:
     with migrated_database(database_url) as url:
-        parts = conninfo_to_dict(url)
-        settings = {
-            "DATABASE_URL": f"postgresql://postgres@/{parts['dbname']}?host={parts['host']}",
-            "SECRET_KEY": KEY,
-            "WORKERS": "2",
-        }
+        settings = {"DATABASE_URL": as_url(url), "SECRET_KEY": KEY, "WORKERS": "2"}
         with psycopg.connect(url, autocommit=True) as db:
             with Api(tmp_path, **settings) as api:
                 api.ready().register(ADA)
