@@ -4,17 +4,13 @@ import time
 
 import pytest
 
-from taskcore.adapters.memory import MemoryStore
-from taskcore.ports import Store
 from tests.api.people import MISSING_ID, V1, Person, refused
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def store() -> Store:
-    """In memory alone: what is tested here is decided before a store is asked, or by any."""
-    return MemoryStore()
+# On one store only: tests/contracts has what a store does about versions.
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("store", ["memory"], indirect=True),
+]
 
 
 # With the task at version 3.

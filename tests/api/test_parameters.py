@@ -33,7 +33,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def store() -> Store:
-    """In memory alone: what is tested here is decided before a store is asked, or by any."""
+    """In memory alone: what is tested here is decided before a store is asked."""
     return MemoryStore()
 
 

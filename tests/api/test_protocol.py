@@ -11,8 +11,6 @@ from litestar import Litestar
 
 import taskapi.exchange
 from taskapi.edge import MAX_HEADER_BYTES
-from taskcore.adapters.memory import MemoryStore
-from taskcore.ports import Store
 from tests.api.conftest import ORIGIN, opened
 from tests.api.people import MISSING_ID, V1, Person, alike, broken, refused
 
@@ -21,12 +19,6 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.parametrize("store", ["memory"], indirect=True),
 ]
-
-
-@pytest.fixture
-def store() -> Store:
-    """In memory alone: what is tested here is decided before a store is asked, or by any."""
-    return MemoryStore()
 
 
 # Every resource, and what its Allow says.
