@@ -39,7 +39,7 @@ STORES = ["memory", "postgresql"]
 KEY = bytes(range(64))
 
 settings.register_profile("fast", max_examples=60, deadline=None, derandomize=True, database=None)
-settings.register_profile("quick", settings.get_profile("fast"), max_examples=15)
+settings.register_profile("quick", settings.get_profile("fast"), max_examples=10)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
 settings.load_profile("fast")
 

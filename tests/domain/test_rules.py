@@ -112,7 +112,8 @@ def password_code(password: str) -> str | None:
     except Invalid as refusal:
         (problem,) = refusal.problems
         assert problem.field == "password"
-        assert password == "" or password not in problem.detail
+        # A letter or two are in any sentence.
+        assert len(password) <= 2 or password not in problem.detail
         return problem.code
     return None
 

@@ -135,12 +135,11 @@ def test_a_symbolic_link_in_place_of_the_postgres_folder_is_refused(tmp_path: Pa
     assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o755
 
 
-def test_a_cluster_of_another_major_version_is_refused_and_kept(tmp_path: Path) -> None:
-    version = tmp_path / "postgres/cluster/PG_VERSION"
-    version.parent.mkdir(parents=True)
+def test_a_cluster_of_another_major_version_is_refused_and_kept(data_dir: Path) -> None:
+    version = data_dir / "postgres/cluster/PG_VERSION"
     version.write_text("17\n")
     with pytest.raises(Misconfigured, match="made by PostgreSQL 17 and this is 18"):
-        EmbeddedPostgres(tmp_path).__enter__()
+        EmbeddedPostgres(data_dir).__enter__()
     assert version.read_text() == "17\n"
 
 

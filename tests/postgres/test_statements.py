@@ -249,6 +249,7 @@ def listed(database_url: str) -> Iterator[Db]:
         migrated_database(database_url) as url,
         psycopg.connect(conninfo(url), autocommit=True) as connection,
     ):
+        connection.execute("SET statement_timeout = 0")
         connection.execute(
             "INSERT INTO users (email, email_key, hashed_password, role, is_active)"
             " SELECT n || '@x.org', n || '@x.org', 'h',"

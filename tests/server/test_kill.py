@@ -43,6 +43,7 @@ def test_a_killed_worker_is_replaced_while_the_other_serves(folder: Path) -> Non
         assert api.stop() == 0
 
 
+@pytest.mark.long  # test_full_disk.py kills an only worker too
 def test_a_killed_worker_is_replaced_when_it_was_the_only_one(folder: Path) -> None:
     with Api(folder) as api:
         token = api.ready().register()
