@@ -13,7 +13,8 @@ export DATA_DIR ?= $(CURDIR)/.data
 endif
 
 # The tests that `make test-quick` picks; of these, those that need PostgreSQL are left out.
-QUICK := tests/domain tests/usecases tests/contracts tests/settings $(wildcard tests/test_*.py)
+QUICK := tests/domain tests/usecases tests/contracts tests/settings \
+	tests/test_architecture.py tests/test_public_api.py
 
 .DEFAULT_GOAL := help
 

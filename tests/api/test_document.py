@@ -119,7 +119,7 @@ def test_it_is_an_openapi_document() -> None:
 def test_every_process_writes_the_same_document() -> None:
     """Otherwise its ETag would differ between workers, and the committed copy with every build."""
     program = [sys.executable, "-m", "taskcli", "openapi"]
-    written = {subprocess.check_output(program) for _ in range(5)}  # noqa: S603 - ours
+    written = {subprocess.check_output(program) for _ in range(3)}  # noqa: S603 - ours
     assert len(written) == 1
 
 
