@@ -2,11 +2,14 @@
 
 import asyncio
 from collections import deque
+from time import monotonic
 from typing import NamedTuple
 
 from taskcore.domain.origins import Origin
 
 WIDTH = 16  # with 8 a lone client gets fewer answers a second, with 32 others wait for longer
+WIDTH_ALONE = 32  # of a client while there is no other: larger batches, more answers a second
+ALONE_AFTER = 2.0  # seconds without another client's request
 STUCK_AFTER = 0.01  # seconds
 _OF_SITE = 8  # of an IPv6 /48, which one subscriber may hold with its 65 536 networks
 
@@ -24,6 +27,8 @@ class _Waiting(NamedTuple):
 class Turns:
     """At most `width` requests are worked on at a time, and one of each client in any case.
 
+    That is WIDTH, and WIDTH_ALONE while one client is alone.
+
     A client is an IPv4 address or an IPv6 /64. Its first request never waits; the others of all
     clients share the `width`, and the one that begins next is that of the client that has waited
     for a turn the longest. So a client is delayed by its own requests, and by one of each other.
@@ -37,8 +42,10 @@ class Turns:
     What waits is bounded by `capacity.Places`, which counts it.
     """
 
-    def __init__(self, width: int = WIDTH) -> None:
-        self._width = width
+    def __init__(self) -> None:
+        self._width = WIDTH
+        self._latest: _Network = None  # the client that came last
+        self._since = monotonic()  # when it came after another
         self._at_work: dict[object, _Networks] = {}  # by request, the oldest first
         self._of: dict[_Network, int] = {}  # how many are at work; those with any
         # The client whose turn is next comes first. A client of which none waits has no entry.
@@ -52,6 +59,7 @@ class Turns:
         `end` must follow in any case. None is a client like any other.
         """
         networks = _networks(client)
+        self._adapt(networks[0])
         if len(self._at_work) < self._width or self._has_none_at_work(networks):
             self._begin(request, networks)
             return True
@@ -67,6 +75,13 @@ class Turns:
                 queue.remove(waiting)
                 if not queue:
                     del self._waiting[networks[0]]
+
+    def _adapt(self, client: _Network) -> None:
+        """Choose the width for the clients that there are."""
+        now = monotonic()
+        if client != self._latest:
+            self._latest, self._since = client, now
+        self._width = WIDTH if now - self._since < ALONE_AFTER else WIDTH_ALONE
 
     def step_aside(self, request: object) -> bool:
         """Pass the turn on at once. Returns False if the request has none, or none any more."""

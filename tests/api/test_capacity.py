@@ -9,7 +9,7 @@ from litestar.types import Receive, Scope, Send
 from taskapi.client_connections import PER_CLIENT
 from taskapi.edge import Edge
 from taskapi.problems import HttpProblem, send_problem
-from taskapi.turns import WIDTH
+from taskapi.turns import WIDTH, WIDTH_ALONE
 from tests.api.conftest import SETTINGS
 
 pytestmark = pytest.mark.anyio
@@ -217,6 +217,23 @@ async def test_a_request_waits_for_none_of_the_many_that_wait_of_another_client(
     site.answers.set()
     assert set(await asyncio.gather(*begun)) == {200}
     assert len(site.begun) == len(begun)
+
+
+@pytest.mark.usefixtures("nothing_is_stuck")
+async def test_a_client_that_is_alone_for_long_has_more_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("taskapi.turns.ALONE_AFTER", 0)
+    site = Site(in_flight=256)
+    begun = send_many(site, STRANGER, 100)
+    await turns()
+    assert site.begun == [STRANGER] * WIDTH_ALONE
+    monkeypatch.setattr("taskapi.turns.ALONE_AFTER", 3600)
+    begun += send_many(site, ADA, 1)
+    await turns()
+    assert site.begun == [STRANGER] * WIDTH_ALONE + [ADA]
+    site.answers.set()
+    assert set(await asyncio.gather(*begun)) == {200}
 
 
 @pytest.mark.usefixtures("nothing_is_stuck")

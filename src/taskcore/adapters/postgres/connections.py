@@ -14,10 +14,10 @@ from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from taskcore.adapters.postgres.arrays import ArrayDumper, int8
 from taskcore.adapters.postgres.batching import RETRIED_AT_ONCE, Batcher
 from taskcore.adapters.postgres.errors import (
     NO_ANSWER,
@@ -29,7 +29,6 @@ from taskcore.adapters.postgres.errors import (
 from taskcore.adapters.postgres.lanes import Lanes
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
 from taskcore.domain.errors import Misconfigured, Overloaded, Unavailable
-from taskcore.domain.rules import MAX_ID
 
 # In seconds. The server's own timeouts leave the connection usable, so they are the shorter ones;
 # the deadline is for a server that is frozen or unreachable.
@@ -40,7 +39,6 @@ DEADLINE = 3.0
 CONNECT_TIMEOUT = 2  # libpq rounds 1 up to 2
 RECONNECT = 1.0
 SIZE = 10
-_BEYOND_INT8 = MAX_ID + 1
 
 _SERVER_OPTIONS = " ".join(
     f"-c {name}={value}"
@@ -85,10 +83,8 @@ def with_options(url: str, options: str) -> str:
 
 
 class _Int8Dumper(Int8BinaryDumper):
-    """Sends a number beyond int8 as the lowest int8, which is no id, so that no row matches."""
-
     def dump(self, obj: int) -> Buffer | None:
-        return super().dump(obj if -_BEYOND_INT8 <= obj < _BEYOND_INT8 else -_BEYOND_INT8)
+        return super().dump(int8(obj))
 
 
 class Link(Protocol):
@@ -350,5 +346,5 @@ def _adapters() -> AdaptersMap:
     # One type for all numbers. psycopg's own choice, the smallest that fits, would prepare each
     # statement several times.
     adapters.register_dumper(int, _Int8Dumper)
-    adapters.register_dumper(list, ListBinaryDumper)  # dumps its items with the dumper above
+    adapters.register_dumper(list, ArrayDumper)
     return adapters

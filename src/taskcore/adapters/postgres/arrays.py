@@ -1,0 +1,47 @@
+"""Lists as PostgreSQL's array literals, in which the arguments of batches travel."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from psycopg.adapt import Dumper
+
+from taskcore.domain.rules import MAX_ID
+
+_BEYOND_INT8 = MAX_ID + 1
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def int8(number: int) -> int:
+    """A number beyond int8 is the lowest int8, which is no id, so that no row matches."""
+    return number if -_BEYOND_INT8 <= number < _BEYOND_INT8 else -_BEYOND_INT8
+
+
+def _text(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_LITERALS: dict[type, Callable[[Any], str]] = {
+    int: lambda number: str(int8(number)),
+    float: repr,
+    str: _text,
+    type(None): lambda _: "NULL",
+    datetime: datetime.isoformat,
+    date: date.isoformat,
+    timedelta: lambda span: f"{span // _MICROSECOND} us",
+    bytes: lambda data: f'"\\\\x{data.hex()}"',
+    UUID: str,
+}
+
+
+class ArrayDumper(Dumper):
+    """Much faster than psycopg's, which asks for each item how to send it.
+
+    The type is left to the server, which knows it from the statement. Psycopg would take it from
+    the items, and prepare the statement again for each list that holds nothing but None.
+    """
+
+    def dump(self, obj: Sequence[object]) -> bytes:
+        """Raises KeyError for an item of another type, which is a bug."""
+        return ("{" + ",".join([_LITERALS[type(item)](item) for item in obj]) + "}").encode()
