@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
+from taskcore.domain.events import EVENTS_LIFETIME
 from taskcore.domain.tasks import MAX_TASKS, TRASH_LIFETIME
 from taskcore.ports import (
     AT_ONCE,
@@ -18,6 +19,7 @@ from taskcore.ports import (
 )
 from taskcore.usecases.accounts import Accounts
 from taskcore.usecases.audit import Audit
+from taskcore.usecases.changes import Changes
 from taskcore.usecases.gate import Gate
 from taskcore.usecases.housekeeping import Housekeeping
 from taskcore.usecases.sessions import Sessions
@@ -43,6 +45,8 @@ class Terms:
     """How many tasks an account may hold, those in its trash included."""
     trash_lifetime: timedelta = TRASH_LIFETIME
     """How long a deleted task can be restored."""
+    events_lifetime: timedelta = EVENTS_LIFETIME
+    """How long the history of tasks reaches back."""
     batch: int = BATCH
     """How many rows a transaction of housekeeping removes at most."""
 
@@ -52,6 +56,7 @@ class Core:
     accounts: Accounts
     sessions: Sessions
     tasks: Tasks
+    changes: Changes
     audit: Audit
     housekeeping: Housekeeping
     gate: Gate
@@ -88,8 +93,11 @@ class Core:
             accounts=Accounts(store, hasher, gate, clock, terms.app_name, terms.at_once),
             sessions=Sessions(store, gate, clock, access_tokens, logins, refreshes),
             tasks=Tasks(store, gate, clock, terms.max_tasks),
+            changes=Changes(store),
             audit=Audit(store, gate),
-            housekeeping=Housekeeping(store, limiter, clock, terms.trash_lifetime, terms.batch),
+            housekeeping=Housekeeping(
+                store, limiter, clock, terms.trash_lifetime, terms.events_lifetime, terms.batch
+            ),
             gate=gate,
             store=store,
         )

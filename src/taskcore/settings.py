@@ -14,6 +14,7 @@ from typing import NoReturn, Self
 from urllib.parse import urlsplit
 
 from taskcore.domain.errors import Misconfigured
+from taskcore.domain.events import EVENTS_LIFETIME, LEAST_EVENTS_DAYS
 from taskcore.domain.sessions import SESSION_LIFETIME
 from taskcore.domain.tasks import MAX_TASKS, TRASH_LIFETIME
 
@@ -96,6 +97,8 @@ class Settings:
     """How many tasks an account may hold, those in its trash included."""
     trash_lifetime: timedelta = TRASH_LIFETIME
     """How long a deleted task can be restored."""
+    events_lifetime: timedelta = EVENTS_LIFETIME
+    """How long the history of tasks reaches back."""
     acts_as: str | None = None
     """As which user `taskcli tasks` acts unless told otherwise: an e-mail address or an id."""
     warnings: tuple[str, ...] = ()
@@ -144,6 +147,13 @@ class Settings:
             max_tasks=read.integer("MAX_TASKS_PER_USER", cls.max_tasks, 1, 1_000_000),
             trash_lifetime=read.duration("TRASH_DAYS", cls.trash_lifetime, _DAY, 3650 * _DAY),
             acts_as=read.text("TASKCLI_AS", "") or None,
+            events_lifetime=read.duration(
+                "EVENTS_DAYS",
+                cls.events_lifetime,
+                _DAY,
+                3650 * _DAY,
+                low=LEAST_EVENTS_DAYS,
+            ),
             warnings=tuple(read.warnings),
         )
         if debug and not _is_loopback(settings.server_host):
@@ -190,6 +200,7 @@ class Settings:
             "MAX_TASKS_PER_USER": self.max_tasks,
             "TRASH_DAYS": self.trash_lifetime // _DAY,
             "TASKCLI_AS": self.acts_as or "the operator",
+            "EVENTS_DAYS": self.events_lifetime // _DAY,
         }
 
 

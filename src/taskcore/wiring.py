@@ -77,6 +77,7 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
                 app_name=settings.app_name,
                 max_tasks=settings.max_tasks,
                 trash_lifetime=settings.trash_lifetime,
+                events_lifetime=settings.events_lifetime,
             ),
         )
 

@@ -90,7 +90,7 @@ async def test_the_tasks_of_a_removed_user_are_found_in_no_way(store: Store, at_
                 db.trash.owner_of(task.id),
                 db.tasks.lock(ada.id, task.id),
                 db.trash.lock(ada.id, task.id),
-                db.trash.purge(ada.id, task.id),
+                db.trash.purge(ada.id, task.id, at=LATER),
             ):
                 with pytest.raises(NotFound):
                     await missing

@@ -174,7 +174,7 @@ async def test_the_id_of_something_removed_is_not_given_again(store: Store) -> N
     task = await add_task(store, ada)
     async with store.autocommit() as db:
         await db.tasks.trash(task.trashed(LATER), was=task)
-        await db.trash.purge(ada.id, task.id)
+        await db.trash.purge(ada.id, task.id, at=LATER)
     assert (await add_task(store, ada)).id > task.id
 
 

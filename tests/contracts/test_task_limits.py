@@ -56,12 +56,12 @@ async def test_the_trash_counts_too(store: Store) -> None:
     assert await added(store, ada, 2) is None
     assert await added(store, ada, 3)
     async with store.autocommit() as db:
-        await db.trash.purge(ada.id, trashed.id)
+        await db.trash.purge(ada.id, trashed.id, at=LATER)
     assert await added(store, ada, 2) is None
     assert await added(store, ada, 3)
     await move_to_trash(store, second)
     async with store.autocommit() as db:
-        assert (await db.trash.purge_old(LATER, 9)).count == 0
+        assert (await db.trash.purge_old(LATER, 9, at=LATER)).count == 0
     assert await added(store, ada, 3) is None
     assert (await total_of(store, ada), await total_in_trash(store, ada)) == (2, 1)
 
@@ -140,7 +140,7 @@ async def changed(store: Store, task: Task, kind: str) -> Task | None:
                 await db.trash.restore(restored, was=task)
                 return restored
             case "purge", False:
-                await db.trash.purge(task.owner_id, task.id)
+                await db.trash.purge(task.owner_id, task.id, at=LATER)
                 return None
     return task
 
@@ -190,7 +190,7 @@ async def test_of_many_moves_of_one_task_at_once_one_counts(store: Store) -> Non
         assert (await total_of(store, ada), await total_in_trash(store, ada)) == (2, 0)
         again = restored.trashed(LATER)
         await db.tasks.trash(again, was=restored)
-        assert await moved(*[lambda: db.trash.purge(ada.id, task.id)] * 6) == 1
+        assert await moved(*[lambda: db.trash.purge(ada.id, task.id, at=LATER)] * 6) == 1
     assert (await total_of(store, ada), await total_in_trash(store, ada)) == (1, 0)
     await totals_agree(store, ada)
 

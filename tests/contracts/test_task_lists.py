@@ -200,7 +200,7 @@ async def made(store: Store, owner_id: UserId, given: Sequence[Draft]) -> list[T
                 await db.trash.restore(restored, was=trashed)
                 return restored
             if draft.then == "purged":
-                await db.trash.purge(owner_id, task.id)
+                await db.trash.purge(owner_id, task.id, at=NOW)
             return None
         return task
 

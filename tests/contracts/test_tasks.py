@@ -379,7 +379,7 @@ async def test_what_a_transaction_does_is_undone_with_it(store: Store) -> None:
             await tx.tasks.add(NewTask(ada.id, NOW, "new"), at_most=MAX_TASKS)
             await tx.tasks.save(kept.edited(LATER, title="lost", labels=["lost"]), was=kept)
             await tx.tasks.trash(moved.trashed(LATER), was=moved)
-            await tx.trash.purge(ada.id, purged.id)
+            await tx.trash.purge(ada.id, purged.id, at=LATER)
             raise ZeroDivisionError
     async with store.autocommit() as db:
         page = await db.tasks.page(ada.id, skip=0, limit=9)

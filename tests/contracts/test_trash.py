@@ -139,7 +139,7 @@ async def test_a_purged_task_is_gone_for_good(store: Store) -> None:
     of_bob = await move_to_trash(store, await add_task(store, bob))
     live = await add_task(store, ada)
     async with store.autocommit() as db:
-        await db.trash.purge(ada.id, of_ada[0].id)
+        await db.trash.purge(ada.id, of_ada[0].id, at=LATER)
         for owner_id, task_id in (
             (ada.id, of_ada[0].id),
             (ada.id, of_bob.id),
@@ -148,7 +148,7 @@ async def test_a_purged_task_is_gone_for_good(store: Store) -> None:
             (UserId(MAX_ID + 1), of_bob.id),
         ):
             with pytest.raises(NotFound):
-                await db.trash.purge(owner_id, task_id)
+                await db.trash.purge(owner_id, task_id, at=LATER)
         with pytest.raises(NotFound):
             await db.trash.get(ada.id, of_ada[0].id)
         with pytest.raises(StaleWrite):
@@ -214,7 +214,7 @@ async def test_of_those_who_restore_and_purge_at_once_one_wins(store: Store) -> 
         async with store.autocommit() as db:
             results = await asyncio.gather(
                 db.trash.restore(restored, was=trashed),
-                db.trash.purge(ada.id, trashed.id),
+                db.trash.purge(ada.id, trashed.id, at=LATER),
                 db.trash.restore(restored, was=trashed),
                 return_exceptions=True,
             )
@@ -224,7 +224,7 @@ async def test_of_those_who_restore_and_purge_at_once_one_wins(store: Store) -> 
         if there:
             await move_to_trash(store, restored)
             async with store.autocommit() as db:
-                await db.trash.purge(ada.id, trashed.id)
+                await db.trash.purge(ada.id, trashed.id, at=LATER)
 
 
 async def test_a_task_in_the_trash_is_restored_by_one_after_the_other(store: Store) -> None:
@@ -253,12 +253,12 @@ async def test_the_oldest_of_the_trash_are_removed_in_batches(store: Store) -> N
     before = NOW + timedelta(days=4)
     async with store.autocommit() as db:
         at_it = NOW + timedelta(days=1)  # the first was deleted at this moment, not before
-        assert await db.trash.purge_old(at_it, 9) == Removal(0, more=False)
-        removals = [first := await db.trash.purge_old(before, 4)]
-        removals.append(await db.trash.purge_old(before, 4, after=first.place))
-        removals.append(await db.trash.purge_old(before, 4))
+        assert await db.trash.purge_old(at_it, 9, at=LATER) == Removal(0, more=False)
+        removals = [first := await db.trash.purge_old(before, 4, at=LATER)]
+        removals.append(await db.trash.purge_old(before, 4, at=LATER, after=first.place))
+        removals.append(await db.trash.purge_old(before, 4, at=LATER))
         assert removals == [Removal(4, more=True), Removal(2, more=False), Removal(0, more=False)]
-        assert await db.trash.purge_old(NOW, 9) == Removal(0, more=False)
+        assert await db.trash.purge_old(NOW, 9, at=LATER) == Removal(0, more=False)
         assert await db.tasks.get(ada.id, live.id) == live
     for owner in (ada, bob):
         assert [task.title for task in await thrown(store, owner)] == ["5", "4"]
@@ -271,7 +271,7 @@ async def test_the_oldest_are_removed_first(store: Store) -> None:
         task = await add_task(store, ada, f"{number}")
         await move_to_trash(store, task, NOW + timedelta(days=number))
     async with store.autocommit() as db:
-        assert (await db.trash.purge_old(NOW + timedelta(days=9), 2)).count == 2
+        assert (await db.trash.purge_old(NOW + timedelta(days=9), 2, at=LATER)).count == 2
     assert [task.title for task in await thrown(store, ada)] == ["4", "3"]
 
 
@@ -281,7 +281,7 @@ async def test_what_is_removed_while_it_is_restored_is_in_one_place_or_none(stor
         trashed = await move_to_trash(store, await add_task(store, ada))
         async with store.autocommit() as db:
             removal, restored = await asyncio.gather(
-                db.trash.purge_old(AGAIN, 9),
+                db.trash.purge_old(AGAIN, 9, at=LATER),
                 db.trash.restore(trashed.restored(AGAIN), was=trashed),
                 return_exceptions=True,
             )
@@ -293,7 +293,7 @@ async def test_what_is_removed_while_it_is_restored_is_in_one_place_or_none(stor
             async with store.autocommit() as db:
                 again = trashed.restored(AGAIN)
                 await db.tasks.trash(again.trashed(AGAIN), was=again)
-                await db.trash.purge(ada.id, trashed.id)
+                await db.trash.purge(ada.id, trashed.id, at=LATER)
         assert await total_of(store, ada) == 0
 
 

@@ -76,9 +76,9 @@ def add_tasks(db: Db, owner: User, count: int, *, thrown: int = 0) -> None:
         [owner.id, thrown],
     )
     db.execute(
-        "INSERT INTO streams AS kept (owner_id, live, trashed) VALUES (%s, %s, %s)"
+        "INSERT INTO streams AS kept (owner_id, live, in_trash) VALUES (%s, %s, %s)"
         " ON CONFLICT (owner_id) DO UPDATE SET live = kept.live + excluded.live,"
-        " trashed = kept.trashed + excluded.trashed",
+        " in_trash = kept.in_trash + excluded.in_trash",
         [owner.id, count - thrown, thrown],
     )
     db.execute("UPDATE totals SET tasks = tasks + %s WHERE slot = 0", [count - thrown])

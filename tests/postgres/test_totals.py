@@ -15,7 +15,7 @@ from tests.contracts.stored import NOW, add_user
 
 pytestmark = pytest.mark.anyio
 
-NUMBERS = "SELECT owner_id, live, trashed FROM streams WHERE live + trashed > 0"
+NUMBERS = "SELECT owner_id, live, in_trash FROM streams WHERE live + in_trash > 0"
 COUNTED = """
 SELECT owner_id, count(*) FILTER (WHERE live), count(*) FILTER (WHERE NOT live)
 FROM (SELECT owner_id, true AS live FROM tasks UNION ALL SELECT owner_id, false FROM trash)
@@ -62,7 +62,7 @@ async def test_the_total_of_a_page_equals_its_items_at_every_moment(
                     await db.trash.restore(mine[-1], was=task)
                 elif thrown and kind < 0.6:
                     task = thrown.pop()
-                    await db.trash.purge(task.owner_id, task.id)
+                    await db.trash.purge(task.owner_id, task.id, at=NOW)
                 else:
                     mine.append(await add(other, random.choice(owners)))
 

@@ -11,7 +11,9 @@
     ├── Conflict             the current state does not allow it
     │   ├── EmailTaken           another account has this e-mail address
     │   ├── LastAdmin            no active administrator would be left
-    │   └── StaleWrite           another request has changed it meanwhile
+    │   ├── StaleWrite           another request has changed it meanwhile
+    │   └── HistoryGone          events that it needs are not kept any more
+    ├── CursorExpired        what came after it is not kept any more; begin anew
     ├── TooMany              over a rate limit; says when to try again
     ├── Unavailable          a dependency does not answer; says when to try again
     │   ├── Overloaded           it answers, but has too much to do
@@ -112,6 +114,16 @@ class LastAdmin(Conflict):
 class StaleWrite(Conflict):
     code = "stale_write"
     title = "This has changed meanwhile; read it again and repeat your change"
+
+
+class HistoryGone(Conflict):
+    code = "history_gone"
+    title = "What the task was at that version is not kept"
+
+
+class CursorExpired(TaskcoreError):
+    code = "cursor_expired"
+    title = "What came after this cursor is not kept; read everything, then begin anew"
 
 
 class TooMany(TaskcoreError):

@@ -4,6 +4,10 @@ They are Protocols: an adapter need not import them, and does not repeat their d
 """
 
 from taskcore.ports.audit import AuditRepository as AuditRepository
+from taskcore.ports.events import ChangedTask as ChangedTask
+from taskcore.ports.events import ChangesPage as ChangesPage
+from taskcore.ports.events import EventRepository as EventRepository
+from taskcore.ports.events import LogPosition as LogPosition
 from taskcore.ports.leftovers import AT_ONCE as AT_ONCE
 from taskcore.ports.leftovers import BATCH as BATCH
 from taskcore.ports.leftovers import Batch as Batch

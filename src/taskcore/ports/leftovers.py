@@ -43,6 +43,7 @@ class Batch(Leftovers):
 
     owner_id: UserId | None = None
     upto: TaskId | None = None
+    events: int = 0
 
 
 class LeftoverRepository(Protocol):
@@ -50,7 +51,7 @@ class LeftoverRepository(Protocol):
         """What is still stored."""
 
     async def remove(self, limit: int, *, after: Batch | None = None) -> Batch:
-        """Remove up to `limit` tasks of one account, or an account that has none any more.
+        """Remove up to `limit` tasks or events of one account, or an account without any.
 
         Removes fewer if the store is too slow for so many, and nothing while another transaction
         does the same. With `after`, the batch before this one, the time does not depend on how

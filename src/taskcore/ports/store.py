@@ -5,6 +5,7 @@ from typing import Protocol
 
 from taskcore.domain.users import UserId
 from taskcore.ports.audit import AuditRepository
+from taskcore.ports.events import EventRepository
 from taskcore.ports.leftovers import LeftoverRepository
 from taskcore.ports.sessions import SessionRepository
 from taskcore.ports.tasks import TaskRepository, TrashRepository
@@ -22,6 +23,8 @@ class Repositories(Protocol):
     def sessions(self) -> SessionRepository: ...
     @property
     def audit(self) -> AuditRepository: ...
+    @property
+    def events(self) -> EventRepository: ...
     @property
     def leftovers(self) -> LeftoverRepository: ...
 

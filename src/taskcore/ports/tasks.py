@@ -25,6 +25,7 @@ class TaskRepository(Protocol):
 
     Every method names the account, so that the tasks of others are not found by construction. A
     write locks the account's own row first; so two writes for one account never interleave.
+    A write also adds an event to the account's log; `by` is the user who acted, None the operator.
     """
 
     async def owner_of(self, task_id: TaskId) -> UserId:
@@ -67,17 +68,17 @@ class TaskRepository(Protocol):
         Without a total.
         """
 
-    async def add(self, task: NewTask, *, at_most: int) -> Task:
+    async def add(self, task: NewTask, *, at_most: int, by: UserId | None = None) -> Task:
         """Raises NotFound when the owner does not exist any more.
 
         Raises Invalid (`limit_reached`) where the account holds `at_most` tasks, those in the trash
         included; exactly, whatever else is added at the same time.
         """
 
-    async def save(self, task: Task, *, was: Task) -> Task:
+    async def save(self, task: Task, *, was: Task, by: UserId | None = None) -> Task:
         """Store the edited copy of `was`. Raises StaleWrite unless that is the stored version."""
 
-    async def trash(self, task: Task, *, was: Task) -> None:
+    async def trash(self, task: Task, *, was: Task, by: UserId | None = None) -> None:
         """Move `was` to the trash, as `task`. Raises StaleWrite as `save` does."""
 
 
@@ -94,7 +95,7 @@ class TrashPosition(NamedTuple):
 
 
 class TrashRepository(Protocol):
-    """The tasks in the trash of an account; each has `deleted_at`."""
+    """The tasks in the trash of an account; each has `deleted_at`. Writes are logged too."""
 
     async def owner_of(self, task_id: TaskId) -> UserId:
         """As for tasks outside of the trash."""
@@ -110,14 +111,19 @@ class TrashRepository(Protocol):
     ) -> Page[Task]:
         """The one deleted last first, always with a total."""
 
-    async def restore(self, task: Task, *, was: Task) -> None:
+    async def restore(self, task: Task, *, was: Task, by: UserId | None = None) -> None:
         """Move `was` back, as `task`. Raises StaleWrite unless that is the stored version."""
 
-    async def purge(self, owner_id: UserId, task_id: TaskId) -> None:
-        """Remove a task for good. Raises NotFound."""
+    async def purge(
+        self, owner_id: UserId, task_id: TaskId, *, at: datetime, by: UserId | None = None
+    ) -> None:
+        """Remove a task for good, and what the log has of its content. Raises NotFound.
+
+        Of a task with very many events, `EventRepository.remove_old` erases what is left.
+        """
 
     async def purge_old(
-        self, before: datetime, limit: int, *, after: TrashPosition | None = None
+        self, before: datetime, limit: int, *, at: datetime, after: TrashPosition | None = None
     ) -> Removal:
         """Remove the `limit` oldest tasks of those that were deleted before.
 

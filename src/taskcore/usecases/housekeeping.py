@@ -8,7 +8,7 @@ from typing import Any
 
 from taskcore.ports import Batch, Clock, RateLimiter, Removal, Store, TrashPosition
 
-ACCOUNTS, SPACE = "accounts", "unused space"
+ACCOUNTS, EVENTS, SPACE = "accounts", "events", "unused space"
 
 # A session goes with its refresh tokens: one that a client renews every half hour of a working day
 # has a hundred in a week. So this many rows are counted for it.
@@ -50,6 +50,7 @@ class Housekeeping:
       longer: one in a hundred of those that count (`PostgresLimiter.forget`)
     - tasks: an account holds 100 000 (MAX_TASKS), those in its trash included
     - the trash: removed here after 30 days (TRASH_LIFETIME)
+    - events of tasks: removed here after 365 days (EVENTS_LIFETIME), and with a task that is purged
     - the row that counts an account's tasks: removed with the account
     - words of tasks: 1000 of a description (MAX_DIFFERENT) and 255 of a title, removed with the
       task. PostgreSQL's index of them keeps those that no task has any more: it is rebuilt here
@@ -63,6 +64,8 @@ class Housekeeping:
     clock: Clock
     trash_lifetime: timedelta
     """How long a task stays in the trash."""
+    events_lifetime: timedelta
+    """How long the events of tasks are kept."""
     batch: int
     """How many rows a transaction removes at most."""
 
@@ -71,6 +74,7 @@ class Housekeeping:
         return {
             ACCOUNTS: self._accounts(),
             "trash": _batches("trash", self._trash, self.batch),
+            EVENTS: _batches(EVENTS, self._events, self.batch),
             "sessions": _batches("sessions", self._sessions, self.batch // _ROWS_OF_SESSION or 1),
             "limits": _batches("limits", self._limits, self.batch),
             SPACE: self._space(),
@@ -99,21 +103,25 @@ class Housekeeping:
             async with self.store.autocommit() as db:
                 batch = await db.leftovers.remove(limit, after=batch)
                 left = (await db.leftovers.count()).accounts > 0
-            removed = {ACCOUNTS: batch.accounts, "tasks": batch.tasks}
+            removed = {ACCOUNTS: batch.accounts, "tasks": batch.tasks, EVENTS: batch.events}
             elsewhere = left and not any(removed.values())
             yield Progress(ACCOUNTS, removed, elsewhere)
             if elsewhere:
                 return
-            if batch.tasks:  # fewer than `limit`, perhaps because the store is slow
-                limit = min(self.batch, 2 * batch.tasks)
+            if rows := batch.tasks or batch.events:  # fewer, perhaps because the store is slow
+                limit = min(self.batch, 2 * rows)
 
     async def _space(self) -> Steps:
         yield Progress(SPACE, {"index_bytes": await self.store.compact()})
 
-    async def _trash(self, limit: int, place: TrashPosition | None) -> Removal:
-        before = self.clock.now() - self.trash_lifetime
+    async def _events(self, limit: int, _: None) -> Removal:
         async with self.store.autocommit() as db:
-            return await db.trash.purge_old(before, limit, after=place)
+            return await db.events.remove_old(self.clock.now() - self.events_lifetime, limit)
+
+    async def _trash(self, limit: int, place: TrashPosition | None) -> Removal:
+        now = self.clock.now()
+        async with self.store.autocommit() as db:
+            return await db.trash.purge_old(now - self.trash_lifetime, limit, at=now, after=place)
 
     async def _sessions(self, limit: int, _: None) -> Removal:
         async with self.store.autocommit() as db:

@@ -2,10 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar, Unpack
+from typing import Any, Generic, TypeVar, Unpack
 
 from taskcore.domain.audit import EventName, NewEvent
-from taskcore.domain.errors import Forbidden, Invalid, InvalidToken, NotFound, Problem, StaleWrite
+from taskcore.domain.errors import (
+    Forbidden,
+    HistoryGone,
+    Invalid,
+    InvalidToken,
+    NotFound,
+    Problem,
+    StaleWrite,
+)
+from taskcore.domain.events import TaskEvent
 from taskcore.domain.policies import (
     Actor,
     Permission,
@@ -57,7 +66,7 @@ class Tasks:
         new = Task.new(own_id(actor), self.clock.now(), actor.time_zone, **content)
         async with self.store.autocommit(actor.user_id) as db:
             try:
-                return await db.tasks.add(new, at_most=self.at_most)
+                return await db.tasks.add(new, at_most=self.at_most, by=actor.user_id)
             except NotFound:  # the account was deleted after the actor was read
                 raise InvalidToken from None
 
@@ -126,7 +135,57 @@ class Tasks:
 
         async def save(db: Repositories, task: Task) -> Task:
             edited = task.edited(self.clock.now(), actor.time_zone, **changes)
-            return task if edited is task else await db.tasks.save(edited, was=task)
+            if edited is task:
+                return task
+            return await db.tasks.save(edited, was=task, by=actor.user_id)
+
+        return await _TaskWrite(
+            self, actor, Permission.EDIT, task_id, expected_version, _tasks, save
+        ).run()
+
+    async def history(
+        self,
+        actor: Actor,
+        task_id: TaskId,
+        *,
+        skip: int = 0,
+        limit: int = MAX_LIMIT,
+        after: int | None = None,
+    ) -> Page[TaskEvent]:
+        """What happened to a task, the latest first. To read on, pass the last position as `after`.
+
+        Raises Invalid, and NotFound as `get` does.
+        """
+        check_slice(skip, limit)
+        task = await self.get(actor, task_id)
+        async with self.store.autocommit(actor.user_id) as db:
+            return await db.events.history(
+                task.owner_id, task_id, skip=skip, limit=limit, after=after
+            )
+
+    async def revert(
+        self,
+        actor: Actor,
+        task_id: TaskId,
+        version: int,
+        *,
+        expected_version: int | None = None,
+    ) -> Task:
+        """Give the task the content of an earlier version, as a new version.
+
+        Raises HistoryGone where that is not kept or there was none, and otherwise as `edit`.
+        """
+
+        async def save(db: Repositories, task: Task) -> Task:
+            if not 1 <= version <= task.version:
+                raise HistoryGone(f"The task has the versions 1 to {task.version}")
+            content: dict[str, Any] = dict(
+                await db.events.version(task.owner_id, task.id, version, of=task.version)
+            )
+            edited = task.edited(self.clock.now(), actor.time_zone, **content)
+            if edited is task:
+                return task
+            return await db.tasks.save(edited, was=task, by=actor.user_id)
 
         return await _TaskWrite(
             self, actor, Permission.EDIT, task_id, expected_version, _tasks, save
@@ -138,7 +197,7 @@ class Tasks:
         """Moves the task to the trash. Raises NotFound, Forbidden, and StaleWrite as `edit`."""
 
         async def move(db: Repositories, task: Task) -> None:
-            await db.tasks.trash(task.trashed(self.clock.now()), was=task)
+            await db.tasks.trash(task.trashed(self.clock.now()), was=task, by=actor.user_id)
 
         await _TaskWrite(
             self, actor, Permission.DELETE, task_id, expected_version, _tasks, move
@@ -174,7 +233,7 @@ class Tasks:
 
         async def move(db: Repositories, task: Task) -> Task:
             restored = task.restored(self.clock.now())
-            await db.trash.restore(restored, was=task)
+            await db.trash.restore(restored, was=task, by=actor.user_id)
             return restored
 
         return await _TaskWrite(self, actor, Permission.RESTORE, task_id, None, _trash, move).run()
@@ -183,7 +242,8 @@ class Tasks:
         """Removes a task in the trash for good. Raises NotFound and Forbidden."""
 
         async def remove(db: Repositories, task: Task) -> None:
-            await db.trash.purge(task.owner_id, task.id)
+            now = self.clock.now()
+            await db.trash.purge(task.owner_id, task.id, at=now, by=actor.user_id)
 
         await _TaskWrite(self, actor, Permission.PURGE, task_id, None, _trash, remove).run()
 

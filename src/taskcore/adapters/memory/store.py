@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
 from taskcore.adapters.memory.audit import MemoryAudit
+from taskcore.adapters.memory.events import MemoryEvents
 from taskcore.adapters.memory.leftovers import MemoryLeftovers
 from taskcore.adapters.memory.sessions import MemorySessions
 from taskcore.adapters.memory.tables import Access, Tables
@@ -25,6 +26,7 @@ class MemoryRepositories:
         self.trash = MemoryTrash(access)
         self.sessions = MemorySessions(access)
         self.audit = MemoryAudit(access)
+        self.events = MemoryEvents(access)
         self.leftovers = MemoryLeftovers()
 
 

@@ -5,10 +5,12 @@ from contextlib import AbstractAsyncContextManager
 from copy import copy
 from dataclasses import dataclass, field, fields
 from itertools import count
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from taskcore.domain.audit import Event
 from taskcore.domain.errors import NotFound
+from taskcore.domain.events import Changes, TaskEvent, TaskEventType
 from taskcore.domain.sessions import RefreshToken, Session, SessionId
 from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import User, UserId
@@ -36,6 +38,9 @@ class Tables:
     emails: dict[str, UserId] = field(default_factory=dict)
     tasks: dict[TaskId, Task] = field(default_factory=dict)
     trash: dict[TaskId, Task] = field(default_factory=dict)
+    events: dict[tuple[UserId, int], TaskEvent] = field(default_factory=dict)
+    heads: dict[UserId, int] = field(default_factory=dict)
+    floors: dict[UserId, int] = field(default_factory=dict)
     sessions: dict[SessionId, Session] = field(default_factory=dict)
     tokens: dict[bytes, RefreshToken] = field(default_factory=dict)
     audit: tuple[Event, ...] = ()
@@ -50,7 +55,23 @@ class Tables:
         self.emails = {key: owner for key, owner in self.emails.items() if owner != user_id}
         self.tasks = {key: task for key, task in self.tasks.items() if task.owner_id != user_id}
         self.trash = {key: task for key, task in self.trash.items() if task.owner_id != user_id}
+        self.events = {place: event for place, event in self.events.items() if place[0] != user_id}
         self.end_sessions([s.id for s in self.sessions.values() if s.user_id == user_id])
+
+    def log(
+        self,
+        kind: TaskEventType,
+        task: Task,
+        *,
+        by: UserId | None,
+        changes: Changes = MappingProxyType({}),
+    ) -> None:
+        """Of a task that was last changed by this event."""
+        position = self.heads.get(task.owner_id, 0) + 1
+        self.heads[task.owner_id] = position
+        self.events[task.owner_id, position] = TaskEvent(
+            position, kind, task.updated_at, by, task.id, task.version, changes
+        )
 
     def end_sessions(self, ended: Collection[SessionId]) -> None:
         """With their refresh tokens."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from taskcore.adapters.memory.tables import Access, existing
 from taskcore.domain.errors import StaleWrite
+from taskcore.domain.events import TaskEventType, changes_of, content_of
 from taskcore.domain.labels import label_key
 from taskcore.domain.queries import (
     EVERYTHING,
@@ -83,7 +84,7 @@ class MemoryTasks:
         ]
         return Page(counts[:limit], None, has_more=len(counts) > limit)
 
-    async def add(self, task: NewTask, *, at_most: int) -> Task:
+    async def add(self, task: NewTask, *, at_most: int, by: UserId | None = None) -> Task:
         async with self._access() as tables:
             existing(tables.users.get(task.owner_id))
             held = [*tables.tasks.values(), *tables.trash.values()]
@@ -91,18 +92,21 @@ class MemoryTasks:
                 raise limit_reached(at_most)
             added = task.stored_as(TaskId(next(tables.ids.tasks)))
             tables.tasks[added.id] = added
+            tables.log(TaskEventType.CREATED, added, by=by, changes=content_of(task))
             return added
 
-    async def save(self, task: Task, *, was: Task) -> Task:
+    async def save(self, task: Task, *, was: Task, by: UserId | None = None) -> Task:
         async with self._access() as tables:
             require_version(tables.tasks, was)
             tables.tasks[task.id] = task
+            tables.log(TaskEventType.UPDATED, task, by=by, changes=changes_of(task, was))
             return task
 
-    async def trash(self, task: Task, *, was: Task) -> None:
+    async def trash(self, task: Task, *, was: Task, by: UserId | None = None) -> None:
         async with self._access() as tables:
             require_version(tables.tasks, was)
             move(tables.tasks, tables.trash, task)
+            tables.log(TaskEventType.TRASHED, task, by=by)
 
 
 def owned(of: dict[TaskId, Task], owner_id: UserId, task_id: TaskId) -> Task:

@@ -6,8 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from taskcore.adapters.postgres.connections import Link
+from taskcore.adapters.postgres.event_rows import ROW, deleted
 from taskcore.adapters.postgres.removals import TURN, fewer_if_slow
-from taskcore.adapters.postgres.schema import streams, task_words, tasks, trash, users
+from taskcore.adapters.postgres.schema import events, streams, task_words, tasks, trash, users
 from taskcore.adapters.postgres.statements import Statement, in_index_order
 from taskcore.domain.rules import MAX_ID
 from taskcore.ports import Batch, Leftovers
@@ -18,7 +19,7 @@ _COUNT = Statement(
         sa.select(sa.func.count()).select_from(REMOVED.subquery()).scalar_subquery(),
         sa.select(
             sa.func.coalesce(
-                sa.func.sum(streams.c.live + streams.c.trashed), sa.literal_column("0")
+                sa.func.sum(streams.c.live + streams.c.in_trash), sa.literal_column("0")
             )
         )
         .where(streams.c.removed)
@@ -28,7 +29,7 @@ _COUNT = Statement(
 
 
 def _remove() -> Statement:
-    """One row: how many accounts and tasks are gone, the account, and the newest of the tasks."""
+    """One row: accounts and tasks that are gone, the account, its newest task; events gone."""
     account = REMOVED.where(TURN.scalar_subquery()).order_by(users.c.id).limit(1).cte("account")
     owner_id = sa.select(account.c.id).scalar_subquery()
     # Not below the batch before this one: a scan that meets its rows marks them in the index as
@@ -44,8 +45,11 @@ def _remove() -> Statement:
     gone = _deleted(tasks, tasks.c.id, owner_id, found).cte("gone")
     emptied = _deleted(trash, trash.c.id, owner_id, thrown).cte("emptied")
     unsearched = _deleted(task_words, task_words.c.task_id, owner_id, found).cte("unsearched")
-    # Writers of this account find its row removed, so no task can have come since.
-    nothing = ~sa.or_(some, sa.exists(sa.select(thrown.c.id)))
+    # Then its events. Writers of this account find its row removed, so none can have come since.
+    no_task = ~sa.or_(some, sa.exists(sa.select(thrown.c.id)))
+    log = _events(owner_id).where(no_task).cte("log")
+    unlogged = deleted(sa.select(log.c.row)).cte("unlogged")
+    nothing = sa.and_(no_task, ~sa.exists(sa.select(log.c.row)))
     ended = (
         sa.delete(users).where(users.c.id == owner_id, nothing).returning(users.c.id).cte("ended")
     )
@@ -59,14 +63,16 @@ def _remove() -> Statement:
         .where(streams.c.owner_id == owner_id)
         .values(
             live=streams.c.live - sa.cast(count(gone), sa.Integer),
-            trashed=streams.c.trashed - sa.cast(count(emptied), sa.Integer),
+            in_trash=streams.c.in_trash - sa.cast(count(emptied), sa.Integer),
         )
         .where(~nothing)
         .cte("left")
     )
     newest = sa.select(sa.func.max(found.c.id)).scalar_subquery()
     return Statement(
-        sa.select(count(ended), count(gone, emptied), owner_id, newest).add_cte(unsearched, left)
+        sa.select(count(ended), count(gone, emptied), owner_id, newest, count(log)).add_cte(
+            unsearched, unlogged, left
+        )
     )
 
 
@@ -95,6 +101,16 @@ def _thrown(owner_id: sa.ColumnElement[Any]) -> sa.Select[tuple[int]]:
         [trash.c.owner_id, trash.c.deleted_at, trash.c.id],
         low=[owner_id, first, sa.literal_column("0")],
         below=[owner_id, last, highest],
+    ).limit(sa.bindparam("limit", type_=sa.BigInteger))
+
+
+def _events(owner_id: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    return in_index_order(
+        sa.select(ROW.label("row")),
+        [events.c.owner_id, events.c.position],
+        low=[owner_id, sa.literal_column("0")],
+        below=[owner_id, sa.literal_column(str(MAX_ID))],
+        descends=False,
     ).limit(sa.bindparam("limit", type_=sa.BigInteger))
 
 

@@ -13,7 +13,7 @@ from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TIME_ZONE, TITL
 from taskcore.domain.users import DEFAULT_TIME_ZONE
 
 # The oldest revision that this code works with. Revisions are numbered in order.
-REVISION = "0009"
+REVISION = "0011"
 
 # The privileges that the server's role needs where it does not own the tables.
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -23,6 +23,8 @@ RIGHTS = {
     "trash": _ALL,
     "task_words": _ALL,
     "streams": _ALL,
+    "events": _ALL,
+    "epochs": ("SELECT",),
     "totals": ("SELECT", "INSERT", "UPDATE"),
     "sessions": _ALL,
     "refresh_tokens": _ALL,
@@ -206,7 +208,8 @@ task_words = sa.Table(
 )
 
 # One row per account, from its first task on, which every write to its tasks locks first: so the
-# numbers are exact, and what is counted or numbered for an account never races.
+# numbers are exact, what is counted or numbered for an account never races, and events are
+# committed in the order of their positions.
 streams = sa.Table(
     "streams",
     metadata,
@@ -218,11 +221,49 @@ streams = sa.Table(
         autoincrement=False,
     ),
     sa.Column("live", sa.Integer, nullable=False, server_default=sa.text("0")),
-    sa.Column("trashed", sa.Integer, nullable=False, server_default=sa.text("0")),
+    # Servers of before 0011, which would log nothing of what they write, find no column `trashed`.
+    sa.Column("in_trash", sa.Integer, nullable=False, server_default=sa.text("0")),
     # Of an account that is removed for every reader, while its tasks are still stored.
     sa.Column("removed", sa.Boolean, nullable=False, server_default=sa.false()),
+    # The position of the account's latest event, and of the latest one that is not kept any more.
+    sa.Column("head", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("floor", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    # The time of the oldest event that is kept; NULL without any.
+    _moment("oldest_at", nullable=True),
+    # For housekeeping. It changes seldom, so that most updates of a row touch no index.
+    sa.Index("streams_oldest_at_idx", "oldest_at"),
     # Rows change with every task: free space keeps a row's next version on the same page.
     postgresql_with={"fillfactor": "50"},
+)
+
+# What happened to the tasks of an account. `position` counts them, in the order of the commits.
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("owner_id", sa.BigInteger, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    # The number of the word in TaskEventType.
+    sa.Column("type", sa.SmallInteger, nullable=False),
+    sa.Column("object_id", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("actor_id", sa.BigInteger),
+    # {field: [was, now]}, or NULL.
+    sa.Column("changes", JSONB),
+    # Of the event of a purge: whether older events of the task, with its content, are still stored.
+    sa.Column("unerased", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.PrimaryKeyConstraint("owner_id", "position"),
+    # The history of a task.
+    sa.Index("events_owner_id_object_id_position_idx", "owner_id", "object_id", "position"),
+    sa.Index("events_unerased_idx", "owner_id", postgresql_where=sa.text("unerased")),
+)
+
+# One row. Another number says that positions may have been given a second time, because the
+# database was restored from a backup: readers begin anew.
+epochs = sa.Table(
+    "epochs",
+    metadata,
+    sa.Column("epoch", sa.BigInteger, primary_key=True, autoincrement=False),
 )
 
 # The number of all tasks outside of the trash: the sum of the rows. Each connection adds to the

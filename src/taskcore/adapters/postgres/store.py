@@ -10,6 +10,7 @@ from psycopg.pq import TransactionStatus
 
 from taskcore.adapters.postgres.audit import PostgresAudit
 from taskcore.adapters.postgres.connections import Autocommit, Connections, Link, Shared
+from taskcore.adapters.postgres.events import PostgresEvents
 from taskcore.adapters.postgres.leftovers import PostgresLeftovers
 from taskcore.adapters.postgres.schema import REVISION, RIGHTS, task_ids
 from taskcore.adapters.postgres.sessions import PostgresSessions
@@ -43,7 +44,7 @@ _NOW = Statement(sa.select(sa.func.clock_timestamp()))
 
 
 class PostgresRepositories:
-    __slots__ = ("audit", "leftovers", "sessions", "tasks", "trash", "users")
+    __slots__ = ("audit", "events", "leftovers", "sessions", "tasks", "trash", "users")
 
     def __init__(self, link: Link) -> None:
         self.users = PostgresUsers(link)
@@ -51,6 +52,7 @@ class PostgresRepositories:
         self.trash = PostgresTrash(link)
         self.sessions = PostgresSessions(link)
         self.audit = PostgresAudit(link)
+        self.events = PostgresEvents(link)
         self.leftovers = PostgresLeftovers(link)
 
 

@@ -1,8 +1,10 @@
 """The row of each account, which every write to its tasks locks first, and what it counts.
 
 Writes lock in this order, so that they never deadlock: the accounts by their ids, then tasks, and
-last the number of all tasks.
+last the number of all tasks. No two writes to the tasks of an account run at the same time.
 """
+
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -25,7 +27,7 @@ def heads(owners: sa.Select[tuple[int]], *, waits: bool) -> sa.CTE:
     Without `waits`, leaves out the accounts that another transaction writes to.
     """
     return (
-        sa.select(streams.c.owner_id, streams.c.live, streams.c.trashed)
+        sa.select(streams.c.owner_id, streams.c.live, streams.c.in_trash, streams.c.head)
         .where(streams.c.owner_id.in_(owners), ~streams.c.removed)
         .order_by(streams.c.owner_id)
         .with_for_update(skip_locked=not waits, key_share=True)
@@ -33,19 +35,30 @@ def heads(owners: sa.Select[tuple[int]], *, waits: bool) -> sa.CTE:
     )
 
 
-def counted(changed: sa.CTE, *, live: int = 0, trashed: int = 0) -> tuple[sa.CTE, ...]:
-    """Adds so much to the numbers of an account for each row of `changed`, which has `owner_id`."""
+def counted(logged: sa.CTE, *, live: int = 0, in_trash: int = 0) -> tuple[sa.CTE, ...]:
+    """Adds so much to the numbers of an account for each of its events in `logged`."""
     per_account = (
-        sa.select(changed.c.owner_id, sa.cast(sa.func.count(), sa.Integer).label("number"))
-        .group_by(changed.c.owner_id)
+        sa.select(
+            logged.c.owner_id,
+            sa.cast(sa.func.count(), sa.Integer).label("number"),
+            sa.func.max(logged.c.position).label("head"),
+            sa.func.min(logged.c.at).label("oldest_at"),
+        )
+        .group_by(logged.c.owner_id)
         .cte("per_account")
     )
+    changes = {
+        name: streams.c[name] + sa.literal_column(str(each)) * per_account.c.number
+        for name, each in (("live", live), ("in_trash", in_trash))
+        if each
+    }
     moved = (
         sa.update(streams)
         .where(streams.c.owner_id == per_account.c.owner_id)
         .values(
-            live=streams.c.live + sa.literal_column(str(live)) * per_account.c.number,
-            trashed=streams.c.trashed + sa.literal_column(str(trashed)) * per_account.c.number,
+            **changes,
+            head=per_account.c.head,
+            oldest_at=sa.func.coalesce(streams.c.oldest_at, per_account.c.oldest_at),
         )
         .returning(per_account.c.number)
         .cte("moved")
@@ -54,6 +67,16 @@ def counted(changed: sa.CTE, *, live: int = 0, trashed: int = 0) -> tuple[sa.CTE
         return (moved,)
     return moved, add_to_total(
         sa.select(sa.literal_column(str(live)) * sa.func.sum(moved.c.number))
+    )
+
+
+def numbered(requests: sa.FromClause, head: sa.CTE, *more: Any) -> sa.CTE:  # noqa: ANN401 - columns
+    """The requests of locked accounts, each with the position of its event."""
+    place = sa.func.row_number().over(partition_by=requests.c.owner_id, order_by=requests.c.number)
+    return (
+        sa.select(*requests.c, (head.c.head + place).label("position"), *more)
+        .select_from(requests.join(head, head.c.owner_id == requests.c.owner_id))
+        .cte("numbered")
     )
 
 

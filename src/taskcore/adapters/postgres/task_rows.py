@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from taskcore.adapters.postgres.schema import tasks
-from taskcore.adapters.postgres.statements import Values
 from taskcore.domain.dues import due_key
 from taskcore.domain.labels import label_key
 from taskcore.domain.tasks import NewTask, Priority, Status, Task
+from taskcore.domain.users import UserId
 from taskcore.domain.words import found_by
 
 STATUS_NUMBERS = {status: number for number, status in enumerate(Status)}
@@ -109,9 +109,10 @@ def columns_of_tasks(table: Any) -> list[sa.ColumnElement[Any]]:  # noqa: ANN401
     return [table.c[name] for name in COLUMNS]
 
 
-def argument_values(task: Task, was: Task) -> Values:
-    """For a write to one task that is stored as `was`."""
-    return values_of(task) | {
+def write_values(task: Task, was: Task, by: UserId | None) -> dict[str, Any]:
+    """For any write to a task that is stored as `was`."""
+    return {
+        "actor_id": by,
         "owner_id": was.owner_id,
         "task_id": was.id,
         "previous": was.version,

@@ -8,15 +8,16 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
 
 from taskcore.adapters.postgres.connections import Link
+from taskcore.adapters.postgres.event_rows import LOGGED, Logged, changes_text, logged
 from taskcore.adapters.postgres.schema import streams, task_ids, task_words, tasks, trash, users
 from taskcore.adapters.postgres.statements import BatchedStatement, Statement, batch_of
-from taskcore.adapters.postgres.streams import counted, heads
+from taskcore.adapters.postgres.streams import counted, heads, numbered
 from taskcore.adapters.postgres.task_lists import labels_page, tasks_page
 from taskcore.adapters.postgres.task_rows import (
     WRITTEN,
-    argument_values,
     arrived,
     columns_of_tasks,
     task_of,
@@ -24,8 +25,10 @@ from taskcore.adapters.postgres.task_rows import (
     values_of,
     vector,
     words_vector,
+    write_values,
 )
 from taskcore.domain.errors import NotFound, StaleWrite
+from taskcore.domain.events import TaskEventType, changes_of, content_of
 from taskcore.domain.queries import EVERYTHING, Sort, TaskFilter, TaskPosition
 from taskcore.domain.tasks import NewTask, Task, TaskId, limit_reached
 from taskcore.domain.users import UserId
@@ -65,18 +68,15 @@ def _add(*, waits: bool) -> BatchedStatement:
         at_most=sa.BigInteger(),
         created_at=sa.DateTime(timezone=True),
         words=sa.Text(),
+        **LOGGED,
         **travelling(*new),
     )
     head = heads(sa.select(batch.c.owner_id), waits=waits)
-    place = sa.func.row_number().over(partition_by=batch.c.owner_id, order_by=batch.c.number)
-    requests = (
-        sa.select(*batch.c, (head.c.live + head.c.trashed + place).label("place"))
-        .select_from(batch.join(head, head.c.owner_id == batch.c.owner_id))
-        .cte("requests")
-    )
+    requests = numbered(batch, head, head.c.head, (head.c.live + head.c.in_trash).label("held"))
+    place = requests.c.held + requests.c.position - requests.c.head
     fitting = (
         sa.select(*requests.c)
-        .where(requests.c.place <= requests.c.at_most)
+        .where(place <= requests.c.at_most)
         .order_by(requests.c.number)
         .subquery("fitting")
     )
@@ -88,113 +88,108 @@ def _add(*, waits: bool) -> BatchedStatement:
             ["id", "owner_id", *new, "created_at", "updated_at"],
             sa.select(drafts.c.id, drafts.c.owner_id, *content).order_by(drafts.c.number),
         )
-        .returning(tasks.c.owner_id)
         .cte("added")
     )
     found = sa.insert(task_words).from_select(
         ["owner_id", "task_id", "words"],
         sa.select(drafts.c.owner_id, drafts.c.id, vector(drafts.c.words)),
     )
+    log = logged(drafts, TaskEventType.CREATED, _of_new(drafts), drafts.c.changes)
     return BatchedStatement(
         sa.select(requests.c.number, drafts.c.id)
         .select_from(requests.join(drafts, drafts.c.number == requests.c.number, isouter=True))
-        .add_cte(found.cte("searched"), *counted(added, live=1)),
+        .add_cte(added, found.cte("searched"), *counted(log, live=1)),
         max_concurrent=_WRITES,
     )
 
 
-def held(table: sa.Table, *more: str, waits: bool, words: bool = False) -> sa.CTE:
-    """Locks the requested tasks that are of the requested version, and before them the accounts."""
+def _of_new(drafts: sa.CTE) -> Logged:
+    first: sa.ColumnElement[int] = sa.literal_column("1")
+    return Logged(drafts.c.owner_id, drafts.c.id, first, drafts.c.created_at)
+
+
+def writes(*more: str, waits: bool, **travels: TypeEngine[Any]) -> sa.CTE:
+    """The requested writes to tasks of accounts that are locked by then, with their positions."""
     batch = batch_of(
         owner_id=sa.BigInteger(),
         task_id=sa.BigInteger(),
         previous=sa.BigInteger(),
+        actor_id=sa.BigInteger(),
         **travelling(*more),
-        **({"words": sa.Text()} if words else {}),
+        **travels,
     )
-    head = heads(sa.select(batch.c.owner_id), waits=waits)
-    same = sa.and_(
-        table.c.owner_id == batch.c.owner_id,
-        table.c.id == batch.c.task_id,
-        table.c.edition == batch.c.previous,
-    )
-    return (
-        sa.select(*batch.c)
-        .select_from(batch.join(head, head.c.owner_id == batch.c.owner_id).join(table, same))
-        .order_by(table.c.id)
-        .with_for_update(of=table)
-        .cte("held")
+    return numbered(batch, heads(sa.select(batch.c.owner_id), waits=waits))
+
+
+def unchanged(table: sa.Table, rows: sa.CTE) -> sa.ColumnElement[bool]:
+    """Which task a request writes to, if it is of the version that the client has seen."""
+    return sa.and_(
+        table.c.owner_id == rows.c.owner_id,
+        table.c.id == rows.c.task_id,
+        table.c.edition == rows.c.previous,
     )
 
 
 def _save(*, waits: bool, words: bool) -> BatchedStatement:
     """With the words, if the title or the description has changed."""
-    rows = held(tasks, *WRITTEN, waits=waits, words=words)
+    travels = ["changes", "words"] if words else ["changes"]
+    rows = writes(*WRITTEN, waits=waits, **dict.fromkeys(travels, sa.Text()))
     saved = (
         sa.update(tasks)
-        .where(
-            tasks.c.owner_id == rows.c.owner_id,
-            tasks.c.id == rows.c.task_id,
-            tasks.c.edition == rows.c.previous,
-        )
+        .where(unchanged(tasks, rows))
         .values(dict(zip(WRITTEN, arrived(rows, *WRITTEN), strict=True)))
-        .returning(rows.c.number)
+        .returning(*rows.c)
+        .cte("saved")
     )
-    if not words:
-        return BatchedStatement(saved, max_concurrent=_WRITES)
-    done = saved.returning(rows.c.owner_id, rows.c.task_id, rows.c.words).cte("saved")
-    searched = (
-        sa.update(task_words)
-        .where(task_words.c.owner_id == done.c.owner_id, task_words.c.task_id == done.c.task_id)
-        .values(words=vector(done.c.words))
-    )
-    return BatchedStatement(
-        sa.select(done.c.number).add_cte(searched.cte("searched")), max_concurrent=_WRITES
-    )
+    of = Logged(saved.c.owner_id, saved.c.task_id, saved.c.edition, saved.c.updated_at)
+    log = logged(saved, TaskEventType.UPDATED, of, saved.c.changes)
+    parts = [*counted(log)]
+    if words:
+        searched = (
+            sa.update(task_words)
+            .where(
+                task_words.c.owner_id == saved.c.owner_id, task_words.c.task_id == saved.c.task_id
+            )
+            .values(words=vector(saved.c.words))
+        )
+        parts.append(searched.cte("searched"))
+    return BatchedStatement(sa.select(saved.c.number).add_cte(*parts), max_concurrent=_WRITES)
+
+
+def moved(table: sa.Table, rows: sa.CTE) -> sa.CTE:
+    """Deletes the tasks of these requests. Returns their rows, of the version that they have now.
+
+    `number`, `position` and `actor_id` are those of the request.
+    """
+    now = {"edition": rows.c.edition, "updated_at": rows.c.updated_at}
+    columns = [now.get(name, table.c[name]).label(name) for name in STORED]
+    more = [column for column in rows.c if column.name not in {*STORED, "task_id"}]
+    return sa.delete(table).where(unchanged(table, rows)).returning(*columns, *more).cte("gone")
+
+
+def of_moved(gone: sa.CTE) -> Logged:
+    return Logged(gone.c.owner_id, gone.c.id, gone.c.edition, gone.c.updated_at)
 
 
 def _trash(*, waits: bool) -> BatchedStatement:
-    batch_more = ("edition", "updated_at")
-    rows = held(tasks, *batch_more, waits=waits)
-    gone = (
-        sa.delete(tasks)
-        .where(
-            tasks.c.owner_id == rows.c.owner_id,
-            tasks.c.id == rows.c.task_id,
-            tasks.c.edition == rows.c.previous,
-        )
-        .returning(
-            rows.c.number,
-            rows.c.edition.label("new_edition"),
-            rows.c.updated_at.label("deleted_at"),
-            *(tasks.c[name] for name in _STORED),
-        )
-        .cte("gone")
-    )
-    content = [*_MOVED, "edition", "updated_at", "deleted_at"]
+    gone = moved(tasks, writes("edition", "updated_at", waits=waits))
     kept = sa.insert(trash).from_select(
-        content,
-        sa.select(
-            *(gone.c[name] for name in _MOVED),
-            gone.c.new_edition,
-            gone.c.deleted_at,
-            gone.c.deleted_at,
-        ),
+        [*STORED, "deleted_at"],
+        sa.select(*(gone.c[name] for name in STORED), gone.c.updated_at),
     )
     unsearched = sa.delete(task_words).where(
         task_words.c.owner_id == gone.c.owner_id, task_words.c.task_id == gone.c.id
     )
+    log = logged(gone, TaskEventType.TRASHED, of_moved(gone))
     return BatchedStatement(
         sa.select(gone.c.number).add_cte(
-            kept.cte("kept"), unsearched.cte("unsearched"), *counted(gone, live=-1, trashed=1)
+            kept.cte("kept"), unsearched.cte("unsearched"), *counted(log, live=-1, in_trash=1)
         ),
         max_concurrent=_WRITES,
     )
 
 
-_STORED = [column.name for column in tasks.c]
-_MOVED = [name for name in _STORED if name not in {"edition", "updated_at"}]
-MOVED = _MOVED
+STORED = [column.name for column in tasks.c]
 
 _GET = get(tasks)
 _OWNER_OF = owner_of(tasks)
@@ -273,9 +268,11 @@ class PostgresTasks(TasksOfTable):
     ) -> Page[LabelCount]:
         return await labels_page(self._link, owner_id, limit=limit, after=after)
 
-    async def add(self, task: NewTask, *, at_most: int) -> Task:
+    async def add(self, task: NewTask, *, at_most: int, by: UserId | None = None) -> Task:
         values: dict[str, Any] = values_of(task) | {
             "owner_id": task.owner_id,
+            "actor_id": by,
+            "changes": changes_text(content_of(task)),
             "at_most": at_most,
             "created_at": task.created_at,
             "words": words_vector(task),
@@ -292,8 +289,9 @@ class PostgresTasks(TasksOfTable):
             return task.stored_as(TaskId(task_id))
         raise NotFound
 
-    async def save(self, task: Task, *, was: Task) -> Task:
-        values: dict[str, Any] = dict(argument_values(task, was))
+    async def save(self, task: Task, *, was: Task, by: UserId | None = None) -> Task:
+        values: dict[str, Any] = values_of(task) | write_values(task, was, by)
+        values["changes"] = changes_text(changes_of(task, was))
         first, then = _SAVE, _SAVE_WAITING
         if (task.title, task.description) != (was.title, was.description):
             first, then = _SAVE_WORDS, _SAVE_WORDS_WAITING
@@ -302,14 +300,8 @@ class PostgresTasks(TasksOfTable):
             return task
         raise StaleWrite
 
-    async def trash(self, task: Task, *, was: Task) -> None:
-        values = {
-            "owner_id": was.owner_id,
-            "task_id": was.id,
-            "previous": was.version,
-            "edition": task.version,
-            "updated_at": task.updated_at,
-        }
+    async def trash(self, task: Task, *, was: Task, by: UserId | None = None) -> None:
+        values = write_values(task, was, by)
         if not (
             await self._link.batched(_TRASH, **values)
             or await self._link.batched(_TRASH_WAITING, **values)

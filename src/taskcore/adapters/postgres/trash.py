@@ -6,18 +6,29 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from taskcore.adapters.postgres.event_rows import Logged, erasure, logged
 from taskcore.adapters.postgres.removals import TURN, fewer_if_slow
 from taskcore.adapters.postgres.schema import streams, task_words, tasks, trash
 from taskcore.adapters.postgres.statements import BatchedStatement, Statement, in_index_order
-from taskcore.adapters.postgres.streams import counted, heads
+from taskcore.adapters.postgres.streams import counted, heads, numbered
 from taskcore.adapters.postgres.task_rows import (
     columns_of_tasks,
     task_of,
     vector,
     words_vector,
+    write_values,
 )
-from taskcore.adapters.postgres.tasks import MOVED, TasksOfTable, get, held, owner_of
+from taskcore.adapters.postgres.tasks import (
+    STORED,
+    TasksOfTable,
+    get,
+    moved,
+    of_moved,
+    owner_of,
+    writes,
+)
 from taskcore.domain.errors import NotFound, StaleWrite
+from taskcore.domain.events import TaskEventType
 from taskcore.domain.rules import MAX_ID
 from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import UserId
@@ -44,7 +55,7 @@ def _page() -> Statement:
         .lateral("page")
     )
     return Statement(
-        sa.select(streams.c.trashed, *page.c)
+        sa.select(streams.c.in_trash, *page.c)
         .select_from(streams.join(page, sa.true(), isouter=True))
         .where(streams.c.owner_id == owner_id, ~streams.c.removed)
         .order_by(page.c.deleted_at.desc(), page.c.id.desc())
@@ -52,51 +63,39 @@ def _page() -> Statement:
 
 
 def _restore(*, waits: bool) -> BatchedStatement:
-    rows = held(trash, "edition", "updated_at", waits=waits, words=True)
-    taken = (
-        sa.delete(trash)
-        .where(
-            trash.c.owner_id == rows.c.owner_id,
-            trash.c.id == rows.c.task_id,
-            trash.c.edition == rows.c.previous,
-        )
-        .returning(
-            rows.c.number,
-            rows.c.words,
-            rows.c.edition.label("new_edition"),
-            rows.c.updated_at.label("restored_at"),
-            *(trash.c[name] for name in MOVED),
-        )
-        .cte("taken")
-    )
-    restored = sa.insert(tasks).from_select(
-        [*MOVED, "edition", "updated_at"],
-        sa.select(*(taken.c[name] for name in MOVED), taken.c.new_edition, taken.c.restored_at),
-    )
+    taken = moved(trash, writes("edition", "updated_at", waits=waits, words=sa.Text()))
+    restored = sa.insert(tasks).from_select(STORED, sa.select(*(taken.c[name] for name in STORED)))
     searched = sa.insert(task_words).from_select(
         ["owner_id", "task_id", "words"],
         sa.select(taken.c.owner_id, taken.c.id, vector(taken.c.words)),
     )
+    log = logged(taken, TaskEventType.RESTORED, of_moved(taken))
     return BatchedStatement(
         sa.select(taken.c.number).add_cte(
-            restored.cte("restored"),
-            searched.cte("searched"),
-            *counted(taken, live=1, trashed=-1),
+            restored.cte("restored"), searched.cte("searched"), *counted(log, live=1, in_trash=-1)
         )
     )
 
 
-def _purge(found: sa.CTE) -> sa.Select[Any]:
+def _purge(found: sa.CTE, head: sa.CTE, actor_id: Any) -> sa.Select[Any]:  # noqa: ANN401 - a column
+    """With what the log has of their content, or the oldest ERASED_AT_ONCE events of each."""
     # As arrays, here and below: a join would be planned for a tenth of the table.
     ids = sa.select(found.c.id).scalar_subquery()
+    at = sa.bindparam("at", type_=sa.DateTime(timezone=True))
     gone = (
         sa.delete(trash)
         .where(trash.c.id == sa.any_(sa.func.array(ids)))
-        .returning(trash.c.owner_id)
+        .returning(
+            trash.c.owner_id, trash.c.id.label("number"), (trash.c.edition + 1).label("version")
+        )
         .cte("gone")
     )
+    purged = numbered(gone, head, at.label("at"), actor_id.label("actor_id"))
+    erased, has_more = erasure(purged, purged.c.number)
+    of = Logged(purged.c.owner_id, purged.c.number, purged.c.version, purged.c.at)
+    log = logged(purged, TaskEventType.PURGED, of, unerased=has_more)
     number = sa.select(sa.func.count()).select_from(gone)
-    return number.add_cte(*counted(gone, trashed=-1))
+    return number.add_cte(erased, *counted(log, in_trash=-1))
 
 
 def _purge_one() -> Statement:
@@ -108,7 +107,7 @@ def _purge_one() -> Statement:
         .where(trash.c.id == sa.bindparam("task_id", type_=sa.BigInteger()))
         .cte("found")
     )
-    return Statement(_purge(found))
+    return Statement(_purge(found, head, sa.bindparam("actor_id", type_=sa.BigInteger())))
 
 
 def _purge_old() -> Statement:
@@ -148,8 +147,9 @@ def _purge_old() -> Statement:
         .join(head, head.c.owner_id == old.c.owner_id)
         .cte("found")
     )
+    system = sa.cast(sa.null(), sa.BigInteger)
     turn_and_count = sa.select(
-        mine.label("mine"), _purge(found).scalar_subquery().label("count")
+        mine.label("mine"), _purge(found, head, system).scalar_subquery().label("count")
     ).subquery("removed")
     return Statement(
         sa.select(*turn_and_count.c, *last.c).select_from(
@@ -186,28 +186,25 @@ class PostgresTrash(TasksOfTable):
         items = [task_of(row[1:]) for row in rows[:limit] if row[1] is not None]
         return Page(items, rows[0][0] if rows else 0, has_more=len(rows) > limit)
 
-    async def restore(self, task: Task, *, was: Task) -> None:
-        values = {
-            "owner_id": was.owner_id,
-            "task_id": was.id,
-            "previous": was.version,
-            "edition": task.version,
-            "updated_at": task.updated_at,
-            "words": words_vector(task),
-        }
+    async def restore(self, task: Task, *, was: Task, by: UserId | None = None) -> None:
+        values = write_values(task, was, by) | {"words": words_vector(task)}
         if not (
             await self._link.batched(_RESTORE, **values)
             or await self._link.batched(_RESTORE_WAITING, **values)
         ):
             raise StaleWrite
 
-    async def purge(self, owner_id: UserId, task_id: TaskId) -> None:
-        ((count,),) = await self._link.rows(_PURGE_ONE, owner_id=owner_id, task_id=task_id)
+    async def purge(
+        self, owner_id: UserId, task_id: TaskId, *, at: datetime, by: UserId | None = None
+    ) -> None:
+        ((count,),) = await self._link.rows(
+            _PURGE_ONE, owner_id=owner_id, task_id=task_id, at=at, actor_id=by
+        )
         if not count:
             raise NotFound
 
     async def purge_old(
-        self, before: datetime, limit: int, *, after: TrashPosition | None = None
+        self, before: datetime, limit: int, *, at: datetime, after: TrashPosition | None = None
     ) -> Removal:
         begin = after or _BEFORE_ALL
         (turn, count, found, *last), tried = await fewer_if_slow(
@@ -215,6 +212,7 @@ class PostgresTrash(TasksOfTable):
             _PURGE_OLD,
             limit,
             before=before,
+            at=at,
             deleted_after=begin.deleted_at,
             id_after=begin.task_id,
         )

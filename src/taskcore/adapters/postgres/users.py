@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.leftovers import REMOVED
-from taskcore.adapters.postgres.schema import sessions, streams, task_words, users
+from taskcore.adapters.postgres.schema import events, sessions, streams, task_words, users
 from taskcore.adapters.postgres.statements import (
     Statement,
     columns_of,
@@ -110,8 +110,10 @@ _COUNT_HASHES = Statement(
 )
 # Locks the account's row, as every write to its tasks does: what follows in the transaction finds
 # all its tasks.
-_COUNT_TASKS = Statement(
-    sa.select(streams.c.live + streams.c.trashed)
+_COUNT_ROWS = Statement(
+    sa.select(
+        sa.func.greatest(streams.c.live + streams.c.in_trash, streams.c.head - streams.c.floor)
+    )
     .where(streams.c.owner_id == sa.bindparam("id"))
     .with_for_update()
 )
@@ -126,10 +128,11 @@ def _remove() -> Statement:
         .cte("gone")
     )
     unsearched = sa.delete(task_words).where(task_words.c.owner_id == gone.c.id).cte("unsearched")
+    unlogged = sa.delete(events).where(events.c.owner_id == gone.c.id).cte("unlogged")
     total = add_to_total(
         sa.select(-sa.func.sum(streams.c.live)).join(gone, gone.c.id == streams.c.owner_id)
     )
-    return Statement(sa.select(gone.c.id).add_cte(unsearched, total))
+    return Statement(sa.select(gone.c.id).add_cte(unsearched, unlogged, total))
 
 
 _REMOVE = _remove()
@@ -254,7 +257,7 @@ class PostgresUsers:
 
     async def remove(self, user_id: UserId, *, at_once: int = AT_ONCE) -> None:
         """Two round trips, or three where leftovers stay."""
-        counted = await self._link.row(_COUNT_TASKS, id=user_id)
+        counted = await self._link.row(_COUNT_ROWS, id=user_id)
         hides = counted is not None and counted[0] > at_once
         if not await self._link.row(_HIDE if hides else _REMOVE, id=user_id):
             raise NotFound

@@ -1,0 +1,137 @@
+"""How an event is written to its row and read from it, and the writing of events."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+from taskcore.adapters.postgres.schema import events
+from taskcore.domain.events import Change, Changes, TaskEvent, TaskEventType, Value
+from taskcore.domain.tasks import Priority, Status, TaskId
+
+_TYPES = tuple(TaskEventType)
+TYPE_NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
+
+# What travels with a request whose work is logged.
+LOGGED: dict[str, TypeEngine[Any]] = {"actor_id": sa.BigInteger(), "changes": sa.Text()}
+COLUMNS = ("position", "type", "at", "actor_id", "object_id", "version", "changes")
+
+_PARSED: Mapping[str, Any] = {
+    "status": Status,
+    "priority": Priority,
+    "due_date": date.fromisoformat,
+    "due_at": datetime.fromisoformat,
+    "labels": tuple,
+}
+
+
+def changes_text(changes: Changes) -> str:
+    return json.dumps(changes, ensure_ascii=False, default=_json)
+
+
+def _json(value: object) -> str:
+    if isinstance(value, date):  # a datetime too
+        return value.isoformat()
+    raise TypeError(value)
+
+
+def parsed(field: str, value: Any) -> Value:  # noqa: ANN401 - any JSON
+    """A value of `changes` as the entity has it."""
+    found: Value = value if value is None or field not in _PARSED else _PARSED[field](value)
+    return found
+
+
+def event_of(row: Sequence[Any]) -> TaskEvent:
+    """From COLUMNS."""
+    position, number, at, actor_id, task_id, version, changes = row
+    return TaskEvent(
+        position,
+        _TYPES[number],
+        at,
+        actor_id,
+        TaskId(task_id),
+        version,
+        {
+            field: Change(parsed(field, was), parsed(field, now))
+            for field, (was, now) in (changes or {}).items()
+        },
+    )
+
+
+class Logged(NamedTuple):
+    """The columns of what is logged: whose task, which one, its version and the time."""
+
+    owner_id: Any
+    task_id: Any
+    version: Any
+    at: Any
+
+
+def logged(
+    rows: sa.CTE,
+    kind: TaskEventType,
+    of: Logged,
+    changes: sa.ColumnElement[str] | None = None,
+    *,
+    unerased: sa.ColumnElement[bool] | None = None,
+) -> sa.CTE:
+    """Writes an event for each of these rows, which have `position` and `actor_id`.
+
+    Returns the owner, the position and the time of each.
+    """
+    number: sa.ColumnElement[int] = sa.literal_column(str(TYPE_NUMBERS[kind]))
+    values = {
+        "owner_id": of.owner_id,
+        "position": rows.c.position,
+        "type": number,
+        "object_id": of.task_id,
+        "version": of.version,
+        "at": of.at,
+        "actor_id": rows.c.actor_id,
+        "changes": sa.null() if changes is None else sa.cast(changes, JSONB),
+        "unerased": sa.false() if unerased is None else unerased,
+    }
+    return (
+        sa.insert(events)
+        .from_select(list(values), sa.select(*values.values()))
+        .returning(events.c.owner_id, events.c.position, events.c.at)
+        .cte("logged")
+    )
+
+
+# How many events of a task go with it at once when it is purged. Housekeeping removes the rest.
+ERASED_AT_ONCE = 1000
+ROW: sa.ColumnElement[Any] = sa.literal_column("events.ctid")
+
+
+def erasure(
+    purged: sa.CTE, task_id: sa.ColumnElement[int]
+) -> tuple[sa.CTE, sa.ColumnElement[bool]]:
+    """Deletes the oldest events of each task, and tells of each row whether some may be left."""
+    older = (
+        sa.select(ROW.label("row"))
+        .where(events.c.owner_id == purged.c.owner_id, events.c.object_id == task_id)
+        .order_by(events.c.owner_id, events.c.object_id, events.c.position)
+        .limit(sa.literal_column(str(ERASED_AT_ONCE)))
+        .lateral("older")
+    )
+    old = (
+        sa.select(task_id.label("object_id"), older.c.row)
+        .join_from(purged, older, sa.true())
+        .cte("their_events")
+    )
+    erased = deleted(sa.select(old.c.row)).cte("erased")
+    number = (
+        sa.select(sa.func.count()).where(old.c.object_id == task_id).correlate(purged)
+    ).scalar_subquery()
+    return erased, number >= sa.literal_column(str(ERASED_AT_ONCE))
+
+
+def deleted(rows: sa.Select[Any]) -> sa.Delete:
+    """Deletes the events in these places."""
+    # As an array: a join would be planned for a tenth of the table.
+    return sa.delete(events).where(sa.any_(sa.func.array(rows.scalar_subquery())) == ROW)

@@ -1,0 +1,304 @@
+"""The log of tasks in PostgreSQL. A method is one round trip, except where noted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on
+
+from taskcore.adapters.postgres.connections import Link
+from taskcore.adapters.postgres.event_rows import (
+    COLUMNS,
+    ROW,
+    deleted,
+    event_of,
+    parsed,
+)
+from taskcore.adapters.postgres.removals import TURN, removed
+from taskcore.adapters.postgres.schema import epochs, events, streams, tasks
+from taskcore.adapters.postgres.statements import Statement, in_index_order
+from taskcore.adapters.postgres.streams import heads
+from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
+from taskcore.domain.errors import CursorExpired, HistoryGone
+from taskcore.domain.events import TaskEvent, Value
+from taskcore.domain.rules import MAX_ID
+from taskcore.domain.tasks import TaskId
+from taskcore.domain.users import UserId
+from taskcore.ports import ChangedTask, ChangesPage, LogPosition, Page, Removal
+
+_BIG = sa.BigInteger()
+_ZERO: sa.ColumnElement[int] = sa.literal_column("0")
+_OWNER, _TASK = sa.bindparam("owner_id", type_=_BIG), sa.bindparam("task_id", type_=_BIG)
+_LIMIT = sa.bindparam("limit", type_=_BIG)
+# Accounts of which one batch of housekeeping removes old events.
+_ACCOUNTS_AT_ONCE = 50
+
+_STREAM = (
+    sa.select(epochs.c.epoch, streams.c.head, streams.c.floor)
+    .select_from(epochs)
+    .join(streams, sa.and_(streams.c.owner_id == _OWNER, ~streams.c.removed), isouter=True)
+)
+_END = Statement(_STREAM)
+_ENDS = Statement(
+    sa.select(streams.c.owner_id, streams.c.head).where(
+        streams.c.owner_id == sa.any_(sa.bindparam("owner_ids", type_=sa.ARRAY(_BIG)))
+    )
+)
+
+
+def _behind(owner_id: sa.ColumnElement[int], after: sa.ColumnElement[int]) -> sa.Select[Any]:
+    return in_index_order(
+        sa.select(events.c.position, events.c.object_id),
+        [events.c.owner_id, events.c.position],
+        low=[owner_id, after],
+        below=[owner_id, sa.literal_column(str(MAX_ID))],
+        descends=False,
+    )
+
+
+def _changes() -> Statement:
+    """Rows of the stream, the last position read, and a task's id and columns."""
+    stream = _STREAM.cte("stream")
+    read = _behind(_OWNER, sa.bindparam("after", type_=_BIG)).limit(_LIMIT).cte("read")
+    last = sa.func.max(read.c.position)
+    changed = (
+        sa.select(read.c.object_id, last.label("position"))
+        .group_by(read.c.object_id)
+        .cte("changed")
+    )
+    now = (
+        sa.select(*columns_of_tasks(tasks))
+        .where(tasks.c.owner_id == _OWNER, tasks.c.id == changed.c.object_id)
+        .lateral("now")
+    )
+    return Statement(
+        sa.select(*stream.c, changed.c.position, changed.c.object_id, *now.c)
+        .select_from(
+            stream.join(changed, sa.true(), isouter=True).join(now, sa.true(), isouter=True)
+        )
+        .order_by(changed.c.position)
+    )
+
+
+def _history(*, counted: bool) -> Statement:
+    """Rows of the total and COLUMNS; one row of NULLs where the page is empty."""
+    of_task = sa.and_(events.c.owner_id == _OWNER, events.c.object_id == _TASK)
+    page = (
+        in_index_order(
+            sa.select(*(events.c[name] for name in COLUMNS)),
+            [events.c.owner_id, events.c.object_id, events.c.position],
+            low=[_OWNER, _TASK, _ZERO],
+            below=[_OWNER, _TASK, sa.bindparam("before", type_=_BIG)],
+        )
+        .limit(_LIMIT)
+        .offset(sa.bindparam("skip", type_=_BIG))
+        .subquery("page")
+    )
+    number = sa.select(
+        sa.select(sa.func.count()).select_from(events).where(of_task).scalar_subquery()
+        if counted
+        else sa.cast(sa.null(), _BIG)
+    ).subquery("number")
+    return Statement(
+        sa.select(*number.c, *page.c)
+        .select_from(number.join(page, sa.true(), isouter=True))
+        .order_by(page.c.position.desc())
+    )
+
+
+def _version() -> Statement:
+    """A row for each event behind a version: a field that it has changed, and what that was.
+
+    Of each field only the first; and one row without a field, with the number of events.
+    """
+    since = sa.bindparam("version", type_=_BIG)
+    upto = sa.bindparam("of", type_=_BIG)
+    later = (
+        sa.select(events.c.position, events.c.changes)
+        .where(
+            events.c.owner_id == _OWNER,
+            events.c.object_id == _TASK,
+            events.c.version > since,
+            events.c.version <= upto,
+        )
+        .cte("later")
+    )
+    change = sa.func.jsonb_each(later.c.changes).table_valued(
+        sa.column("key", sa.Text), sa.column("value", JSONB), name="change"
+    )
+    firsts = (
+        sa.select(change.c.key, change.c.value)
+        .select_from(later.join(change, sa.true()))
+        .ext(distinct_on(change.c.key))
+        .order_by(change.c.key, later.c.position)
+        .subquery("firsts")
+    )
+    number = sa.select(sa.func.count().label("number")).select_from(later).subquery("number")
+    return Statement(
+        sa.select(number.c.number, firsts.c.key, firsts.c.value).select_from(
+            number.join(firsts, sa.true(), isouter=True)
+        )
+    )
+
+
+def _remove_old() -> Statement:
+    """One row: whether it was this transaction's turn, and how many rows are gone.
+
+    A prefix of an account's events, by their positions: a clock that was wrong for a while delays
+    it. What is read of an account and what is written to it is locked meanwhile.
+    """
+    before = sa.bindparam("before", type_=sa.DateTime(timezone=True))
+    turn = TURN.cte("turn")  # run once
+    mine = sa.select(*turn.c).scalar_subquery()
+    chosen = (
+        sa.select(streams.c.owner_id)
+        .where(mine, streams.c.oldest_at < before, ~streams.c.removed)
+        .order_by(streams.c.oldest_at)
+        .limit(sa.literal_column(str(_ACCOUNTS_AT_ONCE)))
+        .cte("chosen")
+    )
+    owners = sa.func.array(sa.select(chosen.c.owner_id).scalar_subquery())
+    head = heads(sa.select(sa.func.unnest(owners)), waits=False)
+    first = (
+        _behind(head.c.owner_id, _ZERO)
+        .add_columns(events.c.owner_id, events.c.at, ROW.label("row"))
+        .limit(_LIMIT)
+        .lateral("first")
+    )
+    old = (
+        sa.select(first.c.owner_id, first.c.position, first.c.row)
+        .select_from(head.join(first, sa.true()))
+        .where(first.c.at < before)
+        .limit(_LIMIT)
+        .cte("old")
+    )
+    gone = deleted(sa.select(old.c.row)).returning(events.c.owner_id, events.c.position).cte("gone")
+    last = sa.func.coalesce(sa.func.max(gone.c.position), _ZERO)
+    ends = (
+        sa.select(head.c.owner_id, last.label("at"))
+        .select_from(head.join(gone, gone.c.owner_id == head.c.owner_id, isouter=True))
+        .group_by(head.c.owner_id)
+        .cte("ends")
+    )
+    following = (
+        _behind(ends.c.owner_id, ends.c.at).add_columns(events.c.at.label("time")).limit(1)
+    ).lateral("following")
+    left = (
+        sa.select(ends.c.owner_id, ends.c.at, following.c.time)
+        .select_from(ends.join(following, sa.true(), isouter=True))
+        .cte("left_over")
+    )
+    moved = (
+        sa.update(streams)
+        .where(streams.c.owner_id == left.c.owner_id)
+        .values(floor=sa.func.greatest(streams.c.floor, left.c.at), oldest_at=left.c.time)
+        .cte("moved")
+    )
+    number = sa.select(sa.func.count()).select_from(old).scalar_subquery()
+    return Statement(sa.select(mine, number).add_cte(moved))
+
+
+def _erase() -> Statement:
+    """The same of tasks that were purged: a batch of what is left of them."""
+    turn = TURN.cte("turn")
+    mine = sa.select(*turn.c).scalar_subquery()
+    purge = events.alias("purge")
+    chosen = (
+        sa.select(purge.c.owner_id, purge.c.object_id, purge.c.position)
+        .where(mine, purge.c.unerased)
+        .limit(1)
+        .cte("chosen")
+    )
+    first = (
+        sa.select(ROW.label("row"))
+        .where(
+            events.c.owner_id == chosen.c.owner_id,
+            events.c.object_id == chosen.c.object_id,
+            events.c.position < chosen.c.position,
+        )
+        .order_by(events.c.owner_id, events.c.object_id, events.c.position)
+        .limit(_LIMIT)
+        .lateral("first")
+    )
+    old = sa.select(first.c.row).select_from(chosen.join(first, sa.true())).cte("old")
+    gone = deleted(sa.select(old.c.row)).cte("gone")
+    number = sa.select(sa.func.count()).select_from(old).scalar_subquery()
+    done = (
+        sa.update(events)
+        .where(
+            events.c.owner_id == chosen.c.owner_id,
+            events.c.position == chosen.c.position,
+            number < _LIMIT,
+        )
+        .values(unerased=sa.false())
+        .cte("done")
+    )
+    return Statement(sa.select(mine, number).add_cte(gone, done))
+
+
+_CHANGES = _changes()
+_HISTORY, _HISTORY_COUNTED = _history(counted=False), _history(counted=True)
+_VERSION = _version()
+_REMOVE_OLD, _ERASE = _remove_old(), _erase()
+
+
+@dataclass(slots=True)
+class PostgresEvents:
+    _link: Link
+
+    async def end(self, owner_id: UserId) -> LogPosition:
+        ((epoch, head, _),) = await self._link.rows(_END, owner_id=owner_id)
+        return LogPosition(epoch, head or 0)
+
+    async def ends(self, owner_ids: Sequence[UserId]) -> Mapping[UserId, int]:
+        rows = await self._link.rows(_ENDS, owner_ids=list(owner_ids))
+        return {UserId(owner_id): head for owner_id, head in rows}
+
+    async def changes(self, owner_id: UserId, *, after: LogPosition, limit: int) -> ChangesPage:
+        rows = await self._link.rows(_CHANGES, owner_id=owner_id, after=after.position, limit=limit)
+        epoch, head, floor = rows[0][:3]
+        if epoch != after.epoch or not (floor or 0) <= after.position <= (head or 0):
+            raise CursorExpired
+        items = [
+            ChangedTask(TaskId(row[4]), None if row[5] is None else task_of(row[5:]))
+            for row in rows
+            if row[3] is not None
+        ]
+        end = max((row[3] for row in rows if row[3] is not None), default=after.position)
+        return ChangesPage(items, LogPosition(epoch, end), has_more=end < (head or 0))
+
+    async def history(
+        self, owner_id: UserId, task_id: TaskId, *, skip: int, limit: int, after: int | None = None
+    ) -> Page[TaskEvent]:
+        rows = await self._link.in_turn(
+            _HISTORY_COUNTED if after is None else _HISTORY,
+            _HISTORY,
+            owner_id=owner_id,
+            task_id=task_id,
+            before=MAX_ID if after is None else after,
+            skip=skip,
+            limit=limit + 1,  # one more, to see whether this is the last page
+        )
+        items = [event_of(row[1:]) for row in rows[:limit] if row[1] is not None]
+        return Page(items, rows[0][0], has_more=len(rows) > limit)
+
+    async def version(
+        self, owner_id: UserId, task_id: TaskId, version: int, *, of: int
+    ) -> Mapping[str, Value]:
+        rows = await self._link.in_turn(
+            _VERSION, owner_id=owner_id, task_id=task_id, version=version, of=of
+        )
+        if rows[0][0] != of - version:
+            raise HistoryGone
+        return {key: parsed(key, value[0]) for _, key, value in rows if key is not None}
+
+    async def remove_old(self, before: datetime, limit: int) -> Removal:
+        """Two round trips."""
+        erased = await removed(self._link, _ERASE, limit)
+        if erased.more:
+            return erased
+        old = await removed(self._link, _REMOVE_OLD, limit, before=before)
+        # Of another fifty accounts there may be more.
+        return Removal(old.count + erased.count, more=old.more or old.count > 0)

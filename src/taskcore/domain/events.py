@@ -1,0 +1,71 @@
+"""The log of an account: what happened to its tasks, in the order in which it was committed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from taskcore.domain.tasks import NewTask, Task, TaskChanges, TaskId
+from taskcore.domain.users import UserId
+
+# How long events are kept; a setting may change it.
+EVENTS_LIFETIME = timedelta(days=365)
+LEAST_EVENTS_DAYS = 30
+
+Value = str | date | datetime | tuple[str, ...] | None
+
+
+class TaskEventType(StrEnum):
+    CREATED = "task.created"
+    UPDATED = "task.updated"
+    TRASHED = "task.trashed"
+    RESTORED = "task.restored"
+    PURGED = "task.purged"
+
+
+class Change(NamedTuple):
+    was: Value
+    now: Value
+
+
+Changes = Mapping[str, Change]
+"""By field: those that an edit may name."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent:
+    position: int
+    """Of the events of an account, the one committed later has the greater position."""
+    type: TaskEventType
+    at: datetime
+    actor_id: UserId | None
+    """The user who did it; None for the operator and for housekeeping."""
+    task_id: TaskId
+    version: int
+    """That the task has since then."""
+    changes: Changes
+    """Of a new task, the fields that are not as they would be by default."""
+
+
+CONTENT = tuple(TaskChanges.__annotations__)
+"""The fields that an edit may name: what a version consists of."""
+_DEFAULTS = {name: NewTask.__dataclass_fields__[name].default for name in CONTENT}
+
+
+def changes_of(task: Task, was: Task) -> Changes:
+    """What an edit has changed."""
+    return {
+        name: Change(old, new)
+        for name in CONTENT
+        if (old := getattr(was, name)) != (new := getattr(task, name))
+    }
+
+
+def content_of(task: NewTask) -> Changes:
+    """What a new task begins with."""
+    return {
+        name: Change(None, value)
+        for name, default in _DEFAULTS.items()
+        if (value := getattr(task, name)) != default
+    }
