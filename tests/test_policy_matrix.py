@@ -75,7 +75,7 @@ ADMIN: Rows = {
 }
 MATRIX: dict[str, Rows] = {
     **dict.fromkeys(Permission, TASK),
-    "view in the trash": TASK,
+    **dict.fromkeys(["view in the trash", "see the history", "revert"], TASK),
     **dict.fromkeys(["list", "see the labels", "see the trash"], LIST),
     "show": ACCOUNT,
     "change": ACCOUNT,
@@ -89,6 +89,7 @@ MATRIX: dict[str, Rows] = {
     "see own sessions": OWN,
     "end an own session": OWN,
     "see own events": OWN,
+    "see own changes": OWN,
     "change the password": OWN,
     "log out": OWN | {"system": (STRANGER,)},  # it has no session to end
     "log out everywhere": OWN,
@@ -102,6 +103,7 @@ MATRIX: dict[str, Rows] = {
 }
 IN_TRASH = {"view in the trash", Permission.RESTORE, Permission.PURGE}
 NOT_OVER_HTTP = {
+    *("see the history", "revert", "see own changes"),
     *("unlock", "find an account", "list sessions", "end a session", "end all sessions"),
     "view in the trash",
 }
@@ -284,6 +286,9 @@ USE_CASES: dict[str, UseCase] = {
     ),
     "view": lambda core, there, _, task: core.tasks.get(there.actor, task),
     "view in the trash": lambda core, there, _, task: core.tasks.get_trashed(there.actor, task),
+    "see the history": lambda core, there, _, task: core.tasks.history(there.actor, task),
+    "revert": lambda core, there, _, task: core.tasks.revert(there.actor, task, 1),
+    "see own changes": lambda core, there, _, __: core.changes.page(there.actor),
     "edit": lambda core, there, _, task: core.tasks.edit(there.actor, task, title="y"),
     "delete": lambda core, there, _, task: core.tasks.delete(there.actor, task),
     "restore": lambda core, there, _, task: core.tasks.restore(there.actor, task),

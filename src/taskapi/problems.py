@@ -19,6 +19,7 @@ from taskapi.request_state import request_state
 from taskapi.responses import fields_shown
 from taskcore import (
     Conflict,
+    CursorExpired,
     ExpiredToken,
     Forbidden,
     Invalid,
@@ -49,6 +50,7 @@ STATUS: Mapping[type[TaskcoreError], int] = {
     NotFound: 404,
     Conflict: 409,
     StaleWrite: 412,
+    CursorExpired: 410,
     TooMany: 429,
     Unavailable: 503,
     Misconfigured: 500,

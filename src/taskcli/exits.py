@@ -10,6 +10,7 @@ import os
 from taskcli.output import message, trace
 from taskcore import (
     Conflict,
+    CursorExpired,
     Forbidden,
     Invalid,
     Misconfigured,
@@ -46,6 +47,7 @@ CODES: dict[type[TaskcoreError], int] = {
     Forbidden: NOT_PERMITTED,
     NotFound: BAD_DATA,
     Conflict: BAD_DATA,
+    CursorExpired: BAD_DATA,
     TooMany: TRY_AGAIN,
     Unavailable: UNAVAILABLE,
     Busy: TRY_AGAIN,

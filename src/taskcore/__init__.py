@@ -18,9 +18,11 @@ from taskcore.core import Core
 from taskcore.domain.audit import ActorKind, Event, EventId, EventName, EventPosition
 from taskcore.domain.errors import (
     Conflict,
+    CursorExpired,
     EmailTaken,
     ExpiredToken,
     Forbidden,
+    HistoryGone,
     Invalid,
     InvalidCredentials,
     InvalidToken,
@@ -37,13 +39,21 @@ from taskcore.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
+from taskcore.domain.events import Change, TaskEvent, TaskEventType
 from taskcore.domain.origins import Origin
 from taskcore.domain.policies import SYSTEM, Actor
 from taskcore.domain.queries import Sort, TaskPosition, TaskQuery
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.tasks import Priority, Status, Task, TaskId
 from taskcore.domain.users import Role, User, UserId
-from taskcore.ports import LabelCount, Page, TrashPosition
+from taskcore.ports import (
+    ChangedTask,
+    ChangesPage,
+    LabelCount,
+    LogPosition,
+    Page,
+    TrashPosition,
+)
 from taskcore.settings import Settings
 from taskcore.usecases.housekeeping import Progress
 from taskcore.usecases.sessions import Grant
@@ -52,8 +62,12 @@ __all__ = [
     "SYSTEM",
     "Actor",
     "ActorKind",
+    "Change",
+    "ChangedTask",
+    "ChangesPage",
     "Conflict",
     "Core",
+    "CursorExpired",
     "EmailTaken",
     "Event",
     "EventId",
@@ -62,11 +76,13 @@ __all__ = [
     "ExpiredToken",
     "Forbidden",
     "Grant",
+    "HistoryGone",
     "Invalid",
     "InvalidCredentials",
     "InvalidToken",
     "LabelCount",
     "LastAdmin",
+    "LogPosition",
     "Misconfigured",
     "NotFound",
     "NotMigrated",
@@ -86,6 +102,8 @@ __all__ = [
     "StaleWrite",
     "Status",
     "Task",
+    "TaskEvent",
+    "TaskEventType",
     "TaskId",
     "TaskPosition",
     "TaskQuery",

@@ -39,7 +39,15 @@ async def swept(core: Core) -> Counter[str]:
     return removed
 
 
-NOTHING = {"accounts": 0, "tasks": 0, "trash": 0, "sessions": 0, "limits": 0, "index_bytes": 0}
+NOTHING = {
+    "accounts": 0,
+    "tasks": 0,
+    "trash": 0,
+    "events": 0,
+    "sessions": 0,
+    "limits": 0,
+    "index_bytes": 0,
+}
 
 
 @pytest.mark.parametrize("by", ["themselves", "an administrator"])

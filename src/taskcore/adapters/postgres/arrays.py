@@ -22,17 +22,28 @@ def _text(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-_LITERALS: dict[type, Callable[[Any], str]] = {
-    int: lambda number: str(int8(number)),
-    float: repr,
-    str: _text,
-    type(None): lambda _: "NULL",
-    datetime: datetime.isoformat,
-    date: date.isoformat,
-    timedelta: lambda span: f"{span // _MICROSECOND} us",
-    bytes: lambda data: f'"\\\\x{data.hex()}"',
-    UUID: str,
-}
+class _Literals(dict[type, Callable[[Any], str]]):
+    def __missing__(self, kind: type) -> Callable[[Any], str]:
+        """That of the class it derives from. Raises TypeError."""
+        for base in kind.__mro__[1:]:
+            if base in self:
+                return self.setdefault(kind, self[base])
+        raise TypeError(kind)
+
+
+_LITERALS = _Literals(
+    {
+        int: lambda number: str(int8(number)),
+        float: repr,
+        str: _text,
+        type(None): lambda _: "NULL",
+        datetime: datetime.isoformat,
+        date: date.isoformat,
+        timedelta: lambda span: f"{span // _MICROSECOND} us",
+        bytes: lambda data: f'"\\\\x{data.hex()}"',
+        UUID: str,
+    }
+)
 
 
 class ArrayDumper(Dumper):
@@ -43,5 +54,5 @@ class ArrayDumper(Dumper):
     """
 
     def dump(self, obj: Sequence[object]) -> bytes:
-        """Raises KeyError for an item of another type, which is a bug."""
+        """Raises TypeError for an item of another type, which is a bug."""
         return ("{" + ",".join([_LITERALS[type(item)](item) for item in obj]) + "}").encode()
