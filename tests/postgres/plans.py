@@ -45,7 +45,10 @@ INSERT INTO task_words (owner_id, task_id, words) SELECT owner_id, id,
 INSERT INTO trash SELECT id, title, description, owner_id, edition, created_at, updated_at, status,
     priority, due_date, due_at, time_zone, due_sort, labels, label_keys, label_hashes, completed_at,
     updated_at FROM tasks WHERE id % 10 = 0;
-INSERT INTO streams (owner_id, live) SELECT owner_id, count(*) FROM tasks GROUP BY owner_id;
+INSERT INTO events (owner_id, position, type, object_id, version, at) SELECT owner_id,
+    row_number() OVER (PARTITION BY owner_id ORDER BY id), 0, id, 1, created_at FROM tasks;
+INSERT INTO streams (owner_id, live, head) SELECT owner_id, count(*), count(*) FROM tasks
+    GROUP BY owner_id;
 UPDATE totals SET tasks = (SELECT count(*) FROM tasks) WHERE slot = 0;
 """
 

@@ -184,6 +184,7 @@ def test_the_trash_is_read_in_its_order(world: World, *, generic: bool) -> None:
 def test_what_is_old_in_the_trash_is_found_by_its_index(world: World, *, generic: bool) -> None:
     begin = {"deleted_after": trash._BEFORE_ALL.deleted_at, "id_after": 0}
     old: dict[str, Any] = {"before": datetime(2026, 1, 2, tzinfo=UTC), "limit": 50} | begin
+    old["at"] = datetime(2026, 2, 1, tzinfo=UTC)
     with world.db.transaction(force_rollback=True):
         found = plan(world.db, trash._PURGE_OLD, generic=generic, **old)
     assert "Seq Scan" not in {node["Node Type"] for node, _ in scans(found, "trash")}

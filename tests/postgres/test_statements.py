@@ -314,8 +314,10 @@ def test_a_filtered_page_reads_what_it_shows(
 
 
 ONE = {"owner_id": 7, "task_id": 7}
-MOVED = ONE | {"previous": 1, "edition": 2, "updated_at": NOW, "words": "'7:x'"}
+PURGED = ONE | {"actor_id": 7, "at": NOW}
+MOVED = ONE | {"actor_id": 7} | {"previous": 1, "edition": 2, "updated_at": NOW, "words": "'7:x'"}
 SAVED = dict.fromkeys(WRITTEN) | MOVED | {"title": "x", "description": "", "labels": ""}
+SAVED["changes"] = "{}"
 ROTATION = {
     "last_used_at": "2026-01-01",
     "expires_at": "2026-02-01",
@@ -340,7 +342,7 @@ def test_the_actor_and_the_owner_of_a_token_are_looked_up_by_key(
         (users._LOCK_ADMINS, {}),
         *((tasks._GET, ONE), (tasks._OWNER_OF, ONE), (tasks._LOCK, ONE)),
         *((tasks._SAVE, SAVED), (tasks._SAVE_WORDS, SAVED), (tasks._TRASH, SAVED)),
-        *((trash._GET, ONE), (trash._OWNER_OF, ONE), (trash._PURGE_ONE, ONE)),
+        *((trash._GET, ONE), (trash._OWNER_OF, ONE), (trash._PURGE_ONE, PURGED)),
         (trash._RESTORE, MOVED),
     ):
         with full.transaction(force_rollback=True):
