@@ -86,6 +86,8 @@ async def test_a_connection_has_our_settings(connections: Connections) -> None:
         "lock_timeout": "1s",
         "idle_in_transaction_session_timeout": "5s",
         "TimeZone": "UTC",
+        "plan_cache_mode": "force_generic_plan",
+        "enable_sort": "off",
         "application_name": "taskcore",
     }
     async with connections.borrow() as link:
@@ -98,8 +100,15 @@ def test_a_url_may_override_our_settings() -> None:
         conninfo("postgresql://me@/db?connect_timeout=9&application_name=mine&options=-cx%3Dy")
     )
     assert (merged["connect_timeout"], merged["application_name"]) == ("9", "mine")
-    assert merged["options"] == "-cx=y"
+    assert str(merged["options"]).endswith(" -cx=y")
     assert merged["target_session_attrs"] == "read-write"
+
+
+def test_other_options_of_a_url_leave_ours_alone(database_url: str) -> None:
+    url = psycopg.conninfo.make_conninfo(database_url, options="-c lock_timeout=7s")
+    with psycopg.connect(conninfo(url)) as db:
+        for name, value in {"lock_timeout": "7s", "statement_timeout": "2s", "jit": "off"}.items():
+            assert db.execute(f"SHOW {name}".encode()).fetchone() == (value,)
 
 
 @pytest.mark.parametrize(
