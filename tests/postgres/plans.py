@@ -40,8 +40,9 @@ FROM generate_series(1, {count}) n
 """
 _REST = """
 INSERT INTO task_words (owner_id, task_id, words) SELECT owner_id, id,
-    format('''%1$s:common'':1A ''%1$s:w%2$s'':1 ''%1$s:v%3$s'':1', owner_id, id % 50, id % 5000)
-    ::tsvector FROM tasks;
+    format('''%1$s:common'':1A ''%1$s:w%2$s'':1 ''%1$s:v%3$s'':1 %4$s', owner_id,
+        id % 50, id % 5000,
+        CASE WHEN id <= 10000 THEN format('''%s:early'':1', owner_id) END)::tsvector FROM tasks;
 INSERT INTO trash SELECT id, title, description, owner_id, edition, created_at, updated_at, status,
     priority, due_date, due_at, time_zone, due_sort, labels, label_keys, label_hashes, completed_at,
     updated_at FROM tasks WHERE id % 10 = 0;

@@ -29,17 +29,13 @@ from taskcore.adapters.postgres.statements import (
 from taskcore.adapters.postgres.streams import ALL_TASKS
 from taskcore.adapters.postgres.task_filters import (
     BIG,
-    HIGHEST_ID,
     LOWEST_ID,
     OWNER,
-    SORTED_BY,
     Shape,
     arguments,
     bind,
-    conditions,
-    counted_by,
-    high,
-    low,
+    counted,
+    in_order,
     one,
     ordered,
     search_arguments,
@@ -54,8 +50,6 @@ from taskcore.ports import LabelCount, Page
 
 # Run two at once, so that one that fetches much does not delay all others.
 _PAGES = 2
-# A limit that the planner does not know.
-_ALL = sa.select(HIGHEST_ID).scalar_subquery()
 # PostgreSQL reads the rows that a page skips: from here on, each runs alone, and users take turns.
 _FAR = 1000
 
@@ -172,7 +166,7 @@ def _slice(shape: Shape) -> Statement:
         .where(streams.c.owner_id == OWNER, ~streams.c.removed)
         .subquery("account")
     )
-    matches = searched(shape) if shape.words else _matches(shape, account.c.owner_id)
+    matches = searched(shape) if shape.words else _matches(shape)
     limit: sa.ColumnElement[int] = bind("limit", BIG)
     if matches.number is not None:
         # No more than are left: else the scan goes on for what is not there.
@@ -190,42 +184,15 @@ def _slice(shape: Shape) -> Statement:
     )
 
 
-def _matches(shape: Shape, owner_id: sa.ColumnElement[int]) -> Matches:
-    """The owner is that of a row: for a known one the planner expects next to no rows.
-
-    It would then take an index of another order, and sort all tasks of the account.
-    """
-    by, chosen = SORTED_BY[shape.sort], conditions(shape.filters)
-    columns = [tasks.c.id] if by is tasks.c.id else [by, tasks.c.id]
-    names = [*(["by"] if by is not tasks.c.id else []), "id"]
-    rows = in_index_order(
-        sa.select(*(column.label(name) for column, name in zip(columns, names, strict=True))).where(
-            *chosen
-        ),
-        [tasks.c.owner_id, *columns],
-        low=[owner_id, *low(shape)],
-        below=[owner_id, *high(shape)],
-        descends=shape.sort.descends,
-    )
-    if not shape.counted or not chosen:
+def _matches(shape: Shape) -> Matches:
+    rows = in_order(shape)
+    names = [str(column.key) for column in rows.selected_columns]
+    if not shape.counted or not shape.filters:
         return Matches(rows, names)
-    number = _counted(shape)
+    chosen = counted(shape.filters).subquery("chosen")
+    count = sa.select(sa.func.count().label("number")).select_from(chosen).cte("counted")
+    number = sa.select(count.c.number).scalar_subquery()
     return Matches(rows, names, number, number)
-
-
-def _counted(shape: Shape) -> sa.ColumnElement[int]:
-    """How many rows match, read from the index that has the fewest to test.
-
-    In its order and with a limit, though neither says anything: so the planner takes the index
-    instead of a scan of the tasks of all accounts, which it prefers for accounts of many.
-    """
-    chosen = conditions(shape.filters)
-    key, low, high = counted_by(shape.filters)
-    rows = in_index_order(
-        sa.select(tasks.c.id).where(*chosen), key, low=[OWNER, *low], below=[OWNER, *high]
-    ).limit(_ALL)
-    count = sa.select(sa.func.count().label("number")).select_from(rows.subquery("chosen"))
-    return sa.select(count.cte("counted").c.number).scalar_subquery()
 
 
 # Labels

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from taskcore.adapters.postgres.schema import FILTERED, task_words, tasks
 from taskcore.adapters.postgres.statements import in_index_order
 from taskcore.adapters.postgres.task_filters import (
+    ALL,
     BIG,
     HIGHEST_ID,
     LOWEST_ID,
@@ -18,15 +19,23 @@ from taskcore.adapters.postgres.task_filters import (
     bind,
     conditions,
     high,
+    in_order,
     one,
     ordered,
     position,
 )
 from taskcore.domain.queries import MAX_RANKED, Sort
 
-# A search looks first at the newest tasks of the account, one by one, at most so many. It finds a
-# common word there often enough; the index would list all tasks with the word.
-_RECENT = 5000
+# By relevance, or with the newest first, a search looks first at the newest tasks of the account,
+# one by one, at most so many. It finds a common word there often enough; the index would list all
+# tasks with the word.
+RECENT = 5000
+# In other orders, up to so many matches are all looked up and sorted. Of more, those needed are
+# found by reading the tasks in the list's order.
+FEW = 2000
+# Of these tasks, the words of so many are looked up one by one. For those behind them all matches
+# are collected, which for a word of 100 000 tasks takes as long as 20 000 look-ups.
+PROBED = 5000
 
 
 class Matches(NamedTuple):
@@ -41,18 +50,16 @@ class Matches(NamedTuple):
     """The same, or NULL where there are more than a total goes up to."""
 
 
+Found = tuple[sa.CTE, sa.ColumnElement[int]]
+
+
 def searched(shape: Shape) -> Matches:
-    found = _newest(shape) if shape.sort in {Sort.RELEVANCE, Sort.NEWEST} else _all(shape)
-    number = sa.select(sa.func.count()).select_from(found).scalar_subquery()
-    exact = number <= sa.literal_column(str(MAX_RANKED))
-    total = sa.case((exact, number)) if shape.counted else None
+    by_id = shape.sort in {Sort.RELEVANCE, Sort.NEWEST}
+    found, count = _newest(shape) if by_id else _in_order(shape)
+    total = sa.case((count <= _number(MAX_RANKED), count)) if shape.counted else None
     rows: sa.Select[Any] = sa.select(*found.c)
     if shape.sort is Sort.RELEVANCE:
-        newest = (
-            rows.order_by(found.c.id.desc())
-            .limit(sa.literal_column(str(MAX_RANKED)))
-            .subquery("newest")
-        )
+        newest = rows.order_by(found.c.id.desc()).limit(_number(MAX_RANKED)).subquery("newest")
         rank = one(task_words.c.task_id, newest.c.id, [_rank().label("by")])
         rows = sa.select(rank.c.by, newest.c.id).join(rank, sa.true())
     part = rows.subquery("placed")
@@ -62,9 +69,15 @@ def searched(shape: Shape) -> Matches:
         place, last = sa.tuple_(*part.c), sa.tuple_(*position(shape.sort))
         selected = selected.where(place < last if shape.sort.descends else place > last)
     selected = selected.order_by(*(ordered(column, shape.sort) for column in part.c))
-    # Only where it is all that match: else fewer are counted than there are.
-    counts_all = shape.counted and shape.sort is not Sort.NEWEST
-    return Matches(selected, key, number if counts_all else None, total)
+    return Matches(selected, key, None, total)
+
+
+def _number(value: int) -> sa.ColumnElement[int]:
+    return sa.literal_column(str(value))
+
+
+def _number_of(rows: sa.CTE) -> sa.ColumnElement[int]:
+    return sa.select(sa.func.count()).select_from(rows).scalar_subquery()
 
 
 def _has_words(words: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
@@ -107,17 +120,9 @@ def _filtered(ids: sa.Select[tuple[int]], shape: Shape, *more: str) -> sa.Select
     return sa.select(*columns).where(*conditions(shape.filters, known))
 
 
-def _all(shape: Shape) -> sa.CTE:
-    by = SORTED_BY[shape.sort]
-    more = [] if by is tasks.c.id else [str(by.key)]
-    return _filtered(_with_words(task_words), shape, *more).cte("found")
-
-
-def _newest(shape: Shape) -> sa.CTE:
-    """At least as many as are ranked or shown, if there are."""
-    most = sa.func.greatest(
-        sa.literal_column(str(MAX_RANKED + 1)), bind("skip", BIG) + bind("limit", BIG)
-    )
+def _newest(shape: Shape) -> Found:
+    """At least as many as are ranked or shown, if there are; and their number."""
+    most = sa.func.greatest(_number(MAX_RANKED + 1), bind("skip", BIG) + bind("limit", BIG))
     # By relevance, a position says nothing about an id.
     before = high(shape)[-1] if shape.sort is Sort.NEWEST else HIGHEST_ID
     newest = in_index_order(
@@ -126,7 +131,7 @@ def _newest(shape: Shape) -> sa.CTE:
         low=[OWNER, LOWEST_ID],
         below=[OWNER, before],
     )
-    recent = newest.limit(sa.literal_column(str(_RECENT))).subquery("recent")
+    recent = newest.limit(_number(RECENT)).subquery("recent")
     matching = _with_words(recent)
     if shape.filters:
         passing = _filtered(matching, shape).subquery("passing")
@@ -136,15 +141,60 @@ def _newest(shape: Shape) -> sa.CTE:
     first = matching.limit(most).cte("first")
     edge = (
         newest.with_only_columns(task_words.c.task_id)
-        .offset(sa.literal_column(str(_RECENT - 1)))
+        .offset(_number(RECENT - 1))
         .limit(sa.literal_column("1"))
         .scalar_subquery()
     )
-    is_short = sa.select(sa.func.count()).select_from(first).scalar_subquery() < most
+    is_short = _number_of(first) < most
     then = (
         _filtered(_with_words(task_words).where(task_words.c.task_id < edge), shape)
         .where(is_short, edge.is_not(None))
         .cte("then")
     )
     both = sa.union_all(sa.select(first.c.id), sa.select(then.c.id)).subquery("both")
-    return sa.select(both.c.id).order_by(both.c.id.desc()).limit(most).cte("found")
+    found = sa.select(both.c.id).order_by(both.c.id.desc()).limit(most).cte("found")
+    return found, _number_of(found)
+
+
+def _in_order(shape: Shape) -> Found:
+    """All matches if they are few, else those that the list begins with; and their number.
+
+    The number is exact up to MAX_RANKED.
+    """
+    some = _some(_number(FEW + 1)).cte("some")
+    number = _number_of(some)
+    few = number <= _number(FEW)
+    by = SORTED_BY[shape.sort]
+    more = [] if by is tasks.c.id else [str(by.key)]
+    first = _first(shape).subquery("first")
+    found = sa.union_all(
+        _filtered(sa.select(some.c.id), shape, *more).where(few),
+        sa.select(*first.c).where(~few),
+    ).cte("found")
+    return found, _number_of(found) if shape.filters else number
+
+
+def _first(shape: Shape) -> sa.Select[Any]:
+    """Of many matches, as many as are shown or counted, in the list's order."""
+    enough: sa.ColumnElement[int] = bind("skip", BIG) + bind("limit", BIG)
+    if shape.filters and shape.counted:
+        enough = sa.func.greatest(_number(MAX_RANKED + 1), enough)
+    rows = in_order(shape).limit(ALL).subquery("in_order")
+    place = sa.func.row_number().over().label("place")
+    placed = sa.select(*rows.c, place).subquery("placed")
+    has_words = (
+        sa.select(_has_words(task_words.c.words))
+        .where(task_words.c.owner_id == OWNER, task_words.c.task_id == placed.c.id)
+        .scalar_subquery()
+    )
+    # The planner keeps the ids in a hash table, unless it expects too many.
+    is_match = sa.case(
+        (placed.c.place <= _number(PROBED), has_words), else_=placed.c.id.in_(_some(ALL))
+    )
+    return sa.select(*(placed.c[column.key] for column in rows.c)).where(is_match).limit(enough)
+
+
+def _some(limit: sa.ColumnElement[int]) -> sa.Select[tuple[int]]:
+    """The offset hides the limit, for which the planner would rather read the whole table."""
+    matching = _with_words(task_words).offset(LOWEST_ID).subquery("matching")
+    return sa.select(matching.c.id).limit(limit)
