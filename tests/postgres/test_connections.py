@@ -87,7 +87,6 @@ async def test_a_connection_has_our_settings(connections: Connections) -> None:
         "idle_in_transaction_session_timeout": "5s",
         "TimeZone": "UTC",
         "plan_cache_mode": "force_generic_plan",
-        "enable_sort": "off",
         "application_name": "taskcore",
     }
     async with connections.borrow() as link:

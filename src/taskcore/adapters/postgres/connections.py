@@ -54,9 +54,7 @@ _SERVER_OPTIONS = " ".join(
         # These would pay for few large statements; here there are many small ones.
         "jit": "off",
         "max_parallel_workers_per_gather": 0,
-        # Where an index has the order, rows are read in it, however few the planner expects: it
-        # knows no arguments. All other orders are still sorted.
-        "enable_sort": "off",
+        # Its cost is estimated far too low where rows of one owner are sorted.
         "enable_incremental_sort": "off",
     }.items()
 )

@@ -36,12 +36,13 @@ from taskcore.adapters.postgres.task_filters import (
     bind,
     counted,
     in_order,
+    looked_up,
     one,
     ordered,
     search_arguments,
 )
 from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
-from taskcore.adapters.postgres.task_search import Matches, searched
+from taskcore.adapters.postgres.task_search import FEW, Matches, searched
 from taskcore.domain.queries import EVERYTHING, Sort, TaskFilter, TaskPosition
 from taskcore.domain.rules import MAX_ID
 from taskcore.domain.tasks import Task
@@ -190,9 +191,31 @@ def _matches(shape: Shape) -> Matches:
     if not shape.counted or not shape.filters:
         return Matches(rows, names)
     chosen = counted(shape.filters).subquery("chosen")
-    count = sa.select(sa.func.count().label("number")).select_from(chosen).cte("counted")
-    number = sa.select(count.c.number).scalar_subquery()
-    return Matches(rows, names, number, number)
+    count = sa.select(sa.func.count().label("number"))
+    if "label_keys" not in shape.filters:
+        number = sa.select(count.select_from(chosen).cte("counted").c.number).scalar_subquery()
+        return Matches(rows, names, number, number)
+    found = count.add_columns(sa.func.array_agg(chosen.c.id).label("ids")).cte("counted")
+    number = sa.select(found.c.number).scalar_subquery()
+    ids = sa.cast(sa.select(found.c.ids).scalar_subquery(), sa.ARRAY(BIG))
+    return Matches(_unless_few(shape, rows, number, ids), names, number, number)
+
+
+def _unless_few(
+    shape: Shape, rows: sa.Select[Any], number: sa.ColumnElement[int], ids: sa.ColumnElement[Any]
+) -> sa.Select[Any]:
+    """These rows, but few matches are looked up by their ids.
+
+    To find few among all tasks of an account takes as long as to count them, and labels are what
+    takes longest to test.
+    """
+    few = number <= sa.literal_column(str(FEW))
+    first = rows.limit(bind("skip", BIG) + bind("limit", BIG)).subquery("first")
+    found = sa.union_all(
+        sa.select(*looked_up(shape.sort, ids).subquery("known").c).where(few),
+        sa.select(*first.c).where(~few),
+    ).subquery("found")
+    return sa.select(*found.c).order_by(*(ordered(column, shape.sort) for column in found.c))
 
 
 # Labels

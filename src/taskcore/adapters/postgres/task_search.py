@@ -31,7 +31,7 @@ from taskcore.domain.queries import MAX_RANKED, Sort
 # tasks with the word.
 RECENT = 5000
 # In other orders, up to so many matches are all looked up and sorted. Of more, those needed are
-# found by reading the tasks in the list's order.
+# found by reading the tasks in the list's order. At least MAX_RANKED, up to which totals are exact.
 FEW = 2000
 # Of these tasks, the words of so many are looked up one by one. For those behind them all matches
 # are collected, which for a word of 100 000 tasks takes as long as 20 000 look-ups.
