@@ -54,8 +54,6 @@ _SERVER_OPTIONS = " ".join(
         # These would pay for few large statements; here there are many small ones.
         "jit": "off",
         "max_parallel_workers_per_gather": 0,
-        # Its cost is estimated far too low where rows of one owner are sorted.
-        "enable_incremental_sort": "off",
     }.items()
 )
 
