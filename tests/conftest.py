@@ -176,6 +176,7 @@ def emptied(url: str) -> None:
 _EMPTY = """
 DELETE FROM users;
 DELETE FROM task_words;
+DELETE FROM events;
 UPDATE totals SET tasks = 0 WHERE tasks <> 0;
 DELETE FROM rate_limits;
 SET session_replication_role = replica; -- the audit keeps its rows

@@ -41,19 +41,23 @@ def upgrade() -> None:
     lock_streams()
     op.execute(
         "ALTER TABLE streams ADD head bigint NOT NULL DEFAULT 0,"
-        " ADD floor bigint NOT NULL DEFAULT 0, ADD oldest_at timestamptz"
+        " ADD floor bigint NOT NULL DEFAULT 0, ADD oldest_at timestamptz,"
+        " ADD log_bytes bigint NOT NULL DEFAULT 0, ADD log_full boolean NOT NULL DEFAULT false"
     )
     op.execute("ALTER TABLE streams RENAME trashed TO in_trash")
     op.execute(NOT_NULL.format(old="streams_trashed_not_null", new="streams_in_trash_not_null"))
     # There is nothing in it yet.
     op.execute("CREATE INDEX streams_oldest_at_idx ON streams (oldest_at)")
+    op.execute("CREATE INDEX streams_log_full_idx ON streams (owner_id) WHERE log_full")
 
 
 def downgrade() -> None:
     lock_streams()
     op.execute("ALTER TABLE streams RENAME in_trash TO trashed")
     op.execute(NOT_NULL.format(old="streams_in_trash_not_null", new="streams_trashed_not_null"))
-    op.execute("ALTER TABLE streams DROP head, DROP floor, DROP oldest_at")
+    op.execute(
+        "ALTER TABLE streams DROP head, DROP floor, DROP oldest_at, DROP log_bytes, DROP log_full"
+    )
     op.execute("DROP TABLE events, epochs")
 
 

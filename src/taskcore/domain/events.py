@@ -12,6 +12,11 @@ from taskcore.domain.users import UserId
 # How long events are kept; a setting may change it.
 EVENTS_LIFETIME = timedelta(days=365)
 LEAST_EVENTS_DAYS = 30
+# How large the log of an account grows, in bytes of its texts: beyond that the oldest events go
+# earlier, so that one account cannot fill the disk. An event counts for EVENT_BYTES and what it
+# says of the content. A year of ten edits a day takes 1 MB.
+MAX_LOG_BYTES = 512 * 2**20
+EVENT_BYTES = 100
 
 Value = str | date | datetime | tuple[str, ...] | None
 

@@ -69,5 +69,7 @@ class EventRepository(Protocol):
     async def remove_old(self, before: datetime, limit: int) -> Removal:
         """Remove up to `limit` events from before, and whatever is left of purged tasks.
 
+        Of an account whose log has more than MAX_LOG_BYTES, also younger ones, the oldest first.
+
         Leaves out accounts that another transaction writes to at this moment.
         """

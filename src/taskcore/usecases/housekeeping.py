@@ -50,7 +50,8 @@ class Housekeeping:
       longer: one in a hundred of those that count (`PostgresLimiter.forget`)
     - tasks: an account holds 100 000 (MAX_TASKS), those in its trash included
     - the trash: removed here after 30 days (TRASH_LIFETIME)
-    - events of tasks: removed here after 365 days (EVENTS_LIFETIME), and with a task that is purged
+    - events of tasks: removed here after 365 days (EVENTS_LIFETIME), with a task that is purged,
+      and the oldest of an account that has more than 512 MiB of them (MAX_LOG_BYTES)
     - the row that counts an account's tasks: removed with the account
     - words of tasks: 1000 of a description (MAX_DIFFERENT) and 255 of a title, removed with the
       task. PostgreSQL's index of them keeps those that no task has any more: it is rebuilt here

@@ -68,6 +68,7 @@ class MemoryEvents:
     async def remove_old(self, before: datetime, limit: int) -> Removal:
         async with self._access() as tables:
             old = [place for place, event in sorted(tables.events.items()) if event.at < before]
+            # Nothing is measured here: this store is as large as the memory of its process.
             for owner_id, position in old[:limit]:
                 del tables.events[owner_id, position]
                 tables.floors[owner_id] = position

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from taskcore.adapters.postgres.schema import events
-from taskcore.domain.events import Change, Changes, TaskEvent, TaskEventType, Value
+from taskcore.domain.events import EVENT_BYTES, Change, Changes, TaskEvent, TaskEventType, Value
 from taskcore.domain.tasks import Priority, Status, TaskId
 
 _TYPES = tuple(TaskEventType)
@@ -62,6 +62,12 @@ def event_of(row: Sequence[Any]) -> TaskEvent:
     )
 
 
+# What an event counts for in the size of the log.
+WEIGHT: sa.ColumnElement[int] = sa.literal_column(str(EVENT_BYTES)) + sa.func.coalesce(
+    sa.func.octet_length(sa.cast(events.c.changes, sa.Text)), sa.literal_column("0")
+)
+
+
 class Logged(NamedTuple):
     """The columns of what is logged: whose task, which one, its version and the time."""
 
@@ -81,7 +87,7 @@ def logged(
 ) -> sa.CTE:
     """Writes an event for each of these rows, which have `position` and `actor_id`.
 
-    Returns the owner, the position and the time of each.
+    Returns the owner, the position, the time and the weight of each.
     """
     number: sa.ColumnElement[int] = sa.literal_column(str(TYPE_NUMBERS[kind]))
     values = {
@@ -98,7 +104,7 @@ def logged(
     return (
         sa.insert(events)
         .from_select(list(values), sa.select(*values.values()))
-        .returning(events.c.owner_id, events.c.position, events.c.at)
+        .returning(events.c.owner_id, events.c.position, events.c.at, WEIGHT.label("weight"))
         .cte("logged")
     )
 
@@ -124,14 +130,19 @@ def erasure(
         .join_from(purged, older, sa.true())
         .cte("their_events")
     )
-    erased = deleted(sa.select(old.c.row)).cte("erased")
+    erased = deleted(sa.select(old.c.row), "erased")
     number = (
         sa.select(sa.func.count()).where(old.c.object_id == task_id).correlate(purged)
     ).scalar_subquery()
     return erased, number >= sa.literal_column(str(ERASED_AT_ONCE))
 
 
-def deleted(rows: sa.Select[Any]) -> sa.Delete:
-    """Deletes the events in these places."""
+def deleted(rows: sa.Select[Any], name: str) -> sa.CTE:
+    """Deletes the events in these places. Returns owner, position and weight of each."""
     # As an array: a join would be planned for a tenth of the table.
-    return sa.delete(events).where(sa.any_(sa.func.array(rows.scalar_subquery())) == ROW)
+    return (
+        sa.delete(events)
+        .where(sa.any_(sa.func.array(rows.scalar_subquery())) == ROW)
+        .returning(events.c.owner_id, events.c.position, WEIGHT.label("weight"))
+        .cte(name)
+    )

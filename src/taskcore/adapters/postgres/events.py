@@ -19,7 +19,7 @@ from taskcore.adapters.postgres.event_rows import (
 from taskcore.adapters.postgres.removals import TURN, removed
 from taskcore.adapters.postgres.schema import epochs, events, streams, tasks
 from taskcore.adapters.postgres.statements import Statement, in_index_order
-from taskcore.adapters.postgres.streams import heads
+from taskcore.adapters.postgres.streams import heads, log_size, weight_of
 from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
 from taskcore.domain.errors import CursorExpired, HistoryGone
 from taskcore.domain.events import TaskEvent, Value
@@ -33,7 +33,7 @@ _ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 _OWNER, _TASK = sa.bindparam("owner_id", type_=_BIG), sa.bindparam("task_id", type_=_BIG)
 _LIMIT = sa.bindparam("limit", type_=_BIG)
 # Accounts of which one batch of housekeeping removes old events.
-_ACCOUNTS_AT_ONCE = 50
+_ACCOUNTS_AT_ONCE: sa.ColumnElement[int] = sa.literal_column("50")
 
 _STREAM = (
     sa.select(epochs.c.epoch, streams.c.head, streams.c.floor)
@@ -146,19 +146,25 @@ def _version() -> Statement:
 def _remove_old() -> Statement:
     """One row: whether it was this transaction's turn, and how many rows are gone.
 
-    A prefix of an account's events, by their positions: a clock that was wrong for a while delays
-    it. What is read of an account and what is written to it is locked meanwhile.
+    Of an account it removes the first events by position, so a clock that was wrong for a while
+    delays the removal. Accounts whose log is too large lose events that are not old, too.
     """
     before = sa.bindparam("before", type_=sa.DateTime(timezone=True))
     turn = TURN.cte("turn")  # run once
     mine = sa.select(*turn.c).scalar_subquery()
-    chosen = (
+    old_first = (
         sa.select(streams.c.owner_id)
         .where(mine, streams.c.oldest_at < before, ~streams.c.removed)
         .order_by(streams.c.oldest_at)
-        .limit(sa.literal_column(str(_ACCOUNTS_AT_ONCE)))
-        .cte("chosen")
+        .limit(_ACCOUNTS_AT_ONCE)
     )
+    too_large = (
+        sa.select(streams.c.owner_id)
+        .where(mine, streams.c.log_full, ~streams.c.removed)
+        .order_by(streams.c.owner_id)
+        .limit(_ACCOUNTS_AT_ONCE)
+    )
+    chosen = sa.union(old_first, too_large).cte("chosen")
     owners = sa.func.array(sa.select(chosen.c.owner_id).scalar_subquery())
     head = heads(sa.select(sa.func.unnest(owners)), waits=False)
     first = (
@@ -170,11 +176,11 @@ def _remove_old() -> Statement:
     old = (
         sa.select(first.c.owner_id, first.c.position, first.c.row)
         .select_from(head.join(first, sa.true()))
-        .where(first.c.at < before)
+        .where(sa.or_(first.c.at < before, head.c.log_full))
         .limit(_LIMIT)
         .cte("old")
     )
-    gone = deleted(sa.select(old.c.row)).returning(events.c.owner_id, events.c.position).cte("gone")
+    gone = deleted(sa.select(old.c.row), "gone")
     last = sa.func.coalesce(sa.func.max(gone.c.position), _ZERO)
     ends = (
         sa.select(head.c.owner_id, last.label("at"))
@@ -193,7 +199,13 @@ def _remove_old() -> Statement:
     moved = (
         sa.update(streams)
         .where(streams.c.owner_id == left.c.owner_id)
-        .values(floor=sa.func.greatest(streams.c.floor, left.c.at), oldest_at=left.c.time)
+        .values(
+            floor=sa.func.greatest(streams.c.floor, left.c.at),
+            oldest_at=left.c.time,
+            **log_size(
+                sa.case((left.c.time.is_(None), _ZERO), else_=streams.c.log_bytes - weight_of(gone))
+            ),
+        )
         .cte("moved")
     )
     number = sa.select(sa.func.count()).select_from(old).scalar_subquery()
@@ -223,7 +235,13 @@ def _erase() -> Statement:
         .lateral("first")
     )
     old = sa.select(first.c.row).select_from(chosen.join(first, sa.true())).cte("old")
-    gone = deleted(sa.select(old.c.row)).cte("gone")
+    gone = deleted(sa.select(old.c.row), "gone")
+    smaller = (
+        sa.update(streams)
+        .where(streams.c.owner_id == chosen.c.owner_id)
+        .values(log_size(streams.c.log_bytes - weight_of(gone)))
+        .cte("smaller")
+    )
     number = sa.select(sa.func.count()).select_from(old).scalar_subquery()
     done = (
         sa.update(events)
@@ -235,7 +253,7 @@ def _erase() -> Statement:
         .values(unerased=sa.false())
         .cte("done")
     )
-    return Statement(sa.select(mine, number).add_cte(gone, done))
+    return Statement(sa.select(mine, number).add_cte(gone, smaller, done))
 
 
 _CHANGES = _changes()

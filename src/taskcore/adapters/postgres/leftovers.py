@@ -48,7 +48,7 @@ def _remove() -> Statement:
     # Then its events. Writers of this account find its row removed, so none can have come since.
     no_task = ~sa.or_(some, sa.exists(sa.select(thrown.c.id)))
     log = _events(owner_id).where(no_task).cte("log")
-    unlogged = deleted(sa.select(log.c.row)).cte("unlogged")
+    unlogged = deleted(sa.select(log.c.row), "unlogged")
     nothing = sa.and_(no_task, ~sa.exists(sa.select(log.c.row)))
     ended = (
         sa.delete(users).where(users.c.id == owner_id, nothing).returning(users.c.id).cte("ended")

@@ -230,8 +230,12 @@ streams = sa.Table(
     sa.Column("floor", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     # The time of the oldest event that is kept; NULL without any.
     _moment("oldest_at", nullable=True),
-    # For housekeeping. It changes seldom, so that most updates of a row touch no index.
+    # How large the log is, and whether that is more than MAX_LOG_BYTES.
+    sa.Column("log_bytes", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("log_full", sa.Boolean, nullable=False, server_default=sa.false()),
+    # For housekeeping. These change seldom, so that most updates of a row touch no index.
     sa.Index("streams_oldest_at_idx", "oldest_at"),
+    sa.Index("streams_log_full_idx", "owner_id", postgresql_where=sa.text("log_full")),
     # Rows change with every task: free space keeps a row's next version on the same page.
     postgresql_with={"fillfactor": "50"},
 )

@@ -95,7 +95,7 @@ def _purge(found: sa.CTE, head: sa.CTE, actor_id: Any) -> sa.Select[Any]:  # noq
     of = Logged(purged.c.owner_id, purged.c.number, purged.c.version, purged.c.at)
     log = logged(purged, TaskEventType.PURGED, of, unerased=has_more)
     number = sa.select(sa.func.count()).select_from(gone)
-    return number.add_cte(erased, *counted(log, in_trash=-1))
+    return number.add_cte(erased, *counted(log, in_trash=-1, erased=erased))
 
 
 def _purge_one() -> Statement:

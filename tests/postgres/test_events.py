@@ -1,0 +1,118 @@
+"""What PostgreSQL's log of tasks does beyond the contract: it stays within its size."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from taskcore.adapters.postgres import Connections, PostgresStore, event_rows
+from taskcore.domain.events import EVENT_BYTES, MAX_LOG_BYTES
+from taskcore.domain.tasks import Task
+from taskcore.domain.users import User
+from taskcore.ports import Store
+from tests.conftest import emptied
+from tests.contracts.stored import LATER, NOW, add_task, add_user, move_to_trash
+
+pytestmark = pytest.mark.anyio
+
+Db = psycopg.Connection[Any]
+SIZE = "SELECT log_bytes, log_full FROM streams WHERE owner_id = %s"
+TRUE_SIZE = """
+SELECT sum(%s::int + coalesce(octet_length(changes::text), 0)) FROM events WHERE owner_id = %s
+"""
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Db]:
+    emptied(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def postgres(db: Db) -> AsyncIterator[Store]:
+    async with Connections(db.info.dsn) as connections:
+        yield PostgresStore(connections)
+
+
+def size_of(db: Db, owner: User) -> tuple[int, bool]:
+    row = db.execute(SIZE, [owner.id]).fetchone()
+    true = db.execute(TRUE_SIZE, [EVENT_BYTES, owner.id]).fetchone()
+    assert row
+    assert true
+    assert row[0] == (true[0] or 0)
+    return row[0], row[1]
+
+
+async def edited(store: Store, task: Task, title: str) -> Task:
+    task_now = task.edited(LATER, title=title)
+    async with store.autocommit() as db:
+        return await db.tasks.save(task_now, was=task)
+
+
+async def remove_old(store: Store, limit: int = 100) -> None:
+    async with store.autocommit() as db:
+        while (await db.events.remove_old(NOW, limit)).count:
+            pass
+
+
+async def test_the_size_of_a_log_is_known_whatever_is_written_and_removed(
+    postgres: Store, db: Db
+) -> None:
+    ada = await add_user(postgres)
+    kept = await edited(postgres, await add_task(postgres, ada), "\u00e9" * 200)
+    trashed = await move_to_trash(postgres, await add_task(postgres, ada, "gone"))
+    before, _ = size_of(db, ada)
+    async with postgres.autocommit() as repositories:
+        await repositories.trash.purge(ada.id, trashed.id, at=LATER)
+    assert size_of(db, ada)[0] < before
+    async with postgres.autocommit() as repositories:
+        assert (await repositories.events.remove_old(LATER + timedelta(days=1), 100)).count == 3
+    assert size_of(db, ada) == (0, False)
+    await edited(postgres, kept, "again")
+    assert size_of(db, ada)[0] > 0
+
+
+async def test_of_a_log_that_is_too_large_the_oldest_events_go(postgres: Store, db: Db) -> None:
+    ada, bob = await add_user(postgres), await add_user(postgres, "bob")
+    task = await add_task(postgres, ada)
+    for number in range(9):
+        task = await edited(postgres, task, str(number))
+    await add_task(postgres, bob)
+    await remove_old(postgres)
+    assert len(db.execute("SELECT FROM events").fetchall()) == 11
+    size, _ = size_of(db, ada)
+    db.execute(
+        "UPDATE streams SET log_bytes = log_bytes + %s WHERE owner_id = %s",
+        [MAX_LOG_BYTES - size, ada.id],
+    )
+    task = await edited(postgres, task, "one more")
+    await remove_old(postgres, 4)
+    left = db.execute(
+        "SELECT array_agg(position ORDER BY position) FROM events WHERE owner_id = %s", [ada.id]
+    ).fetchone()
+    assert left == ([5, 6, 7, 8, 9, 10, 11],)
+    row = db.execute("SELECT floor, log_full FROM streams WHERE owner_id = %s", [ada.id]).fetchone()
+    assert row == (4, False)
+
+
+async def test_what_is_left_of_a_purged_task_with_many_events_is_erased_later(
+    postgres: Store, db: Db
+) -> None:
+    ada = await add_user(postgres)
+    task = await add_task(postgres, ada)
+    db.execute(
+        "INSERT INTO events (owner_id, position, type, object_id, version, at, changes)"
+        " SELECT %s, n, 1, %s, n, now(), '{}' FROM generate_series(2, %s) n",
+        [ada.id, task.id, event_rows.ERASED_AT_ONCE + 500],
+    )
+    db.execute("UPDATE streams SET head = 5000 WHERE owner_id = %s", [ada.id])
+    trashed = await move_to_trash(postgres, task)
+    async with postgres.autocommit() as repositories:
+        await repositories.trash.purge(ada.id, trashed.id, at=LATER)
+    of_task = "SELECT count(*), sum(unerased::int) FROM events WHERE object_id = %s"
+    assert db.execute(of_task, [task.id]).fetchone() == (502, 1)
+    await remove_old(postgres)
+    assert db.execute(of_task, [task.id]).fetchone() == (1, 0)
