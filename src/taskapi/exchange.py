@@ -18,6 +18,7 @@ ARRIVES_WITHIN = 5.0  # seconds for a body; enough for the largest one at 13 KB/
 _DRAIN_BYTES = 131072
 _DRAIN_WITHIN = 1.0  # seconds
 _MAX_METHOD = 16  # characters, in the log
+_REPLAYED, _NOTHING = {"replayed": True}, dict[str, bool]()
 
 
 def incomplete() -> HttpProblem:
@@ -121,4 +122,5 @@ class Exchange:
             duration_ms=round((time.perf_counter() - self._started_at) * 1000, 2),
             user_id=actor.user_id if actor else None,
             client=self.state.client,
+            **_REPLAYED if self.state.is_replay else _NOTHING,
         )

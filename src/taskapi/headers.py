@@ -14,12 +14,15 @@ _SECURITY = {
     b"cache-control": b"no-store",
 }
 _HSTS = b"max-age=31536000; includeSubDomains"  # RFC 6797; sent if the client uses TLS
-_EXPOSED = b"ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+_EXPOSED = (
+    b"ETag, Idempotency-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, "
+    b"X-Request-Id"
+)
 PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
     (
         b"access-control-allow-headers",
-        b"Authorization, Content-Type, If-Match, If-None-Match, X-Request-Id",
+        b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id",
     ),
     (b"access-control-max-age", b"600"),
 ]

@@ -6,7 +6,8 @@ import logging
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,6 +23,8 @@ from taskcore.domain.visible import ascii_json, block, visible
 
 # The id of the request that is being served in this context.
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+# The lines of information of this context that are not written yet; None where none is held back.
+_HELD: ContextVar[list[bytes] | None] = ContextVar("held", default=None)
 _SECRET = ("password", "token", "secret", "authorization", "cookie")
 
 
@@ -44,6 +47,13 @@ class Lines:
         self._due_in: asyncio.AbstractEventLoop | None = None
 
     def info(self, line: bytes) -> None:
+        held = _HELD.get()
+        if held is not None:
+            held.append(line)
+            return
+        self._write_soon(line)
+
+    def _write_soon(self, line: bytes) -> None:
         self._waiting.append(line + b"\n")
         try:
             loop = asyncio.get_running_loop()
@@ -57,7 +67,7 @@ class Lines:
     debug = info
 
     def warning(self, line: bytes) -> None:
-        self.info(line)
+        self._write_soon(line)
         self.write_out()
 
     error = critical = warning
@@ -75,6 +85,19 @@ class Lines:
 
 
 LINES = Lines()
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Lines of information are written only if the block ends normally: what they tell is done."""
+    lines: list[bytes] = []
+    before = _HELD.set(lines)
+    try:
+        yield
+    finally:
+        _HELD.reset(before)
+    for line in lines:
+        LINES.info(line)
 
 
 def configure(level: str, style: str | None) -> None:

@@ -15,12 +15,15 @@ from litestar.params import ParameterKwarg
 from litestar.routes import HTTPRoute
 from msgspec import Struct
 
+from taskapi.documented_headers import ALWAYS, CONDITIONS, HEADERS, HEADERS_BY_STATUS, KEY
 from taskapi.etags import matches
 from taskapi.expectations import expected
 from taskapi.fields import Id
+from taskapi.idempotency import HEADER, PATTERN, REPLAYED, takes_key
 from taskapi.parameters import unknown
 from taskapi.problems import (
     BY_STATUS,
+    LIMITED,
     MAY_REFUSE,
     MEDIA_TYPE,
     NOT_UTF_8,
@@ -39,12 +42,17 @@ from taskcore import (
     ExpiredToken,
     Invalid,
     InvalidToken,
+    KeyInProgress,
+    KeyReused,
+    OutcomeUnknown,
     Overloaded,
     Settings,
     TaskcoreError,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )
+from taskcore.domain.idempotency import REUSED as KEY_REUSED
 
 Json = dict[str, Any]
 
@@ -54,31 +62,6 @@ SENDS = "sends"
 READS = "reads"
 
 
-def _header(description: str, **schema: str | int) -> Json:
-    return {"description": description, "schema": schema or {"type": "string"}}
-
-
-_HEADERS = {
-    "ETag": _header("The version of the task"),
-    "Location": _header("Where the task is"),
-    "Link": _header('The next page, as `<…>; rel="next"`; not sent with the last one'),
-    "X-Request-Id": _header("Names this request in the log"),
-    "WWW-Authenticate": _header("RFC 6750"),
-    "Retry-After": _header("Seconds", type="integer", minimum=1),
-    "RateLimit-Policy": _header("The quota `q` in a window of `w` seconds"),
-    "RateLimit": _header("The remaining quota `r`, and the seconds `t` until it grows"),
-}
-_CONDITIONS = {
-    "If-Match": 'The `ETag` that you have seen, with its quotes: `"3"`; several, or `*` for any. '
-    "412 if the task has another one now",
-    "If-None-Match": 'The `ETag` that you have, with its quotes: `"3"`; several, or `*` for any',
-}
-_ALWAYS = ("X-Request-Id",)
-_HEADERS_BY_STATUS = {
-    401: ("WWW-Authenticate",),
-    429: ("Retry-After", "RateLimit-Policy", "RateLimit"),
-    503: ("Retry-After",),
-}
 # Links from an operation that creates an object to those on that object, for API explorers and
 # fuzzers.
 _LINKS = {
@@ -125,7 +108,7 @@ def document(app: Litestar, settings: Settings) -> bytes:
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "headers": _HEADERS,
+            "headers": HEADERS,
             "examples": {
                 each.code: _written(each)
                 for operation in operations
@@ -185,6 +168,7 @@ class _Operation:
         self._success = struct_in(self._hints["return"])
         self._errors: tuple[type[TaskcoreError], ...] = handler.opt.get(MAY_REFUSE, ())
         self._conditions: tuple[str, ...] = handler.opt.get(READS, ())
+        self._takes_key = takes_key(handler)
         self._is_protected = handler.resolve_before_request() in {logged_in, administers}
 
     @property
@@ -250,15 +234,25 @@ class _Operation:
                 "name": name,
                 "in": "header",
                 "required": False,
-                "description": _CONDITIONS[name],
+                "description": CONDITIONS[name],
                 "schema": {"type": "string"},
+            }
+
+        if self._takes_key:
+            yield {
+                "name": HEADER,
+                "in": "header",
+                "required": False,
+                "description": KEY,
+                "schema": {"type": "string", "pattern": PATTERN},
             }
 
     def _responses(self) -> Json:
         status = self._handler.status_code
+        sends = (*self._handler.opt.get(SENDS, ()), *([REPLAYED] if self._takes_key else []))
         success: Json = {
             "description": HTTPStatus(status).phrase,
-            "headers": _references((*_ALWAYS, *self._handler.opt.get(SENDS, ()))),
+            "headers": _references((*ALWAYS, *sends)),
         }
         if self._success:
             success["content"] = {"application/json": {"schema": _reference(self._success)}}
@@ -272,12 +266,12 @@ class _Operation:
         if "If-None-Match" in self._conditions:
             responses["304"] = {
                 "description": "You have this version already",
-                "headers": _references((*_ALWAYS, "ETag")),
+                "headers": _references((*ALWAYS, "ETag")),
             }
         for code, refusals in self.refusals().items():
             responses[str(code)] = {
                 "description": ". ".join(f"`{each.code}`: {each.detail}" for each in refusals),
-                "headers": _references((*_ALWAYS, *_HEADERS_BY_STATUS.get(code, ()))),
+                "headers": _references((*ALWAYS, *self._headers(code))),
                 "content": {
                     MEDIA_TYPE: {
                         "schema": _reference(ProblemView),
@@ -287,9 +281,19 @@ class _Operation:
             }
         return responses
 
+    def _headers(self, status: int) -> tuple[str, ...]:
+        headers = HEADERS_BY_STATUS.get(status, ())
+        if status == HTTPStatus.TOO_MANY_REQUESTS and LIMITED not in self._handler.opt:
+            return headers[:1]
+        return headers
+
     def refusals(self) -> dict[int, list[HttpProblem]]:
         """By status: this operation's errors, and those of its body, login and query."""
         errors: list[type[TaskcoreError]] = [*self._errors, Invalid, Unavailable, Overloaded]
+        if self.method != "get":
+            errors.append(OutcomeUnknown)
+        if self._takes_key:
+            errors += [KeyInProgress, KeyReused, TooMany]
         other = [(500, BY_STATUS[500])]
         if self._is_protected:
             errors += [Unauthenticated, InvalidToken, ExpiredToken]
@@ -301,6 +305,8 @@ class _Operation:
         found: dict[int, list[HttpProblem]] = {}
         for error in dict.fromkeys(errors):
             broken = [self._broken_rule()] if error is Invalid else None
+            if error is KeyReused:
+                broken = [FieldProblem(KEY_REUSED, error.code, parameter=HEADER)]
             status = status_of(error)
             problem = HttpProblem(status, error.code, error.title, None, broken, error.title)
             found.setdefault(status, []).append(problem)

@@ -24,6 +24,7 @@ from taskcore import (
     Forbidden,
     Invalid,
     InvalidToken,
+    KeyInProgress,
     Misconfigured,
     NotFound,
     StaleWrite,
@@ -32,6 +33,7 @@ from taskcore import (
     Unauthenticated,
     Unavailable,
 )
+from taskcore.domain import idempotency
 
 log = structlog.get_logger("taskapi")
 
@@ -159,7 +161,7 @@ def _core_error(request: AnyRequest, error: TaskcoreError) -> Response[ProblemVi
     errors: list[FieldProblem] | None = None
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = _challenge(error)
-    if isinstance(error, (TooMany, Unavailable)):
+    if isinstance(error, (TooMany, Unavailable, KeyInProgress)):
         headers["Retry-After"] = str(max(1, ceil(error.retry_after)))
     if isinstance(error, TooMany) and (limit := request.route_handler.opt.get(LIMITED)):
         # The IETF's draft "RateLimit header fields for HTTP". Always the numbers of the documented
@@ -186,7 +188,9 @@ def _challenge(error: Unauthenticated) -> str:
 
 
 def _field_problem(request: AnyRequest, field: str, detail: str, code: str) -> FieldProblem:
-    """A GET takes its input from the query, other methods from the body."""
+    """A GET takes its input from the query, other methods from the body and one header."""
+    if field == idempotency.FIELD:
+        return FieldProblem(detail, code, parameter="Idempotency-Key")
     if request.method == "GET":
         return FieldProblem(detail, code, parameter=field)
     return FieldProblem(detail, code, pointer=f"/{field}" if field else "")

@@ -38,9 +38,12 @@ def container(opener: CoreOpener) -> AsyncContainer:
 class ApiRequest(JsonRequest):
     """A request that needs no login."""
 
+    bound_core: Core | None = None
+    """For a request with a key: the core of its transaction."""
+
     @property
     def core(self) -> Core:
-        return cast(Core, self.scope["litestar_app"].state.core)
+        return self.bound_core or cast(Core, self.scope["litestar_app"].state.core)
 
     @property
     def housekeeper(self) -> Housekeeper:

@@ -15,6 +15,7 @@ from taskcore import Actor
 _HEADERS = {
     *(b"origin", b"x-request-id", b"content-length", b"transfer-encoding", b"content-type"),
     *(b"content-encoding", b"authorization", b"user-agent", b"if-match", b"if-none-match"),
+    b"idempotency-key",
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY = "taskapi"
@@ -27,6 +28,7 @@ class RequestState:
     is_secure: bool  # whether the client uses TLS
     headers: Mapping[bytes, bytes]  # those in `_HEADERS`
     actor: Actor | None = None  # set by `providers.logged_in`
+    is_replay: bool = False  # whether the answer is that of an earlier request
 
     @classmethod
     def of(cls, scope: HTTPScope, proxies: Proxies) -> Self:

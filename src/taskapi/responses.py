@@ -65,27 +65,37 @@ class JsonResponse(Response[Content]):
         *,
         status_code: int | None = None,
         **_: Any,  # noqa: ANN401 - Litestar's other options
-    ) -> "_AsgiResponse":
+    ) -> "AsgiResponse":
         status = self.status_code or status_code or HTTP_200_OK
         headers = [(name.lower().encode(), text.encode()) for name, text in self.headers.items()]
         if self.content is None:
-            return _AsgiResponse(status, headers, b"")
+            return AsgiResponse(status, headers, b"")
         body = _encode(self.content)
         headers += (_JSON, (b"content-length", str(len(body)).encode()))
-        return _AsgiResponse(status, headers, body)
+        return AsgiResponse(status, headers, body)
 
 
-class _AsgiResponse:
-    __slots__ = ("_body", "_headers", "_status")
+class AsgiResponse:
+    __slots__ = ("body", "headers", "status")
 
     def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        self._status, self._headers, self._body = status, headers, body
+        self.status, self.headers, self.body = status, headers, body
 
     async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
         start: HTTPResponseStartEvent = {
             "type": "http.response.start",
-            "status": self._status,
-            "headers": self._headers,
+            "status": self.status,
+            "headers": self.headers,
         }
         await send(start)
-        await send({"type": "http.response.body", "body": self._body, "more_body": False})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+class RawResponse(Response[bytes]):
+    """A response that is complete already."""
+
+    def __init__(self, made: AsgiResponse) -> None:
+        self._made = made
+
+    def to_asgi_response(self, *_: object, **__: object) -> AsgiResponse:  # type: ignore[override]
+        return self._made

@@ -13,6 +13,7 @@ from taskapi.etags import (
     matches,
     well_formed,
 )
+from taskapi.idempotency import once
 from taskapi.openapi import READS, SENDS
 from taskapi.paths import PREFIX, parse_id
 from taskapi.problems import MAY_REFUSE
@@ -28,6 +29,7 @@ _URL = PREFIX + PATH
 
 
 @post("/", operation_id="createTask", opt={MAY_REFUSE: (Invalid,), SENDS: ("ETag", "Location")})
+@once
 async def create_task(request: ActorRequest, data: JSONBody[TaskDraft]) -> JsonResponse[TaskView]:
     """Create a task.
 
@@ -73,6 +75,7 @@ async def _expected_version(request: ActorRequest, task_id: str) -> int | None:
     return next(iter(versions or ()), NO_VERSION)
 
 
+@once
 async def _edit(
     request: ActorRequest, task_id: FromPath[str], data: JSONBody[TaskPatch]
 ) -> JsonResponse[TaskView]:
@@ -103,6 +106,7 @@ patch_task = patch("/{task_id:str}", operation_id="patchTask", opt=_EDITING)(_ed
     operation_id="deleteTask",
     opt={MAY_REFUSE: (NotFound, StaleWrite), READS: ("If-Match",)},
 )
+@once
 async def delete_task(request: ActorRequest, task_id: FromPath[str]) -> None:
     """Delete a task: it goes to the trash, from which it can be restored."""
     await request.core.tasks.delete(

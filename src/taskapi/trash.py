@@ -6,6 +6,7 @@ from litestar import Router, delete, get, post
 from litestar.params import FromPath, FromQuery
 
 from taskapi.cursors import TrashCursor, next_page
+from taskapi.idempotency import once
 from taskapi.openapi import SENDS
 from taskapi.paths import parse_id
 from taskapi.problems import MAY_REFUSE
@@ -52,6 +53,7 @@ async def list_trash(
     status_code=200,
     opt={MAY_REFUSE: (NotFound,), SENDS: ("ETag",)},
 )
+@once
 async def restore_task(request: ActorRequest, task_id: FromPath[str]) -> JsonResponse[TaskView]:
     """Take a task out of the trash."""
     task = await request.core.tasks.restore(request.actor, TaskId(parse_id(task_id)))
@@ -60,6 +62,7 @@ async def restore_task(request: ActorRequest, task_id: FromPath[str]) -> JsonRes
 
 
 @delete("/{task_id:str}", operation_id="purgeTask", opt={MAY_REFUSE: (NotFound,)})
+@once
 async def purge_task(request: ActorRequest, task_id: FromPath[str]) -> None:
     """Remove a task in the trash for good."""
     await request.core.tasks.purge(request.actor, TaskId(parse_id(task_id)))

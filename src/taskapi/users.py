@@ -21,6 +21,7 @@ from taskapi.fields import (
     Total,
     UserRole,
 )
+from taskapi.idempotency import once
 from taskapi.openapi import SENDS
 from taskapi.paths import parse_id
 from taskapi.problems import LIMITED, MAY_REFUSE
@@ -220,6 +221,7 @@ async def list_users(
 
 
 @post("/", operation_id="createUser", opt={MAY_REFUSE: (Forbidden, EmailTaken, Invalid)})
+@once
 async def create_user(request: ActorRequest, data: JSONBody[UserDraft]) -> UserView:
     """Create an account for another person."""
     user = await request.core.accounts.create(request.actor, **fields_set(data))
@@ -239,6 +241,7 @@ async def get_user(request: ActorRequest, user_id: FromPath[str]) -> UserView:
     operation_id="changeUser",
     opt={MAY_REFUSE: (Forbidden, NotFound, LastAdmin, Invalid)},
 )
+@once
 async def change_user(
     user_id: FromPath[str], data: JSONBody[UserPatch], request: ActorRequest
 ) -> UserView:
@@ -255,6 +258,7 @@ async def change_user(
 @delete(
     "/{user_id:str}", operation_id="deleteUser", opt={MAY_REFUSE: (Forbidden, NotFound, LastAdmin)}
 )
+@once
 async def delete_user(request: ActorRequest, user_id: FromPath[str]) -> None:
     """Delete an account, with all its tasks."""
     await request.core.accounts.delete(request.actor, UserId(parse_id(user_id)))
@@ -267,6 +271,7 @@ async def delete_user(request: ActorRequest, user_id: FromPath[str]) -> None:
     operation_id="endUserSessions",
     opt={MAY_REFUSE: (Forbidden, NotFound)},
 )
+@once
 async def end_user_sessions(request: ActorRequest, user_id: FromPath[str]) -> None:
     """Log a user out everywhere."""
     ended = await request.core.sessions.end_all_of(request.actor, UserId(parse_id(user_id)))

@@ -13,9 +13,11 @@ from taskcore import (
     CursorExpired,
     Forbidden,
     Invalid,
+    KeyInProgress,
     Misconfigured,
     NotFound,
     NotMigrated,
+    OutcomeUnknown,
     Settings,
     TaskcoreError,
     TooMany,
@@ -27,6 +29,7 @@ FAILURE = 1
 USAGE = 2
 BAD_DATA = 65
 UNAVAILABLE = 69
+OUTCOME_UNKNOWN = 74  # EX_IOERR
 TRY_AGAIN = 75
 NOT_PERMITTED = 77
 CONFIGURATION = 78
@@ -51,7 +54,9 @@ CODES: dict[type[TaskcoreError], int] = {
     TooMany: TRY_AGAIN,
     Unavailable: UNAVAILABLE,
     Busy: TRY_AGAIN,
+    KeyInProgress: TRY_AGAIN,
     NotMigrated: CONFIGURATION,
+    OutcomeUnknown: OUTCOME_UNKNOWN,
     Misconfigured: CONFIGURATION,
 }
 

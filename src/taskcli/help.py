@@ -80,6 +80,7 @@ EXIT_CODES = (
     (2, "the command line is wrong"),
     (65, "bad data, no such user or task, or a conflict"),
     (69, "the database cannot be reached"),
+    (74, "the database went away, and the change may have been made: look before you repeat it"),
     (75, "busy just now; try again"),
     (77, "not permitted"),
     (78, "the configuration is wrong, or the database not migrated"),

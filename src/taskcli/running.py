@@ -10,7 +10,7 @@ from typing import TypeVar
 from taskcli.exits import Busy
 from taskcli.output import message
 from taskcli.signals import run
-from taskcore import SYSTEM, Actor, Core, Origin, Settings, Unavailable, open_core
+from taskcore import SYSTEM, Actor, Core, Origin, OutcomeUnknown, Settings, Unavailable, open_core
 from taskcore.domain.visible import block
 
 Result = TypeVar("Result")
@@ -58,6 +58,8 @@ async def _worked(settings: Settings, work: Callable[[Core], Awaitable[Result]])
         await core.store.check()
         try:
             return await work(core)
+        except OutcomeUnknown:
+            raise
         except Unavailable as error:
             # If the database has gone meanwhile, this raises; otherwise it was only busy.
             await core.store.check()

@@ -26,10 +26,13 @@ from taskcore.domain.errors import (
     Invalid,
     InvalidCredentials,
     InvalidToken,
+    KeyInProgress,
+    KeyReused,
     LastAdmin,
     Misconfigured,
     NotFound,
     NotMigrated,
+    OutcomeUnknown,
     Overloaded,
     Problem,
     RightsMissing,
@@ -56,12 +59,14 @@ from taskcore.ports import (
 )
 from taskcore.settings import Settings
 from taskcore.usecases.housekeeping import Progress
+from taskcore.usecases.idempotency import Answer
 from taskcore.usecases.sessions import Grant
 
 __all__ = [
     "SYSTEM",
     "Actor",
     "ActorKind",
+    "Answer",
     "Change",
     "ChangedTask",
     "ChangesPage",
@@ -80,6 +85,8 @@ __all__ = [
     "Invalid",
     "InvalidCredentials",
     "InvalidToken",
+    "KeyInProgress",
+    "KeyReused",
     "LabelCount",
     "LastAdmin",
     "LogPosition",
@@ -87,6 +94,7 @@ __all__ = [
     "NotFound",
     "NotMigrated",
     "Origin",
+    "OutcomeUnknown",
     "Overloaded",
     "Page",
     "Priority",

@@ -1,10 +1,12 @@
 """Core: every use case, bound to ports."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
 
 from taskcore.domain.events import EVENTS_LIFETIME
+from taskcore.domain.idempotency import MAX_KEPT
+from taskcore.domain.policies import Actor
 from taskcore.domain.tasks import MAX_TASKS, TRASH_LIFETIME
 from taskcore.ports import (
     AT_ONCE,
@@ -22,6 +24,7 @@ from taskcore.usecases.audit import Audit
 from taskcore.usecases.changes import Changes
 from taskcore.usecases.gate import Gate
 from taskcore.usecases.housekeeping import Housekeeping
+from taskcore.usecases.idempotency import Answer, Idempotency, NoStore
 from taskcore.usecases.sessions import Sessions
 from taskcore.usecases.sessions.grants import Issuer
 from taskcore.usecases.sessions.logins import LoginAttempts, Logins
@@ -47,6 +50,8 @@ class Terms:
     """How long a deleted task can be restored."""
     events_lifetime: timedelta = EVENTS_LIFETIME
     """How long the history of tasks reaches back."""
+    max_kept: int = MAX_KEPT
+    """How many bytes of answers to idempotency keys an account keeps in a day."""
     batch: int = BATCH
     """How many rows a transaction of housekeeping removes at most."""
 
@@ -61,6 +66,13 @@ class Core:
     housekeeping: Housekeeping
     gate: Gate
     store: Store
+    idempotency: "Idempotency[Core]"
+
+    async def once(
+        self, actor: Actor, key: str, request: bytes, work: "Callable[[Core], Awaitable[bytes]]"
+    ) -> Answer:
+        """Do what a request asks for once, however often it is sent; see `Idempotency.once`."""
+        return await self.idempotency.once(actor, key, request, work)
 
     @classmethod
     def bind(
@@ -74,30 +86,38 @@ class Core:
         pseudonyms: Pseudonyms,
         clock: Clock,
         terms: Terms = Terms(),
-    ) -> Self:
-        gate = Gate(store, limiter, clock)
+    ) -> "Core":
         issuer = Issuer(access_tokens, refresh_tokens, clock)
-        refreshes = Refreshes(store, gate, clock, issuer, terms.idle)
-        logins = Logins(
-            store=store,
-            gate=gate,
-            clock=clock,
-            issuer=issuer,
-            hasher=hasher,
-            attempts=LoginAttempts(store, gate, clock),
-            pseudonyms=pseudonyms,
-            idle=terms.idle,
-            failure_floor=terms.failure_floor,
+        housekeeping = Housekeeping(
+            store, limiter, clock, terms.trash_lifetime, terms.events_lifetime, terms.batch
         )
-        return cls(
-            accounts=Accounts(store, hasher, gate, clock, terms.app_name, terms.at_once),
-            sessions=Sessions(store, gate, clock, access_tokens, logins, refreshes),
-            tasks=Tasks(store, gate, clock, terms.max_tasks),
-            changes=Changes(store),
-            audit=Audit(store, gate),
-            housekeeping=Housekeeping(
-                store, limiter, clock, terms.trash_lifetime, terms.events_lifetime, terms.batch
-            ),
-            gate=gate,
-            store=store,
-        )
+
+        def on(store: Store, gate: Gate, for_logins: Store) -> Core:
+            logins = Logins(
+                store=for_logins,
+                gate=gate,
+                clock=clock,
+                issuer=issuer,
+                hasher=hasher,
+                attempts=LoginAttempts(for_logins, gate, clock),
+                pseudonyms=pseudonyms,
+                idle=terms.idle,
+                failure_floor=terms.failure_floor,
+            )
+            refreshes = Refreshes(for_logins, gate, clock, issuer, terms.idle)
+            return cls(
+                accounts=Accounts(store, hasher, gate, clock, terms.app_name, terms.at_once),
+                sessions=Sessions(store, gate, clock, access_tokens, logins, refreshes),
+                tasks=Tasks(store, gate, clock, terms.max_tasks),
+                changes=Changes(store),
+                audit=Audit(store, gate),
+                housekeeping=housekeeping,
+                gate=gate,
+                store=store,
+                idempotency=Idempotency(store, gate, clock, in_transaction, terms.max_kept),
+            )
+
+        def in_transaction(store: Store, gate: Gate) -> Core:
+            return on(store, gate, NoStore())
+
+        return on(store, Gate(store, limiter, clock), store)

@@ -23,9 +23,9 @@ class FailingStore:
     error: Exception | None = None
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Repositories]:
+    async def transaction(self, by: UserId | None = None) -> AsyncIterator[Repositories]:
         self._fail()
-        async with self.store.transaction() as tx:
+        async with self.store.transaction(by) as tx:
             yield tx
 
     @asynccontextmanager

@@ -456,6 +456,7 @@ STRANGE = [
 ]
 EXPOSED = {
     "etag",
+    "idempotency-replayed",
     "link",
     "location",
     "retry-after",

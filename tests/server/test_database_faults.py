@@ -84,7 +84,7 @@ def is_unavailable(exchange: Exchange) -> bool:
         answer.status == 503
         and int(answer.headers["retry-after"]) >= 1
         and answer.headers["content-type"] == "application/problem+json"
-        and answer.json["code"] == "unavailable"
+        and answer.json["code"] in {"unavailable", "outcome_unknown"}
     )
 
 

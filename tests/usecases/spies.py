@@ -82,8 +82,8 @@ class InterruptedStore:
     inner: Store
     before_writing: Step
 
-    def transaction(self) -> AbstractAsyncContextManager[Repositories]:
-        return self.inner.transaction()
+    def transaction(self, by: UserId | None = None) -> AbstractAsyncContextManager[Repositories]:
+        return self.inner.transaction(by)
 
     @asynccontextmanager
     async def autocommit(self, by: UserId | None = None) -> AsyncIterator[Repositories]:

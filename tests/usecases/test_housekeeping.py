@@ -45,6 +45,7 @@ NOTHING = {
     "trash": 0,
     "events": 0,
     "sessions": 0,
+    "keys": 0,
     "limits": 0,
     "index_bytes": 0,
 }

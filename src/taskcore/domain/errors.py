@@ -2,6 +2,7 @@
 
     TaskcoreError
     ├── Invalid              the input breaks a rule; says which fields and why
+    │   └── KeyReused            the idempotency key is that of another request
     ├── Unauthenticated      the caller is not logged in
     │   ├── InvalidCredentials   wrong e-mail or password, or a deactivated account
     │   └── InvalidToken         the access or refresh token is not valid
@@ -10,12 +11,14 @@
     ├── NotFound             does not exist, or the actor may not see it
     ├── Conflict             the current state does not allow it
     │   ├── EmailTaken           another account has this e-mail address
+    │   ├── KeyInProgress        a request with this idempotency key is being worked on
     │   ├── LastAdmin            no active administrator would be left
     │   ├── StaleWrite           another request has changed it meanwhile
     │   └── HistoryGone          events that it needs are not kept any more
     ├── CursorExpired        what came after it is not kept any more; begin anew
     ├── TooMany              over a rate limit; says when to try again
     ├── Unavailable          a dependency does not answer; says when to try again
+    │   ├── OutcomeUnknown       it went away while it made a change
     │   ├── Overloaded           it answers, but has too much to do
     │   └── NotMigrated          the database schema is too old
     │       └── RightsMissing    the database role lacks rights
@@ -29,7 +32,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-# Seconds to wait after Unavailable. A rate limit tells its own.
+# Seconds to wait after Unavailable and KeyInProgress. A rate limit tells its own.
 RETRY_AFTER = 1.0
 
 
@@ -64,6 +67,11 @@ class Invalid(TaskcoreError):
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems
         super().__init__("; ".join(map(str, problems)))
+
+
+class KeyReused(Invalid):
+    code = "idempotency_key_reused"
+    title = "This idempotency key belongs to another request; a new request needs a new key"
 
 
 class Unauthenticated(TaskcoreError):
@@ -106,6 +114,12 @@ class EmailTaken(Conflict):
     title = "Another account has this e-mail address"
 
 
+class KeyInProgress(Conflict):
+    code = "idempotency_in_progress"
+    title = "The first request with this idempotency key has no answer yet; send it again"
+    retry_after = RETRY_AFTER
+
+
 class LastAdmin(Conflict):
     code = "last_admin"
     title = "This is the last active administrator; make another one first"
@@ -144,6 +158,16 @@ class Unavailable(TaskcoreError):
         """`retry_after` in seconds."""
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class OutcomeUnknown(Unavailable):
+    """Not raised for what only reads, nor where it is certain that nothing was changed."""
+
+    code = "outcome_unknown"
+    title = (
+        "The database went away before it confirmed the change, which may have been made: with an"
+        " idempotency key send the same request again, without one look before you repeat it"
+    )
 
 
 class Overloaded(Unavailable):

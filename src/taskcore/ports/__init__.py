@@ -8,6 +8,8 @@ from taskcore.ports.events import ChangedTask as ChangedTask
 from taskcore.ports.events import ChangesPage as ChangesPage
 from taskcore.ports.events import EventRepository as EventRepository
 from taskcore.ports.events import LogPosition as LogPosition
+from taskcore.ports.idempotency import IdempotencyRepository as IdempotencyRepository
+from taskcore.ports.idempotency import KeyClaim as KeyClaim
 from taskcore.ports.leftovers import AT_ONCE as AT_ONCE
 from taskcore.ports.leftovers import BATCH as BATCH
 from taskcore.ports.leftovers import Batch as Batch

@@ -6,6 +6,7 @@ from typing import Protocol
 from taskcore.domain.users import UserId
 from taskcore.ports.audit import AuditRepository
 from taskcore.ports.events import EventRepository
+from taskcore.ports.idempotency import IdempotencyRepository
 from taskcore.ports.leftovers import LeftoverRepository
 from taskcore.ports.sessions import SessionRepository
 from taskcore.ports.tasks import TaskRepository, TrashRepository
@@ -26,16 +27,25 @@ class Repositories(Protocol):
     @property
     def events(self) -> EventRepository: ...
     @property
+    def idempotency(self) -> IdempotencyRepository: ...
+    @property
     def leftovers(self) -> LeftoverRepository: ...
 
 
 class Store(Protocol):
-    """Every call raises Unavailable when there is no answer in time."""
+    """Every call raises Unavailable when there is no answer in time.
 
-    def transaction(self) -> AbstractAsyncContextManager[Repositories]:
+    It is OutcomeUnknown where a change was sent, or its commit, and the connection is lost: the
+    change may have been made.
+    """
+
+    def transaction(self, by: UserId | None = None) -> AbstractAsyncContextManager[Repositories]:
         """Commits when the block ends normally, rolls back when it raises.
 
         An error raised by a repository aborts the transaction: let it leave the block.
+
+        With `by`, for a transaction of many calls, the work takes turns: few of them run at a time,
+        and one for each user. Raises Overloaded when too many wait, or one for too long.
         """
 
     def autocommit(self, by: UserId | None = None) -> AbstractAsyncContextManager[Repositories]:

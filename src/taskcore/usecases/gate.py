@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from taskcore.domain.audit import EventName, NewEvent
-from taskcore.domain.errors import Forbidden, TooMany, Unavailable
+from taskcore.domain.errors import Forbidden, OutcomeUnknown, TooMany, Unavailable
 from taskcore.domain.limits import DENIED, TRIPPED, Limit
 from taskcore.domain.origins import Origin
 from taskcore.domain.policies import Actor, authorize_accounts
@@ -69,8 +69,11 @@ class Gate:
 
     async def record(self, *events: NewEvent) -> None:
         """In a transaction of its own, so that the event survives a refusal. Raises Unavailable."""
-        async with self.store.autocommit() as db:
-            await db.audit.add(*events)
+        try:
+            async with self.store.autocommit() as db:
+                await db.audit.add(*events)
+        except OutcomeUnknown as error:  # what was asked for is not done in any case
+            raise Unavailable from error
 
 
 def per_network(origin: Origin, *limits: Limit) -> tuple[Claim, ...]:

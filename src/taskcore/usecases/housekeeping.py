@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from taskcore.domain.idempotency import LIFETIME
 from taskcore.ports import Batch, Clock, RateLimiter, Removal, Store, TrashPosition
 
 ACCOUNTS, EVENTS, SPACE = "accounts", "events", "unused space"
@@ -57,6 +58,8 @@ class Housekeeping:
       task. PostgreSQL's index of them keeps those that no task has any more: it is rebuilt here
       when it has doubled. The other kinds wait in this process meanwhile: 20 s for 100 MB on busy
       cores
+    - idempotency keys with their answers: removed here after 24 hours (LIFETIME). What an account
+      keeps within them is limited (MAX_KEPT)
     - audit events: not bounded, because they are kept for good
     """
 
@@ -77,6 +80,7 @@ class Housekeeping:
             "trash": _batches("trash", self._trash, self.batch),
             EVENTS: _batches(EVENTS, self._events, self.batch),
             "sessions": _batches("sessions", self._sessions, self.batch // _ROWS_OF_SESSION or 1),
+            "keys": _batches("keys", self._keys, self.batch),
             "limits": _batches("limits", self._limits, self.batch),
             SPACE: self._space(),
         }
@@ -130,6 +134,10 @@ class Housekeeping:
 
     async def _limits(self, limit: int, _: None) -> Removal:
         return await self.limiter.forget(limit)
+
+    async def _keys(self, limit: int, _: None) -> Removal:
+        async with self.store.autocommit() as db:
+            return await db.idempotency.forget(self.clock.now() - LIFETIME, limit)
 
 
 async def _batches(kind: str, remove: Callable[[int, Any], Awaitable[Removal]], size: int) -> Steps:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, nullcontext
 
 from taskcore.adapters.memory.audit import MemoryAudit
 from taskcore.adapters.memory.events import MemoryEvents
+from taskcore.adapters.memory.idempotency import MemoryIdempotency
 from taskcore.adapters.memory.leftovers import MemoryLeftovers
 from taskcore.adapters.memory.sessions import MemorySessions
 from taskcore.adapters.memory.tables import Access, Tables
@@ -27,6 +28,7 @@ class MemoryRepositories:
         self.sessions = MemorySessions(access)
         self.audit = MemoryAudit(access)
         self.events = MemoryEvents(access)
+        self.idempotency = MemoryIdempotency(access)
         self.leftovers = MemoryLeftovers()
 
 
@@ -36,7 +38,7 @@ class MemoryStore:
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[MemoryRepositories]:
+    async def transaction(self, by: UserId | None = None) -> AsyncIterator[MemoryRepositories]:  # noqa: ARG002 - one at a time in any case
         async with self._lock:
             tables = self._tables.copy()
             yield MemoryRepositories(lambda: nullcontext(tables))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from itertools import count
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -30,6 +31,21 @@ class Sequences:
     events: Iterator[int] = field(default_factory=lambda: count(1))
 
 
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    request: bytes
+    answer: bytes = field(repr=False)
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How many bytes of answers a user has kept since that moment."""
+
+    since: datetime
+    size: int
+
+
 @dataclass(slots=True)
 class Tables:
     ids: Sequences = field(default_factory=Sequences)
@@ -43,6 +59,8 @@ class Tables:
     floors: dict[UserId, int] = field(default_factory=dict)
     sessions: dict[SessionId, Session] = field(default_factory=dict)
     tokens: dict[bytes, RefreshToken] = field(default_factory=dict)
+    answers: dict[tuple[UserId, bytes], KeptAnswer] = field(default_factory=dict)
+    usage: dict[UserId, Usage] = field(default_factory=dict)
     audit: tuple[Event, ...] = ()
 
     def copy(self) -> "Tables":
@@ -56,6 +74,8 @@ class Tables:
         self.tasks = {key: task for key, task in self.tasks.items() if task.owner_id != user_id}
         self.trash = {key: task for key, task in self.trash.items() if task.owner_id != user_id}
         self.events = {place: event for place, event in self.events.items() if place[0] != user_id}
+        self.answers = {key: row for key, row in self.answers.items() if key[0] != user_id}
+        self.usage.pop(user_id, None)
         self.end_sessions([s.id for s in self.sessions.values() if s.user_id == user_id])
 
     def log(

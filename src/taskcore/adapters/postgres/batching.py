@@ -21,8 +21,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from contextvars import Context
 from typing import NamedTuple
 
-from taskcore.adapters.postgres.errors import concerns_one_request
+from taskcore.adapters.postgres.errors import NO_ANSWER, concerns_one_request
 from taskcore.adapters.postgres.statements import BatchedStatement, Rows, Values
+from taskcore.domain.errors import OutcomeUnknown, Unavailable
 
 RunBatch = Callable[[BatchedStatement, Sequence[Values]], Awaitable[Sequence[Rows]]]
 
@@ -151,11 +152,17 @@ class Batcher:
                 self._fail([request], error)
 
     def _fail(self, batch: Sequence[_Request], error: Exception) -> None:
+        _refuse(batch, error)
         if not concerns_one_request(error):  # queued requests would meet it too
-            batch, self._queue = [*batch, *self._queue], []
-        for request in batch:
-            if not request.result.done():
-                request.result.set_exception(error)
+            queue, self._queue = self._queue, []
+            # They were not sent, so what they ask for is not done.
+            _refuse(queue, Unavailable(NO_ANSWER) if isinstance(error, OutcomeUnknown) else error)
+
+
+def _refuse(requests: Sequence[_Request], error: Exception) -> None:
+    for request in requests:
+        if not request.result.done():
+            request.result.set_exception(error)
 
 
 def _cancel(requests: Sequence[_Request]) -> None:

@@ -14,6 +14,7 @@ from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -26,7 +27,7 @@ from taskcore.adapters.postgres.errors import (
     took_too_long,
     translated,
 )
-from taskcore.adapters.postgres.lanes import Lanes
+from taskcore.adapters.postgres.lanes import Lane, Lanes
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
 from taskcore.domain.errors import Misconfigured, Overloaded, Unavailable
 
@@ -39,6 +40,8 @@ DEADLINE = 3.0
 CONNECT_TIMEOUT = 2  # libpq rounds 1 up to 2
 RECONNECT = 1.0
 SIZE = 10
+# Transactions of many calls that run at a time; the other connections are for the rest.
+LONG_TRANSACTIONS = 4
 
 _SERVER_OPTIONS = " ".join(
     f"-c {name}={value}"
@@ -125,10 +128,23 @@ class Link(Protocol):
 class BorrowedConnection(Link):
     """One connection of the pool, for one transaction or a few statements."""
 
-    __slots__ = ("connection",)
+    __slots__ = ("_in_transaction", "connection", "has_written")
 
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self.connection = connection
+        self._in_transaction = False
+        self.has_written = False
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        async with self.connection.transaction():
+            self._in_transaction = True
+            yield
+            status = self.connection.info.transaction_status
+            if status is TransactionStatus.INERROR:  # COMMIT would silently roll back
+                raise RuntimeError("the transaction goes on after an error that has aborted it")
+            if self.connection.closed:  # psycopg would silently not commit
+                raise Unavailable(NO_ANSWER)
 
     async def rows(self, statement: Statement, **values: object) -> Rows:
         cursor = await self.execute(statement, statement.arguments(values))
@@ -153,11 +169,14 @@ class BorrowedConnection(Link):
 
     async def execute(self, statement: Statement, arguments: list[Any]) -> AsyncRawCursor[Any]:
         cursor = AsyncRawCursor(self.connection)
+        self.has_written |= statement.writes
         try:
             return await cursor.execute(statement.sql, arguments, binary=True)
         except Exception as error:  # noqa: BLE001 - raised again, as the core's
             # Translate here, not only in `borrow`: a use case may handle the error in its block.
-            meaning, cause = await _meaning(self.connection, error)
+            # A server undoes a transaction whose connection is lost before COMMIT.
+            in_doubt = statement.writes and not self._in_transaction
+            meaning, cause = await _meaning(self.connection, error, in_doubt=in_doubt)
             raise meaning from cause
 
 
@@ -215,11 +234,12 @@ class Connections:
             # At the deadline, shut down the socket: the statement then fails at once. If its task
             # were cancelled, psycopg would first try to cancel the query, for 10 s.
             watchdog = loop.call_later(self._deadline, self._shut_down, connection)
+            link = BorrowedConnection(connection)
             try:
-                yield BorrowedConnection(connection)
+                yield link
             # An error of BEGIN or COMMIT; those of statements are translated already.
             except Exception as error:  # noqa: BLE001 - raised again, as the core's
-                meaning, cause = await _meaning(connection, error)
+                meaning, cause = await _meaning(connection, error, in_doubt=link.has_written)
                 raise meaning from cause
             finally:
                 # An open connection has answered by now. Getting it from the pool proves nothing:
@@ -271,11 +291,12 @@ class Connections:
 
 
 class Shared:
-    """What the links of one store share: connections, batches, and the lanes of slow statements."""
+    """What the links of one store share: connections, batches, and the lanes of slow work."""
 
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
         self.lanes = Lanes()
+        self.transactions = Lane(width=LONG_TRANSACTIONS)
         self.batchers: dict[BatchedStatement, Batcher] = {}
         self.retries = asyncio.Semaphore(RETRIED_AT_ONCE)
 
@@ -335,12 +356,12 @@ class Autocommit(Link):
 
 
 async def _meaning(
-    connection: AsyncConnection[Any], error: Exception
+    connection: AsyncConnection[Any], error: Exception, *, in_doubt: bool
 ) -> tuple[Exception, BaseException | None]:
     """The core's error and the cause to show. Closes a connection that must not be used again."""
     if breaks_connection(error):
         await connection.close()
-    meaning = translated(error)
+    meaning = translated(error, in_doubt=in_doubt)
     if meaning is error:
         return error, error.__cause__
     # Tracebacks show the cause. Hide it for a bug: its message may hold values of the statement.

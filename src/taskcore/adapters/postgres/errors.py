@@ -15,6 +15,7 @@ from taskcore.domain.errors import (
     Invalid,
     NotFound,
     NotMigrated,
+    OutcomeUnknown,
     Problem,
     RightsMissing,
     TaskcoreError,
@@ -25,6 +26,8 @@ _BY_CONSTRAINT: dict[str, Callable[[], TaskcoreError]] = {
     "users_email_key_key": EmailTaken,
     "tasks_owner_id_fkey": NotFound,
     "sessions_user_id_fkey": NotFound,
+    "idempotency_keys_user_id_fkey": NotFound,
+    "idempotency_usage_user_id_fkey": NotFound,
 }
 
 # The statement failed; the connection stays usable.
@@ -45,14 +48,17 @@ _BY_STATE: dict[str, Callable[[], TaskcoreError]] = {
 }
 # The connection must not be used again: it is closing, or its server is read-only.
 _BROKEN = ("08", "57P", "53300", "25006", "25P03", "25P04")
+# Of these, the ones with which a server refuses work before it begins.
+_NOT_BEGUN = ("25006", "53300", "57P03")
 # Damaged data is no error that a client can retry: it stays unexpected, and so gets logged.
 _CORRUPT = ("XX001", "XX002")
 _REFUSED_VALUE = ("22", "23")
 
 _TOO_LONG = "57014"
+_LOCKED = "55P03"
 # A statement of a batch may have failed because of one request: another transaction holds or
 # changed a row of it, or it takes too long.
-_OF_ONE_REQUEST = ("40001", "40P01", "55P03", _TOO_LONG)
+_OF_ONE_REQUEST = ("40001", "40P01", _LOCKED, _TOO_LONG)
 
 NO_ANSWER = "The database does not answer; try again"
 
@@ -69,18 +75,22 @@ class Unexplained(Exception):
         super().__init__(f"{type(error).__name__}, SQLSTATE {error.sqlstate}{named}")
 
 
-def translated(error: Exception) -> Exception:
-    """The core's error for one of the driver's; any other error unchanged."""
+def translated(error: Exception, *, in_doubt: bool = False) -> Exception:
+    """The core's error for one of the driver's; any other error unchanged.
+
+    `in_doubt`: whether a change or its commit was sent, which a server that goes away without an
+    answer may have made.
+    """
     if isinstance(error, (PoolTimeout, PoolClosed)):
         return Unavailable(NO_ANSWER)
     if isinstance(error, psycopg.Error):
-        return _meaning(error) or Unexplained(error)
+        return _meaning(error, in_doubt=in_doubt) or Unexplained(error)
     if isinstance(error, UnicodeEncodeError):  # a lone surrogate
         return _unstorable()
     return error
 
 
-def _meaning(error: psycopg.Error) -> TaskcoreError | None:
+def _meaning(error: psycopg.Error, *, in_doubt: bool) -> TaskcoreError | None:
     state = error.sqlstate or ""
     if known := _BY_CONSTRAINT.get(error.diag.constraint_name or ""):
         return known()
@@ -91,7 +101,7 @@ def _meaning(error: psycopg.Error) -> TaskcoreError | None:
     if state.startswith(_REFUSED_VALUE) or (not state and isinstance(error, psycopg.DataError)):
         return _unstorable()
     if breaks_connection(error) and state not in _CORRUPT:
-        return Unavailable(NO_ANSWER)
+        return OutcomeUnknown() if in_doubt and state not in _NOT_BEGUN else Unavailable(NO_ANSWER)
     return None
 
 
@@ -109,6 +119,11 @@ def concerns_one_request(error: Exception) -> bool:
 def took_too_long(error: Unavailable) -> bool:
     """Whether the server ended the statement at its timeout."""
     return _state(error) == _TOO_LONG
+
+
+def waited_too_long(error: Unavailable) -> bool:
+    """Whether another transaction held a row for longer than the lock timeout."""
+    return _state(error) == _LOCKED
 
 
 def _state(error: Unavailable) -> str | None:

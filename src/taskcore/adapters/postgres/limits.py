@@ -47,7 +47,7 @@ def _acquire(limits: int) -> Statement:
         wait = sa.select(sa.func.extract("epoch", _FORGOTTEN_AT + step - period - _NOW))
         waits.append(wait.where(key == _KEY).scalar_subquery())
     passed = [sa.select(sa.func.count()).select_from(cte).scalar_subquery() for cte in counted]
-    return Statement(sa.select(*passed, *waits))
+    return Statement(sa.select(*passed, *waits), matters=False)
 
 
 _SHARES = (
@@ -69,7 +69,8 @@ _HELD = (
 _GIVE_BACK = Statement(
     sa.update(rate_limits)
     .where(_HELD.c.key == _KEY)
-    .values({_FORGOTTEN_AT: _FORGOTTEN_AT - _HELD.c.share})
+    .values({_FORGOTTEN_AT: _FORGOTTEN_AT - _HELD.c.share}),
+    matters=False,
 )
 # Without an index on the moment: each attempt changes it, and would have to change the index, too.
 _SLICE = (

@@ -13,7 +13,7 @@ from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TIME_ZONE, TITL
 from taskcore.domain.users import DEFAULT_TIME_ZONE
 
 # The oldest revision that this code works with. Revisions are numbered in order.
-REVISION = "0011"
+REVISION = "0012"
 
 # The privileges that the server's role needs where it does not own the tables.
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -29,6 +29,8 @@ RIGHTS = {
     "sessions": _ALL,
     "refresh_tokens": _ALL,
     "rate_limits": _ALL,
+    "idempotency_keys": _ALL,
+    "idempotency_usage": _ALL,
     "audit_events": ("SELECT", "INSERT"),
 }
 
@@ -344,4 +346,44 @@ rate_limits = sa.Table(
     sa.Column("key", sa.LargeBinary, primary_key=True),
     sa.Column("forgotten_at", sa.DateTime(timezone=True), nullable=False),
     prefixes=["UNLOGGED"],
+)
+
+
+def _user() -> sa.Column[int]:
+    return sa.Column(
+        "user_id",
+        sa.BigInteger,
+        sa.ForeignKey(users.c.id, ondelete="CASCADE"),
+        nullable=False,
+        autoincrement=False,
+    )
+
+
+# The answers of requests with an idempotency key. `answer` is NULL only within the transaction that
+# does the work. Key and request as SHA-256.
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    _user(),
+    sa.Column("key", sa.LargeBinary, nullable=False),
+    sa.Column("request", sa.LargeBinary, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("answer", sa.LargeBinary),
+    sa.PrimaryKeyConstraint("user_id", "key"),
+    sa.CheckConstraint("octet_length(key) = 32", name="key"),
+    sa.CheckConstraint("octet_length(request) = 32", name="request"),
+    # For housekeeping, which finds the old ones of all users.
+    sa.Index("idempotency_keys_at_idx", "at"),
+)
+
+# How many bytes of answers each user has kept since that moment, of those who have kept any lately.
+idempotency_usage = sa.Table(
+    "idempotency_usage",
+    metadata,
+    _user(),
+    sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("user_id"),
+    sa.Index("idempotency_usage_since_idx", "since"),
+    postgresql_with={"fillfactor": "50"},
 )

@@ -6,7 +6,9 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.expression import ClauseElement
 from sqlalchemy.types import TypeEngine
 
@@ -37,9 +39,13 @@ def named_values(names: Iterable[str], entity: object) -> dict[str, Any]:
 class Statement:
     """SQL for psycopg's raw cursor, and the order of its arguments."""
 
-    __slots__ = ("_fixed", "_names", "sql")
+    __slots__ = ("_fixed", "_names", "sql", "writes")
 
-    def __init__(self, clause: ClauseElement) -> None:
+    def __init__(self, clause: ClauseElement, *, matters: bool = True) -> None:
+        """`matters`: whether a client must know if it was done. Only for what writes."""
+        self.writes = matters and any(
+            isinstance(each, UpdateBase) for each in visitors.iterate(clause)
+        )
         compiled = clause.compile(dialect=_DIALECT)
         if not isinstance(compiled, SQLCompiler):
             raise TypeError(f"not a statement: {clause}")

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import cast
 
 import sqlalchemy as sa
-from psycopg.pq import TransactionStatus
 
 from taskcore.adapters.postgres.audit import PostgresAudit
 from taskcore.adapters.postgres.connections import Autocommit, Connections, Link, Shared
 from taskcore.adapters.postgres.events import PostgresEvents
+from taskcore.adapters.postgres.idempotency import PostgresIdempotency
 from taskcore.adapters.postgres.leftovers import PostgresLeftovers
 from taskcore.adapters.postgres.schema import REVISION, RIGHTS, task_ids
 from taskcore.adapters.postgres.sessions import PostgresSessions
@@ -44,7 +44,16 @@ _NOW = Statement(sa.select(sa.func.clock_timestamp()))
 
 
 class PostgresRepositories:
-    __slots__ = ("audit", "events", "leftovers", "sessions", "tasks", "trash", "users")
+    __slots__ = (
+        "audit",
+        "events",
+        "idempotency",
+        "leftovers",
+        "sessions",
+        "tasks",
+        "trash",
+        "users",
+    )
 
     def __init__(self, link: Link) -> None:
         self.users = PostgresUsers(link)
@@ -53,6 +62,7 @@ class PostgresRepositories:
         self.sessions = PostgresSessions(link)
         self.audit = PostgresAudit(link)
         self.events = PostgresEvents(link)
+        self.idempotency = PostgresIdempotency(link)
         self.leftovers = PostgresLeftovers(link)
 
 
@@ -66,12 +76,10 @@ class PostgresStore:
         self._autocommit = nullcontext(PostgresRepositories(Autocommit(self._shared, None)))
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[PostgresRepositories]:
-        async with self._connections.borrow() as link, link.connection.transaction():
+    async def transaction(self, by: UserId | None = None) -> AsyncIterator[PostgresRepositories]:
+        turn = nullcontext() if by is None else self._shared.transactions.turn(by)
+        async with turn, self._connections.borrow() as link, link.transaction():
             yield PostgresRepositories(link)
-            if link.connection.info.transaction_status is TransactionStatus.INERROR:
-                # COMMIT would silently roll back.
-                raise RuntimeError("the transaction goes on after an error that has aborted it")
 
     def autocommit(
         self, by: UserId | None = None

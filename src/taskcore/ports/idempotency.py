@@ -1,0 +1,46 @@
+"""Storing idempotency keys with the answers of their requests."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from taskcore.domain.users import UserId
+from taskcore.ports.leftovers import Removal
+
+
+@dataclass(frozen=True, slots=True)
+class KeyClaim:
+    """A key of a user, and the request that it comes with; both as SHA-256."""
+
+    user_id: UserId
+    key: bytes
+    request: bytes
+    at: datetime
+
+
+class IdempotencyRepository(Protocol):
+    """Both calls of a request are in the transaction that does its work."""
+
+    async def claim(self, claim: KeyClaim) -> bytes | None:
+        """The answer that is kept for this request, or None: then the caller is the first.
+
+        Until the transaction ends, others who claim the key wait: at most for a second, then raises
+        KeyInProgress. Raises KeyReused for another request than that of the kept answer, and
+        NotFound when there is no such user. An answer that is older than LIFETIME does not count.
+
+        A transaction that has read an answer must be committed: where a commit waits for a replica,
+        the answer then survives the loss of this server, as the caller's repeated answer promises.
+        """
+
+    async def keep(self, claim: KeyClaim, answer: bytes, *, at_most: int) -> None:
+        """Keep the answer of a claimed key. Does nothing when the user was removed meanwhile.
+
+        Raises TooMany where the user's answers would take more than `at_most` bytes within
+        LIFETIME, each with ROW bytes more than it has.
+        """
+
+    async def forget(self, before: datetime, limit: int) -> Removal:
+        """Remove up to `limit` keys that were claimed before, the oldest first.
+
+        With the last key of a user who has kept nothing since, also removes how much it was.
+        """
