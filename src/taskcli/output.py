@@ -54,7 +54,12 @@ def print_line(text: str) -> None:
 
 
 def print_json(value: object) -> None:
-    write(ascii_json(json.dumps(value, default=_plain)) + "\n")
+    write(ascii_json(encoded(value)) + "\n")
+
+
+def encoded(value: object) -> str:
+    """As JSON."""
+    return json.dumps(value, default=_plain)
 
 
 def show(record: Record, *, as_json: bool, zone: tzinfo = UTC) -> None:

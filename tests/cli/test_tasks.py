@@ -248,3 +248,33 @@ def test_a_task_is_done_and_opened_again(task: str, taskcli: Taskcli) -> None:
     assert opened.err == f"{what} todo\n"
     assert json.loads(opened.out)["completed_at"] is None
     assert taskcli("tasks", "reopen", task).err == f"{what} todo already\n"
+
+
+def test_a_command_with_a_key_is_carried_out_once(task: str, taskcli: Taskcli) -> None:
+    create = ("tasks", "create", *ADA, "--title", "Buy", "--due", "fri", "--idempotency-key", "k1")
+    first = taskcli(*create, "--json")
+    assert first.code == 0, first.err
+    assert taskcli(*create, "--json") == first
+    made = str(json.loads(first.out)["id"])
+    assert f"id            {made}" in taskcli(*create).out.replace("\t", "            ")
+    for number, command in enumerate(
+        [
+            ("edit", made, "--title", "Buy milk", "--json"),
+            ("delete", made, "--yes"),
+            ("restore", made, "--json"),
+            ("delete", made, "--yes"),
+            ("purge", made, "--yes"),
+        ]
+    ):
+        keyed = ("tasks", *command, *ADA, "--idempotency-key", f"step{number}")
+        first = taskcli(*keyed)
+        assert first.code == 0, first.err
+        assert taskcli(*keyed) == first
+    assert taskcli(*create).code == 0
+    other = taskcli(*create, "--priority", "high")
+    assert (other.code, other.out) == (65, "")
+    assert other.err == "taskcli: --idempotency-key: belongs to another request\n"
+    without = taskcli("tasks", "edit", task, "--title", "x", "--idempotency-key", "k2")
+    assert without.code == 77
+    asks = taskcli("tasks", "delete", task, *ADA, "--idempotency-key", "k3")
+    assert asks.code == 2

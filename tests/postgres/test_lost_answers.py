@@ -59,7 +59,8 @@ async def site(database_url: str, clock: ManualClock) -> AsyncIterator[Site]:
     with tempfile.TemporaryDirectory(prefix="cut-", dir="/tmp") as folder:
         async with (
             cutting(database_url, Path(folder)) as (cutter, url),
-            Connections(url) as connections,
+            # One alone, and so a new one after each cut, whose messages are always the same.
+            Connections(url, size=1) as connections,
             cheap_argon2() as hasher,
         ):
             core = bound(PostgresStore(connections), clock, hasher)

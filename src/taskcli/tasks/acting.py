@@ -1,14 +1,16 @@
 """As which user a command on tasks acts, and how it names its options in a refusal."""
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Self, TypeVar, cast
 
 from cyclopts import Parameter
 
 from taskcli.arguments import USER, Whole
 from taskcli.exits import Usage
+from taskcli.output import encoded
 from taskcli.running import operator, with_core
 from taskcli.users import find_user
 from taskcore import (
@@ -30,6 +32,16 @@ As = Annotated[
     str | None,
     Parameter(
         name="--as", metavar=USER, help="Act as this user; TASKCLI_AS does it for all commands."
+    ),
+]
+Key = Annotated[
+    str | None,
+    Parameter(
+        name="--idempotency-key",
+        metavar="KEY",
+        show_default=False,
+        help="For scripts: with a key of your choice the same command is carried out once within"
+        " 24 hours, and prints the same each time. Not for the operator.",
     ),
 ]
 
@@ -139,10 +151,40 @@ def with_tasks(as_user: str | None, work: Callable[[Core, Actor], Awaitable[Resu
         raise type(refusal)(f"{refusal.detail} (acting as {acting}, by TASKCLI_AS)") from None
 
 
+def once(
+    as_user: str | None,
+    key: str | None,
+    command: tuple[object, ...],
+    work: Callable[[Core, Actor], Awaitable[Result]],
+) -> Result:
+    """As `with_tasks`. With a key, returns what the same command has returned before.
+
+    That has the types of JSON. `command` is the command as it was typed, without the options for
+    what is printed.
+    """
+    if key is None:
+        return with_tasks(as_user, work)
+
+    async def answered(core: Core, actor: Actor) -> Result:
+        async def kept(core: Core) -> bytes:
+            return encoded(await work(core, actor)).encode()
+
+        answer = await core.once(actor, key, repr(command).encode(), kept)
+        return cast("Result", json.loads(answer.content))
+
+    return with_tasks(as_user, answered)
+
+
+def require_yes_with(key: str | None, *, yes: bool) -> None:
+    """Raises Usage: a command that asks is not the same each time."""
+    if key is not None and not yes:
+        raise Usage("--idempotency-key needs --yes")
+
+
 _OPTIONS = {"q": "--search", "owner_id": "--owner", "due_at": "--due", "labels": "--label"}
 _FIELDS = {
     *("title", "description", "status", "priority", "time_zone", "label", "sort", "cursor"),
-    *("skip", "limit"),
+    *("skip", "limit", "idempotency_key"),
 }
 # What the core says by the names of other fields.
 _DETAILS = {

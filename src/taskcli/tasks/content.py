@@ -1,13 +1,21 @@
 """`taskcli tasks show|create|edit|done|reopen`."""
 
 from collections.abc import Set as AbstractSet
-from datetime import tzinfo
 from typing import cast
 
 from taskcli.arguments import USER, Json, Version
 from taskcli.exits import Usage
-from taskcli.output import message, show
-from taskcli.tasks.acting import As, Number, acting_user, get_task, near, with_tasks
+from taskcli.output import Record, message, show
+from taskcli.tasks.acting import (
+    As,
+    Key,
+    Number,
+    acting_user,
+    get_task,
+    near,
+    once,
+    with_tasks,
+)
 from taskcli.tasks.fields import Draft, Edits
 from taskcli.tasks.shown import shape
 from taskcore import Actor, Core, Status, Task
@@ -16,19 +24,21 @@ from taskcore.domain.tasks import OPEN, NewTaskFields
 from taskcore.domain.visible import quoted
 
 _NO_EDITS = Edits()
+Shown = tuple[Record, str]
+"""A task as it is printed, and in which time zone."""
 
 
 def show_(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> None:
     """Show one task, with its whole description."""
 
-    async def work(core: Core, actor: Actor) -> tuple[Task, tzinfo]:
+    async def work(core: Core, actor: Actor) -> Shown:
         task = await get_task(core, actor, task_id)
-        return task, zone((await near(core, actor, task)).time_zone)
+        return shape(task), (await near(core, actor, task)).time_zone
 
     show_task(*with_tasks(as_user, work), as_json=as_json)
 
 
-def create(*, draft: Draft, as_user: As = None, as_json: Json = False) -> None:
+def create(*, draft: Draft, as_user: As = None, key: Key = None, as_json: Json = False) -> None:
     """Create a task that belongs to the user named by --as or TASKCLI_AS.
 
     A due is a day (2026-12-01, today, tomorrow, friday or fri, +3d, +2w), a time of
@@ -40,12 +50,12 @@ def create(*, draft: Draft, as_user: As = None, as_json: Json = False) -> None:
     if acting_user(as_user) is None:
         raise Usage(f"name the owner with --as {USER}, or for all commands with TASKCLI_AS")
 
-    async def work(core: Core, actor: Actor) -> tuple[Task, tzinfo]:
+    async def work(core: Core, actor: Actor) -> Shown:
         content = draft.changes(core.tasks.clock.now(), actor.time_zone)
         task = await core.tasks.create(actor, **cast("NewTaskFields", content))
-        return task, zone(actor.time_zone)
+        return shape(task), actor.time_zone
 
-    show_task(*with_tasks(as_user, work), as_json=as_json)
+    show_task(*once(as_user, key, ("create", draft), work), as_json=as_json)
 
 
 def edit(
@@ -55,6 +65,7 @@ def edit(
     edits: Edits = _NO_EDITS,
     expected_version: Version = None,
     as_user: As = None,
+    key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Change a task. A field that is not named stays as it is.
@@ -64,7 +75,7 @@ def edit(
     """
     edits.check()
 
-    async def work(core: Core, actor: Actor) -> tuple[Task, tzinfo]:
+    async def work(core: Core, actor: Actor) -> Shown:
         task = await get_task(core, actor, task_id)
         editor = await near(core, actor, task)
         version = expected_version
@@ -72,13 +83,14 @@ def edit(
             version = task.version
         changes = edits.of(task, core.tasks.clock.now(), editor.time_zone)
         edited = await core.tasks.edit(editor, task.id, expected_version=version, **changes)
-        return edited, zone(editor.time_zone)
+        return shape(edited), editor.time_zone
 
-    show_task(*with_tasks(as_user, work), as_json=as_json)
+    command = ("edit", task_id, edits, expected_version)
+    show_task(*once(as_user, key, command, work), as_json=as_json)
 
 
-def show_task(task: Task, zone: tzinfo, *, as_json: bool) -> None:
-    show(shape(task), as_json=as_json, zone=zone)
+def show_task(task: Record, time_zone: str, *, as_json: bool) -> None:
+    show(task, as_json=as_json, zone=zone(time_zone))
 
 
 def done(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> None:

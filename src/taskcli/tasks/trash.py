@@ -1,7 +1,5 @@
 """`taskcli tasks delete|trash|restore|purge`."""
 
-from datetime import tzinfo
-
 from taskcli.arguments import FIRST_PAGE, Json, Paging, Version, Yes
 from taskcli.exits import FAILURE
 from taskcli.output import Record, message, show_page
@@ -10,18 +8,20 @@ from taskcli.running import operator
 from taskcli.tasks.acting import (
     OF_ALL,
     As,
+    Key,
     Number,
     Reader,
     Whose,
     get_task,
     near,
+    once,
+    require_yes_with,
     with_tasks,
 )
-from taskcli.tasks.content import show_task
-from taskcli.tasks.shown import line, trashed_shape
+from taskcli.tasks.content import Shown, show_task
+from taskcli.tasks.shown import line, shape, trashed_shape
 from taskcore import Actor, Core, NotFound, Page, Task, TaskId
 from taskcore.cursors import TRASH
-from taskcore.domain.dues import zone
 from taskcore.domain.visible import quoted
 
 _COLUMNS = ("id", "deleted_at", "status", "title", "labels")
@@ -33,9 +33,11 @@ def delete(
     *,
     expected_version: Version = None,
     as_user: As = None,
+    key: Key = None,
     yes: Yes = False,
 ) -> int:
     """Move a task to the trash. Asks first, and then moves only the version it has shown."""
+    require_yes_with(key, yes=yes)
     require_terminal_or(yes, "delete a task")
 
     async def work(core: Core, actor: Actor) -> str | None:
@@ -49,7 +51,7 @@ def delete(
         await core.tasks.delete(actor, task.id, expected_version=version)
         return _named(task)
 
-    deleted = with_tasks(as_user, work)
+    deleted = once(as_user, key, ("delete", task_id, expected_version), work)
     if deleted is None:
         message("nothing was deleted")
         return FAILURE
@@ -80,19 +82,22 @@ def list_trash(*, whose: Whose = OF_ALL, paging: Paging = FIRST_PAGE) -> None:
     show_page(page, shown, TRASH, _COLUMNS, paging, zone=reader.zone)
 
 
-def restore(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> None:
+def restore(
+    task_id: Number, /, *, as_user: As = None, key: Key = None, as_json: Json = False
+) -> None:
     """Take a task out of the trash."""
 
-    async def work(core: Core, actor: Actor) -> tuple[Task, tzinfo]:
+    async def work(core: Core, actor: Actor) -> Shown:
         task = await _get_trashed(core, actor, task_id)
-        here = zone((await near(core, actor, task)).time_zone)
-        return await core.tasks.restore(actor, task.id), here
+        here = (await near(core, actor, task)).time_zone
+        return shape(await core.tasks.restore(actor, task.id)), here
 
-    show_task(*with_tasks(as_user, work), as_json=as_json)
+    show_task(*once(as_user, key, ("restore", task_id), work), as_json=as_json)
 
 
-def purge(task_id: Number, /, *, as_user: As = None, yes: Yes = False) -> int:
+def purge(task_id: Number, /, *, as_user: As = None, key: Key = None, yes: Yes = False) -> int:
     """Remove a task in the trash for good. Asks first."""
+    require_yes_with(key, yes=yes)
     require_terminal_or(yes, "remove a task for good")
 
     async def work(core: Core, actor: Actor) -> str | None:
@@ -104,7 +109,7 @@ def purge(task_id: Number, /, *, as_user: As = None, yes: Yes = False) -> int:
         await core.tasks.purge(actor, task.id)
         return _named(task)
 
-    removed = with_tasks(as_user, work)
+    removed = once(as_user, key, ("purge", task_id), work)
     if removed is None:
         message("nothing was removed")
         return FAILURE
