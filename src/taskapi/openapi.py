@@ -139,6 +139,8 @@ cannot be read, 422 that it can, but breaks the rules which `errors` lists.
 Fields of a body and query parameters that are not listed are errors, and an edit leaves fields that
 it does not name as they are. A field that a body has twice counts as given last; a query parameter
 is sent only once, except for those of several values, at most 20. HEAD works wherever GET does.
+
+If no answer comes, or a 503, send a change again with the same `Idempotency-Key`: it is made once.
 """
 _TAGS = [
     {"name": "Authentication", "description": "Your own account and sessions"},

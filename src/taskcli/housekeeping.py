@@ -15,8 +15,9 @@ def housekeeping(*, as_json: Json = False) -> None:
     """Remove what nothing needs any more, to the end. Prints what it has removed.
 
     These are the rows of deleted accounts, tasks that have been in the trash for TRASH_DAYS,
-    expired sessions, and rate limits whose period is over. The index of words is rebuilt if it has
-    doubled, which may take minutes. A running server does the same at its start and every minute.
+    expired sessions, idempotency keys of more than a day, and rate limits whose period is over. The
+    index of words is rebuilt if it has doubled, which may take minutes. A running server does the
+    same at its start and every minute.
     It may be interrupted at any moment: the next call goes on. What another process removes
     meanwhile is not counted.
     """

@@ -13,7 +13,7 @@ from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.postgres.batching import MAX_REQUESTS, MAX_ROWS, RETRIED_AT_ONCE, Batcher
 from taskcore.adapters.postgres.connections import Autocommit, Shared
 from taskcore.adapters.postgres.statements import BatchedStatement, Rows, batch_of
-from taskcore.domain.errors import Invalid, NotFound, StaleWrite, Unavailable
+from taskcore.domain.errors import Invalid, NotFound, OutcomeUnknown, StaleWrite, Unavailable
 from taskcore.domain.tasks import MAX_TASKS, Task, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import Store
@@ -63,6 +63,15 @@ class Database:
 @pytest.fixture
 def database() -> Database:
     return Database()
+
+
+async def test_requests_that_were_not_sent_know_that_nothing_was_done(database: Database) -> None:
+    sent = await database.submitted(1)
+    queued = await database.submitted(2, 3)
+    database.is_away = OutcomeUnknown()
+    database.may_respond.set()
+    results = await asyncio.gather(*sent, *queued, return_exceptions=True)
+    assert [type(result) for result in results] == [OutcomeUnknown, Unavailable, Unavailable]
 
 
 async def test_a_request_does_not_wait_for_the_many_of_another_user(database: Database) -> None:

@@ -10,6 +10,7 @@ import httpx
 import psycopg
 import pytest
 
+from taskapi.housekeeping import Housekeeper
 from taskcore import Role
 from taskcore.adapters.postgres import Connections, PostgresStore
 from tests.api.conftest import app_over, opened, quiet
@@ -54,7 +55,12 @@ class Site:
 
 
 @pytest.fixture
-async def site(database_url: str, clock: ManualClock) -> AsyncIterator[Site]:
+async def site(
+    database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Site]:
+    async def nothing(_: Housekeeper) -> None: ...
+
+    monkeypatch.setattr(Housekeeper, "_sweep", nothing)  # its messages would count
     emptied(database_url)
     with tempfile.TemporaryDirectory(prefix="cut-", dir="/tmp") as folder:
         async with (

@@ -52,6 +52,19 @@ async def core(wire: Wire, clock: ManualClock) -> AsyncIterator[Core]:
 Work = Callable[[Core, Person], Awaitable[Any]]
 
 
+async def create_once(core: Core, ada: Person, key: str) -> None:
+    async def work(core: Core) -> bytes:
+        return str((await core.tasks.create(ada.actor, title="x")).id).encode()
+
+    await core.once(ada.actor, key, b"create", work)
+
+
+async def create_twice(core: Core, ada: Person) -> None:
+    key = uuid4().hex
+    await create_once(core, ada, key)
+    await create_once(core, ada, key)
+
+
 async def edit(core: Core, ada: Person) -> None:
     page = await core.tasks.page(ada.actor, limit=1)
     task = page.items[0]
@@ -111,6 +124,8 @@ async def remove(core: Core, _: Person) -> None:
 ROUND_TRIPS: dict[str, tuple[Work, int]] = {
     "check": (lambda core, _: core.store.check(), 2),
     "create": (lambda core, ada: core.tasks.create(ada.actor, title="x"), 1),
+    "create once": (lambda core, ada: create_once(core, ada, uuid4().hex), 5),
+    "create once, and once more": (create_twice, 5 + 3),
     "page": (lambda core, ada: core.tasks.page(ada.actor), 1),
     "page of all": (lambda core, _: core.tasks.page(SYSTEM), 1),
     "filtered page": (

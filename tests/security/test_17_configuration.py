@@ -300,7 +300,8 @@ def test_a_server_shows_no_secret_to_the_machine(site: Site, tmp_path: Path) -> 
 GRANTS = """
 GRANT USAGE ON SCHEMA public TO taskcore_app;
 GRANT SELECT, INSERT, UPDATE, DELETE
-    ON users, tasks, trash, task_words, streams, sessions, refresh_tokens, rate_limits
+    ON users, tasks, trash, task_words, streams, sessions, refresh_tokens, rate_limits,
+       idempotency_keys, idempotency_usage
     TO taskcore_app;
 GRANT SELECT, INSERT, UPDATE ON totals TO taskcore_app;
 GRANT USAGE ON SEQUENCE tasks_id_seq TO taskcore_app;
