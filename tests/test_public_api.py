@@ -104,6 +104,8 @@ def test_the_examples_of_the_readme_run(monkeypatch: pytest.MonkeyPatch) -> None
         actor = await core.sessions.authenticate(grant.access_token)
         for number in range(150):
             await core.tasks.create(actor, title=f"{number}")
+        imported = [await names["import_row"](core, actor, 1, "Letter") for _ in range(2)]
+        assert imported[0] == imported[1]
         return [title async for title in names["titles"](core, actor)]
 
     monkeypatch.setattr(taskcore, "open_core", opened)
