@@ -57,7 +57,15 @@ def test_housekeeping_prints_what_it_has_removed(
         connection.execute("INSERT INTO rate_limits VALUES ('x', now()), ('y', now())")
     done = taskcli("housekeeping", "--json")
     assert (done.code, done.err) == (0, "")
-    removed = {"accounts": 1, "tasks": MANY, "trash": 0, "sessions": 1, "keys": 0, "limits": 2}
+    removed = {
+        "accounts": 1,
+        "tasks": MANY,
+        "events": 0,
+        "trash": 0,
+        "sessions": 1,
+        "keys": 0,
+        "limits": 2,
+    }
     removed["index_bytes"] = 0
     assert json.loads(done.out) == removed
     assert (rows(database, "tasks"), rows(database, "users")) == (0, 1)
