@@ -9,7 +9,7 @@ from taskapi.problems import HttpProblem
 _ITEM = re.compile(r'[ \t]*+((?:W/)?"[!\x23-\x7e\x80-\xff]*+")?[ \t]*+(?:,|\Z)')
 _VERSION = re.compile(r'"([1-9][0-9]{0,18})"')
 _BLANKS = " \t"  # of HTTP; str.strip() would remove more
-_MOST_TAGS = 100  # each takes time, and a client has seen only a few versions
+_MOST_ITEMS = 100  # empty ones too: each takes time, and a client has seen only a few versions
 NO_VERSION = 0  # matches no task: the first version is 1
 
 
@@ -25,7 +25,7 @@ def well_formed(name: str, condition: str | None) -> str | None:
     if condition is None or condition.strip(_BLANKS) == "*" or _tags(condition):
         return condition
     detail = f'{name} takes the ETag of the task, with its quotes, such as {name}: "2"'
-    raise HttpProblem(400, "malformed_request", f"{detail}; or *, or at most {_MOST_TAGS} of them")
+    raise HttpProblem(400, "malformed_request", f"{detail}; or *, or at most {_MOST_ITEMS} of them")
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:
@@ -57,14 +57,16 @@ def is_weak(if_match: str | None) -> bool:
 
 
 def _tags(header: str) -> list[str]:
-    """The tags of a list; none unless the whole header is a list of at most _MOST_TAGS."""
+    """The tags of a list; none unless the whole header is a list of at most _MOST_ITEMS."""
     tags: list[str] = []
     place = 0
-    while place < len(header):
+    for _ in range(_MOST_ITEMS):
         item = _ITEM.match(header, place)
-        if item is None or len(tags) == _MOST_TAGS:
-            return []
+        if item is None:
+            break
         if item[1]:
             tags.append(item[1])
         place = item.end()
-    return tags
+        if place == len(header):
+            return tags
+    return []

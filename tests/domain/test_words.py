@@ -180,3 +180,13 @@ def test_a_text_is_found_by_its_first_different_words() -> None:
 
 def test_a_long_word_is_cut_however_it_is_spelled() -> None:
     assert words_of("\ufb03" * 64) == [("ffi" * 64)[: words.MAX_WORD]]
+
+
+def test_han_characters_have_the_words_of_any_other_character() -> None:
+    """They take a shorter way. Every seventh of all, and those beside the bounds."""
+    bounds = [0x3400, 0x4DBF, 0x4E00, 0x9FFF, 0xA000, 0x20000, 0x2F800, 0x2FA1D, 0x3FFFF, 0x40000]
+    codes = {*range(0x3000, 0x40001, 7)} | {code + by for code in bounds for by in (-1, 0, 1)}
+    for character in map(chr, codes):
+        shorter = words._ideograph(character)
+        assert shorter in {None, words._letters(character)}, hex(ord(character))
+    assert words._ideograph("\u4f1a") == " \u4f1a "

@@ -15,10 +15,10 @@ from taskcore.adapters.postgres.connections import Autocommit, Shared
 from taskcore.adapters.postgres.statements import BatchedStatement, Rows, batch_of
 from taskcore.domain.errors import Invalid, NotFound, OutcomeUnknown, StaleWrite, Unavailable
 from taskcore.domain.tasks import MAX_TASKS, Task, TaskId
-from taskcore.domain.users import UserId
+from taskcore.domain.users import User, UserId
 from taskcore.ports import Store
 from tests.conftest import until
-from tests.contracts.stored import LATER, NOW, add_task, add_tasks, add_user
+from tests.contracts.stored import LATER, NOW, add_task, add_tasks, add_user, move_to_trash
 
 pytestmark = pytest.mark.anyio
 
@@ -437,3 +437,34 @@ async def test_a_request_that_waits_for_an_account_delays_no_other(database_url:
             assert not any(task.done() for task in waiting)
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(result, StaleWrite) for result in results)
+
+
+async def test_purges_that_wait_for_their_account_leave_connections_to_others(
+    database_url: str,
+) -> None:
+    """Each waited with a connection of its own before, and no other user got one."""
+    async with Connections(database_url, size=3) as connections:
+        store = PostgresStore(connections)
+        (held,) = await tasks_of_many(store, 1, "purged")
+        (other,) = await tasks_of_many(store, 1, "bystander")
+        owner = await owner_of(store, held)
+        thrown = [await move_to_trash(store, await add_task(store, owner)) for _ in range(9)]
+
+        async def purge(task: Task) -> None:
+            async with store.autocommit() as db:
+                await db.trash.purge(task.owner_id, task.id, at=LATER)
+
+        async with store.transaction() as tx:
+            await tx.tasks.save(held.edited(LATER, title="held"), was=held)
+            waiting = [asyncio.create_task(purge(task)) for task in thrown]
+            async with store.autocommit() as db:
+                for _ in range(50):
+                    assert await db.tasks.get(other.owner_id, other.id) == other
+                    assert (await db.users.get(other.owner_id)).id == other.owner_id
+            assert not any(task.done() for task in waiting)
+        await asyncio.gather(*waiting)
+
+
+async def owner_of(store: Store, task: Task) -> User:
+    async with store.autocommit() as db:
+        return await db.users.get(task.owner_id)

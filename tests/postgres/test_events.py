@@ -102,17 +102,23 @@ async def test_what_is_left_of_a_purged_task_with_many_events_is_erased_later(
     postgres: Store, db: Db
 ) -> None:
     ada = await add_user(postgres)
-    task = await add_task(postgres, ada)
+    tasks = [await add_task(postgres, ada) for _ in range(12)]
+    for number, task in enumerate(tasks):
+        db.execute(
+            "INSERT INTO events (owner_id, position, type, object_id, version, at, changes)"
+            " SELECT %s, %s + n, 1, %s, n, now(), '{}' FROM generate_series(2, %s) n",
+            [ada.id, 1000 * (number + 1), task.id, event_rows.ERASED_AT_ONCE + number],
+        )
     db.execute(
-        "INSERT INTO events (owner_id, position, type, object_id, version, at, changes)"
-        " SELECT %s, n, 1, %s, n, now(), '{}' FROM generate_series(2, %s) n",
-        [ada.id, task.id, event_rows.ERASED_AT_ONCE + 500],
+        "UPDATE streams SET head = 20000, log_bytes = (SELECT sum(102) FROM events)"
+        " WHERE owner_id = %s",
+        [ada.id],
     )
-    db.execute("UPDATE streams SET head = 5000 WHERE owner_id = %s", [ada.id])
-    trashed = await move_to_trash(postgres, task)
-    async with postgres.autocommit() as repositories:
-        await repositories.trash.purge(ada.id, trashed.id, at=LATER)
-    of_task = "SELECT count(*), sum(unerased::int) FROM events WHERE object_id = %s"
-    assert db.execute(of_task, [task.id]).fetchone() == (502, 1)
+    for task in tasks:
+        trashed = await move_to_trash(postgres, task)
+        async with postgres.autocommit() as repositories:
+            await repositories.trash.purge(ada.id, trashed.id, at=LATER)
+    kept = "SELECT count(*) > 12, sum(unerased::int) FROM events"
+    assert db.execute(kept).fetchone() == (True, 12)
     await remove_old(postgres)
-    assert db.execute(of_task, [task.id]).fetchone() == (1, 0)
+    assert db.execute("SELECT count(*), sum(unerased::int) FROM events").fetchone() == (12, 0)

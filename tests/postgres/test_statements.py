@@ -342,7 +342,7 @@ def test_the_actor_and_the_owner_of_a_token_are_looked_up_by_key(
         (users._LOCK_ADMINS, {}),
         *((tasks._GET, ONE), (tasks._OWNER_OF, ONE), (tasks._LOCK, ONE)),
         *((tasks._SAVE, SAVED), (tasks._SAVE_WORDS, SAVED), (tasks._TRASH, SAVED)),
-        *((trash._GET, ONE), (trash._OWNER_OF, ONE), (trash._PURGE_ONE, PURGED)),
+        *((trash._GET, ONE), (trash._OWNER_OF, ONE), (trash._PURGE, PURGED)),
         (trash._RESTORE, MOVED),
     ):
         with full.transaction(force_rollback=True):

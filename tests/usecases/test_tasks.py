@@ -22,7 +22,7 @@ from taskcore import (
 from taskcore.domain.rules import MAX_ID
 from tests.conftest import ManualClock, bound, cheap_argon2
 from tests.usecases.people import join
-from tests.usecases.spies import InterruptedStore
+from tests.usecases.spies import InterruptedStore, nothing
 
 pytestmark = pytest.mark.anyio
 
@@ -278,6 +278,18 @@ async def test_of_many_who_edit_at_once_and_name_no_version_all_succeed(core: Co
     edits = (core.tasks.edit(ada.actor, task.id, title=str(number)) for number in range(40))
     versions = [edited.version for edited in await asyncio.gather(*edits)]
     assert sorted(versions) == [*range(2, 42)]
+
+
+async def test_edits_of_one_task_at_once_need_no_transaction(
+    core: Core, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would wait with a connection in hand, until none is left for others."""
+    ada = await join(core, "ada")
+    task = await core.tasks.create(ada.actor, title="x")
+    ours = bound(InterruptedStore(core.store, nothing), clock, cheap_argon2())
+    monkeypatch.setattr(InterruptedStore, "transaction", None)
+    edits = (ours.tasks.edit(ada.actor, task.id, title=str(number)) for number in range(40))
+    assert len(await asyncio.gather(*edits)) == 40
 
 
 async def test_of_many_who_expect_one_version_at_once_one_writes(core: Core) -> None:

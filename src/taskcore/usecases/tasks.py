@@ -1,8 +1,11 @@
 """Creating, reading, editing and deleting tasks, and the trash."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, Unpack
+from weakref import WeakValueDictionary
 
 from taskcore.domain.audit import EventName, NewEvent
 from taskcore.domain.errors import (
@@ -41,7 +44,7 @@ from taskcore.usecases.gate import Gate
 
 Result = TypeVar("Result")
 
-# After so many conflicts in a row, a write without an expected version takes the lock.
+# After so many more conflicts, a write without an expected version takes the lock.
 _OPTIMISTIC_ATTEMPTS = 3
 _EVENTS = {
     Permission.EDIT: EventName.TASK_CHANGED,
@@ -60,6 +63,10 @@ class Tasks:
     clock: Clock
     at_most: int = MAX_TASKS
     """How many tasks an account may hold, those in its trash included."""
+    contended: WeakValueDictionary[TaskId, asyncio.Lock] = field(
+        default_factory=WeakValueDictionary, repr=False, compare=False
+    )
+    """Of the tasks to which several requests write at this moment; forgotten with the last one."""
 
     async def create(self, actor: Actor, **content: Unpack[NewTaskFields]) -> Task:
         """Raises Invalid."""
@@ -297,13 +304,24 @@ class _TaskWrite(Generic[Result]):
     write: Callable[[Repositories, Task], Awaitable[Result]]
 
     async def run(self) -> Result:
-        """Without an expected version, retries on a conflict, and in the end takes the lock."""
+        """Without an expected version, retries on a conflict, and in the end takes the lock.
+
+        Requests of this process that retry for one task queue up here: each would otherwise wait
+        for the lock with a connection in hand, and all connections could be taken for one task.
+        """
+        try:
+            return await self._write_optimistically()
+        except StaleWrite:
+            if self.expected_version is not None:
+                raise
+        queue = self.tasks.contended.setdefault(self.task_id, asyncio.Lock())
+        async with queue:
+            return await self._write_in_the_end()
+
+    async def _write_in_the_end(self) -> Result:
         for _ in range(_OPTIMISTIC_ATTEMPTS):
-            try:
+            with suppress(StaleWrite):  # another process has written
                 return await self._write_optimistically()
-            except StaleWrite:
-                if self.expected_version is not None:
-                    raise
         async with self.tasks.store.transaction() as tx:
             repository = self.repository(tx)
             found = await _found(repository, self.actor, self.task_id)

@@ -109,8 +109,9 @@ def logged(
     )
 
 
-# How many events of a task go with it at once when it is purged. Housekeeping removes the rest.
-ERASED_AT_ONCE = 1000
+# How many events of a task go with it at once when it is purged: the account is locked meanwhile,
+# and an event may hold 40 KB. Housekeeping removes the rest.
+ERASED_AT_ONCE = 50
 ROW: sa.ColumnElement[Any] = sa.literal_column("events.ctid")
 
 

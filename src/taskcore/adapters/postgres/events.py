@@ -16,7 +16,7 @@ from taskcore.adapters.postgres.event_rows import (
     event_of,
     parsed,
 )
-from taskcore.adapters.postgres.removals import TURN, removed
+from taskcore.adapters.postgres.removals import TURN, fewer_if_slow, removed
 from taskcore.adapters.postgres.schema import epochs, events, streams, tasks
 from taskcore.adapters.postgres.statements import Statement, in_index_order
 from taskcore.adapters.postgres.streams import heads, log_size, weight_of
@@ -33,6 +33,8 @@ _ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 _OWNER, _TASK = sa.bindparam("owner_id", type_=_BIG), sa.bindparam("task_id", type_=_BIG)
 _LIMIT = sa.bindparam("limit", type_=_BIG)
 # Accounts of which one batch of housekeeping removes old events.
+# Purged tasks whose events one batch erases.
+_PURGED_AT_ONCE: sa.ColumnElement[int] = sa.literal_column("10")
 _ACCOUNTS_AT_ONCE: sa.ColumnElement[int] = sa.literal_column("50")
 
 _STREAM = (
@@ -213,14 +215,15 @@ def _remove_old() -> Statement:
 
 
 def _erase() -> Statement:
-    """The same of tasks that were purged: a batch of what is left of them."""
+    """One row: whether it was the turn, how many events of purged tasks went, and tasks done."""
     turn = TURN.cte("turn")
     mine = sa.select(*turn.c).scalar_subquery()
     purge = events.alias("purge")
     chosen = (
         sa.select(purge.c.owner_id, purge.c.object_id, purge.c.position)
         .where(mine, purge.c.unerased)
-        .limit(1)
+        .order_by(purge.c.owner_id)
+        .limit(_PURGED_AT_ONCE)
         .cte("chosen")
     )
     first = (
@@ -234,7 +237,12 @@ def _erase() -> Statement:
         .limit(_LIMIT)
         .lateral("first")
     )
-    old = sa.select(first.c.row).select_from(chosen.join(first, sa.true())).cte("old")
+    older = (
+        sa.select(chosen.c.owner_id, chosen.c.position, first.c.row)
+        .select_from(chosen.join(first, sa.true()))
+        .cte("older")
+    )
+    old = sa.select(*older.c).limit(_LIMIT).cte("old")
     gone = deleted(sa.select(old.c.row), "gone")
     smaller = (
         sa.update(streams)
@@ -248,12 +256,21 @@ def _erase() -> Statement:
         .where(
             events.c.owner_id == chosen.c.owner_id,
             events.c.position == chosen.c.position,
-            number < _LIMIT,
+            _of(older, chosen) == _of(old, chosen),
+            _of(older, chosen) < _LIMIT,
         )
         .values(unerased=sa.false())
+        .returning(events.c.position)
         .cte("done")
     )
-    return Statement(sa.select(mine, number).add_cte(gone, smaller, done))
+    cleared = sa.select(sa.func.count()).select_from(done).scalar_subquery()
+    return Statement(sa.select(mine, number, cleared).add_cte(gone, smaller))
+
+
+def _of(rows: sa.CTE, chosen: sa.CTE) -> sa.ColumnElement[int]:
+    """How many of the rows are of that purge."""
+    same = sa.and_(rows.c.owner_id == chosen.c.owner_id, rows.c.position == chosen.c.position)
+    return sa.select(sa.func.count()).where(same).correlate(chosen).scalar_subquery()
 
 
 _CHANGES = _changes()
@@ -314,9 +331,9 @@ class PostgresEvents:
 
     async def remove_old(self, before: datetime, limit: int) -> Removal:
         """Two round trips."""
-        erased = await removed(self._link, _ERASE, limit)
-        if erased.more:
-            return erased
+        (turn, erased, cleared), _ = await fewer_if_slow(self._link, _ERASE, limit)
+        if not turn or erased or cleared:
+            return Removal(erased + cleared, more=True)
         old = await removed(self._link, _REMOVE_OLD, limit, before=before)
         # Of another fifty accounts there may be more.
-        return Removal(old.count + erased.count, more=old.more or old.count > 0)
+        return Removal(old.count, more=old.more or old.count > 0)

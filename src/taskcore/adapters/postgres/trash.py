@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from taskcore.adapters.postgres.event_rows import Logged, erasure, logged
 from taskcore.adapters.postgres.removals import TURN, fewer_if_slow
 from taskcore.adapters.postgres.schema import streams, task_words, tasks, trash
-from taskcore.adapters.postgres.statements import BatchedStatement, Statement, in_index_order
+from taskcore.adapters.postgres.statements import (
+    BatchedStatement,
+    Statement,
+    batch_of,
+    in_index_order,
+)
 from taskcore.adapters.postgres.streams import counted, heads, numbered
 from taskcore.adapters.postgres.task_rows import (
     columns_of_tasks,
@@ -35,6 +40,7 @@ from taskcore.domain.users import UserId
 from taskcore.ports import Page, Removal, TrashPosition
 
 _BEFORE_ALL = TrashPosition(datetime.min.replace(tzinfo=UTC), TaskId(0))
+_ONE: sa.ColumnElement[int] = sa.literal_column("1")
 _BEYOND_ALL = TrashPosition(datetime.max, TaskId(MAX_ID))  # noqa: DTZ901 - compared in UTC
 
 
@@ -77,37 +83,55 @@ def _restore(*, waits: bool) -> BatchedStatement:
     )
 
 
-def _purge(found: sa.CTE, head: sa.CTE, actor_id: Any) -> sa.Select[Any]:  # noqa: ANN401 - a column
-    """With what the log has of their content, or the oldest ERASED_AT_ONCE events of each."""
-    # As arrays, here and below: a join would be planned for a tenth of the table.
-    ids = sa.select(found.c.id).scalar_subquery()
-    at = sa.bindparam("at", type_=sa.DateTime(timezone=True))
+def _purge(found: sa.CTE, head: sa.CTE) -> tuple[sa.CTE, tuple[sa.CTE, ...]]:
+    """Deletes the tasks that `found` names, once each, with who purges them and when.
+
+    Also up to ERASED_AT_ONCE of the oldest events of each, because events hold what the tasks
+    held. Returns the deleted tasks (`owner_id` and `number`, their id), and the other parts.
+    """
+    # As an array: a join would be planned for a tenth of the table.
+    ids = sa.func.array(sa.select(found.c.id).scalar_subquery())
     gone = (
         sa.delete(trash)
-        .where(trash.c.id == sa.any_(sa.func.array(ids)))
+        .where(trash.c.id == sa.any_(ids))
         .returning(
-            trash.c.owner_id, trash.c.id.label("number"), (trash.c.edition + 1).label("version")
+            trash.c.owner_id, trash.c.id.label("number"), (trash.c.edition + _ONE).label("version")
         )
         .cte("gone")
     )
-    purged = numbered(gone, head, at.label("at"), actor_id.label("actor_id"))
+    by = (
+        sa.select(*gone.c, found.c.actor_id, found.c.at)
+        .join(found, found.c.id == gone.c.number)
+        .subquery("by")
+    )
+    purged = numbered(by, head)
     erased, has_more = erasure(purged, purged.c.number)
     of = Logged(purged.c.owner_id, purged.c.number, purged.c.version, purged.c.at)
     log = logged(purged, TaskEventType.PURGED, of, unerased=has_more)
-    number = sa.select(sa.func.count()).select_from(gone)
-    return number.add_cte(erased, *counted(log, in_trash=-1, erased=erased))
+    return gone, (erased, *counted(log, in_trash=-1, erased=erased))
 
 
-def _purge_one() -> Statement:
-    owner_id = sa.bindparam("owner_id", type_=sa.BigInteger())
-    head = heads(sa.select(owner_id), waits=True)
+def _purge_one(*, waits: bool) -> BatchedStatement:
+    """Of several requests for one task the first succeeds."""
+    batch = batch_of(
+        owner_id=sa.BigInteger(),
+        task_id=sa.BigInteger(),
+        actor_id=sa.BigInteger(),
+        at=sa.DateTime(timezone=True),
+    )
+    head = heads(sa.select(batch.c.owner_id), waits=waits)
+    same = sa.and_(trash.c.owner_id == batch.c.owner_id, trash.c.id == batch.c.task_id)
     found = (
-        sa.select(trash.c.owner_id, trash.c.id)
-        .join(head, head.c.owner_id == trash.c.owner_id)
-        .where(trash.c.id == sa.bindparam("task_id", type_=sa.BigInteger()))
+        sa.select(batch.c.number, batch.c.actor_id, batch.c.at, trash.c.owner_id, trash.c.id)
+        .select_from(batch.join(head, head.c.owner_id == batch.c.owner_id).join(trash, same))
+        .ext(distinct_on(trash.c.id))
+        .order_by(trash.c.id, batch.c.number)
         .cte("found")
     )
-    return Statement(_purge(found, head, sa.bindparam("actor_id", type_=sa.BigInteger())))
+    gone, parts = _purge(found, head)
+    return BatchedStatement(
+        sa.select(found.c.number).join(gone, gone.c.number == found.c.id).add_cte(*parts)
+    )
 
 
 def _purge_old() -> Statement:
@@ -143,14 +167,20 @@ def _purge_old() -> Statement:
     owners = sa.func.array(sa.select(old.c.owner_id).scalar_subquery())
     head = heads(sa.select(sa.func.unnest(owners)), waits=False)
     found = (
-        sa.select(old.c.owner_id, old.c.id)
+        sa.select(
+            old.c.owner_id,
+            old.c.id,
+            sa.cast(sa.null(), sa.BigInteger).label("actor_id"),  # the system
+            sa.bindparam("at", type_=moment).label("at"),
+        )
         .join(head, head.c.owner_id == old.c.owner_id)
         .cte("found")
     )
-    system = sa.cast(sa.null(), sa.BigInteger)
-    turn_and_count = sa.select(
-        mine.label("mine"), _purge(found, head, system).scalar_subquery().label("count")
-    ).subquery("removed")
+    gone, parts = _purge(found, head)
+    number = sa.select(sa.func.count()).select_from(gone).scalar_subquery()
+    turn_and_count = (
+        sa.select(mine.label("mine"), number.label("count")).add_cte(*parts).subquery("removed")
+    )
     return Statement(
         sa.select(*turn_and_count.c, *last.c).select_from(
             turn_and_count.join(last, sa.true(), isouter=True)
@@ -162,7 +192,7 @@ _GET = get(trash, "deleted_at")
 _OWNER_OF = owner_of(trash)
 _PAGE = _page()
 _RESTORE, _RESTORE_WAITING = _restore(waits=False), _restore(waits=True)
-_PURGE_ONE = _purge_one()
+_PURGE, _PURGE_WAITING = _purge_one(waits=False), _purge_one(waits=True)
 _PURGE_OLD = _purge_old()
 
 
@@ -197,10 +227,11 @@ class PostgresTrash(TasksOfTable):
     async def purge(
         self, owner_id: UserId, task_id: TaskId, *, at: datetime, by: UserId | None = None
     ) -> None:
-        ((count,),) = await self._link.rows(
-            _PURGE_ONE, owner_id=owner_id, task_id=task_id, at=at, actor_id=by
-        )
-        if not count:
+        values = {"owner_id": owner_id, "task_id": task_id, "at": at, "actor_id": by}
+        if not (
+            await self._link.batched(_PURGE, **values)
+            or await self._link.batched(_PURGE_WAITING, **values)
+        ):
             raise NotFound
 
     async def purge_old(
