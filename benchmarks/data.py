@@ -20,7 +20,7 @@ from taskcore.adapters.jwt import JwtTokens
 from taskcore.adapters.keys import derived_key
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.tokens import OpaqueRefreshTokens
-from taskcore.domain.audit import EventName, NewEvent
+from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import RefreshToken, Session, SessionId
 from taskcore.domain.users import UserId
@@ -231,7 +231,7 @@ async def _opened(store: PostgresStore, user_id: int) -> tuple[Session, str]:
         kept = RefreshToken.new(session, tokens.digest(token), tokens.nonce())
         stored = await db.users.get_credentials(session.user_id)
         user = stored.user
-        event = NewEvent.by(Actor(user.id, user.role), EventName.LOGIN_SUCCEEDED, now)
+        event = NewAuditEvent.by(Actor(user.id, user.role), AuditEventName.LOGIN_SUCCEEDED, now)
         await db.sessions.open(session, kept, of=stored, event=event)
     return session, token
 

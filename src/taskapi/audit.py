@@ -25,10 +25,10 @@ from taskapi.query import (
     parse_timestamp,
 )
 from taskapi.responses import JsonResponse, View
-from taskcore import Event, EventName, Forbidden, Invalid, Page, UserId
-from taskcore.cursors import EVENTS, OWN_EVENTS
+from taskcore import AuditEvent, AuditEventName, Forbidden, Invalid, Page, UserId
+from taskcore.cursors import AUDIT, OWN_AUDIT
 
-_EVENTS = {name.value: name for name in EventName}
+_EVENTS = {name.value: name for name in AuditEventName}
 UserFilter = Annotated[QueryInt, QueryInt.meta("What this user did, and what concerns them")]
 EventFilter = Annotated[str, one_of(_EVENTS, "Of one kind")]
 Since = Annotated[str, moment("At this moment or later")]
@@ -39,7 +39,7 @@ class EventView(View):
 
     id: Id
     at: Timestamp
-    event: Annotated[EventName, Meta(examples=[EventName.ROLE_CHANGED.value])]
+    event: Annotated[AuditEventName, Meta(examples=[AuditEventName.ROLE_CHANGED.value])]
     actor: Annotated[
         str, Meta(extra_json_schema={"enum": ["user", "system", "anonymous"]}, examples=["user"])
     ]
@@ -82,9 +82,9 @@ async def list_events(
         user_id=user_id,
         event=parse_choice("event", event, _EVENTS),
         since=parse_timestamp("since", since),
-        after=EVENTS.read(cursor),
+        after=AUDIT.read(cursor),
     )
-    following = EVENTS.after(page)
+    following = AUDIT.after(page)
     link = next_page("/audit", following, limit, user=user_id, event=event, since=since)
     return _response(page, skip, limit, following, link)
 
@@ -106,15 +106,15 @@ async def own_events(
     For the next page send `next_cursor` as `cursor`, or follow the `Link` header.
     """
     page = await request.core.audit.own(
-        request.actor, skip=skip, limit=limit, after=OWN_EVENTS.read(cursor)
+        request.actor, skip=skip, limit=limit, after=OWN_AUDIT.read(cursor)
     )
-    following = OWN_EVENTS.after(page)
+    following = OWN_AUDIT.after(page)
     link = next_page("/auth/events", following, limit)
     return _response(page, skip, limit, following, link)
 
 
 def _response(
-    page: Page[Event], skip: Skip, limit: Limit, cursor: str | None, link: dict[str, str]
+    page: Page[AuditEvent], skip: Skip, limit: Limit, cursor: str | None, link: dict[str, str]
 ) -> JsonResponse[EventPage]:
     items = [EventView.of(event) for event in page.items]
     return JsonResponse(EventPage(items, page.total, skip, limit, cursor), headers=link)

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-from taskapi.lossy import lossy, report_losses
+from taskapi.log_stream import lossy, report_losses
 from taskcore.domain.visible import ascii_json, block, visible
 
 # The id of the request that is being served in this context.

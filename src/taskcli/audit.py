@@ -11,8 +11,8 @@ from taskcli.output import Record, show_page
 from taskcli.running import operator, with_core
 from taskcli.users import find_user, is_id
 from taskcli.when import Bound, When
-from taskcore import ActorKind, Core, Event, EventName, Page, UserId
-from taskcore.cursors import EVENTS
+from taskcore import ActorKind, AuditEvent, AuditEventName, Core, Page, UserId
+from taskcore.cursors import AUDIT
 from taskcore.domain.dues import start_of_day
 from taskcore.domain.visible import quoted
 
@@ -21,7 +21,7 @@ _FIELDS = (
     *("ip", "user_agent", "request_id", "detail"),
 )
 _COLUMNS = ("at", "event", "by", "user_id", "ip", "detail")
-_BY_VALUE = {event.value: event for event in EventName}
+_BY_VALUE = {event.value: event for event in AuditEventName}
 
 
 def audit(
@@ -45,7 +45,7 @@ def audit(
     if event is not None and event not in _BY_VALUE:
         raise Usage(f"--event: {quoted(event)} is none of {', '.join(_BY_VALUE)}")
 
-    async def work(core: Core) -> Page[Event]:
+    async def work(core: Core) -> Page[AuditEvent]:
         user_id = None if user is None else await _id(core, user)
         return await core.audit.page(
             operator(),
@@ -54,11 +54,11 @@ def audit(
             user_id=user_id,
             event=None if event is None else _BY_VALUE[event],
             since=None if since is None else _moment(since, core.tasks.clock.now()),
-            after=EVENTS.read(paging.cursor),
+            after=AUDIT.read(paging.cursor),
         )
 
     shape = _shape if paging.as_json else _line
-    show_page(with_core(work), shape, EVENTS, _COLUMNS, paging)
+    show_page(with_core(work), shape, AUDIT, _COLUMNS, paging)
 
 
 async def _id(core: Core, reference: str) -> UserId:
@@ -72,12 +72,12 @@ def _moment(since: When, now: datetime) -> datetime:
     return found if isinstance(found, datetime) else start_of_day(found, UTC)
 
 
-def _line(event: Event) -> Record:
+def _line(event: AuditEvent) -> Record:
     """Operators are shown by their user name on the machine, users by their id."""
     by = event.actor_id or (event.user_agent if event.actor is ActorKind.SYSTEM else event.actor)
     return {**_shape(event), "by": by}
 
 
-def _shape(event: Event) -> Record:
+def _shape(event: AuditEvent) -> Record:
     shown = {name: getattr(event, name) for name in _FIELDS}
     return shown | {"detail": dict(event.detail)}

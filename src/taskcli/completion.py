@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from taskcli.streams import write
+from taskcli.standard_streams import write
 
 
 def completion(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from taskcli import help as overview
 from taskcli import signals
-from taskcli.streams import OutputLost, ReaderGone, forget, write
+from taskcli.standard_streams import OutputLost, ReaderGone, forget, write
 
 if TYPE_CHECKING:
     from cyclopts import App

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from taskcli.streams import write
+from taskcli.standard_streams import write
 from taskcore import Settings
 from taskcore.domain.visible import ascii_json
 

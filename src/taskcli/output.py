@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from taskcli.streams import is_terminal, write, write_error
+from taskcli.standard_streams import is_terminal, write, write_error
 from taskcli.tables import fitted
 from taskcore.domain.visible import ascii_json, block, visible
 

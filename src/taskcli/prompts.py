@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from taskcli.exits import Usage
 from taskcli.output import ask
 from taskcli.signals import run
-from taskcli.streams import write_error
+from taskcli.standard_streams import write_error
 from taskcore import Invalid, Problem
 
 # Bytes; more than a password may have. So a wrong file on standard input costs little.

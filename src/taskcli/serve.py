@@ -61,7 +61,7 @@ def _serve(settings: Settings) -> None:
     from granian.log import LogLevels  # noqa: PLC0415
 
     # By name, because neither driving adapter may depend on the other.
-    losses = import_module("taskapi.lossy")
+    losses = import_module("taskapi.log_stream")
     sys.stdout, sys.stderr = losses.lossy(sys.stdout), losses.lossy(sys.stderr)
     for warning in (*settings.warnings, *_root(settings)):
         message(warning)

@@ -15,7 +15,13 @@
 from contextlib import AbstractAsyncContextManager
 
 from taskcore.core import Core
-from taskcore.domain.audit import ActorKind, Event, EventId, EventName, EventPosition
+from taskcore.domain.audit import (
+    ActorKind,
+    AuditEvent,
+    AuditEventId,
+    AuditEventName,
+    AuditEventPosition,
+)
 from taskcore.domain.errors import (
     Conflict,
     CursorExpired,
@@ -67,6 +73,10 @@ __all__ = [
     "Actor",
     "ActorKind",
     "Answer",
+    "AuditEvent",
+    "AuditEventId",
+    "AuditEventName",
+    "AuditEventPosition",
     "Change",
     "ChangedTask",
     "ChangesPage",
@@ -74,10 +84,6 @@ __all__ = [
     "Core",
     "CursorExpired",
     "EmailTaken",
-    "Event",
-    "EventId",
-    "EventName",
-    "EventPosition",
     "ExpiredToken",
     "Forbidden",
     "Grant",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from taskcore.domain.audit import Event, EventId, EventPosition
+from taskcore.domain.audit import AuditEvent, AuditEventId, AuditEventPosition
 from taskcore.domain.errors import Invalid, Problem
 from taskcore.domain.queries import Sort, TaskPosition, TaskQuery, position
 from taskcore.domain.rules import MAX_ID
@@ -76,9 +76,9 @@ def _id(text: str) -> int:
     return number
 
 
-def _event(text: str) -> EventPosition:
+def _event(text: str) -> AuditEventPosition:
     at, _, number = text.partition(" ")
-    return EventPosition(datetime.fromisoformat(at), EventId(_id(number)))
+    return AuditEventPosition(datetime.fromisoformat(at), AuditEventId(_id(number)))
 
 
 def _session(text: str) -> SessionPosition:
@@ -130,8 +130,10 @@ TRASH = Cursors[Task, TrashPosition]("trash", TrashPosition.of, _thrown)
 LABELS = Cursors[LabelCount, str]("labels", lambda label: label.key, str)
 USERS = Cursors[User, UserId]("users", lambda user: user.id, lambda text: UserId(_id(text)))
 SESSIONS = Cursors[Session, SessionPosition]("sessions", lambda each: each.position, _session)
-EVENTS = Cursors[Event, EventPosition]("audit", lambda event: event.position, _event)
-OWN_EVENTS = Cursors[Event, EventPosition]("own events", lambda event: event.position, _event)
+AUDIT = Cursors[AuditEvent, AuditEventPosition]("audit", lambda event: event.position, _event)
+OWN_AUDIT = Cursors[AuditEvent, AuditEventPosition](
+    "own events", lambda event: event.position, _event
+)
 _LISTS = (
     *("tasks ", "sorted tasks ", "trash ", "labels "),
     *("users ", "sessions ", "audit ", "own events "),

@@ -31,7 +31,7 @@ from taskcore.adapters.postgres import (
 )
 from taskcore.adapters.tokens import OpaqueRefreshTokens
 from taskcore.core import Core, Terms
-from taskcore.domain.audit import EventName, NewEvent
+from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import Misconfigured, NotMigrated, Unavailable
 from taskcore.domain.policies import SYSTEM
 from taskcore.ports import RateLimiter
@@ -214,9 +214,9 @@ async def _record_key(settings: Settings, store: PostgresStore) -> None:
     signs = key_id(_Keys(settings).derived("access token")[0])
     async with store.transaction() as tx:
         await tx.users.lock_admins()  # machines that start at once take turns
-        last = await tx.audit.page(skip=0, limit=1, event=EventName.KEY_ROTATED)
+        last = await tx.audit.page(skip=0, limit=1, event=AuditEventName.KEY_ROTATED)
         before = last.items[0].detail["key_id"] if last.items else "none"
         if before != signs:
             detail = {"key_id": signs, "before": before}
-            event = NewEvent.by(SYSTEM, EventName.KEY_ROTATED, SystemClock().now())
+            event = NewAuditEvent.by(SYSTEM, AuditEventName.KEY_ROTATED, SystemClock().now())
             await tx.audit.add(replace(event, detail=detail))

@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
-from taskcore.domain.audit import EventName, NewEvent
+from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import RefreshToken, Session, SessionId
 from taskcore.domain.tasks import MAX_TASKS, Task
@@ -87,5 +87,5 @@ async def opened(db: Repositories, user: User, session: Session, token: RefreshT
     """Whether the session was opened for the user as given, with the hash of `add_user`."""
     stored = StoredCredentials(user, hash_of(user.email))
     actor = Actor(user.id, user.role, session.id)
-    event = NewEvent.by(actor, EventName.LOGIN_SUCCEEDED, session.created_at)
+    event = NewAuditEvent.by(actor, AuditEventName.LOGIN_SUCCEEDED, session.created_at)
     return await db.sessions.open(session, token, of=stored, event=event)

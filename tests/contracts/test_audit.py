@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from taskcore.domain.audit import ActorKind, Event, EventName, NewEvent
+from taskcore.domain.audit import ActorKind, AuditEvent, AuditEventName, NewAuditEvent
 from taskcore.domain.origins import Origin
 from taskcore.domain.policies import SYSTEM, Actor
 from taskcore.domain.sessions import SessionId
@@ -25,7 +25,7 @@ SESSION = SessionId(uuid4())
 ACTOR = Actor(ADA, Role.ADMIN, SESSION, ORIGIN)
 
 
-async def added(store: Store, *events: NewEvent) -> list[Event]:
+async def added(store: Store, *events: NewAuditEvent) -> list[AuditEvent]:
     """The stored events, oldest first."""
     async with store.autocommit() as db:
         await db.audit.add(*events)
@@ -35,27 +35,30 @@ async def added(store: Store, *events: NewEvent) -> list[Event]:
 
 async def test_an_event_is_stored_with_every_field(store: Store) -> None:
     told = [
-        NewEvent.by(ACTOR, EventName.ROLE_CHANGED, NOW, user_id=BOB, old="user", new="admin"),
-        NewEvent.by(SYSTEM, EventName.USER_DELETED, LATER, user_id=BOB),
-        NewEvent.by(ORIGIN, EventName.LOGIN_FAILED, NOW, account="x" * 64),
-        NewEvent.by(Origin(), EventName.REFRESH_FAILED, NOW, sessions=3, note="é\u202e"),
+        NewAuditEvent.by(
+            ACTOR, AuditEventName.ROLE_CHANGED, NOW, user_id=BOB, old="user", new="admin"
+        ),
+        NewAuditEvent.by(SYSTEM, AuditEventName.USER_DELETED, LATER, user_id=BOB),
+        NewAuditEvent.by(ORIGIN, AuditEventName.LOGIN_FAILED, NOW, account="x" * 64),
+        NewAuditEvent.by(Origin(), AuditEventName.REFRESH_FAILED, NOW, sessions=3, note="é\u202e"),
     ]
     stored = await added(store, *told)
     for event, kept in zip(told, stored, strict=True):
-        assert kept == Event(
-            **{name: getattr(event, name) for name in NewEvent.__dataclass_fields__}, id=kept.id
+        assert kept == AuditEvent(
+            **{name: getattr(event, name) for name in NewAuditEvent.__dataclass_fields__},
+            id=kept.id,
         )
     assert [event.id for event in stored] == sorted(event.id for event in stored)
 
 
 async def test_an_event_says_who_did_it_and_whom_it_concerns() -> None:
-    own = NewEvent.by(ACTOR, EventName.LOGOUT, NOW)
+    own = NewAuditEvent.by(ACTOR, AuditEventName.LOGOUT, NOW)
     assert (own.actor, own.actor_id, own.user_id, own.session_id) == ("user", ADA, ADA, SESSION)
-    others = NewEvent.by(ACTOR, EventName.SESSION_REVOKED, NOW, user_id=BOB)
+    others = NewAuditEvent.by(ACTOR, AuditEventName.SESSION_REVOKED, NOW, user_id=BOB)
     assert (others.actor_id, others.user_id) == (ADA, BOB)
-    operators = NewEvent.by(SYSTEM, EventName.USER_CREATED, NOW, user_id=BOB)
+    operators = NewAuditEvent.by(SYSTEM, AuditEventName.USER_CREATED, NOW, user_id=BOB)
     assert (operators.actor, operators.actor_id, operators.user_id) == ("system", None, BOB)
-    strangers = NewEvent.by(ORIGIN, EventName.LOGIN_FAILED, NOW, user_id=BOB)
+    strangers = NewAuditEvent.by(ORIGIN, AuditEventName.LOGIN_FAILED, NOW, user_id=BOB)
     assert (strangers.actor, strangers.actor_id, strangers.user_id) == ("anonymous", None, BOB)
     assert (strangers.ip, strangers.user_agent, strangers.request_id) == (
         ORIGIN.ip,
@@ -69,12 +72,12 @@ async def test_a_page_is_newest_first_and_filtered_by_all_that_is_named(store: S
     hours = [NOW + timedelta(hours=n) for n in range(6)]
     stored = await added(
         store,
-        NewEvent.by(ACTOR, EventName.LOGOUT, hours[0]),
-        NewEvent.by(ACTOR, EventName.USER_DEACTIVATED, hours[1], user_id=BOB),
-        NewEvent.by(ORIGIN, EventName.LOGIN_FAILED, hours[2], user_id=BOB),
-        NewEvent.by(ORIGIN, EventName.LOGIN_FAILED, hours[3]),
-        NewEvent.by(SYSTEM, EventName.USER_REACTIVATED, hours[4], user_id=BOB),
-        NewEvent.by(SYSTEM, EventName.KEY_ROTATED, hours[5]),
+        NewAuditEvent.by(ACTOR, AuditEventName.LOGOUT, hours[0]),
+        NewAuditEvent.by(ACTOR, AuditEventName.USER_DEACTIVATED, hours[1], user_id=BOB),
+        NewAuditEvent.by(ORIGIN, AuditEventName.LOGIN_FAILED, hours[2], user_id=BOB),
+        NewAuditEvent.by(ORIGIN, AuditEventName.LOGIN_FAILED, hours[3]),
+        NewAuditEvent.by(SYSTEM, AuditEventName.USER_REACTIVATED, hours[4], user_id=BOB),
+        NewAuditEvent.by(SYSTEM, AuditEventName.KEY_ROTATED, hours[5]),
     )
 
     async def page(
@@ -90,19 +93,19 @@ async def test_a_page_is_newest_first_and_filtered_by_all_that_is_named(store: S
     assert await page(user_id=ADA) == ([1, 0], 2)  # what she did, and what concerns her
     assert await page(user_id=BOB) == ([4, 2, 1], 3)
     assert await page(user_id=UserId(99)) == ([], 0)
-    assert await page(event=EventName.LOGIN_FAILED) == ([3, 2], 2)
+    assert await page(event=AuditEventName.LOGIN_FAILED) == ([3, 2], 2)
     assert await page(since=hours[3]) == ([5, 4, 3], 3)
     assert await page(since=hours[5] + timedelta(microseconds=1)) == ([], 0)
-    failed = EventName.LOGIN_FAILED
+    failed = AuditEventName.LOGIN_FAILED
     assert await page(user_id=BOB, event=failed) == ([2], 1)
     assert await page(user_id=BOB, event=failed, since=hours[3]) == ([], 0)
 
 
 async def test_a_list_goes_on_from_its_last_event(store: Store) -> None:
     """Whatever the filter, and although times repeat and ids are not in their order."""
-    failed, denied = EventName.LOGIN_FAILED, EventName.AUTHZ_DENIED
+    failed, denied = AuditEventName.LOGIN_FAILED, AuditEventName.AUTHZ_DENIED
     events = [
-        NewEvent.by(
+        NewAuditEvent.by(
             (ACTOR, ORIGIN, SYSTEM)[number % 3],
             (failed, denied)[number % 2],
             NOW + timedelta(minutes=number * 7 % 10 // 2),
@@ -122,7 +125,7 @@ async def test_a_list_goes_on_from_its_last_event(store: Store) -> None:
         ]
         assert len(wanted) > 1
         for skip, limit in ((0, 1), (0, 5), (1, 2), (0, 24)):
-            read: list[Event] = []
+            read: list[AuditEvent] = []
             after = None
             while True:
                 async with store.autocommit() as db:
@@ -143,7 +146,7 @@ async def test_a_list_goes_on_from_its_last_event(store: Store) -> None:
             assert read == skipped
 
 
-def _without_skipped(events: list[Event], skip: int, limit: int) -> list[Event]:
+def _without_skipped(events: list[AuditEvent], skip: int, limit: int) -> list[AuditEvent]:
     return [each for n, each in enumerate(events) if n % (skip + limit) >= skip]
 
 
@@ -151,7 +154,7 @@ async def test_an_event_is_undone_with_its_transaction(store: Store) -> None:
     class Undone(Exception):
         pass
 
-    event = NewEvent.by(ACTOR, EventName.USER_DELETED, NOW, user_id=BOB)
+    event = NewAuditEvent.by(ACTOR, AuditEventName.USER_DELETED, NOW, user_id=BOB)
 
     async def add_and_undo() -> None:
         async with store.transaction() as tx:
@@ -171,7 +174,9 @@ async def test_an_event_is_undone_with_its_transaction(store: Store) -> None:
 async def test_events_stay_when_users_go(store: Store) -> None:
     ada = await add_user(store)
     async with store.autocommit() as db:
-        await db.audit.add(NewEvent.by(SYSTEM, EventName.USER_CREATED, NOW, user_id=ada.id))
+        await db.audit.add(
+            NewAuditEvent.by(SYSTEM, AuditEventName.USER_CREATED, NOW, user_id=ada.id)
+        )
         await db.users.remove(ada.id)
         assert (await db.audit.page(skip=0, limit=9, user_id=ada.id)).total == 1
 

@@ -17,7 +17,7 @@ import bcrypt
 import pytest
 from argon2.low_level import Type
 
-from taskcore import SYSTEM, Core, EventName, InvalidCredentials, Settings
+from taskcore import SYSTEM, AuditEventName, Core, InvalidCredentials, Settings
 from taskcore.adapters import argon2 as adapter
 from taskcore.adapters.argon2 import Argon2Hasher
 from taskcore.adapters.postgres import Connections, PostgresStore
@@ -198,7 +198,7 @@ async def test_a_login_beyond_the_queue_gets_503(store: Store, work: Work) -> No
             assert (len(work.threads), work.most) == (66, 2)
             assert (await http.post(login, json=right)).status_code == 200
         # A 503 does not count as a failed login.
-        failed = await core.audit.page(SYSTEM, event=EventName.LOGIN_FAILED)
+        failed = await core.audit.page(SYSTEM, event=AuditEventName.LOGIN_FAILED)
         assert failed.total == 66
 
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from taskcore import SYSTEM, EventName, InvalidCredentials, Origin, TooMany
+from taskcore import SYSTEM, AuditEventName, InvalidCredentials, Origin, TooMany
 from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.keys import HmacPseudonyms, derived_key
 from taskcore.adapters.memory import MemoryStore
@@ -81,7 +81,7 @@ def session_of(site: Site, account: Account) -> str:
 def test_every_event_is_shown_here() -> None:
     """AU-1: every name of an event is provoked by a test below."""
     shown = re.findall(r'\("([a-z._]+)", "(?:user|system|anonymous)"', Path(__file__).read_text())
-    assert set(shown) == {name.value for name in EventName}
+    assert set(shown) == {name.value for name in AuditEventName}
 
 
 def test_what_administrators_do_to_accounts_is_recorded(site: Site, root: Account) -> None:
@@ -273,7 +273,7 @@ async def test_a_limit_that_trips_is_recorded_again_after_five_minutes(clock: Ma
                 await core.sessions.log_in(
                     email="ada@example.org", password=WRONG, origin=Origin("192.0.2.1")
                 )
-        page = await core.audit.page(SYSTEM, event=EventName.RATELIMIT_TRIPPED)
+        page = await core.audit.page(SYSTEM, event=AuditEventName.RATELIMIT_TRIPPED)
         assert page.total == recorded
         clock.advance(minutes=2.5)
 

@@ -22,7 +22,7 @@ from taskcore import (
 )
 from taskcore.adapters.memory import MemoryStore
 from taskcore.core import Terms
-from taskcore.domain.audit import EventName
+from taskcore.domain.audit import AuditEventName
 from taskcore.domain.idempotency import MAX_ANSWER, ROW
 from taskcore.ports import Store
 from taskcore.usecases import idempotency
@@ -179,7 +179,7 @@ async def test_refusals_stay_on_record(core: Core, ada: Person) -> None:
 
     with pytest.raises(RuntimeError):
         await core.once(ada.actor, "k", b"r", log_in)
-    denied = await core.audit.page(root.actor, event=EventName.AUTHZ_DENIED)
+    denied = await core.audit.page(root.actor, event=AuditEventName.AUTHZ_DENIED)
     assert denied.total == 1
 
 
@@ -192,7 +192,7 @@ async def test_what_an_administrator_does_is_recorded_once(core: Core, ada: Pers
 
     for _ in range(3):
         assert (await core.once(root.actor, "k", b"r", work)).content == b"changed"
-    assert (await core.audit.page(root.actor, event=EventName.TASK_CHANGED)).total == 1
+    assert (await core.audit.page(root.actor, event=AuditEventName.TASK_CHANGED)).total == 1
 
 
 async def test_an_error_of_the_store_ends_the_work(core: Core) -> None:

@@ -61,7 +61,7 @@ def test_no_use_case_returns_a_type_with_a_field_for_a_secret() -> None:
         returned |= parts
         assert Grant not in parts or name in {"sessions.log_in", "sessions.refresh"}
     names = {kind.__name__ for kind in returned}
-    assert names >= {"User", "Task", "Session", "Event", "Page", "Actor", "Origin", "Grant"}
+    assert names >= {"User", "Task", "Session", "AuditEvent", "Page", "Actor", "Origin", "Grant"}
     secret = {
         f"{kind.__name__}.{field.name}"
         for kind in returned

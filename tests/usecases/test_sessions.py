@@ -23,7 +23,7 @@ from taskcore import (
     Unavailable,
     UserId,
 )
-from taskcore.domain.audit import EventName
+from taskcore.domain.audit import AuditEventName
 from taskcore.domain.users import User
 from taskcore.ports import AccessClaims, Store
 from tests.conftest import ManualClock, bound, cheap_argon2
@@ -482,6 +482,6 @@ async def test_the_sessions_of_everybody_end_however_many_they_are(core: Core) -
     assert await core.sessions.end_everybodys(SYSTEM) == 62
     assert not await works(core, ada.grant)
     assert not await works(core, bob.grant)
-    events = await core.audit.page(SYSTEM, event=EventName.SESSION_REVOKED)
+    events = await core.audit.page(SYSTEM, event=AuditEventName.SESSION_REVOKED)
     assert [event.detail["sessions"] for event in events.items] == [12, 25, 25]
     assert await core.sessions.end_everybodys(SYSTEM) == 0

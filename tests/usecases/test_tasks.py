@@ -8,8 +8,8 @@ import pytest
 from taskcore import (
     SYSTEM,
     Actor,
+    AuditEventName,
     Core,
-    EventName,
     Forbidden,
     Invalid,
     InvalidToken,
@@ -240,8 +240,8 @@ async def test_a_task_that_is_fought_over_is_waited_for_in_the_end(
     # What was done to another's, under the lock too, is on record; and what she did is not.
     page = await core.audit.page(SYSTEM)
     assert [event.event for event in page.items if event.detail.get("task_id")] == [
-        EventName.TASK_DELETED,
-        EventName.TASK_CHANGED,
+        AuditEventName.TASK_DELETED,
+        AuditEventName.TASK_CHANGED,
     ]
 
 

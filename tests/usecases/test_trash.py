@@ -9,8 +9,8 @@ import pytest
 from taskcore import (
     SYSTEM,
     Actor,
+    AuditEventName,
     Core,
-    EventName,
     Invalid,
     NotFound,
     Role,
@@ -122,10 +122,10 @@ async def test_what_administrators_do_with_the_tasks_of_others_is_on_record(core
     await core.tasks.delete(root.actor, made.id)
     await core.tasks.purge(root.actor, made.id)
     events = [e for e in (await core.audit.page(SYSTEM)).items if e.detail.get("task_id")]
-    moved = [EventName.TASK_RESTORED, EventName.TASK_DELETED]
+    moved = [AuditEventName.TASK_RESTORED, AuditEventName.TASK_DELETED]
     assert [event.event for event in events] == [
-        EventName.TASK_PURGED,
-        EventName.TASK_DELETED,
+        AuditEventName.TASK_PURGED,
+        AuditEventName.TASK_DELETED,
         *moved,
         *moved,
     ]

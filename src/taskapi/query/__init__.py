@@ -14,7 +14,6 @@ from taskapi.query.integers import (
 from taskapi.query.times import moment, moment_or_day, parse_moment_or_day, parse_timestamp
 from taskapi.query.words import (
     BOOLEANS,
-    MAX_VALUES,
     ONLY_TRUE,
     flag,
     one_of,
@@ -28,7 +27,6 @@ __all__ = [
     "BOOLEANS",
     "DEFAULT_LIMIT",
     "DEFAULT_SKIP",
-    "MAX_VALUES",
     "NOT_AN_INTEGER",
     "ONLY_TRUE",
     "Limit",

@@ -14,10 +14,10 @@ from typing import TypeVar
 from msgspec import Meta
 
 from taskcore import Invalid, Problem
+from taskcore.domain.queries import MAX_VALUES
 
 Choice = TypeVar("Choice")
 
-MAX_VALUES = 20
 BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
 ONLY_TRUE: Mapping[str, bool] = {"true": True}  # of a filter that has no opposite
 

@@ -11,10 +11,10 @@ from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import SessionId
 from taskcore.domain.users import UserId
 
-EventId = NewType("EventId", int)
+AuditEventId = NewType("AuditEventId", int)
 
 
-class EventName(StrEnum):
+class AuditEventName(StrEnum):
     USER_REGISTERED = "user.registered"
     USER_CREATED = "user.created"
     USER_DEACTIVATED = "user.deactivated"
@@ -54,10 +54,10 @@ class ActorKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewAuditEvent:
     """`actor_id` is the user who acted, `user_id` the one concerned; both may be deleted by now."""
 
-    event: EventName
+    event: AuditEventName
     at: datetime
     actor: ActorKind
     actor_id: UserId | None
@@ -72,7 +72,7 @@ class NewEvent:
     def by(
         cls,
         source: Actor | Origin,
-        event: EventName,
+        event: AuditEventName,
         now: datetime,
         *,
         user_id: UserId | None = None,
@@ -92,23 +92,23 @@ class NewEvent:
         where = (origin.ip, origin.user_agent, origin.request_id)
         return cls(event, now, kind, actor_id, user_id, session_id, *where, detail)
 
-    def stored_as(self, event_id: EventId) -> "Event":
-        return Event(
+    def stored_as(self, event_id: AuditEventId) -> "AuditEvent":
+        return AuditEvent(
             **{field.name: getattr(self, field.name) for field in fields(self)}, id=event_id
         )
 
 
-class EventPosition(NamedTuple):
+class AuditEventPosition(NamedTuple):
     """Where an event stands in a list, newest first."""
 
     at: datetime
-    id: EventId
+    id: AuditEventId
 
 
 @dataclass(frozen=True, slots=True)
-class Event(NewEvent):
-    id: EventId
+class AuditEvent(NewAuditEvent):
+    id: AuditEventId
 
     @property
-    def position(self) -> EventPosition:
-        return EventPosition(self.at, self.id)
+    def position(self) -> AuditEventPosition:
+        return AuditEventPosition(self.at, self.id)

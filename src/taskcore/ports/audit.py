@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Protocol
 
-from taskcore.domain.audit import Event, EventName, EventPosition, NewEvent
+from taskcore.domain.audit import AuditEvent, AuditEventName, AuditEventPosition, NewAuditEvent
 from taskcore.domain.users import UserId
 from taskcore.ports.pages import Page
 
 
 class AuditRepository(Protocol):
-    async def add(self, *events: NewEvent) -> None:
+    async def add(self, *events: NewAuditEvent) -> None:
         """Append only: no method changes or removes an event."""
 
     async def page(
@@ -18,10 +18,10 @@ class AuditRepository(Protocol):
         skip: int,
         limit: int,
         user_id: UserId | None = None,
-        event: EventName | None = None,
+        event: AuditEventName | None = None,
         since: datetime | None = None,
-        after: EventPosition | None = None,
-    ) -> Page[Event]:
+        after: AuditEventPosition | None = None,
+    ) -> Page[AuditEvent]:
         """Newest first: by time, then by id. With `after`, only what comes after that position.
 
         `user_id` matches the events that the user caused or that concern them.

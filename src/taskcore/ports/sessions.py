@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from taskcore.domain.audit import NewEvent
+from taskcore.domain.audit import NewAuditEvent
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import RefreshToken, Session, SessionId, SessionPosition
 from taskcore.domain.users import StoredCredentials, User, UserId
@@ -17,7 +17,7 @@ class SessionRepository(Protocol):
         """None when the session has ended, or its user is inactive or gone."""
 
     async def open(
-        self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewEvent
+        self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewAuditEvent
     ) -> bool:
         """Add a session of that user, its first refresh token and the event: all or none.
 

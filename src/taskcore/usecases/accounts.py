@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Unpack
 
-from taskcore.domain.audit import EventName, NewEvent
+from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import InvalidCredentials
 from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REAUTH, REGISTER, Limit
 from taskcore.domain.origins import NOWHERE, Origin
@@ -57,8 +57,8 @@ class Accounts:
         )
         async with self.store.transaction() as tx:
             user = await tx.users.add(new, password_hash)
-            name, now = EventName.USER_REGISTERED, user.created_at
-            await tx.audit.add(NewEvent.by(origin, name, now, user_id=user.id))
+            name, now = AuditEventName.USER_REGISTERED, user.created_at
+            await tx.audit.add(NewAuditEvent.by(origin, name, now, user_id=user.id))
             return user
 
     async def me(self, actor: Actor) -> User:
@@ -94,8 +94,8 @@ class Accounts:
                 if not await tx.users.replace_password_hash(user.id, old_hash, new_hash):
                     continue
                 ended = await tx.sessions.end_all(user.id, but=actor.session_id)
-                name, now = EventName.PASSWORD_CHANGED, self.clock.now()
-                await tx.audit.add(NewEvent.by(actor, name, now, sessions=ended))
+                name, now = AuditEventName.PASSWORD_CHANGED, self.clock.now()
+                await tx.audit.add(NewAuditEvent.by(actor, name, now, sessions=ended))
                 return
 
     async def delete_own(self, actor: Actor, *, password: str) -> None:
@@ -105,7 +105,9 @@ class Accounts:
         async with self.store.transaction() as tx:
             keep_an_admin(await tx.users.lock_admins(), without=user.id)
             await tx.users.remove(user.id, at_once=self.at_once)
-            await tx.audit.add(NewEvent.by(actor, EventName.USER_DELETED, self.clock.now()))
+            await tx.audit.add(
+                NewAuditEvent.by(actor, AuditEventName.USER_DELETED, self.clock.now())
+            )
 
     # For administrators. Each raises Forbidden for other users.
 
@@ -130,9 +132,9 @@ class Accounts:
             authorize_accounts(actor, admins)
             user = await tx.users.add(new, password_hash)
             is_first = user.is_active_admin and not admins
-            name = EventName.ADMIN_BOOTSTRAP if is_first else EventName.USER_CREATED
+            name = AuditEventName.ADMIN_BOOTSTRAP if is_first else AuditEventName.USER_CREATED
             now = user.created_at
-            await tx.audit.add(NewEvent.by(actor, name, now, user_id=user.id, role=role.value))
+            await tx.audit.add(NewAuditEvent.by(actor, name, now, user_id=user.id, role=role.value))
             return user
 
     async def get(self, actor: Actor, user_id: UserId) -> User:
@@ -201,8 +203,8 @@ class Accounts:
             authorize_accounts(actor, admins)
             keep_an_admin(admins, without=user_id)
             await tx.users.remove(user_id, at_once=self.at_once)
-            name, now = EventName.USER_DELETED, self.clock.now()
-            await tx.audit.add(NewEvent.by(actor, name, now, user_id=user_id))
+            name, now = AuditEventName.USER_DELETED, self.clock.now()
+            await tx.audit.add(NewAuditEvent.by(actor, name, now, user_id=user_id))
 
     async def _admit(self, actor: Actor, limit: Limit) -> None:
         """Raises TooMany."""
@@ -214,8 +216,8 @@ class Accounts:
         async with self.store.autocommit() as db:
             stored = await db.users.get_credentials(own_id(actor))
         if not await verified(self.hasher, password, stored.password_hash):
-            name, now = EventName.REAUTH_FAILED, self.clock.now()
-            await self.gate.record(NewEvent.by(actor, name, now))
+            name, now = AuditEventName.REAUTH_FAILED, self.clock.now()
+            await self.gate.record(NewAuditEvent.by(actor, name, now))
             raise InvalidCredentials("The password is wrong")
         await self.gate.succeeded(Claim(REAUTH, str(stored.user.id)))
         return stored
@@ -235,14 +237,18 @@ class Accounts:
         return new, await self.hasher.hash(normal)
 
 
-def _events(actor: Actor, before: User, after: User) -> Iterator[NewEvent]:
+def _events(actor: Actor, before: User, after: User) -> Iterator[NewAuditEvent]:
     """What an administrator changed in an account. Names and zones are not recorded."""
     now, user_id = after.updated_at, after.id
     if before.role is not after.role:
         old, new = before.role.value, after.role.value
-        yield NewEvent.by(actor, EventName.ROLE_CHANGED, now, user_id=user_id, old=old, new=new)
+        yield NewAuditEvent.by(
+            actor, AuditEventName.ROLE_CHANGED, now, user_id=user_id, old=old, new=new
+        )
     if before.is_active != after.is_active:
-        name = EventName.USER_REACTIVATED if after.is_active else EventName.USER_DEACTIVATED
-        yield NewEvent.by(actor, name, now, user_id=user_id)
+        name = (
+            AuditEventName.USER_REACTIVATED if after.is_active else AuditEventName.USER_DEACTIVATED
+        )
+        yield NewAuditEvent.by(actor, name, now, user_id=user_id)
     if (before.full_name, before.time_zone) != (after.full_name, after.time_zone):
-        yield NewEvent.by(actor, EventName.PROFILE_CHANGED, now, user_id=user_id)
+        yield NewAuditEvent.by(actor, AuditEventName.PROFILE_CHANGED, now, user_id=user_id)

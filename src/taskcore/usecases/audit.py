@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from taskcore.domain.audit import ActorKind, Event, EventName, EventPosition
+from taskcore.domain.audit import ActorKind, AuditEvent, AuditEventName, AuditEventPosition
 from taskcore.domain.policies import Actor, own_id
 from taskcore.domain.rules import DEFAULT_LIMIT, check_slice
 from taskcore.domain.users import UserId
@@ -23,10 +23,10 @@ class Audit:
         skip: int = 0,
         limit: int = DEFAULT_LIMIT,
         user_id: UserId | None = None,
-        event: EventName | None = None,
+        event: AuditEventName | None = None,
         since: datetime | None = None,
-        after: EventPosition | None = None,
-    ) -> Page[Event]:
+        after: AuditEventPosition | None = None,
+    ) -> Page[AuditEvent]:
         """All events, or those that one user caused or that concern them; newest first.
 
         For administrators. Raises Forbidden and Invalid. To read on, pass the last event's
@@ -45,8 +45,8 @@ class Audit:
         *,
         skip: int = 0,
         limit: int = DEFAULT_LIMIT,
-        after: EventPosition | None = None,
-    ) -> Page[Event]:
+        after: AuditEventPosition | None = None,
+    ) -> Page[AuditEvent]:
         """As `page`, of the actor's events, without the origin of others. Raises Invalid."""
         check_slice(skip, limit)
         user_id = own_id(actor)
@@ -55,7 +55,7 @@ class Audit:
         return replace(page, items=[_seen_by(user_id, event) for event in page.items])
 
 
-def _seen_by(user_id: UserId, event: Event) -> Event:
+def _seen_by(user_id: UserId, event: AuditEvent) -> AuditEvent:
     if event.actor_id in {None, user_id} and event.actor is not ActorKind.SYSTEM:
         return event
     return replace(event, actor_id=None, session_id=None, ip=None, user_agent=None, request_id=None)

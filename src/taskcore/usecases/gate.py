@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from taskcore.domain.audit import EventName, NewEvent
+from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import Forbidden, OutcomeUnknown, TooMany, Unavailable
 from taskcore.domain.limits import DENIED, TRIPPED, Limit
 from taskcore.domain.origins import Origin
@@ -28,8 +28,8 @@ class Gate:
         """Raises TooMany. Records the denial once per limit and subject in TRIPPED's period."""
         claim, now = denial.claim, self.clock.now()
         if await self.may_record(TRIPPED, f"{claim.limit.name} {claim.subject}"):
-            name = EventName.RATELIMIT_TRIPPED
-            event = NewEvent.by(client, name, now)
+            name = AuditEventName.RATELIMIT_TRIPPED
+            event = NewAuditEvent.by(client, name, now)
             await self.record(replace(event, detail={"limit": claim.limit.name, **detail}))
         raise TooMany(retry_after=denial.retry_after)
 
@@ -58,7 +58,9 @@ class Gate:
         """Record that the actor's role does not allow the action."""
         if await self.may_record(DENIED, str(actor.user_id)):
             now = self.clock.now()
-            await self.record(NewEvent.by(actor, EventName.AUTHZ_DENIED, now, action=action))
+            await self.record(
+                NewAuditEvent.by(actor, AuditEventName.AUTHZ_DENIED, now, action=action)
+            )
 
     async def may_record(self, limit: Limit, subject: str) -> bool:
         """Whether to record another event about the subject; if so, counts it against the limit.
@@ -67,7 +69,7 @@ class Gate:
         """
         return await self.limiter.acquire(Claim(limit, subject)) is None
 
-    async def record(self, *events: NewEvent) -> None:
+    async def record(self, *events: NewAuditEvent) -> None:
         """In a transaction of its own, so that the event survives a refusal. Raises Unavailable."""
         try:
             async with self.store.autocommit() as db:

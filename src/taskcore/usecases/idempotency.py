@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
-from taskcore.domain.audit import NewEvent
+from taskcore.domain.audit import NewAuditEvent
 from taskcore.domain.errors import InvalidToken, KeyInProgress, NotFound
 from taskcore.domain.idempotency import MAX_KEPT, check_answer, check_key
 from taskcore.domain.policies import Actor, own_id
@@ -109,10 +109,10 @@ class Idempotency(Generic[Core]):
 class _PatientGate(Gate):
     """Keeps its records back until the transaction has ended, which holds the store until then."""
 
-    refusals: list[NewEvent]
+    refusals: list[NewAuditEvent]
     """Bounded by the limits on recording."""
 
-    async def record(self, *events: NewEvent) -> None:
+    async def record(self, *events: NewAuditEvent) -> None:
         self.refusals.extend(events)
 
 

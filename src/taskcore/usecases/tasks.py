@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, Unpack
 from weakref import WeakValueDictionary
 
-from taskcore.domain.audit import EventName, NewEvent
+from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import (
     Forbidden,
     HistoryGone,
@@ -47,10 +47,10 @@ Result = TypeVar("Result")
 # After so many more conflicts, a write without an expected version takes the lock.
 _OPTIMISTIC_ATTEMPTS = 3
 _EVENTS = {
-    Permission.EDIT: EventName.TASK_CHANGED,
-    Permission.DELETE: EventName.TASK_DELETED,
-    Permission.RESTORE: EventName.TASK_RESTORED,
-    Permission.PURGE: EventName.TASK_PURGED,
+    Permission.EDIT: AuditEventName.TASK_CHANGED,
+    Permission.DELETE: AuditEventName.TASK_DELETED,
+    Permission.RESTORE: AuditEventName.TASK_RESTORED,
+    Permission.PURGE: AuditEventName.TASK_PURGED,
 }
 # Of those of one page; a name has 64 characters at most.
 LABELS_OF_PAGE = 1000
@@ -345,6 +345,6 @@ class _TaskWrite(Generic[Result]):
         result = await self.write(tx, task)
         if result is not task and task.owner_id != self.actor.user_id:
             name, now = _EVENTS[self.permission], self.tasks.clock.now()
-            event = NewEvent.by(self.actor, name, now, user_id=task.owner_id, task_id=task.id)
+            event = NewAuditEvent.by(self.actor, name, now, user_id=task.owner_id, task_id=task.id)
             await tx.audit.add(event)
         return result

@@ -5,7 +5,13 @@ from datetime import datetime
 from operator import attrgetter
 
 from taskcore.adapters.memory.tables import Access, Tables, page_of
-from taskcore.domain.audit import Event, EventId, EventName, EventPosition, NewEvent
+from taskcore.domain.audit import (
+    AuditEvent,
+    AuditEventId,
+    AuditEventName,
+    AuditEventPosition,
+    NewAuditEvent,
+)
 from taskcore.domain.users import UserId
 from taskcore.ports import Page
 
@@ -14,7 +20,7 @@ from taskcore.ports import Page
 class MemoryAudit:
     _access: Access
 
-    async def add(self, *events: NewEvent) -> None:
+    async def add(self, *events: NewAuditEvent) -> None:
         async with self._access() as tables:
             append(tables, *events)
 
@@ -24,10 +30,10 @@ class MemoryAudit:
         skip: int,
         limit: int,
         user_id: UserId | None = None,
-        event: EventName | None = None,
+        event: AuditEventName | None = None,
         since: datetime | None = None,
-        after: EventPosition | None = None,
-    ) -> Page[Event]:
+        after: AuditEventPosition | None = None,
+    ) -> Page[AuditEvent]:
         async with self._access() as tables:
             matching = [
                 stored
@@ -39,6 +45,6 @@ class MemoryAudit:
         return page_of(matching, attrgetter("position"), skip=skip, limit=limit, after=after)
 
 
-def append(tables: Tables, *events: NewEvent) -> None:
+def append(tables: Tables, *events: NewAuditEvent) -> None:
     for event in events:
-        tables.audit += (event.stored_as(EventId(next(tables.ids.events))),)
+        tables.audit += (event.stored_as(AuditEventId(next(tables.ids.events))),)

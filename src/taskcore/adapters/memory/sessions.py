@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from taskcore.adapters.memory.audit import append
 from taskcore.adapters.memory.tables import Access, Tables, page_of
-from taskcore.domain.audit import NewEvent
+from taskcore.domain.audit import NewAuditEvent
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import (
     MAX_SESSIONS,
@@ -35,7 +35,7 @@ class MemorySessions:
             return Actor(user.id, user.role, session.id, time_zone=user.time_zone)
 
     async def open(
-        self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewEvent
+        self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewAuditEvent
     ) -> bool:
         async with self._access() as tables:
             user = tables.users.get(of.user.id)

@@ -9,7 +9,7 @@ from itertools import count
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from taskcore.domain.audit import Event
+from taskcore.domain.audit import AuditEvent
 from taskcore.domain.errors import NotFound
 from taskcore.domain.events import Changes, TaskEvent, TaskEventType
 from taskcore.domain.sessions import RefreshToken, Session, SessionId
@@ -61,7 +61,7 @@ class Tables:
     tokens: dict[bytes, RefreshToken] = field(default_factory=dict)
     answers: dict[tuple[UserId, bytes], KeptAnswer] = field(default_factory=dict)
     usage: dict[UserId, Usage] = field(default_factory=dict)
-    audit: tuple[Event, ...] = ()
+    audit: tuple[AuditEvent, ...] = ()
 
     def copy(self) -> "Tables":
         return Tables(*(copy(getattr(self, table.name)) for table in fields(self)))

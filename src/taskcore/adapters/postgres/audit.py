@@ -20,12 +20,19 @@ from taskcore.adapters.postgres.statements import (
     page_of,
     sliced,
 )
-from taskcore.domain.audit import ActorKind, Event, EventId, EventName, EventPosition, NewEvent
+from taskcore.domain.audit import (
+    ActorKind,
+    AuditEvent,
+    AuditEventId,
+    AuditEventName,
+    AuditEventPosition,
+    NewAuditEvent,
+)
 from taskcore.domain.users import UserId
 from taskcore.ports import Page
 
-_COLUMNS = columns_of(audit_events, Event)
-_NEW = [field.name for field in fields(NewEvent)]
+_COLUMNS = columns_of(audit_events, AuditEvent)
+_NEW = [field.name for field in fields(NewAuditEvent)]
 
 _PARAMETERS = {
     name: sa.bindparam(f"event_{name}", type_=audit_events.c[name].type) for name in _NEW
@@ -39,7 +46,7 @@ _LOW: tuple[sa.ColumnElement[Any], ...] = (
 )
 _BELOW = (sa.bindparam("at_before", type_=_MOMENT), sa.bindparam("id_before", type_=_NUMBER))
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
-_BEYOND_ALL = EventPosition(datetime.max.replace(tzinfo=UTC), EventId(0))
+_BEYOND_ALL = AuditEventPosition(datetime.max.replace(tzinfo=UTC), AuditEventId(0))
 
 
 @cache  # eight statements
@@ -95,7 +102,7 @@ def recorded(where: sa.CTE) -> sa.CTE:
     return sa.insert(audit_events).from_select(_NEW, events).cte("recorded")
 
 
-def values_of(event: NewEvent) -> dict[str, Any]:
+def values_of(event: NewAuditEvent) -> dict[str, Any]:
     values = {f"event_{name}": value for name, value in named_values(_NEW, event).items()}
     return values | {"event_detail": Jsonb(dict(event.detail))}
 
@@ -104,7 +111,7 @@ def values_of(event: NewEvent) -> dict[str, Any]:
 class PostgresAudit:
     _link: Link
 
-    async def add(self, *events: NewEvent) -> None:
+    async def add(self, *events: NewAuditEvent) -> None:
         """A round trip for each."""
         for event in events:
             await self._link.run(_ADD, **values_of(event))
@@ -115,10 +122,10 @@ class PostgresAudit:
         skip: int,
         limit: int,
         user_id: UserId | None = None,
-        event: EventName | None = None,
+        event: AuditEventName | None = None,
         since: datetime | None = None,
-        after: EventPosition | None = None,
-    ) -> Page[Event]:
+        after: AuditEventPosition | None = None,
+    ) -> Page[AuditEvent]:
         filters = {"of_user": user_id is not None, "of_event": event is not None}
         at_before, id_before = after or _BEYOND_ALL
         rows = await self._link.in_turn(
@@ -135,5 +142,5 @@ class PostgresAudit:
         return page_of(rows, limit, _event)
 
 
-def _event(event: str, at: datetime, actor: str, *rest: object) -> Event:
-    return Event(EventName(event), at, ActorKind(actor), *rest)  # type: ignore[arg-type]  # as stored
+def _event(event: str, at: datetime, actor: str, *rest: object) -> AuditEvent:
+    return AuditEvent(AuditEventName(event), at, ActorKind(actor), *rest)  # type: ignore[arg-type]  # as stored

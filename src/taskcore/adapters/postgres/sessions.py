@@ -25,7 +25,7 @@ from taskcore.adapters.postgres.statements import (
     sliced,
 )
 from taskcore.adapters.postgres.users import USER, user_of
-from taskcore.domain.audit import NewEvent
+from taskcore.domain.audit import NewAuditEvent
 from taskcore.domain.errors import Unavailable
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import (
@@ -212,7 +212,7 @@ class PostgresSessions:
         return None
 
     async def open(
-        self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewEvent
+        self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewAuditEvent
     ) -> bool:
         """Two round trips if old sessions of the user must go, or soon may have to."""
         row = await self._link.row(

@@ -1,9 +1,9 @@
-"""Logging in, refreshing, authenticating, and ending sessions."""
+"""Sessions: logging in, refreshing, authenticating, listing and ending them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from taskcore.domain.audit import EventName, NewEvent
+from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import InvalidToken, NotFound
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.policies import Actor, own_id
@@ -12,6 +12,7 @@ from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.users import User, UserId
 from taskcore.ports import AccessTokens, Clock, Page, Store
 from taskcore.usecases.gate import Gate
+from taskcore.usecases.sessions.authentication import authenticated
 from taskcore.usecases.sessions.grants import Grant
 from taskcore.usecases.sessions.logins import Logins
 from taskcore.usecases.sessions.refreshes import Refreshes
@@ -55,13 +56,9 @@ class Sessions:
         Raises InvalidToken and ExpiredToken, also when the session has ended or the account was
         deactivated since the token was issued.
         """
-        now = self.clock.now()
-        claims = self.access_tokens.read(access_token, now)
-        async with self.store.autocommit() as db:
-            actor = await db.sessions.find_actor(claims.session_id, now)
-        if actor is None or actor.user_id != claims.user_id:
-            raise InvalidToken
-        return Actor(actor.user_id, actor.role, actor.session_id, origin, actor.time_zone)
+        return await authenticated(
+            self.store, self.access_tokens, access_token, self.clock.now(), origin
+        )
 
     async def log_out(self, actor: Actor) -> None:
         """End the actor's current session. Raises InvalidToken when it has ended already."""
@@ -70,7 +67,7 @@ class Sessions:
 
     async def log_out_everywhere(self, actor: Actor) -> int:
         """End all sessions of the actor, the current one too. Returns how many."""
-        return await self._end_all(actor, EventName.LOGOUT, own_id(actor))
+        return await self._end_all(actor, AuditEventName.LOGOUT, own_id(actor))
 
     async def own(self, actor: Actor) -> Sequence[Session]:
         """The actor's sessions, most recently used first."""
@@ -115,7 +112,7 @@ class Sessions:
         await self.gate.administers(actor)
         async with self.store.autocommit() as db:
             await db.users.get(user_id)
-        return await self._end_all(actor, EventName.SESSION_REVOKED, user_id)
+        return await self._end_all(actor, AuditEventName.SESSION_REVOKED, user_id)
 
     async def end_everybodys(self, actor: Actor) -> int:
         """End all sessions of all users, the actor's own too. Returns how many.
@@ -128,8 +125,8 @@ class Sessions:
             async with self.store.transaction() as tx:
                 ended = await tx.sessions.end_some(_AT_ONCE)
                 if ended or not total:
-                    name, now = EventName.SESSION_REVOKED, self.clock.now()
-                    await tx.audit.add(NewEvent.by(actor, name, now, sessions=ended))
+                    name, now = AuditEventName.SESSION_REVOKED, self.clock.now()
+                    await tx.audit.add(NewAuditEvent.by(actor, name, now, sessions=ended))
             total += ended
             if not ended:
                 return total
@@ -139,8 +136,8 @@ class Sessions:
         await self.gate.administers(actor)
         async with self.store.transaction() as tx:
             user = await tx.users.get(user_id)
-            now = self.clock.now()
-            await tx.audit.add(NewEvent.by(actor, EventName.USER_UNLOCKED, now, user_id=user_id))
+            name, now = AuditEventName.USER_UNLOCKED, self.clock.now()
+            await tx.audit.add(NewAuditEvent.by(actor, name, now, user_id=user_id))
         await self.logins.reset_limits(user)
         return user
 
@@ -151,16 +148,16 @@ class Sessions:
             if user_id is None:
                 return False
             is_current = session_id == actor.session_id
-            name = EventName.LOGOUT if is_current else EventName.SESSION_REVOKED
+            name = AuditEventName.LOGOUT if is_current else AuditEventName.SESSION_REVOKED
             now = self.clock.now()
             await tx.audit.add(
-                NewEvent.by(actor, name, now, user_id=user_id, session_id=session_id)
+                NewAuditEvent.by(actor, name, now, user_id=user_id, session_id=session_id)
             )
         return True
 
-    async def _end_all(self, actor: Actor, name: EventName, user_id: UserId) -> int:
+    async def _end_all(self, actor: Actor, name: AuditEventName, user_id: UserId) -> int:
         async with self.store.transaction() as tx:
             ended = await tx.sessions.end_all(user_id)
             now = self.clock.now()
-            await tx.audit.add(NewEvent.by(actor, name, now, user_id=user_id, sessions=ended))
+            await tx.audit.add(NewAuditEvent.by(actor, name, now, user_id=user_id, sessions=ended))
         return ended

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import uuid4
 
-from taskcore.domain.audit import EventName, NewEvent
+from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import Invalid, InvalidCredentials, Unavailable
 from taskcore.domain.limits import (
     LOGIN,
@@ -93,9 +93,9 @@ class Logins:
             stored = await self._find(key)
             grant = await self._verified(stored, key, password, origin)
         except InvalidCredentials:
-            event = NewEvent.by(
+            event = NewAuditEvent.by(
                 origin,
-                EventName.LOGIN_FAILED,
+                AuditEventName.LOGIN_FAILED,
                 self.clock.now(),
                 user_id=stored.user.id if stored else None,
                 account=account,  # a pseudonym: users type passwords into the wrong field
@@ -144,7 +144,7 @@ class Logins:
         token = self.issuer.refresh_tokens.new()
         kept = self.issuer.stored(session, token)
         actor = Actor(user.id, user.role, session.id, origin, user.time_zone)
-        event = NewEvent.by(actor, EventName.LOGIN_SUCCEEDED, now)
+        event = NewAuditEvent.by(actor, AuditEventName.LOGIN_SUCCEEDED, now)
         async with self.store.autocommit() as db:
             opened = await db.sessions.open(session, kept, of=stored, event=event)
         return self.issuer.grant(session, token, user) if opened else None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple, NoReturn
 
-from taskcore.domain.audit import EventName, NewEvent
+from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import ExpiredToken, InvalidToken
 from taskcore.domain.limits import REFRESH, REFRESH_ACCOUNT, REFRESH_SESSION, UNKNOWN
 from taskcore.domain.origins import Origin
@@ -16,15 +16,15 @@ from taskcore.usecases.sessions.grants import Grant, Issuer
 
 
 class _Refusal(NamedTuple):
-    event: EventName
+    event: AuditEventName
     error: type[InvalidToken]
     reason: str
 
 
-_REPLAYED = _Refusal(EventName.REUSE_DETECTED, InvalidToken, "used before")
-_INACTIVE = _Refusal(EventName.REFRESH_FAILED, InvalidToken, "inactive")
-_EXPIRED = _Refusal(EventName.REFRESH_FAILED, ExpiredToken, "expired")
-_KEY_GONE = _Refusal(EventName.REFRESH_FAILED, InvalidToken, "key gone")
+_REPLAYED = _Refusal(AuditEventName.REUSE_DETECTED, InvalidToken, "used before")
+_INACTIVE = _Refusal(AuditEventName.REFRESH_FAILED, InvalidToken, "inactive")
+_EXPIRED = _Refusal(AuditEventName.REFRESH_FAILED, ExpiredToken, "expired")
+_KEY_GONE = _Refusal(AuditEventName.REFRESH_FAILED, InvalidToken, "key gone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class Refreshes:
         await self.gate.admit(origin, *known, *per_network(origin, REFRESH))
         # Anyone can invent tokens: recording only a few shows the attack and spares the disk.
         if not stored and await self.gate.may_record(UNKNOWN, origin.site or origin.network or ""):
-            now, name = self.clock.now(), EventName.REFRESH_FAILED
-            await self.gate.record(NewEvent.by(origin, name, now, reason="unknown"))
+            now, name = self.clock.now(), AuditEventName.REFRESH_FAILED
+            await self.gate.record(NewAuditEvent.by(origin, name, now, reason="unknown"))
         while stored:
             if grant := await self._exchanged(refresh_token, *stored, origin):
                 return grant
@@ -83,7 +83,7 @@ class Refreshes:
 
     async def _refuse(self, session: Session, refusal: _Refusal, origin: Origin) -> NoReturn:
         """Record the refusal, and end the session of a replayed token."""
-        event = NewEvent.by(
+        event = NewAuditEvent.by(
             origin,
             refusal.event,
             self.clock.now(),

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskapi.log_stream import lossy, report_losses
 from taskapi.logs import line_of_losses
-from taskapi.lossy import lossy, report_losses
 
 LINE = b'{"event":"request","text":"%s"}\n' % (b"x" * 100)
 LONG = b'{"event":"%s"}\n' % (b"y" * 30_000)
