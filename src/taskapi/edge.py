@@ -97,7 +97,7 @@ class Edge:
         return peer is not None and self._newcomers.are_too_many(peer.network or "", port)
 
     def _refusal(self, scope: HTTPScope, state: RequestState) -> HttpProblem | None:
-        """A request that the server and the router would wrongly let through."""
+        """Why to refuse a request that the server and the router would wrongly let through."""
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         # RFC 9112 section 3.2. Granian adds an empty Host where there is none.
         if scope["http_version"] == "1.1" and (len(hosts) != 1 or not hosts[0]):
@@ -144,7 +144,7 @@ class Edge:
 
 
 async def _refuse_at_little_cost(send: Send) -> None:
-    """Without an id, a line in the log, or a look at the request."""
+    """Answer without an id, a line in the log, or a look at the request."""
     headers = [
         (b"content-length", b"0"),
         (b"retry-after", f"{RETRY_AFTER:.0f}".encode()),
@@ -155,7 +155,7 @@ async def _refuse_at_little_cost(send: Send) -> None:
 
 
 def _header_or_query_refusal(scope: HTTPScope) -> HttpProblem | None:
-    """Headers or a query that no operation accepts."""
+    """Why to refuse headers or a query that no operation accepts."""
     size, credentials = 0, 0
     for name, value in scope["headers"]:
         size += len(name) + len(value)

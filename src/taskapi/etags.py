@@ -29,7 +29,7 @@ def well_formed(name: str, condition: str | None) -> str | None:
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:
-    """Section 13.1.2: `*` matches every tag; the comparison is weak.
+    """Whether the condition matches (section 13.1.2): `*` does; the comparison is weak.
 
     A malformed condition matches none: a read is then answered in full.
     """
@@ -40,7 +40,7 @@ def matches(if_none_match: str | None, tag: str) -> bool:
 
 
 def if_match_versions(if_match: str | None) -> frozenset[int] | None:
-    """Section 13.1.1: the versions that the client accepts; None for any.
+    """The versions that the client accepts (section 13.1.1); None for any.
 
     Weak tags never match, and neither do tags that are not versions.
     """
@@ -51,7 +51,7 @@ def if_match_versions(if_match: str | None) -> frozenset[int] | None:
 
 
 def is_weak(if_match: str | None) -> bool:
-    """Whether it has weak tags alone, which a proxy that compresses makes of strong ones."""
+    """Whether all its tags are weak, which a proxy that compresses makes of strong ones."""
     tags = _tags(if_match or "")
     return bool(tags) and all(tag.startswith("W/") for tag in tags)
 

@@ -71,7 +71,7 @@ class Exchange:
         return message
 
     async def _arrived(self) -> ReceiveMessage:
-        """Without a limit, clients that never finish could use up the places to wait in."""
+        """Receive in time: clients that never finish could use up the places to wait in."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:

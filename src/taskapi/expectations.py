@@ -25,7 +25,7 @@ _EXAMPLES = {"date": "2026-12-01"}  # of fields that have none, as no example ha
 
 
 def expected(shape: type, path: str) -> str:
-    """Such as `must be text such as "home"`, for the place in a body of this type."""
+    """What a place in a body of this type takes: `must be text such as "home"`."""
     root, schemas = _documented(shape)
     options = list(_options(root, schemas))
     for step in _STEP.findall(path):

@@ -31,7 +31,7 @@ PREFLIGHT = [
 def completed(
     headers: Iterable[Header], state: RequestState, allowed_origin: bytes | None
 ) -> list[Header]:
-    """A response's own headers win over those that every response gets."""
+    """All headers of a response: its own win over those that every response gets."""
     complete = _SECURITY | {name.lower(): value for name, value in headers}
     complete[b"x-request-id"] = state.request_id.encode()
     if allowed_origin:
@@ -46,6 +46,6 @@ def completed(
 
 
 def _with_head(allow: bytes) -> bytes:
-    """HEAD works wherever GET does."""
+    """The Allow header with HEAD, which works wherever GET does."""
     methods = {method.strip() for method in allow.decode().split(",")}
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()))).encode()

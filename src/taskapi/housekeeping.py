@@ -19,7 +19,7 @@ _STOPPING = 1.0  # seconds; most batches take less
 
 
 class Housekeeper:
-    """Runs it in a task of its own for as long as the block lasts.
+    """Runs housekeeping in a task of its own for as long as the block lasts.
 
     Every process has one; the core lets one of them work at a time. What fails is tried again at
     the next minute. Leaving the block lets a batch end, and undoes one that takes long.
@@ -31,7 +31,7 @@ class Housekeeper:
         self._stopping = False
 
     def wake(self) -> None:
-        """There is something to do."""
+        """Begin now, because there is something to do."""
         self._due.set()
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""A stream for logs that waits for no reader, and counts the lines that it had to drop.
+"""A log stream that never blocks: it drops lines that cannot be written, and counts them.
 
 Imports the standard library alone: `taskcli serve` takes it before it loads the application.
 """
@@ -22,8 +22,8 @@ class LossyFile(io.FileIO):
     could be started, because a fork flushes the streams first.
 
     A line counts as lost if any part of it is lost: the rest of its write is dropped too. Each
-    process keeps a count of its own, and no line. When a line can be written again, one that tells
-    the count goes before it; `report` makes it. Until `report` is set, lines are counted only.
+    process has a count of its own, and keeps no lines. Before the next line that can be written,
+    it writes the one that `report` makes of the count. Until `report` is set, it only counts.
     """
 
     report: Callable[[int], bytes] | None = None

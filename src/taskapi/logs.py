@@ -37,8 +37,9 @@ class Lines:
     """Writes log lines; under load, all lines of one turn of the event loop together.
 
     Each write releases the GIL, and the server's threads take it: a write per line would be an
-    eighth of the cost of a request. A warning is written at once. The file is a lossy one, so that
-    no request fails or waits for a line. For the event loop's thread only.
+    eighth of the cost of a request. A warning is written at once. The file drops what it cannot
+    write (`log_stream`), so that no request fails or waits for a line. For the event
+    loop's thread only.
     """
 
     def __init__(self, file: BinaryIO | None = None) -> None:
@@ -177,7 +178,7 @@ def _visible(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _traceback(out: TextIO, error: ExcInfo) -> None:
-    """Indented, so that no text of an error can begin a line as an event does."""
+    """Write it indented, so that no text of an error can begin a line as an event does."""
     lines = block("".join(traceback.format_exception(*error)).rstrip("\n"))
     out.writelines(f"\n    {line}" for line in lines)
 

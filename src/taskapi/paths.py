@@ -1,4 +1,4 @@
-"""Paths: the prefix of every operation, the health checks, and the ids in paths."""
+"""The parts of URL paths: the prefix of the API, the health checks, and how ids are read."""
 
 import re
 from typing import Annotated

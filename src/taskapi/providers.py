@@ -59,7 +59,7 @@ class ActorRequest(ApiRequest):
 
 
 def bearer_token(authorization: str) -> str:
-    """RFC 6750 section 2.1. Query parameters and cookies are never accepted."""
+    """The token in the header (RFC 6750 section 2.1), never of a query parameter or cookie."""
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated

@@ -47,7 +47,7 @@ class RequestState:
         return state
 
     def header(self, name: bytes) -> str | None:
-        """Repeated headers come as one list. Litestar's own dictionary takes longer to build."""
+        """A header; repeated ones as one list. Litestar's own dictionary takes longer to build."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 

@@ -28,7 +28,7 @@ from taskapi.query import Limit, Skip
 from taskapi.responses import JsonResponse, View
 from taskcore import Page, Priority, Status, Task
 
-# A hundred tasks of 5000 letters; it bounds those of 5000 emoji. A client that does not read keeps
+# Enough for a hundred tasks of 5000 letters, not of 5000 emoji: a client that does not read keeps
 # as much of our memory.
 MAX_PAGE_BYTES = 524288
 # Characters of descriptions and labels, of 4 bytes at most, with a hundred titles and the rest.

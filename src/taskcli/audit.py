@@ -62,12 +62,12 @@ def audit(
 
 
 async def _id(core: Core, reference: str) -> UserId:
-    """An id need not exist any more: the events of deleted users stay."""
+    """The id of a user, who may be deleted: the events of deleted users stay."""
     return UserId(int(reference)) if is_id(reference) else (await find_user(core, reference)).id
 
 
 def _moment(since: When, now: datetime) -> datetime:
-    """A day begins at midnight in UTC."""
+    """The moment that is meant: a day begins at midnight in UTC."""
     found = since.resolved(now, UTC, past=True)
     return found if isinstance(found, datetime) else start_of_day(found, UTC)
 

@@ -157,7 +157,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _upkeep(settings: Settings) -> Iterator[Finding]:
-    """What keeps the tables and indexes of PostgreSQL from growing without end."""
+    """Check what keeps the tables and indexes of PostgreSQL from growing without end."""
     from taskcore import wiring  # noqa: PLC0415 - slow to import
 
     try:
@@ -183,7 +183,7 @@ def _upkeep(settings: Settings) -> Iterator[Finding]:
 
 
 def _passwords(settings: Settings) -> Finding:
-    """Never a problem: a login replaces an old hash."""
+    """Count old hashes, which are no problem: a login replaces an old hash."""
     from taskcore import wiring  # noqa: PLC0415 - slow to import
 
     try:

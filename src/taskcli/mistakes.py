@@ -67,7 +67,7 @@ def _unknown_command(word: str, commands: Sequence[str]) -> str:
 def _surplus(
     words: Sequence[str], typed: Sequence[str], command: str, arguments: ArgumentCollection
 ) -> str:
-    """Most often they belong to a text that has no quotes: `--title Buy milk`."""
+    """What surplus words mean: most often a text that has no quotes, `--title Buy milk`."""
     flags = _flags(arguments)
     with_value = set(_names(arguments)) - flags
     for before, value, word in zip(["", *typed], typed, typed[1:], strict=False):
@@ -94,14 +94,14 @@ def _usage(command: str, arguments: ArgumentCollection) -> str:
 
 
 def _is_word(argument: Argument) -> bool:
-    """Whether it is given by its place and not by a name."""
+    """Whether the argument is given by its place and not by a name."""
     return not argument.name.startswith("-") and argument.name != "*"
 
 
 def _missing(
     argument: Argument, typed: Sequence[str], command: str, arguments: ArgumentCollection
 ) -> str:
-    # The one of the error has no help text where that stands in the docstring of the command.
+    # The error's own argument has no help text if that stands in the command's docstring.
     known = next((each for each in arguments if each.name == argument.name), argument)
     words = "|".join(known.get_choices(force=True) or ())
     if _is_word(known):

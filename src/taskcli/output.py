@@ -28,7 +28,7 @@ _PROGRESS_WIDTH = 60
 
 
 def message(*lines: str) -> None:
-    """To people, on standard error. Data in a line cannot begin another one."""
+    """Print lines for people on standard error. Data in a line cannot begin another line."""
     write_error("taskcli: " + "\n  ".join(map(visible, lines)) + "\n")
 
 
@@ -132,7 +132,7 @@ def _plain(value: object) -> object:
 
 
 def clock_time(moment: datetime, zone: tzinfo, precision: str = "seconds") -> str:
-    """What a calendar and a clock in the zone show, with their offset from UTC; `Z` is none."""
+    """What a calendar and a clock in the zone show, with the offset from UTC; `Z` means none."""
     with suppress(OverflowError):  # where the calendar ends
         moment = moment.astimezone(zone)
     text = moment.isoformat(" ", precision)

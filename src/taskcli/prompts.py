@@ -12,7 +12,7 @@ from taskcli.signals import run
 from taskcli.standard_streams import write_error
 from taskcore import Invalid, Problem
 
-# Bytes; more than a password may have. So a wrong file on standard input costs little.
+# Bytes; more than a password may have. A wrong file on standard input then costs little.
 _LONGEST_LINE = 8192
 
 
@@ -39,7 +39,7 @@ async def confirmed(question: str) -> bool:
 
 
 async def _answer(question: str) -> bytes:
-    """One line. The event loop goes on meanwhile, so that a signal can cancel the wait."""
+    """Read one line. The event loop goes on meanwhile, so that a signal can cancel the wait."""
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
     ask(question)
     loop.add_reader(sys.stdin, readable.set)

@@ -114,7 +114,7 @@ def _root(settings: Settings) -> Iterator[str]:
 
 
 async def _prepared(settings: Settings) -> ExitStack:
-    """The database is up until the returned stack is closed, and the application is imported.
+    """Start the database, until the returned stack is closed, and import the application.
 
     Both take their time, so they run side by side. Workers are forked afterwards, and so have the
     application already.

@@ -17,12 +17,12 @@ class OutputLost(Exception):
 
 
 def is_terminal() -> bool:
-    """Whether standard output is one."""
+    """Whether standard output is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def write(text: str) -> None:
-    """To standard output. Raises ReaderGone and OutputLost."""
+    """Write to standard output. Raises ReaderGone and OutputLost."""
     if sys.stdout is None:
         raise OutputLost("standard output is closed")
     try:
@@ -35,7 +35,7 @@ def write(text: str) -> None:
 
 
 def write_error(text: str) -> None:
-    """To standard error; text that cannot be written is lost."""
+    """Write to standard error; text that cannot be written is lost."""
     if sys.stderr is None:
         return
     try:
@@ -46,7 +46,7 @@ def write_error(text: str) -> None:
 
 
 def forget(stream: TextIO | None) -> None:
-    """Discard what is buffered: the interpreter would fail at exit when it cannot write that."""
+    """Discard what is buffered: otherwise the interpreter fails at exit if it cannot write that."""
     if stream is not None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

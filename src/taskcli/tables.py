@@ -5,20 +5,21 @@ from collections.abc import Iterator, Mapping, Sequence
 
 _GAP = 2  # spaces; visible cells hold no two in a row, so data forges no column
 _ELLIPSIS = "…"
-# Only free text is ever cut, with an ellipsis, and not below this width. What people copy from
-# here, such as ids, dates and addresses, is shown whole or not at all.
+# Only these columns may be shortened (with an ellipsis, to at least _SHORTEST). Ids, dates and
+# addresses are for copying: shown whole, or the column is dropped.
 _PROSE = {"title", "labels", "full_name", "user_agent", "by", "detail"}
 _SHORTEST = 10
-# What people look for. The other free text is cut before it, dates lose their seconds and these
-# columns are left out, in this order, until it is shown whole or has half of the terminal.
+# The column that people look for. Before it is shortened, other free text is, dates lose their
+# seconds, and the columns below are dropped in this order, until the title is whole or has half of
+# the terminal.
 _SOUGHT = "title"
 _LESS_IMPORTANT = (
     *("version", "user_agent", "full_name", "detail", "ip", "labels"),
     *("created_at", "last_used_at", "updated_at", "is_active", "role", "user_id"),
     *("priority", "owner_id"),
 )
-# These are left out only where it would be shorter than the shortest prose. Columns that stand in
-# neither list stay; the terminal wraps lines of those that are still too long.
+# Dropped only if the title would get less than _SHORTEST. Columns in neither list stay; the
+# terminal wraps lines that are still too long.
 _IMPORTANT = ("due", "status")
 _SECONDS = re.compile(r"(?<=\d\d:\d\d):\d\d(?=(?:Z|[+-]\d\d:\d\d)\Z)")
 
@@ -28,7 +29,7 @@ _Cells = Mapping[str, Sequence[str]]
 def fitted(
     columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
 ) -> tuple[str, list[str]]:
-    """The table of visible cells, and the columns that it leaves out."""
+    """The table of visible cells, and the columns that were dropped."""
     whole = {name: [row[number] for row in rows] for number, name in enumerate(columns)}
     cells: _Cells = whole
     for cells, sought in _shorter_and_shorter(whole, width // 2):
@@ -41,7 +42,7 @@ def fitted(
 
 
 def _shorter_and_shorter(cells: _Cells, half: int) -> Iterator[tuple[_Cells, int]]:
-    """What to show, if it fits, and the width to which what people look for may be cut."""
+    """What to show, if it fits, and the width to which the title may then be shortened."""
     yield cells, half
     dated = {name for name in cells if name == "at" or name.endswith("_at")}
     cells = dict(cells) | {name: [_SECONDS.sub("", cell) for cell in cells[name]] for name in dated}
@@ -62,7 +63,7 @@ def _natural_widths(cells: _Cells) -> dict[str, int]:
 
 
 def _least_widths(cells: _Cells, sought: int) -> dict[str, int]:
-    """Of free text the width to which it may be cut; `sought` is that of what people look for."""
+    """The least width of each column; `sought` is that of the title."""
     least = _natural_widths(cells)
     for name in _PROSE & set(cells):
         shortest = sought if name == _SOUGHT else _SHORTEST
@@ -75,7 +76,7 @@ def _total(widths: Mapping[str, int]) -> int:
 
 
 def _widths(cells: _Cells, width: int) -> dict[str, int]:
-    """The natural widths, but for prose: the widest gives way first, and the title last."""
+    """The width of each column. To fit, the widest free text is shortened first, the title last."""
     widths, least = _natural_widths(cells), _least_widths(cells, _SHORTEST)
     while _total(widths) > width:
         prose = [name for name in widths if widths[name] > least[name]]

@@ -101,7 +101,7 @@ def _due(_: object, tokens: Sequence[Token]) -> When | Literal["none"]:
 
 
 def typed(converter: Callable[[object, Sequence[Token]], object], metavar: str) -> Parameter:
-    """A hyphen may lead: `-1w` is no option. The fields of When are no options either."""
+    """A parameter whose value may begin with a hyphen, as `-1w`. Fields of When are no options."""
     return Parameter(
         converter=converter,
         allow_leading_hyphen=True,

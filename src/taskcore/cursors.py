@@ -47,7 +47,7 @@ class Cursors(Generic[Item, Position]):
         return self._encoded(self._position(page.items[-1])) if page.has_more else None
 
     def read(self, cursor: str) -> Position | None:
-        """What a list takes as `before`; None for an empty text, which is the first page.
+        """What a list takes as `after`; None for an empty text, which is the first page.
 
         Raises Invalid for a text that `after` never returns, and for the cursor of another list.
         """
@@ -57,7 +57,7 @@ class Cursors(Generic[Item, Position]):
         with suppress(ValueError, OverflowError):
             text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
             position = self._parse(text.removeprefix(self._prefix))
-            if self._encoded(position) == cursor:  # it has one spelling
+            if self._encoded(position) == cursor:  # a cursor has one spelling
                 return position
         if text.startswith(_LISTS) and not text.startswith(self._prefix):
             detail = "is the cursor of another list, or of other filters or another order"
@@ -109,7 +109,7 @@ def _thrown(text: str) -> TrashPosition:
 
 
 def tasks(query: TaskQuery, owner_id: UserId | None = None) -> Cursors[Task, TaskPosition]:
-    """Of the list of this query, of that owner's tasks: a cursor fits no other.
+    """The cursors of this query's list of that owner's tasks; they fit no other list.
 
     Raises Invalid for words that cannot be searched for.
     """

@@ -24,7 +24,7 @@ MIN_KEY_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as 
 _LOG_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 _MILLISECOND, _SECOND = timedelta(milliseconds=1), timedelta(seconds=1)
 _MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
-_MIN_KEY_CHARACTERS = 8  # distinct ones; 64 random hexadecimal digits have about 16
+_MIN_KEY_CHARACTERS = 8  # different ones; 64 random hexadecimal digits have about 16
 # Keys printed in documents and templates. They are public, so anyone could forge tokens with them.
 _PLACEHOLDER = re.compile(
     r"your[-_]|change.?(this|me|it)|change.*production|^(super.?)?secret|example|placeholder"
@@ -85,7 +85,7 @@ class Settings:
     log_format: str | None = None
     """None: `console` on a terminal, else `json`."""
     old_secret_keys: tuple[Secret, ...] = ()
-    """They verify tokens that they signed, and sign no new ones."""
+    """Keys that still verify the tokens they signed, and sign no new ones."""
     rate_limits: bool = True
     trusted_proxies: tuple[IPNetwork, ...] = ()
     """Forwarding headers are believed only from these addresses."""
@@ -100,13 +100,13 @@ class Settings:
     events_lifetime: timedelta = EVENTS_LIFETIME
     """How long the history of tasks reaches back."""
     acts_as: str | None = None
-    """As which user `taskcli tasks` acts unless told otherwise: an e-mail address or an id."""
+    """The user as whom `taskcli tasks` acts without `--as`: an e-mail address or an id."""
     warnings: tuple[str, ...] = ()
     """Problems that do not prevent a start."""
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Self:
-        """From the process's environment and the `.env` of the working directory.
+        """Read the process's environment and the `.env` of the working directory.
 
         The real environment wins. Raises Misconfigured.
         """
@@ -174,7 +174,7 @@ class Settings:
         return self.data_dir / "secret.key"
 
     def shown(self) -> dict[str, object]:
-        """Every variable and its value, for people. Of a secret only whether it is set."""
+        """Every variable and its value, for people; of a secret, only whether it is set."""
         return {
             "DATABASE_URL": _masked(self.database_url, "embedded PostgreSQL in DATA_DIR"),
             "SECRET_KEY": _masked(self.secret_key, "generated into DATA_DIR"),

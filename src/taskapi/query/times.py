@@ -14,7 +14,7 @@ _DAY = "2026-01-31"
 
 
 def moment(description: str) -> Meta:
-    """For a `str`, of which `parse_timestamp` makes the value."""
+    """Documents a `str` that `parse_timestamp` reads."""
     return Meta(
         description=f"{description}: RFC 3339, with its offset",
         extra_json_schema={"format": "date-time"},
@@ -22,7 +22,7 @@ def moment(description: str) -> Meta:
 
 
 def moment_or_day(description: str) -> Meta:
-    """For a `str`, of which `parse_moment_or_day` makes the value."""
+    """Documents a `str` that `parse_moment_or_day` reads."""
     return Meta(
         description=f"{description}: a day, or a moment in RFC 3339 with its offset",
         extra_json_schema={
@@ -33,7 +33,7 @@ def moment_or_day(description: str) -> Meta:
 
 
 def parse_timestamp(field: str, text: str | None) -> datetime | None:
-    """In UTC. Raises Invalid for anything but RFC 3339 with an offset."""
+    """The moment in UTC. Raises Invalid for anything but RFC 3339 with an offset."""
     if text is None:
         return None
     if (found := _moment(text)) is None:

@@ -19,21 +19,21 @@ from taskcore.domain.queries import MAX_VALUES
 Choice = TypeVar("Choice")
 
 BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
-ONLY_TRUE: Mapping[str, bool] = {"true": True}  # of a filter that has no opposite
+ONLY_TRUE: Mapping[str, bool] = {"true": True}  # for a filter without an opposite
 
 
 def one_of(words: Iterable[str], description: str | None = None) -> Meta:
-    """For a `str`, of which `parse_choice` makes the value."""
+    """Documents a `str` that `parse_choice` reads."""
     return Meta(description=description, extra_json_schema={"enum": list(words)})
 
 
 def several(description: str) -> Meta:
-    """For a `Sequence`, of which `parse_choices` makes the values if they are words."""
+    """Documents a `Sequence`, which `parse_choices` reads if its values are words."""
     return Meta(description=description, extra_json_schema={"maxItems": MAX_VALUES})
 
 
 def flag(description: str, choices: Mapping[str, bool] = BOOLEANS) -> Meta:
-    """For an `Any`, of which `parse_choice` makes a bool with the same choices.
+    """Documents an `Any` that `parse_choice` reads with the same choices.
 
     Not for a `bool`, which would also take `1` and, for None, `null`; nor for a `str`, of which
     msgspec would add the type to the schema.
@@ -43,7 +43,7 @@ def flag(description: str, choices: Mapping[str, bool] = BOOLEANS) -> Meta:
 
 
 def parse_choice(field: str, word: str | None, choices: Mapping[str, Choice]) -> Choice | None:
-    """Raises Invalid for a word that is not among the choices."""
+    """The choice of that word. Raises Invalid for a word that is not among the choices."""
     if word is None:
         return None
     if (choice := choices.get(word.lower())) is None:

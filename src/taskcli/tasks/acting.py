@@ -107,7 +107,7 @@ async def find_actor(core: Core, reference: str | None) -> Actor:
 
 
 async def near(core: Core, actor: Actor, task: Task) -> Actor:
-    """The actor; the operator in the time zone of the task's owner. Raises NotFound."""
+    """The actor; the operator gets the time zone of the task's owner. Raises NotFound."""
     if actor.user_id is not None:
         return actor
     owner = await core.accounts.get(operator(), task.owner_id)
@@ -127,7 +127,7 @@ async def get_task(core: Core, actor: Actor, task_id: int) -> Task:
 
 
 def with_tasks(as_user: str | None, work: Callable[[Core, Actor], Awaitable[Result]]) -> Result:
-    """As `with_core`, as the user of --as or TASKCLI_AS, or as the operator.
+    """Run `with_core`, as the user of --as or TASKCLI_AS, or as the operator.
 
     A refusal names options instead of fields, and the variable if that says who acts.
     """

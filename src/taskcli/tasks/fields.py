@@ -23,7 +23,7 @@ Labels = Annotated[Sequence[str], Parameter(negative="", show_default=False, met
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """The fields of a task. None is what was not named."""
+    """The fields of a task; None if not named."""
 
     title: Annotated[Text | None, Parameter(help="The new title.")] = None
     description: Annotated[
@@ -112,7 +112,7 @@ class Edits(Content):
             )
 
     def of(self, task: Task, now: datetime, here: str) -> TaskChanges:
-        """The changes to this task; as `changes`."""
+        """The changes to this task, as `changes` returns them."""
         changes = self.changes(now, here)
         if self.no_labels:
             changes["labels"] = ()
@@ -121,7 +121,7 @@ class Edits(Content):
         return changes
 
     def _relabelled(self, labels: Sequence[str]) -> list[str]:
-        """Labels that are alike are one: it is not added again, and is removed in any case."""
+        """The labels after the edit. Labels that are alike are one: none is added twice."""
         kept = {label_key(label): label for label in labels}
         for label in self.remove_label:
             kept.pop(label_key(label), None)

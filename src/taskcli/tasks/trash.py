@@ -122,7 +122,7 @@ def _named(task: Task) -> str:
 
 
 async def _owned(core: Core, task: Task) -> str:
-    """For a question. Raises NotFound."""
+    """The task and its owner, for a question. Raises NotFound."""
     owner = await core.accounts.get(operator(), task.owner_id)
     return f"{_named(task)}, of {owner.email}"
 

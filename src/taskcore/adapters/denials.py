@@ -22,12 +22,12 @@ class _Period(NamedTuple):
 class RememberingDenials:
     """A rate limiter that repeats the denials of another one until there is room again.
 
-    A flood of attempts that are denied so costs the other limiter nothing. Which limits admit what
-    stays as it is: a denied attempt counts nowhere, so asking again before the `retry_after` of the
+    A flood of attempts that are denied so costs the other limiter nothing. What is admitted stays
+    the same: a denied attempt counts nowhere, so asking again before the `retry_after` of the
     denial would have brought another one. When this process gives back to a claim, its denial is
     forgotten; limits to which other processes give back are asked again after 0.2 s.
 
-    Of several limits that are used up, the one that is remembered is named, not always the first.
+    If several limits are used up, the denial names the remembered one, not always the first.
     Bounded by MAX_DENIALS: beyond that the oldest is forgotten.
     """
 
@@ -81,5 +81,5 @@ def _only_grows(limit: Limit) -> bool:
 
 
 def _key(claim: Claim) -> tuple[str, str]:
-    """A claim itself takes longer to hash."""
+    """A key that takes less time to hash than the claim itself."""
     return claim.limit.name, claim.subject

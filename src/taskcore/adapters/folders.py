@@ -30,7 +30,7 @@ from taskcore.domain.errors import Misconfigured
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # the last one: do not wait at a pipe
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LINK = {errno.ELOOP, errno.ENOTDIR, errno.EMLINK}  # what O_NOFOLLOW fails with, by system
-_STEP = _FOLDER | getattr(os, "O_PATH", 0)  # which asks for no right to list the folder
+_STEP = _FOLDER | getattr(os, "O_PATH", 0)  # O_PATH: without the right to list it
 _STEPS = 1000  # from / to the folder; only links that lead to each other need as many
 _READ_BYTES = 65536
 _MISLED = "is reached by a symbolic link of another user; name its target"
@@ -49,7 +49,7 @@ class Folder:
     path: Path  # for messages
     fd: int
     owner: Owner
-    """Of the entries: the account that they must belong to, and that new ones are given to."""
+    """The account that entries must belong to, and that new entries are given to."""
 
     @classmethod
     def at(cls, path: Path) -> Self:
@@ -139,7 +139,7 @@ class Folder:
         return os.listdir(self.fd)  # noqa: PTH208 - a Path cannot hold a descriptor
 
     def status(self, name: str) -> os.stat_result | None:
-        """Of the entry itself, also if it is a link; None if there is none."""
+        """The status of the entry itself, even if it is a link; None if there is no entry."""
         try:
             return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:

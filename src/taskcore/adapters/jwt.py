@@ -28,7 +28,7 @@ LEEWAY = 5  # seconds; more than NTP leaves between two machines
 
 
 class _Payload(Struct):
-    """Every claim is required."""
+    """The claims of a token; each is required."""
 
     sub: Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,18}\Z")]
     sid: UUID

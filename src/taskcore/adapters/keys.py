@@ -59,7 +59,7 @@ _LARGEST_SECRET = 65536
 
 
 def _create(folder: Folder, name: str, text: str) -> None:
-    """Atomic, and never replaces a file: all processes must get the same key."""
+    """Create a file atomically, and never replace one: all processes must get the same key."""
     draft = f"{name}.{os.getpid()}.{secrets.token_hex(4)}"
     # Root gives it to the owner of the folder: the service must be able to read the file.
     with os.fdopen(folder.create(draft), "w") as stream:

@@ -19,7 +19,7 @@ class OpaqueRefreshTokens:
     """`tcr_` and 256 random bits. The prefix lets secret scanners recognise a leaked token."""
 
     keys: tuple[bytes, ...] = field(repr=False)
-    """The current one first."""
+    """The current key first."""
 
     def new(self) -> str:
         return _encoded(secrets.token_bytes(32))
@@ -42,7 +42,7 @@ def _encoded(secret: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SignedAccessTokens:
-    """Claims and their HMAC-SHA256."""
+    """Access tokens that consist of the claims and their HMAC-SHA256."""
 
     key: bytes = field(repr=False)
     lifetime: float = 1800.0

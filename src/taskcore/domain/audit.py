@@ -24,7 +24,7 @@ class AuditEventName(StrEnum):
     """An administrator reset the login limits of the account."""
     ROLE_CHANGED = "role.changed"
     PROFILE_CHANGED = "profile.changed"
-    """By an administrator. What users do to their own profile and tasks is not recorded."""
+    """An administrator did it. What users do to their own profile and tasks is not recorded."""
     TASK_CHANGED = "task.changed"
     TASK_DELETED = "task.deleted"
     TASK_RESTORED = "task.restored"
@@ -79,9 +79,9 @@ class NewAuditEvent:
         session_id: SessionId | None = None,
         **detail: str | int,
     ) -> Self:
-        """By an actor, or by an anonymous client that is known by its origin only.
+        """An event caused by an actor, or by an anonymous client of which only the origin is known.
 
-        Concerns the actor and their session, unless others are named.
+        It concerns the actor and their session, unless others are named.
         """
         if isinstance(source, Origin):
             kind, actor_id, origin = ActorKind.ANONYMOUS, None, source

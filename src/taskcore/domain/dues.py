@@ -19,8 +19,8 @@ NO_DUE = LAST  # what a task without a due is sorted by: behind all others
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 
-# Files of the tz database that name no zone of the IANA: what this machine is set to, no zone yet,
-# and what POSIX rules mean.
+# Files of the tz database that are no IANA zones: this machine's setting, the absence of a setting,
+# and defaults for POSIX rules.
 _NO_ZONES = {"localtime", "Factory", "posixrules"}
 NO_DATABASE = "needs the time zone database: install the package tzdata"
 
@@ -45,7 +45,7 @@ def check_time_zone(name: str, field: str = "time_zone") -> Problem | None:
 
 
 def zone(name: str) -> tzinfo:
-    """Of a stored name. UTC if this machine does not know it.
+    """The zone of a stored name; UTC if this machine does not know the name.
 
     A zone may be gone after the tz database was changed or another machine has taken over. That
     must not make a task unreadable.
@@ -72,7 +72,7 @@ def check_moment(field: str, moment: datetime) -> Problem | None:
 
 
 def in_utc(moment: datetime) -> datetime | None:
-    """None where check_moment refuses it as out of range, but for NO_DUE."""
+    """The moment in UTC; None if it has no offset, or is beyond the years 1 to 9999 in UTC."""
     offset = moment.utcoffset()
     if offset is None:
         return None
@@ -83,7 +83,7 @@ def in_utc(moment: datetime) -> datetime | None:
 
 
 def local_moment(local: datetime, zone: tzinfo) -> datetime:
-    """What a clock in the zone means, in UTC. `local` has no zone.
+    """The moment, in UTC, at which a clock in the zone shows `local`, which has no zone.
 
     As in RFC 5545: a time that the clock skips is read with the offset before the gap, and of a
     time that it shows twice the first is meant.
@@ -156,11 +156,11 @@ class DueRange:
 
     @classmethod
     def overdue(cls, now: datetime, zone: tzinfo) -> Self:
-        """Moments in the past, and days before today in the zone."""
+        """The range of what is overdue: moments in the past, and days before today in the zone."""
         return cls(at_until=_utc(now), date_until=today(now, zone))
 
     def narrowed(self, other: "DueRange") -> "DueRange":
-        """What is in both."""
+        """The range of what is in both ranges."""
         return DueRange(
             _latest(self.at_from, other.at_from),
             _latest(self.date_from, other.date_from),

@@ -35,22 +35,22 @@ class Change(NamedTuple):
 
 
 Changes = Mapping[str, Change]
-"""By field: those that an edit may name."""
+"""How each field has changed, by its name: only fields that an edit may name."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
     position: int
-    """Of the events of an account, the one committed later has the greater position."""
+    """Its place in the account's log: an event committed later has a greater position."""
     type: TaskEventType
     at: datetime
     actor_id: UserId | None
     """The user who did it; None for the operator and for housekeeping."""
     task_id: TaskId
     version: int
-    """That the task has since then."""
+    """The version of the task after the event."""
     changes: Changes
-    """Of a new task, the fields that are not as they would be by default."""
+    """For a new task, the fields that differ from their defaults."""
 
 
 CONTENT = tuple(TaskChanges.__annotations__)
@@ -68,7 +68,7 @@ def changes_of(task: Task, was: Task) -> Changes:
 
 
 def content_of(task: NewTask) -> Changes:
-    """What a new task begins with."""
+    """The fields of a new task that differ from their defaults."""
     return {
         name: Change(None, value)
         for name, default in _DEFAULTS.items()

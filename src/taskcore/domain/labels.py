@@ -16,7 +16,7 @@ _LINES = re.compile(r"[\t\n\r]")
 
 
 def label_key(name: str) -> str:
-    """What makes two labels alike: `Büro` and `büro` have one key, in either normal form.
+    """The key of a label. Labels with the same key are alike: `Büro`, `büro`, in any normal form.
 
     Lists of labels show the first of those that are alike, by code points; see LabelCount.
     """
@@ -28,7 +28,8 @@ def check_labels(labels: Sequence[str]) -> list[Problem]:
 
     Too many labels are the only problem told, so that the work is bounded.
     """
-    if isinstance(labels, str) or not isinstance(labels, Sequence):  # a text is one, never meant
+    # A text is a sequence of texts too, but never meant as one.
+    if isinstance(labels, str) or not isinstance(labels, Sequence):
         return [Problem(FIELD, "takes a list of texts", "wrong_type")]
     if len(labels) > MAX_LABELS:
         return [Problem(FIELD, f"takes at most {MAX_LABELS} labels", "too_many")]

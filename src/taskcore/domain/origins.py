@@ -16,7 +16,7 @@ _SITE_BITS = 48
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Used only for rate limits and the audit log."""
+    """The client of a request, used only for rate limits and the audit log."""
 
     ip: str | None = None
     user_agent: str | None = None

@@ -18,7 +18,7 @@ from taskcore.domain.words import Search
 MAX_VALUES = 20
 """How many values a filter takes."""
 MAX_RANKED = 500
-"""By relevance, only so many of the newest matches are ranked; a total is exact up to here."""
+"""Only so many of the newest matches are ranked by relevance; a total is exact up to here."""
 
 # What `status` takes besides the words of Status.
 STATUS_GROUPS = {"open": OPEN, "closed": CLOSED}
@@ -59,7 +59,7 @@ class TaskFilter:
     statuses: frozenset[Status] | None = None
     priorities: frozenset[Priority] | None = None
     label_keys: frozenset[str] | None = None
-    """Any of these; see `label_key`."""
+    """The task has a label with one of these keys; see `label_key`."""
     due: DueRange | None = None
     completed_from: datetime | None = None
     completed_until: datetime | None = None
@@ -89,7 +89,7 @@ class TaskFilter:
 
 
 def position(task: Task, sort: Sort, search: Search | None = None) -> TaskPosition:
-    """Of a task that is in the list; by relevance, of this search."""
+    """Where a task of the list stands in it; `search` is what Sort.RELEVANCE ranks by."""
     key: int | datetime = task.id
     match sort:
         case Sort.DUE:
@@ -129,7 +129,7 @@ class TaskQuery:
     """A word of Sort. None: by relevance with `q`, else the newest first."""
 
     def __post_init__(self) -> None:
-        """Here, not in `filter`: a cursor is made of a query before it is asked."""
+        """Checks here, not in `filter`: a cursor is made of a query before the store is asked."""
         refuse(
             *(_several(name, getattr(self, name)) for name in ("status", "priority", "label")),
             *(_bound(name, getattr(self, name)) for name in _BOUNDS),
@@ -176,7 +176,7 @@ class TaskQuery:
         return sha256(repr(asked).encode(errors="surrogatepass")).hexdigest()[:16]
 
     def filter(self, now: datetime, reader_zone: str) -> TaskFilter:
-        """What it means now, to a reader who lives there. Raises Invalid for words of `q`."""
+        """What the query means now, to a reader in that zone. Raises Invalid for words of `q`."""
         if self.is_plain:
             return EVERYTHING
         here = zone(reader_zone)
@@ -239,7 +239,8 @@ def _unknown(name: str, words: Sequence[str]) -> Invalid:
 
 
 def _several(name: str, values: object) -> Problem | None:
-    if isinstance(values, str) or not isinstance(values, Collection):  # a text is one, never meant
+    # A text is a collection of texts too, but never meant as one.
+    if isinstance(values, str) or not isinstance(values, Collection):
         return Problem(name, "takes a list of texts", "wrong_type")
     if len(values) > MAX_VALUES:
         return Problem(name, f"takes at most {MAX_VALUES} values", "too_many")
@@ -247,7 +248,7 @@ def _several(name: str, values: object) -> Problem | None:
 
 
 def _label(name: object) -> Problem | None:
-    """No task has a label that breaks the rules."""
+    """The rule that the label breaks: no task can have such a label."""
     return label_problem("label", name)
 
 

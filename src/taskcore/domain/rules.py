@@ -51,7 +51,7 @@ TITLE = TextRule("title", 1, 255)
 DESCRIPTION = TextRule("description", 0, 5000)
 TASK_RULES = (TITLE, DESCRIPTION)
 FULL_NAME = TextRule("full_name", 0, 255)
-# Twice the longest name of the IANA time zone database. Which names there are, `dues` knows.
+# Twice the longest name of the IANA time zone database. `dues` knows the names.
 TIME_ZONE = TextRule("time_zone", 1, 64)
 # RFC 5321 allows 254 octets in a path without its brackets; the shortest address is `a@b`.
 EMAIL = TextRule("email", 3, 254)

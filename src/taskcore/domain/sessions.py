@@ -16,11 +16,11 @@ from taskcore.domain.users import UserId
 
 SessionId = NewType("SessionId", UUID)
 
-# From the login, however often the session is used. NIST SP 800-63B AAL1: at most 30 days.
+# Counted from the login, however often the session is used. NIST SP 800-63B AAL1: at most 30 days.
 SESSION_LIFETIME = timedelta(days=30)
 # How long a second use counts as a retry. Okta and Supabase allow 10 s by default.
 RETRY_WINDOW = timedelta(seconds=10)
-# Per user. The next login ends the least recently used one.
+# Per user: one login more ends the session that was least recently used.
 MAX_SESSIONS = 50
 
 
@@ -97,10 +97,11 @@ class RefreshToken:
 
     @classmethod
     def new(cls, session: Session, digest: bytes, nonce: bytes) -> Self:
-        """Issued at the session's last use; expires with the session."""
+        """A token issued at the session's last use, which expires with the session."""
         return cls(digest, session.id, nonce, session.last_used_at, session.expires_at)
 
     def use(self, now: datetime) -> Use:
+        """What a use of the token now counts as: its first, a retry, a replay, or too late."""
         if self.used_at is not None:
             # Superseded: the successor has been used too, so this is no retry by the owner.
             fresh = now - self.used_at <= RETRY_WINDOW

@@ -47,7 +47,7 @@ class Priority(StrEnum):
 
 
 class TaskChanges(TypedDict, total=False):
-    """What an edit may name; a key left out stays as it is."""
+    """The fields that an edit may name; one left out stays as it is."""
 
     title: str
     description: str
@@ -101,19 +101,19 @@ class Task:
     status: Status
     priority: Priority
     due_date: date | None
-    """A day, in whatever time zone its reader lives; or else `due_at`, or neither."""
+    """A day wherever its reader lives. A task has `due_date` or `due_at` or neither."""
     due_at: datetime | None
     time_zone: str | None
-    """Where `due_at` is meant; None exactly when that is."""
+    """The zone in which `due_at` is meant; None exactly when `due_at` is None."""
     labels: tuple[str, ...]
     completed_at: datetime | None
-    """When it became done; None while it is not."""
+    """When the task became done; None while it is not done."""
     owner_id: UserId
     version: int
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None = None
-    """When it was put into the trash; None outside of it."""
+    """When the task was put into the trash; None outside of the trash."""
 
     @property
     def is_open(self) -> bool:
@@ -157,7 +157,7 @@ _WORDS: Mapping[str, type[StrEnum]] = {"status": Status, "priority": Priority}
 def _settled(
     task: Task | None, changes: Mapping[str, Any], now: datetime, zone: str
 ) -> dict[str, Any]:
-    """The changes to a task, or to none yet, and what follows from them. Raises Invalid."""
+    """The changes to a task (None: a new one), and what follows from them. Raises Invalid."""
     refuse(*_problems(changes))
     settled = dict(changes)
     for name, words in _WORDS.items():
@@ -208,7 +208,7 @@ def _moment_problem(due_at: object) -> Problem | None:
 
 
 def _due(task: Task | None, changes: Mapping[str, Any], zone: str) -> dict[str, Any]:
-    """The three fields of a due: naming one kind with a value clears the other.
+    """The three fields of a due: a value for `due_date` clears `due_at`, and the reverse.
 
     Without a time zone, a new moment gets that of the user who edits.
     """

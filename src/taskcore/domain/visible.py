@@ -18,7 +18,7 @@ _LONGEST_QUOTE = 40  # characters; a message with a quote of that length fits in
 
 
 def visible(text: str) -> str:
-    r"""One line, with what misleads escaped as Python writes it: `\n`, `\x1b`, `\u202e`.
+    r"""The text on one line, what misleads escaped as Python writes it: `\n`, `\x1b`, `\u202e`.
 
     Escaped are control characters, the ends of lines and paragraphs, what has no width or changes
     the direction of writing, unassigned and private characters, and every blank but a single U+0020
@@ -34,7 +34,7 @@ def visible(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    r"""For a sentence: visible, cut, and in quotes that the text cannot end (`\"`)."""
+    r"""The text for a sentence: visible, cut, and in quotes that it cannot end (`\"`)."""
     cut = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…"
     return '"' + visible(cut.replace("\\", r"\\")).replace('"', r"\"") + '"'
 

@@ -20,17 +20,17 @@ from taskcore.domain.rules import TextRule, refuse
 # Code points. A longer word is cut, in texts and in queries alike: the entries of an index are
 # bounded, and a query for a long word still finds it.
 MAX_WORD = 64
-# A task is found by so many different words; a text of 5000 characters has some hundred. Each is an
-# entry of an index.
+# How many different words a task is found by, each an entry of an index. A text of 5000 characters
+# has some hundred.
 MAX_DIFFERENT = 1000
 MAX_WORDS = 8  # in a query; characters of scripts without blanks count as one word, if in a row
-# In a query, characters of such scripts included: each is looked up by itself, and compared with
-# the title of each task that is ranked. Where all are in all of 6000 tasks, a search for 8 took
-# 0.08 s, for 16 0.10 s, for 32 0.24 s, for 200 1.1 s.
+# Different words in a query, characters of such scripts included: each is looked up by itself, and
+# compared with the title of each task that is ranked. Where all are in all of 6000 tasks, a search
+# for 8 took 0.08 s, for 16 0.10 s, for 32 0.24 s, for 200 1.1 s.
 MAX_LOOKED_UP = 24
 QUERY = TextRule("q", 1, 200)
-# A query word of so many characters also matches as the beginning of a word. With fewer it would
-# match a large part of all tasks.
+# A query word of at least so many characters also matches as the beginning of a word. With fewer it
+# would match a large part of all tasks.
 MIN_PREFIX = 2
 
 # Letters that Unicode does not decompose, although people write them without their mark or as two.
@@ -98,7 +98,7 @@ def _letters(character: str) -> str:
 
 
 def _folded(character: str) -> str:
-    """Of a character that is decomposed and in lower case; a blank where a word ends."""
+    """The letters of a character that is decomposed and in lower case; a blank ends a word."""
     if (letters := _LETTERS.get(character)) is not None:
         return letters
     if character.isalnum():

@@ -10,7 +10,7 @@ from taskcore.ports.pages import Page
 
 class AuditRepository(Protocol):
     async def add(self, *events: NewAuditEvent) -> None:
-        """Append only: no method changes or removes an event."""
+        """Append events; no method changes or removes one."""
 
     async def page(
         self,
@@ -22,7 +22,7 @@ class AuditRepository(Protocol):
         since: datetime | None = None,
         after: AuditEventPosition | None = None,
     ) -> Page[AuditEvent]:
-        """Newest first: by time, then by id. With `after`, only what comes after that position.
+        """Events, newest first: by time, then by id. With `after`, only those behind that position.
 
         `user_id` matches the events that the user caused or that concern them.
         """

@@ -16,7 +16,7 @@ class LogPosition(NamedTuple):
     """A place in the log of an account: behind the event of that position."""
 
     epoch: int
-    """Which log it is. Another one after the database was restored from a backup."""
+    """Which log the position is in: restoring the database from a backup begins another one."""
     position: int
 
 
@@ -26,7 +26,7 @@ class ChangedTask:
 
     task_id: TaskId
     task: Task | None
-    """None where it is in the trash, or purged."""
+    """None if the task is in the trash or purged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,17 @@ class ChangesPage:
 
 class EventRepository(Protocol):
     async def end(self, owner_id: UserId) -> LogPosition:
-        """Behind the latest event of the account."""
+        """The position behind the latest event of the account."""
 
     async def ends(self, owner_ids: Sequence[UserId]) -> Mapping[UserId, int]:
         """The latest positions of these accounts; those without events may be left out."""
 
     async def changes(self, owner_id: UserId, *, after: LogPosition, limit: int) -> ChangesPage:
-        """Of the next `limit` events, the tasks that they are about, as they are now.
+        """The tasks of the next `limit` events, as the tasks are now.
 
         An event that is committed later has a greater position, so that none is skipped. Raises
-        CursorExpired where events behind that place are not kept any more, and for a place of
-        another epoch or beyond the end.
+        CursorExpired if events behind `after` are not kept any more, and for a position of another
+        epoch or beyond the end.
         """
 
     async def history(
@@ -61,13 +61,13 @@ class EventRepository(Protocol):
     async def version(
         self, owner_id: UserId, task_id: TaskId, version: int, *, of: int
     ) -> Mapping[str, Value]:
-        """The fields that have changed between that version and `of`, as they were then.
+        """The fields changed between `version` and `of`, with their values at `version`.
 
-        Raises HistoryGone where an event between the two is not kept any more.
+        Raises HistoryGone if an event between the two is not kept any more.
         """
 
     async def remove_old(self, before: datetime, limit: int) -> Removal:
-        """Remove up to `limit` events from before, and whatever is left of purged tasks.
+        """Remove up to `limit` events older than `before`, and what is left of purged tasks.
 
         Of an account whose log has more than MAX_LOG_BYTES, also younger ones, the oldest first.
 

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import UserId
 
-# The deletion of an account with more tasks only hides them, and housekeeping removes them: where
-# each is read from a slow disk, that takes long.
+# Deleting an account with more tasks only hides them; housekeeping removes them, because reading
+# each from a slow disk takes long.
 AT_ONCE = 100
 # How many rows a transaction removes at most. 2000 take PostgreSQL some 20 ms.
 BATCH = 2000
@@ -24,9 +24,9 @@ class Removal:
     count: int
     more: bool
     place: Any = field(default=None, compare=False)
-    """Where the next call begins, of a kind that goes on past what it cannot remove now."""
+    """Where the next call begins, if this removal goes on past rows that it cannot remove now."""
     tried: int | None = field(default=None, compare=False)
-    """How many at a time the store was quick enough for, if that is fewer than were asked for."""
+    """The batch size that the store was quick enough for; None: the one asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ class Page(Generic[Item]):
 
     items: Sequence[Item]
     total: int | None
-    """None where it would have to be counted again: on pages with `after`, except of tasks.
+    """None on pages with `after` that would have to be counted again; counts of tasks are kept.
 
     Also None on a first page that has more items than the store can count in time.
     """

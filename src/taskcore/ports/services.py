@@ -16,14 +16,14 @@ class Clock(Protocol):
         """The current time as an aware datetime in UTC."""
 
     async def wait_until(self, moment: datetime) -> None:
-        """Returns at once for a moment in the past."""
+        """Wait until the moment; returns at once for one in the past."""
 
 
 class PasswordHasher(Protocol):
-    """Slow on purpose. Never call it while a transaction is open."""
+    """Hashes and verifies passwords, slowly on purpose: never call it inside a transaction."""
 
     async def hash(self, password: str) -> str:
-        """Raises Unavailable when the queue is full."""
+        """The hash of the password. Raises Unavailable when the queue is full."""
 
     async def verify(
         self, password: str, password_hash: str | None, *, as_typed: str | None = None
@@ -42,7 +42,7 @@ class PasswordHasher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
-    """The user and the session. Rights are not in the token; each request reads them anew."""
+    """The user and session of an access token. Rights are not in it: each request reads them."""
 
     user_id: UserId
     session_id: SessionId
@@ -56,7 +56,7 @@ class AccessTokens(Protocol):
     def issue(self, claims: AccessClaims, now: datetime) -> str: ...
 
     def read(self, token: str, now: datetime) -> AccessClaims:
-        """Raises InvalidToken or ExpiredToken."""
+        """The claims of a valid token. Raises InvalidToken or ExpiredToken."""
 
 
 class RefreshTokens(Protocol):
@@ -79,7 +79,7 @@ class Pseudonyms(Protocol):
     """Names that the audit can store without revealing an e-mail address."""
 
     def of(self, name: str) -> str:
-        """Deterministic. Without the key, a pseudonym cannot be traced or guessed to its name."""
+        """The pseudonym of a name, always the same. Without the key it does not reveal the name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from taskcore.ports.pages import Page
 
 class SessionRepository(Protocol):
     async def find_actor(self, session_id: SessionId, now: datetime) -> Actor | None:
-        """None when the session has ended, or its user is inactive or gone."""
+        """The session's actor; None when it has ended, or its user is inactive or gone."""
 
     async def open(
         self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewAuditEvent
@@ -41,7 +41,7 @@ class SessionRepository(Protocol):
         now: datetime,
         after: SessionPosition | None = None,
     ) -> Page[Session]:
-        """As `of_user`, of one user or of all (None). With `after`, only older ones.
+        """One user's sessions, or all (None), as in `of_user`. With `after`, only older ones.
 
         If a session is used while a client reads the pages, it moves to the front, and later pages
         do not show it.

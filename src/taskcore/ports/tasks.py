@@ -14,10 +14,10 @@ from taskcore.ports.pages import Page
 @dataclass(frozen=True, slots=True)
 class LabelCount:
     name: str
-    """Of labels that are alike, the first in the order of code points."""
+    """The first, by code points, of the names that are alike."""
     count: int
     key: str
-    """What makes labels alike, and what they are sorted by; see `label_key`."""
+    """Labels with the same key are alike; labels are sorted by it. See `label_key`."""
 
 
 class TaskRepository(Protocol):
@@ -29,7 +29,7 @@ class TaskRepository(Protocol):
     """
 
     async def owner_of(self, task_id: TaskId) -> UserId:
-        """Whose task this is, for readers of all accounts. Raises NotFound.
+        """The owner of a task, for readers of all accounts. Raises NotFound.
 
         The tasks of removed accounts are not found.
         """
@@ -65,14 +65,14 @@ class TaskRepository(Protocol):
     ) -> Page[LabelCount]:
         """The labels of an account's tasks by their keys, from behind the key `after`.
 
-        Without a total.
+        The page has no total.
         """
 
     async def add(self, task: NewTask, *, at_most: int, by: UserId | None = None) -> Task:
-        """Raises NotFound when the owner does not exist any more.
+        """Store a new task. Raises NotFound when the owner does not exist any more.
 
-        Raises Invalid (`limit_reached`) where the account holds `at_most` tasks, those in the trash
-        included; exactly, whatever else is added at the same time.
+        Raises Invalid (`limit_reached`) if the account holds `at_most` tasks, those in the trash
+        included. The count is exact, whatever else is added at the same time.
         """
 
     async def save(self, task: Task, *, was: Task, by: UserId | None = None) -> Task:
@@ -88,7 +88,7 @@ class TrashPosition(NamedTuple):
 
     @classmethod
     def of(cls, task: Task) -> Self:
-        """Of a task in the trash."""
+        """The position of a task in the trash."""
         if task.deleted_at is None:
             raise ValueError(task.id)
         return cls(task.deleted_at, task.id)
@@ -98,18 +98,18 @@ class TrashRepository(Protocol):
     """The tasks in the trash of an account; each has `deleted_at`. Writes are logged too."""
 
     async def owner_of(self, task_id: TaskId) -> UserId:
-        """As for tasks outside of the trash."""
+        """As `TaskRepository.owner_of`."""
 
     async def get(self, owner_id: UserId, task_id: TaskId) -> Task:
         """Raises NotFound."""
 
     async def lock(self, owner_id: UserId, task_id: TaskId) -> Task:
-        """As for tasks outside of the trash."""
+        """As `TaskRepository.lock`."""
 
     async def page(
         self, owner_id: UserId, *, skip: int, limit: int, after: TrashPosition | None = None
     ) -> Page[Task]:
-        """The one deleted last first, always with a total."""
+        """The tasks in the trash, the one deleted last first; always with a total."""
 
     async def restore(self, task: Task, *, was: Task, by: UserId | None = None) -> None:
         """Move `was` back, as `task`. Raises StaleWrite unless that is the stored version."""
@@ -117,16 +117,16 @@ class TrashRepository(Protocol):
     async def purge(
         self, owner_id: UserId, task_id: TaskId, *, at: datetime, by: UserId | None = None
     ) -> None:
-        """Remove a task for good, and what the log has of its content. Raises NotFound.
+        """Remove a task for good, and its content from the log. Raises NotFound.
 
-        Of a task with very many events, `EventRepository.remove_old` erases what is left.
+        If the task has very many events, `EventRepository.remove_old` erases the rest.
         """
 
     async def purge_old(
         self, before: datetime, limit: int, *, at: datetime, after: TrashPosition | None = None
     ) -> Removal:
-        """Remove the `limit` oldest tasks of those that were deleted before.
+        """Remove up to `limit` tasks that were deleted earlier than `before`, oldest first.
 
-        Leaves out those of accounts that another transaction writes to at this moment. The next
-        call gets the removal's `place` as `after`, and so goes on past them.
+        Skips the tasks of accounts that another transaction writes to. The next call gets the
+        removal's `place` as `after`, and so goes on past them.
         """

@@ -13,13 +13,13 @@ class UserRepository(Protocol):
         """Raises NotFound."""
 
     async def find_by_email(self, key: str) -> User | None:
-        """By the key of an Email."""
+        """The user whose address has this key (`Email.key`)."""
 
     async def get_credentials(self, user_id: UserId) -> StoredCredentials:
         """Raises NotFound."""
 
     async def find_credentials(self, key: str) -> StoredCredentials | None:
-        """By the key of an Email."""
+        """As `find_by_email`, with the password hash."""
 
     async def lock(self, user_id: UserId) -> User:
         """As `get`, and locks the user against other writers until the transaction ends."""
@@ -40,7 +40,7 @@ class UserRepository(Protocol):
         is_active: bool | None = None,
         after: UserId | None = None,
     ) -> Page[User]:
-        """Newest first. `email` is the key of an Email and must match exactly.
+        """Users, newest first. `email` is the key of an Email and must match exactly.
 
         With `after`, only accounts older than that one, which may be deleted by now.
         """

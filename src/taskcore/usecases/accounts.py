@@ -47,7 +47,7 @@ class Accounts:
         time_zone: str = DEFAULT_TIME_ZONE,
         origin: Origin = NOWHERE,
     ) -> User:
-        """Open to anonymous clients; the role is always `user`.
+        """Create an account for an anonymous client, with the role `user`.
 
         Raises Invalid, EmailTaken, TooMany and Unavailable.
         """
@@ -144,7 +144,7 @@ class Accounts:
             return await db.users.get(user_id)
 
     async def find(self, actor: Actor, email: str) -> User | None:
-        """By e-mail address. Raises Invalid for a malformed one."""
+        """The user with that e-mail address. Raises Invalid for a malformed one."""
         await self.gate.administers(actor)
         async with self.store.autocommit() as db:
             return await db.users.find_by_email(Email.parse(email).key)
@@ -160,7 +160,7 @@ class Accounts:
         is_active: bool | None = None,
         after: UserId | None = None,
     ) -> Page[User]:
-        """Newest first. Raises Invalid. To read on, pass the last user's id as `after`."""
+        """Users, newest first. Raises Invalid. To read on, pass the last user's id as `after`."""
         await self.gate.administers(actor)
         check_slice(skip, limit)
         key = None if email is None else Email.parse(email).key
@@ -170,7 +170,7 @@ class Accounts:
             )
 
     async def change(self, actor: Actor, user_id: UserId, **changes: Unpack[UserChanges]) -> User:
-        """Deactivating ends the user's sessions.
+        """Change an account; deactivating it ends its sessions.
 
         Raises NotFound, Invalid, and LastAdmin when no active administrator would be left.
         """

@@ -47,7 +47,7 @@ class Audit:
         limit: int = DEFAULT_LIMIT,
         after: AuditEventPosition | None = None,
     ) -> Page[AuditEvent]:
-        """As `page`, of the actor's events, without the origin of others. Raises Invalid."""
+        """The actor's own events, as in `page`, without the origin of others. Raises Invalid."""
         check_slice(skip, limit)
         user_id = own_id(actor)
         async with self.store.autocommit(user_id) as db:

@@ -70,7 +70,7 @@ class Gate:
         return await self.limiter.acquire(Claim(limit, subject)) is None
 
     async def record(self, *events: NewAuditEvent) -> None:
-        """In a transaction of its own, so that the event survives a refusal. Raises Unavailable."""
+        """Record in a transaction of its own, which a refusal does not undo. Raises Unavailable."""
         try:
             async with self.store.autocommit() as db:
                 await db.audit.add(*events)

@@ -1,4 +1,4 @@
-"""Verifying a password, in the same time when there is no account."""
+"""Verify a password; an unknown account takes as long as a wrong password."""
 
 from taskcore.domain.errors import Invalid
 from taskcore.domain.passwords import normalized_password
@@ -6,10 +6,10 @@ from taskcore.ports import PasswordHasher
 
 
 async def verified(hasher: PasswordHasher, password: str, password_hash: str | None) -> bool:
-    """Runs exactly one verification, so that timing reveals nothing. Raises Unavailable.
+    """Whether the password is right. Raises Unavailable.
 
-    A hash of None, for an unknown account, costs the hasher the same time, spent on a decoy
-    (`PasswordHasher.verify`).
+    Runs exactly one verification, so that timing reveals nothing. A hash of None, for an
+    unknown account, costs the hasher the same time, spent on a decoy (`PasswordHasher.verify`).
     """
     try:
         normal = normalized_password(password)

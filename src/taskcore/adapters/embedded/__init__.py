@@ -49,7 +49,7 @@ class EmbeddedPostgres:
     """
 
     conninfo: str
-    """For libpq. Valid until this process leaves, also across a restart of the server."""
+    """The connection string for libpq, valid until this process leaves, even after restarts."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir.absolute()

@@ -226,7 +226,7 @@ class Cluster:
         return self.folder.folder("cluster", self.account())
 
     def _people(self) -> str:
-        """pg_ident.conf. Root and the owner can read the files, so they may also be superuser."""
+        """pg_ident.conf: root and the owner can read the files, so they may also be superuser."""
         names = [name for uid in {0, self.folder.owner.uid} if (name := called(uid)) is not None]
         return "".join(
             f'owner "{n}" {role}\n' for n in sorted(names) for role in (NAME, "postgres")

@@ -9,7 +9,7 @@ _SWEEP = 1000  # calls between two removals of expired entries
 
 
 class MemoryLimiter:
-    """Exact within one process, and only there.
+    """A limiter that is exact within one process, and only there.
 
     GCRA: stores, per claim, the moment at which all counted attempts will have expired. Removes
     these entries by itself too, as a program in memory may do no housekeeping.
@@ -47,7 +47,7 @@ class MemoryLimiter:
 
 
 class Unlimited:
-    """For tests, and behind a gateway with limits of its own."""
+    """Admits everything: for tests, and behind a gateway with limits of its own."""
 
     async def acquire(self, *_: Claim) -> Denial | None:
         return None

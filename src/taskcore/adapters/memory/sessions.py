@@ -121,7 +121,7 @@ class MemorySessions:
 
 
 def _unexpired(tables: Tables, user_id: UserId | None, now: datetime) -> list[Session]:
-    """Most recently used first."""
+    """The sessions that have not expired, most recently used first."""
     unexpired = [
         session
         for session in tables.sessions.values()

@@ -67,7 +67,7 @@ class Tables:
         return Tables(*(copy(getattr(self, table.name)) for table in fields(self)))
 
     def remove_account(self, user_id: UserId) -> None:
-        """The user and, as foreign keys would, everything they own. Raises NotFound."""
+        """Remove the user and, as foreign keys would, everything they own. Raises NotFound."""
         existing(self.users.pop(user_id, None))
         del self.password_hashes[user_id]
         self.emails = {key: owner for key, owner in self.emails.items() if owner != user_id}
@@ -86,7 +86,7 @@ class Tables:
         by: UserId | None,
         changes: Changes = MappingProxyType({}),
     ) -> None:
-        """Of a task that was last changed by this event."""
+        """Append the event that has last changed the task."""
         position = self.heads.get(task.owner_id, 0) + 1
         self.heads[task.owner_id] = position
         self.events[task.owner_id, position] = TaskEvent(
@@ -94,7 +94,7 @@ class Tables:
         )
 
     def end_sessions(self, ended: Collection[SessionId]) -> None:
-        """With their refresh tokens."""
+        """Remove sessions with their refresh tokens."""
         self.sessions = {key: row for key, row in self.sessions.items() if key not in ended}
         self.tokens = {
             key: token for key, token in self.tokens.items() if token.session_id not in ended
@@ -107,7 +107,7 @@ committed ones while no transaction runs."""
 
 
 def existing(row: Item | None) -> Item:
-    """Raises NotFound for None."""
+    """The row. Raises NotFound for None."""
     if row is None:
         raise NotFound
     return row

@@ -24,7 +24,7 @@ def _text(value: str) -> str:
 
 class _Literals(dict[type, Callable[[Any], str]]):
     def __missing__(self, kind: type) -> Callable[[Any], str]:
-        """That of the class it derives from. Raises TypeError."""
+        """The entry of a class that `kind` derives from. Raises TypeError."""
         for base in kind.__mro__[1:]:
             if base in self:
                 return self.setdefault(kind, self[base])
@@ -47,7 +47,7 @@ _LITERALS = _Literals(
 
 
 class ArrayDumper(Dumper):
-    """Much faster than psycopg's, which asks for each item how to send it.
+    """Dumps lists much faster than psycopg's dumper, which asks for each item how to send it.
 
     The type is left to the server, which knows it from the statement. Psycopg would take it from
     the items, and prepare the statement again for each list that holds nothing but None.

@@ -112,7 +112,7 @@ class PostgresAudit:
     _link: Link
 
     async def add(self, *events: NewAuditEvent) -> None:
-        """A round trip for each."""
+        """One round trip for each event."""
         for event in events:
             await self._link.run(_ADD, **values_of(event))
 

@@ -66,7 +66,7 @@ class Batcher:
         self._statement, self._run_batch = statement, run_batch
         self._retries, self._retry_within = retries, retry_within
         self._queue: list[_Request] = []  # by turn
-        self._turn = 0  # that was served last
+        self._turn = 0  # the one served last
         self._turns: dict[Hashable, int] = {}  # the last one of each user; emptied with the queue
         self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()  # kept here: the loop's references are weak
@@ -136,7 +136,7 @@ class Batcher:
                     request.result.set_result(rows)
 
     async def _retry(self, batch: Sequence[_Request], error: Exception) -> None:
-        """Each request alone; those that cannot start in time fail with the batch's error."""
+        """Run each request alone; those that cannot start in time fail with the batch's error."""
         until = asyncio.get_running_loop().time() + self._retry_within
         try:
             await asyncio.gather(*(self._retry_one(request, error, until) for request in batch))

@@ -15,8 +15,8 @@ WAIT = 1.0  # seconds
 SLOW = 0.25
 SLOW_FOR = 60.0
 MAX_SLOW = 1000
-# Requests that wait, of one user and of all. These numbers bound the memory; WAIT ends the wait of
-# most requests.
+# How many requests may wait, of one user and of all. These numbers bound the memory; WAIT ends the
+# wait of most requests.
 MAX_WAITING_OF_ONE = 32
 MAX_WAITING = 256
 
@@ -24,8 +24,8 @@ MAX_WAITING = 256
 class Lanes:
     """A lane for all users, and a narrow one for users whose statements have been slow.
 
-    So that a few users of huge accounts, or one client who has several, delay each other and not
-    those of ordinary accounts: a turn of the first lane is short.
+    A few users of huge accounts, or one client who has several, then delay each other and not the
+    users of ordinary accounts: a turn of the first lane is short.
     """
 
     def __init__(self, *, width: int = WIDTH, slow: float = SLOW, clock: Clock = monotonic) -> None:

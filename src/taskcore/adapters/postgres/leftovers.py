@@ -29,23 +29,23 @@ _COUNT = Statement(
 
 
 def _remove() -> Statement:
-    """One row: accounts and tasks that are gone, the account, its newest task; events gone."""
+    """Returns a row: accounts and tasks removed, the account, its newest task, events removed."""
     account = REMOVED.where(TURN.scalar_subquery()).order_by(users.c.id).limit(1).cte("account")
     owner_id = sa.select(account.c.id).scalar_subquery()
-    # Not below the batch before this one: a scan that meets its rows marks them in the index as
-    # gone. Otherwise the removal of the account would have to visit all of them once more.
+    # Begin at the batch before this one, not below: a scan that meets its removed rows marks them
+    # in the index. Otherwise the removal of the account would have to visit all of them once more.
     upto = sa.case(
         (owner_id == sa.bindparam("owner_id", type_=sa.BigInteger), sa.bindparam("upto")),
         else_=sa.literal_column(str(MAX_ID)),
     )
     found = _newest(owner_id, upto).cte("found")
     some = sa.exists(sa.select(found.c.id))
-    # First the tasks, then those in the trash, of which a batch has only the one or the other.
+    # A batch has tasks or, when there are none left, tasks in the trash.
     thrown = _thrown(owner_id).where(~some).cte("thrown")
     gone = _deleted(tasks, tasks.c.id, owner_id, found).cte("gone")
     emptied = _deleted(trash, trash.c.id, owner_id, thrown).cte("emptied")
     unsearched = _deleted(task_words, task_words.c.task_id, owner_id, found).cte("unsearched")
-    # Then its events. Writers of this account find its row removed, so none can have come since.
+    # Last its events. A writer finds the row of the account removed, so no event can follow.
     no_task = ~sa.or_(some, sa.exists(sa.select(thrown.c.id)))
     log = _events(owner_id).where(no_task).cte("log")
     unlogged = deleted(sa.select(log.c.row), "unlogged")
@@ -77,9 +77,9 @@ def _remove() -> Statement:
 
 
 def _newest(owner_id: sa.ColumnElement[Any], upto: sa.ColumnElement[Any]) -> sa.Select[tuple[int]]:
-    """The newest first, which lists show first.
+    """The tasks of the account, newest first, as lists show them.
 
-    Rows are compared, so that only the index on both columns fits: the planner would take that on
+    Compares rows, so that only the index on both columns fits: the planner would take the one on
     the id alone for an owner of many tasks, and read the tasks of all others when few are left.
     """
     key = sa.tuple_(tasks.c.owner_id, tasks.c.id)
@@ -92,7 +92,7 @@ def _newest(owner_id: sa.ColumnElement[Any], upto: sa.ColumnElement[Any]) -> sa.
 
 
 def _thrown(owner_id: sa.ColumnElement[Any]) -> sa.Select[tuple[int]]:
-    """By the only index of the trash that begins with the owner."""
+    """The account's tasks in the trash, by the only index that begins with the owner."""
     first: sa.ColumnElement[Any] = sa.literal_column("'-infinity'::timestamptz")
     last: sa.ColumnElement[Any] = sa.literal_column("'infinity'::timestamptz")
     highest: sa.ColumnElement[int] = sa.literal_column(str(MAX_ID))
@@ -120,7 +120,7 @@ def _deleted(
     owner_id: sa.ColumnElement[Any],
     found: sa.CTE,
 ) -> sa.sql.dml.ReturningDelete[tuple[int]]:
-    # As an array: a join would be planned for a tenth of the table.
+    # An array, because PostgreSQL would plan a join for a tenth of the table.
     ids = sa.func.array(sa.select(found.c.id).scalar_subquery())
     return (
         sa.delete(table)
@@ -141,7 +141,7 @@ class PostgresLeftovers:
         return Leftovers(accounts, of_tasks)
 
     async def remove(self, limit: int, *, after: Batch | None = None) -> Batch:
-        """Again with a quarter of the tasks each time that the database takes too long."""
+        """Tries again with a quarter of the tasks each time that the database takes too long."""
         last = after or Batch(0, 0)
         row, _ = await fewer_if_slow(
             self._link, _REMOVE, limit, owner_id=last.owner_id, upto=last.upto

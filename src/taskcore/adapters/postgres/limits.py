@@ -58,7 +58,7 @@ _SHARES = (
     .table_valued("key", "share", with_ordinality="number")
     .render_derived("shares")
 )
-# Locked in the order in which `_acquire` counts, so that statements never deadlock.
+# Locks rows in the order in which `_acquire` counts, so that statements never deadlock.
 _HELD = (
     sa.select(_KEY, _SHARES.c.share)
     .select_from(rate_limits.join(_SHARES, _SHARES.c.key == _KEY))
@@ -72,7 +72,7 @@ _GIVE_BACK = Statement(
     .values({_FORGOTTEN_AT: _FORGOTTEN_AT - _HELD.c.share}),
     matters=False,
 )
-# Without an index on the moment: each attempt changes it, and would have to change the index, too.
+# The moment has no index, because each attempt would have to change that too.
 _SLICE = (
     sa.select(_KEY, _FORGOTTEN_AT)
     .where(rate_limits.c.key > sa.bindparam("place", type_=sa.LargeBinary))
@@ -94,7 +94,7 @@ _FORGET = removal(
         .scalar_subquery(),
     ),
 )
-# A slice of which one in so many is over is followed by the next one.
+# If at least one in so many rows of a slice is over, look at the next slice too.
 _FEW = 100
 
 

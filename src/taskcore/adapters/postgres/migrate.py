@@ -33,7 +33,7 @@ _UNVACUUMED = sa.text(
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Each revision as a whole or not at all; after an interruption call it again.
+    """Apply each revision as a whole or not at all; after an interruption call this again.
 
     A concurrent upgrade waits for this one, and then has nothing to do. Raises Unavailable, and
     Invalid for an unknown revision.
@@ -57,7 +57,7 @@ def downgrade(url: str, revision: str) -> None:
 
 
 def current_revision(url: str) -> str | None:
-    """None for a database that was never migrated. Raises Unavailable."""
+    """The revision; None for a database that was never migrated. Raises Unavailable."""
     from alembic.migration import MigrationContext
 
     with _connection(url) as connection:
@@ -65,7 +65,7 @@ def current_revision(url: str) -> str | None:
 
 
 def is_vacuumed(url: str) -> bool:
-    """False while a migration has autovacuum of the tasks switched off, or has left it so.
+    """Whether autovacuum of the tasks is on. A migration switches it off, and may leave it so.
 
     Raises Unavailable.
     """
@@ -84,7 +84,7 @@ def reach(url: str) -> None:
 
 @contextmanager
 def _migrating(url: str) -> Iterator[sa.Connection]:
-    """The only one that migrates. Raises Unavailable.
+    """A connection for the only process that migrates. Raises Unavailable.
 
     At the end PostgreSQL vacuums by itself again: revision 0009 and the way back from it switch
     that off for the tasks, and may have given up, in this call or in one before.

@@ -11,7 +11,7 @@ from taskcore.adapters.postgres.statements import Row, Statement
 from taskcore.domain.errors import Unavailable
 from taskcore.ports import Removal
 
-# Whether no other transaction is removing anything. It is this one's turn until it ends.
+# Takes the lock on removing, until the transaction ends; false if another transaction holds it.
 TURN = sa.select(sa.func.pg_try_advisory_xact_lock(sa.literal_column("2026112701")))
 
 
@@ -23,9 +23,9 @@ def removal(
 ) -> Statement:
     """Removes up to `limit` rows that are `over`, in the order of `first`, without waiting for any.
 
-    One row: whether it was this transaction's turn, how many rows are gone, and `more`.
+    Returns one row: whether it was this transaction's turn, how many rows are gone, and `more`.
     """
-    turn = TURN.cte("turn")  # run once
+    turn = TURN.cte("turn")  # a CTE, so that the lock function runs only once
     mine = sa.select(*turn.c).scalar_subquery()
     found = (
         sa.select(key)
@@ -35,7 +35,7 @@ def removal(
         .with_for_update(skip_locked=True)
         .cte("found")
     )
-    # As an array: a join would be planned for a tenth of the table.
+    # An array, because PostgreSQL would plan a join for a tenth of the table.
     keys = sa.func.array(sa.select(*found.c).scalar_subquery())
     gone = sa.delete(key.table).where(key == sa.any_(keys)).returning(key).cte("gone")
     return Statement(
@@ -44,7 +44,7 @@ def removal(
 
 
 async def removed(link: Link, statement: Statement, limit: int, **values: object) -> Removal:
-    """Run one of `removal`."""
+    """Run a statement that `removal` has made."""
     (turn, count), tried = await fewer_if_slow(link, statement, limit, **values)
     return Removal(count, more=not turn or count == tried, tried=tried)
 
@@ -52,9 +52,9 @@ async def removed(link: Link, statement: Statement, limit: int, **values: object
 async def fewer_if_slow(
     link: Link, statement: Statement, limit: int, **values: object
 ) -> tuple[Row, int]:
-    """The statement's one row, and the limit with which the database was quick enough.
+    """Run the statement, with a quarter of the limit each time that the database takes too long.
 
-    That is a quarter of the one before each time that the database takes too long.
+    Returns the statement's one row, and the limit with which the database was quick enough.
     """
     try:
         (row,) = await link.rows(statement, limit=limit, **values)

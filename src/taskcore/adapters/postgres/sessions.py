@@ -57,7 +57,7 @@ _FIND_ACTOR = BatchedStatement(
     .where(sessions.c.expires_at > _BATCH.c.now, users.c.is_active)
 )
 _BY_USER = sessions.c.user_id == sa.bindparam("user_id")
-# The account, locked, so that a change of it happens before or after.
+# Locks the account, so that a change of it happens before or after the login.
 _HOLDER = (
     sa.select(users.c.id)
     .where(
@@ -96,8 +96,8 @@ def _added(of: sa.CTE) -> sa.CTE:
     )
 
 
-# A row if the session was opened: whether to run _FORGET. The statement cannot see sessions that
-# are opened concurrently, so it says true before there are too many.
+# Returns a row if the session was opened: whether to run _FORGET. The statement cannot see sessions
+# that are opened at the same time, so it says true before there are too many.
 _OPEN = Statement(
     sa.select(
         sa.or_(
@@ -133,7 +133,7 @@ _LIVING = (
 _OF_USER = Statement(_LIVING.where(_BY_USER))
 
 
-@cache  # of four
+@cache  # four statements
 def _page(*, of_user: bool, counted: bool) -> Statement:
     """Sorts the sessions: no index has the order of their use. Those of one user are few."""
     living = _LIVING.where(_BY_USER) if of_user else _LIVING
@@ -165,8 +165,7 @@ _TOUCHED = (
     .values({name: sa.bindparam(name) for name in _UPDATED})
     .cte("touched")
 )
-# Of the tokens not yet superseded, the one used now gets its time of use, and those used before
-# become superseded.
+# Gives the token used now its time of use, and supersedes those used before.
 _USED = (
     sa.update(refresh_tokens)
     .where(refresh_tokens.c.session_id == _UNUSED.c.id, ~refresh_tokens.c.superseded)
@@ -192,10 +191,10 @@ _END_ALL_OF = Statement(
         sessions.c.id.in_(_in_order(_BY_USER, sessions.c.id.is_distinct_from(sa.bindparam("but"))))
     )
 )
-# A CTE is run once. PostgreSQL may run a subquery with a limit again for each row.
+# A CTE, which is run once: PostgreSQL may run a subquery with a limit again for each row.
 _SOME = _in_order().limit(sa.bindparam("limit", type_=sa.BigInteger)).cte("some")
 _END_SOME = Statement(sa.delete(sessions).where(sessions.c.id.in_(sa.select(_SOME.c.id))))
-# In the order of the index that finds them.
+# Removes sessions in the order of the index that finds the expired ones.
 _REMOVE_EXPIRED = removal(
     sessions.c.id, sessions.c.expires_at <= sa.bindparam("now"), sessions.c.expires_at
 )
@@ -224,7 +223,7 @@ class PostgresSessions:
             **values_of(event),
         )
         if row and row[0]:
-            # A statement of its own, hence a later snapshot: the last of several logins sees all.
+            # A statement of its own has a later snapshot: the last of several logins sees all.
             with suppress(Unavailable):  # the session is open; the next login removes the old ones
                 await self._link.run(_FORGET, user_id=session.user_id, now=session.created_at)
         return row is not None

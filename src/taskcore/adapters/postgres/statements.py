@@ -54,7 +54,7 @@ class Statement:
         self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
 
     def arguments(self, values: Values) -> list[Any]:
-        """In the order of the placeholders. Raises KeyError for a missing one, which is a bug."""
+        """Values in the order of the placeholders. Raises KeyError if one is missing: a bug."""
         fixed = self._fixed
         return [values[name] if name in values else fixed[name] for name in self._names]
 
@@ -84,7 +84,7 @@ class BatchedStatement(Statement):
     def __init__(
         self, clause: ClauseElement, *, max_concurrent: int = 1, limit: str | None = None
     ) -> None:
-        """How many may run at once, and which argument limits a request's rows (else it is 1)."""
+        """`limit` names the argument that bounds the rows of a request; None: one row."""
         super().__init__(clause)
         self.max_concurrent, self._limit = max_concurrent, limit
 
@@ -92,7 +92,7 @@ class BatchedStatement(Statement):
         return 1 if self._limit is None else int(values[self._limit])
 
     def arguments(self, values: Values) -> list[Any]:
-        """For a batch of one."""
+        """The arguments of a batch of one."""
         return self.arrays([values])
 
     def arrays(self, requests: Sequence[Values]) -> list[Any]:
@@ -135,7 +135,7 @@ def sliced(rows: sa.Select[Any]) -> sa.Select[Any]:
 
 
 def first(rows: sa.Select[Any]) -> sa.Select[Any]:
-    """As many rows as a slice has and skips."""
+    """The first rows: as many as a slice skips and has."""
     return rows.limit(_parameter("limit") + _parameter("skip"))
 
 
@@ -166,6 +166,6 @@ def page_and_total(
 
 
 def page_of(rows: Rows, limit: int, item: Callable[..., Item]) -> Page[Item]:
-    """From the rows of `page_and_total`, of which there may be one more than the limit."""
+    """A page from the rows of `page_and_total`, which may be one more than the limit."""
     items = [item(*row[1:]) for row in rows[:limit] if row[1] is not None]
     return Page(items, rows[0][0] if rows else None, has_more=len(rows) > limit)

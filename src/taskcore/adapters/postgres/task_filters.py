@@ -22,8 +22,8 @@ HIGHEST_ID: sa.ColumnElement[int] = sa.literal_column(str(MAX_ID))
 ALL = sa.select(HIGHEST_ID).scalar_subquery()
 _FIRST = datetime.min.replace(tzinfo=UTC)
 OWNER = sa.bindparam("owner_id", type_=BIG)
-# Unknown to the planner. For a known one it may expect next to no rows, take an index of another
-# order and sort; or nearly all rows, and read those of all accounts.
+# The owner, unknown to the planner. For a known owner it may expect next to no rows, take an index
+# of another order and sort; or nearly all rows, and read those of all accounts.
 _HIDDEN_OWNER = sa.select(OWNER).scalar_subquery()
 
 _FILTERS = (
@@ -68,7 +68,7 @@ _UPDATED_FROM = bind("updated_from", MOMENT)
 def conditions(
     filters: frozenset[str], rows: sa.FromClause = tasks
 ) -> list[sa.ColumnElement[bool]]:
-    """On columns that every index of a list holds."""
+    """The conditions of these filters, on columns that every index of a list holds."""
     of_task = rows.c
     due = of_task.due_sort
     of: dict[str, list[sa.ColumnElement[bool]]] = {
@@ -100,8 +100,8 @@ def one(
 ) -> Any:  # noqa: ANN401 - a lateral subquery
     """The row of the account with this number.
 
-    The limit has each found by its key. A join would be planned for many rows, as the planner
-    does not know how few a page has, and then read the rows of all accounts.
+    The limit makes PostgreSQL find each by its key. A join would be planned for many rows, as the
+    planner does not know how few a page has, and then read the rows of all accounts.
     """
     table = number.table
     return (
@@ -113,7 +113,7 @@ def one(
 
 
 def arguments(of: TaskFilter, after: TaskPosition | None) -> dict[str, Any]:
-    """For `conditions` and `in_order`."""
+    """The arguments of `conditions` and `in_order`."""
     values: dict[str, Any] = {
         "completed_from": of.completed_from or _FIRST,
         "completed_last": _before(of.completed_until),
@@ -133,7 +133,7 @@ def arguments(of: TaskFilter, after: TaskPosition | None) -> dict[str, Any]:
 
 
 def _bounds(due: DueRange) -> dict[str, datetime]:
-    """A task without a due has NO_DUE, which is below none of the ends."""
+    """The arguments of a range. NO_DUE, of a task without a due, is below no end."""
     return {
         "at_from": due.at_from or _FIRST,
         "at_until": due.at_until or NO_DUE,
@@ -147,7 +147,7 @@ def _at_utc_midnight(day: date | None, otherwise: datetime) -> datetime:
 
 
 def search_arguments(search: Search, owner_id: int) -> dict[str, Any]:
-    """The query for all words, and that for each word in a title. Words need no quotes."""
+    """The query for all words, and one for each word in a title. Words need no escaping."""
     lexemes = [f"'{owner_id}:{word}'" for word in search.words]
     marks = ["*" if prefixes(word) else "" for word in search.words]
     each = zip(lexemes, marks, strict=True)
@@ -157,7 +157,7 @@ def search_arguments(search: Search, owner_id: int) -> dict[str, Any]:
 
 
 def _before(until: datetime | None) -> datetime:
-    """The last moment before; there is none before the first, where no task was completed."""
+    """The last moment before `until`, or the first of all, at which no task was completed."""
     if until is None:
         return NO_DUE
     return until - timedelta(microseconds=1) if until > _FIRST else _FIRST
@@ -193,7 +193,7 @@ def in_order(shape: Shape) -> sa.Select[Any]:
 
 
 def looked_up(sort: Sort, ids: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    """The same columns of the tasks with the ids of this array, in any order."""
+    """The columns of `in_order`, for the tasks with the ids in this array, in any order."""
     return (
         sa.select(*_listed(sort))
         .where(tasks.c.owner_id == OWNER, tasks.c.id == sa.any_(ids))
@@ -209,8 +209,8 @@ def _listed(sort: Sort) -> list[sa.ColumnElement[Any]]:
 def counted(filters: frozenset[str]) -> sa.Select[Any]:
     """The tasks that pass the filters, read from the index that has the fewest to test.
 
-    By dues and changes in its order and with a limit, though neither says anything: so the planner
-    takes that index.
+    Filters by due or change add an order and a limit, which change nothing but make the planner
+    take that index.
     """
     rows = sa.select(tasks.c.id).where(*conditions(filters))
     for name, by in (("due", tasks.c.due_sort), ("updated_from", tasks.c.updated_at)):
@@ -221,15 +221,15 @@ def counted(filters: frozenset[str]) -> sa.Select[Any]:
                 rows, key, low=[_HIDDEN_OWNER, *low], below=[_HIDDEN_OWNER, *high]
             ).limit(ALL)
     if "label_keys" in filters:
-        # The index itself drops those without, in a third of the time that it takes to hand a row
-        # out and test it.
+        # The index itself drops tasks without labels, in a third of the time that it takes to hand
+        # a row out and test it.
         rows = rows.where(tasks.c.label_hashes.is_not(None))
-    # Two thirds of the time that it takes to compare whole rows, and any index will do.
+    # Takes two thirds of the time of comparing whole rows, and any index will do.
     return rows.where(tasks.c.owner_id >= _HIDDEN_OWNER, tasks.c.owner_id <= _HIDDEN_OWNER)
 
 
 def _low(shape: Shape) -> Bound:
-    """What the sorted columns of the rows are not less than; excluded if it is a position."""
+    """The lower bound of the sorted columns; excluded if it is a position."""
     if shape.goes_on and not shape.sort.descends:
         return position(shape.sort)
     return _ends(SORTED_BY[shape.sort], shape.filters)[0]

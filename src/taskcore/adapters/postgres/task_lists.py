@@ -86,7 +86,7 @@ async def tasks_page(
 
 
 def _page(rows: Sequence[Row], total: int, limit: int) -> Page[Task]:
-    """The total stands in that column, and the task behind it."""
+    """A page from rows with the total in column number `total`, and the task behind it."""
     items = [task_of(row[total + 1 :]) for row in rows[:limit] if row[total + 1] is not None]
     # No row: the account is gone.
     return Page(items, rows[0][total] if rows else 0, has_more=len(rows) > limit)
@@ -146,7 +146,7 @@ MAX_STATEMENTS = 512
 
 
 async def _compiled(shape: Shape) -> Statement:
-    """In a thread, one at a time: it takes some 20 ms, for which other requests would wait."""
+    """Compile in a thread, one at a time: other requests would wait for the 20 ms it takes."""
     if statement := _statements.get(shape):
         return statement
     return await asyncio.get_running_loop().run_in_executor(_compiler, _compiled_once, shape)
@@ -170,7 +170,7 @@ def _slice(shape: Shape) -> Statement:
     matches = searched(shape) if shape.words else _matches(shape)
     limit: sa.ColumnElement[int] = bind("limit", BIG)
     if matches.number is not None:
-        # No more than are left: else the scan goes on for what is not there.
+        # Fetch no more than are left: else the scan goes on for what is not there.
         left = sa.func.greatest(matches.number - bind("skip", BIG), LOWEST_ID)
         limit = sa.func.least(limit, left)
     part = matches.rows.limit(limit).offset(bind("skip", BIG)).lateral("part")
@@ -204,7 +204,7 @@ def _matches(shape: Shape) -> Matches:
 def _unless_few(
     shape: Shape, rows: sa.Select[Any], number: sa.ColumnElement[int], ids: sa.ColumnElement[Any]
 ) -> sa.Select[Any]:
-    """These rows, but few matches are looked up by their ids.
+    """The rows; if there are few matches, they are looked up by their ids instead.
 
     To find few among all tasks of an account takes as long as to count them, and labels are what
     takes longest to test.
@@ -222,7 +222,7 @@ def _unless_few(
 
 
 def _labels() -> Statement:
-    """By bytes, which is by code points: no collation of the database changes it."""
+    """Sort labels by bytes, which is by code points: no collation of the database changes it."""
     label = (
         sa.func.unnest(tasks.c.labels, tasks.c.label_keys)
         .table_valued(sa.column("name", sa.Text), sa.column("key", sa.Text))

@@ -21,12 +21,12 @@ _STATUSES, _PRIORITIES = tuple(Status), tuple(Priority)
 
 _FIELDS = [field.name for field in fields(Task)]
 COLUMNS = ["edition" if name == "version" else name for name in _FIELDS if name != "deleted_at"]
-"""Those of a task, in the order of its fields."""
+"""The columns of a task, in the order of its fields."""
 
 # Label names hold no line ends: so a list travels as one text, and a batch as one array of texts.
 _LINE_END: sa.ColumnElement[str] = sa.literal_column("E'\\n'")
 
-# What an edit may change, by the type in which it travels, and how that becomes the column's.
+# What makes the column's value from the form in which it travels in a batch.
 _AS_IS: Callable[[Any], Any] = lambda column: column  # noqa: E731
 _LIST: Callable[[Any], Any] = lambda column: sa.func.string_to_array(column, _LINE_END)  # noqa: E731
 _NUMBERS: Callable[[Any], Any] = lambda column: sa.cast(column, sa.ARRAY(sa.BigInteger))  # noqa: E731
@@ -52,7 +52,7 @@ def vector(column: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
 
 
 def values_of(task: Task | NewTask) -> dict[str, Any]:
-    """The arguments for WRITTEN, but `edition` and `updated_at` of a new task."""
+    """The arguments for WRITTEN, without `edition` and `updated_at`."""
     values: dict[str, Any] = {
         "title": task.title,
         "description": task.description,
@@ -76,7 +76,7 @@ def values_of(task: Task | NewTask) -> dict[str, Any]:
 
 
 def label_hash(key: str) -> int:
-    """Of 64 bits: among the labels of an account no two have the same, unless they are made to."""
+    """A hash of 64 bits: no two labels of an account have the same one, unless they are made to."""
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big", signed=True)
 
 
@@ -89,7 +89,7 @@ def words_vector(task: Task | NewTask) -> str:
 
 
 def task_of(row: Sequence[Any]) -> Task:
-    """From COLUMNS, and `deleted_at` behind them if it is in the trash."""
+    """The task of a row of COLUMNS, followed by `deleted_at` if the task is in the trash."""
     number, title, description, status, priority, due_date, due_at, zone, labels, *rest = row
     return Task(
         number,
@@ -110,7 +110,7 @@ def columns_of_tasks(table: Any) -> list[sa.ColumnElement[Any]]:  # noqa: ANN401
 
 
 def write_values(task: Task, was: Task, by: UserId | None) -> dict[str, Any]:
-    """For any write to a task that is stored as `was`."""
+    """The arguments of any write to a task that is stored as `was`."""
     return {
         "actor_id": by,
         "owner_id": was.owner_id,

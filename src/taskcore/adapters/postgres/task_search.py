@@ -26,15 +26,14 @@ from taskcore.adapters.postgres.task_filters import (
 )
 from taskcore.domain.queries import MAX_RANKED, Sort
 
-# By relevance, or with the newest first, a search looks first at the newest tasks of the account,
-# one by one, at most so many. It finds a common word there often enough; the index would list all
-# tasks with the word.
+# A search by relevance, or newest first, looks first at up to so many of the newest tasks of the
+# account, one by one. A common word is often found there; the index would list all tasks with it.
 RECENT = 5000
-# In other orders, up to so many matches are all looked up and sorted. Of more, those needed are
-# found by reading the tasks in the list's order. At least MAX_RANKED, up to which totals are exact.
+# In other orders, up to so many matches are all looked up and sorted; if there are more, tasks are
+# read in the list's order until enough match. At least MAX_RANKED, up to which totals are exact.
 FEW = 2000
-# Of these tasks, the words of so many are looked up one by one. For those behind them all matches
-# are collected, which for a word of 100 000 tasks takes as long as 20 000 look-ups.
+# The words of so many tasks, read in that order, are looked up one by one. For those behind, all
+# matches are collected, which for a word of 100 000 tasks takes as long as 20 000 look-ups.
 PROBED = 5000
 
 
@@ -43,11 +42,11 @@ class Matches(NamedTuple):
 
     rows: sa.Select[Any]
     key: Sequence[str]
-    """The columns that it is ordered by; the last one is `id`."""
+    """The columns that `rows` is ordered by; the last one is `id`."""
     number: sa.ColumnElement[int] | None = None
     """How many rows there are, if that is counted."""
     total: sa.ColumnElement[int] | None = None
-    """The same, or NULL where there are more than a total goes up to."""
+    """`number`, or NULL if it exceeds what totals go up to."""
 
 
 Found = tuple[sa.CTE, sa.ColumnElement[int]]
@@ -93,19 +92,19 @@ def _rank() -> sa.ColumnElement[int]:
 
 
 def _with_words(rows: sa.FromClause) -> sa.Select[tuple[int]]:
-    """The ids of the tasks.
+    """The ids of the tasks whose words match.
 
-    No condition on the owner, whom each word names: for one, the planner would rather read all
-    words of the account.
+    There is no condition on the owner, because each stored word names the owner. With a condition
+    the planner would rather read all words of the account.
     """
     return sa.select(rows.c.task_id.label("id")).where(_has_words(rows.c.words))
 
 
 def _filtered(ids: sa.Select[tuple[int]], shape: Shape, *more: str) -> sa.Select[Any]:
-    """Those whose tasks pass the filters, and more columns of them.
+    """The ids of the tasks that pass the filters, with `more` columns.
 
-    As an array, which is compared with an index in one go: many matches would take one look-up
-    each. The offset has the filters wait until then, else the planner may prefer another index.
+    The ids become an array, which is compared with an index in one go: many would take one look-up
+    each. The offset keeps the filters for later, else the planner may prefer another index.
     """
     if not (shape.filters or more):
         return ids
@@ -121,7 +120,7 @@ def _filtered(ids: sa.Select[tuple[int]], shape: Shape, *more: str) -> sa.Select
 
 
 def _newest(shape: Shape) -> Found:
-    """At least as many as are ranked or shown, if there are; and their number."""
+    """The newest matches, at least as many as are ranked or shown; and their number."""
     most = sa.func.greatest(_number(MAX_RANKED + 1), bind("skip", BIG) + bind("limit", BIG))
     # By relevance, a position says nothing about an id.
     before = high(shape)[-1] if shape.sort is Sort.NEWEST else HIGHEST_ID
@@ -175,7 +174,7 @@ def _in_order(shape: Shape) -> Found:
 
 
 def _first(shape: Shape) -> sa.Select[Any]:
-    """Of many matches, as many as are shown or counted, in the list's order."""
+    """The first of many matches in the list's order: as many as are shown or counted."""
     enough: sa.ColumnElement[int] = bind("skip", BIG) + bind("limit", BIG)
     if shape.filters and shape.counted:
         enough = sa.func.greatest(_number(MAX_RANKED + 1), enough)
@@ -195,6 +194,6 @@ def _first(shape: Shape) -> sa.Select[Any]:
 
 
 def _some(limit: sa.ColumnElement[int]) -> sa.Select[tuple[int]]:
-    """The offset hides the limit, for which the planner would rather read the whole table."""
+    """Some matches. The offset hides the limit: for it the planner would read the whole table."""
     matching = _with_words(task_words).offset(LOWEST_ID).subquery("matching")
     return sa.select(matching.c.id).limit(limit)

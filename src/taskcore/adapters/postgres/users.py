@@ -46,8 +46,8 @@ LIVING = users.c.removed_at.is_(None)
 _BY_ID = sa.select(*USER).where(users.c.id == sa.bindparam("id"), LIVING)
 _GET = Statement(_BY_ID)
 _LOCK = Statement(_BY_ID.with_for_update(key_share=True))
-# Taken before several rows are locked. Two transactions that lock them could deadlock: a row that
-# changes while one of them waits for it is locked out of order.
+# Take this lock before locking several rows. Otherwise two transactions could deadlock, because a
+# row that changes while one of them waits for it is locked out of order.
 _ONE_AT_A_TIME = Statement(
     sa.select(sa.func.pg_advisory_xact_lock(sa.literal_column("2026112301")))
 )
@@ -71,7 +71,7 @@ def _page(filters: frozenset[str], *, counted: bool) -> Statement:
     of = {"role": users.c.role, "is_active": users.c.is_active}
     columns = [column for name, column in of.items() if name in filters]
     values: list[Any] = [sa.bindparam(column.name, type_=column.type) for column in columns]
-    # By the id, which the indexes hold: counting need not visit the rows.
+    # Compare ids, which the indexes hold, so that counting need not visit the rows.
     living = sa.select(*USER).where(users.c.id.not_in(REMOVED))
     matching = living.where(
         *(column == value for column, value in zip(columns, values, strict=True))
@@ -108,8 +108,8 @@ _COUNT_HASHES = Statement(
     .select_from(users)
     .where(sa.func.starts_with(users.c.hashed_password, sa.bindparam("prefix")))
 )
-# Locks the account's row, as every write to its tasks does: what follows in the transaction finds
-# all its tasks.
+# Locks the account's row, as every write to its tasks does, so that the statements after it in the
+# transaction see all its tasks.
 _COUNT_ROWS = Statement(
     sa.select(
         sa.func.greatest(streams.c.live + streams.c.in_trash, streams.c.head - streams.c.floor)
@@ -120,7 +120,7 @@ _COUNT_ROWS = Statement(
 
 
 def _remove() -> Statement:
-    """What has a foreign key goes with the user; the rest is here."""
+    """Remove the user, and the rows that no foreign key removes with the user."""
     gone = (
         sa.delete(users)
         .where(users.c.id == sa.bindparam("id"), LIVING)
@@ -165,7 +165,7 @@ _CLOSED = (
 _HIDE = Statement(
     sa.select(_HIDDEN.c.id).add_cte(add_to_total(sa.select(-sa.func.sum(_CLOSED.c.live))))
 )
-# In the order of their ids, as every statement that ends sessions.
+# Locks sessions in the order of their ids, as every statement that ends sessions does.
 _END_SESSIONS = Statement(
     sa.delete(sessions).where(
         sessions.c.id.in_(
@@ -262,7 +262,7 @@ class PostgresUsers:
         if not await self._link.row(_HIDE if hides else _REMOVE, id=user_id):
             raise NotFound
         if hides:
-            # A later snapshot: it holds the session of a login that `_HIDE` has waited for.
+            # Its snapshot is later, and shows the session of a login that `_HIDE` waited for.
             await self._link.run(_END_SESSIONS, id=user_id)
 
 

@@ -15,8 +15,8 @@ from taskcore.domain.errors import Unavailable
 SPARED = 64 * 2**20  # bytes; a smaller index is left as it is
 GROWTH = 2  # times the size after the last rebuilding
 _RETRY_AFTER = 3600.0  # seconds, after a rebuilding that failed
-# The index, and those that a rebuilding left when it was interrupted: words are still entered into
-# them. These come first.
+# The index, and before it those that an interrupted rebuilding left: words are still entered into
+# them.
 _STATE = Statement(
     sa.text("""
 SELECT CAST(CAST(indexrelid AS regclass) AS text), coalesce(pg_relation_size(indexrelid), 0),
@@ -56,13 +56,14 @@ class WordIndex:
         self._not_before = 0.0
 
     async def is_stuck(self) -> bool:
-        """Whether it is time to rebuild it, and this role may not."""
+        """Whether it is time to rebuild the index, but this role may not."""
         return any(index.is_overgrown and not index.is_ours for index in await self._indexes())
 
     async def compact(self) -> int:
-        """How many bytes it has given back. Another process that is at it is left alone.
+        """Rebuild the index if it is time. Returns how many bytes that gave back.
 
-        Raises Unavailable, for the same trouble once an hour.
+        Does nothing while another process does. Raises Unavailable, for the same trouble once an
+        hour.
         """
         found = await self._indexes()
         if not any(self._is_due(index) for index in found):

@@ -35,7 +35,7 @@ class Sessions:
     refreshes: Refreshes
 
     async def log_in(self, *, email: str, password: str, origin: Origin = NOWHERE) -> Grant:
-        """Raises InvalidCredentials, TooMany and Unavailable.
+        """Open a session. Raises InvalidCredentials, TooMany and Unavailable.
 
         An unknown address, a wrong password and a deactivated account cannot be told apart, neither
         by the error nor by the time it takes. An attempt counts before the password is verified.
@@ -75,7 +75,7 @@ class Sessions:
             return await db.sessions.of_user(own_id(actor), self.clock.now())
 
     async def end_own(self, actor: Actor, session_id: SessionId) -> None:
-        """Raises NotFound, also for another user's session."""
+        """End one of the actor's sessions. Raises NotFound, also for another user's."""
         if not await self._end(actor, session_id, own_id(actor)):
             raise NotFound
 
@@ -102,13 +102,13 @@ class Sessions:
             )
 
     async def end(self, actor: Actor, session_id: SessionId) -> None:
-        """Any user's session. Raises NotFound."""
+        """End any user's session. Raises NotFound."""
         await self.gate.administers(actor)
         if not await self._end(actor, session_id):
             raise NotFound
 
     async def end_all_of(self, actor: Actor, user_id: UserId) -> int:
-        """Returns how many there were. Raises NotFound when there is no such user."""
+        """End all sessions of a user. Returns how many. Raises NotFound for an unknown user."""
         await self.gate.administers(actor)
         async with self.store.autocommit() as db:
             await db.users.get(user_id)
@@ -117,7 +117,7 @@ class Sessions:
     async def end_everybodys(self, actor: Actor) -> int:
         """End all sessions of all users, the actor's own too. Returns how many.
 
-        In short transactions, however many there are. An interrupted call has ended some of them.
+        Runs in short transactions; an interrupted call has ended some of the sessions.
         """
         await self.gate.administers(actor)
         total = 0

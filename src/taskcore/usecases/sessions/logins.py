@@ -138,7 +138,7 @@ class Logins:
         raise InvalidCredentials
 
     async def _opened(self, stored: StoredCredentials, origin: Origin) -> Grant | None:
-        """None if the account has changed since it was read."""
+        """Open a session; None if the account has changed since it was read."""
         user, now = stored.user, self.clock.now()
         session = Session.new(SessionId(uuid4()), user.id, now, self.idle, origin)
         token = self.issuer.refresh_tokens.new()

@@ -62,7 +62,7 @@ class Refreshes:
     async def _exchanged(
         self, presented: str, session: Session, token: RefreshToken, user: User, origin: Origin
     ) -> Grant | None:
-        """None if the token or its session has changed since it was read.
+        """The new tokens; None if the token or its session has changed since it was read.
 
         Raises InvalidToken and ExpiredToken.
         """
