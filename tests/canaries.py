@@ -80,7 +80,7 @@ class Listener(logging.Handler):
         self.lines.append(self.format(record))
 
     def structured(self, _: object, __: str, event: structlog.typing.EventDict) -> Any:
-        """A processor. An exception is written out as our logs do, so that its text counts."""
+        """A processor: an exception is written out as our logs do, so that its text counts."""
         self.lines.append(repr(structlog.processors.format_exc_info(None, "", dict(event))))
         return event
 
@@ -100,6 +100,6 @@ def listen() -> None:
 
 
 def generated_keys(folders: Iterable[Path]) -> list[str]:
-    """Of those servers that have made one."""
+    """The keys of those servers that have generated one."""
     files = (folder / "secret.key" for folder in folders)
     return [file.read_text() for file in files if file.exists()]

@@ -82,7 +82,7 @@ def anyio_backend() -> str:
 
 @dataclass
 class ManualClock:
-    """Stands still until it is moved."""
+    """A clock that stands still until it is moved."""
 
     moment: datetime = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -206,14 +206,14 @@ async def _opened(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[St
 
 @pytest.fixture(params=STORES)
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    """Empty; the test runs once on each."""
+    """An empty store; the test runs once on each kind."""
     async with _opened(request.param, request) as opened:
         yield opened
 
 
 @pytest.fixture
 async def core(store: Store, clock: ManualClock) -> AsyncIterator[Core]:
-    """On each store, with cheap settings of the adapters that go with it."""
+    """A core on each store, with cheap settings of the adapters that go with it."""
     async with AsyncExitStack() as stack:
         hasher: PasswordHasher = ScryptHasher(n=2, r=1, p=1)
         access_tokens: AccessTokens = SignedAccessTokens(KEY)

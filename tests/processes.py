@@ -18,7 +18,7 @@ def eventually(condition: Callable[[], object], *, within: float) -> bool:
 
 
 def children(pid: int) -> list[int]:
-    """Empty if the process has ended."""
+    """The child processes; none if the process has ended."""
     found: list[int] = []
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():  # Linux lists children by thread

@@ -69,7 +69,7 @@ class SharedApp:
         yield self._core
 
     def over(self, core: Core) -> Litestar:
-        """On this core from now on; with a new edge, which counts requests and keeps a logger."""
+        """The application over this core, with a new edge, which counts requests."""
         self._core = core
         self._app.asgi_handler = Edge(self._behind_edge, SETTINGS, in_flight=IN_FLIGHT)
         return self._app
@@ -82,7 +82,7 @@ def shared_app() -> SharedApp:
 
 @pytest.fixture
 def app(shared_app: SharedApp, core: Core) -> Litestar:
-    """Not to be given other routes; `app_over` makes an application for that."""
+    """An application that is not to get other routes; `app_over` makes an application for that."""
     return shared_app.over(core)
 
 
@@ -94,7 +94,7 @@ async def http(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def anonymous(http: httpx.AsyncClient) -> Person:
-    """Not logged in."""
+    """A client that is not logged in."""
     return Person(http)
 
 

@@ -13,7 +13,7 @@ V1 = "/api/v1"
 PASSWORD = "correct horse"
 MISSING_ID = 9_000_000_000_000_000_000  # an id that no test reaches
 
-# Of every response of the API.
+# What every response of the API has.
 HEADERS = {
     "x-content-type-options": "nosniff",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",

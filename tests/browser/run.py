@@ -232,7 +232,7 @@ class SwaggerUi:
         self.page.screenshot(path=path, full_page=True)
 
     def operation(self, method: str, path: str) -> Locator:
-        """Found by what a reader sees. `path` is the end of it, `{` standing for any parameter."""
+        """Find an operation as a reader does. `path` is its end, `{` standing for any parameter."""
         how = "*" if path.endswith("{") else "$"
         blocks = self.page.locator(".opblock").filter(
             has=self.page.locator(f'.opblock-summary-path[data-path{how}="{path}"]')

@@ -28,7 +28,7 @@ class Reader:
 
 
 def listed(tasks: Iterable[Task], query: TaskQuery, reader: Reader) -> list[Task]:
-    """The whole list, of one account's tasks outside of its trash."""
+    """The whole list of one account's tasks, which are outside of its trash."""
     matching = [task for task in tasks if _matches(task, query, reader)]
     match query.sort or ("-created" if query.q is None else "relevance"):
         case "created":
@@ -48,7 +48,7 @@ def listed(tasks: Iterable[Task], query: TaskQuery, reader: Reader) -> list[Task
 
 
 def total(tasks: Iterable[Task], query: TaskQuery, reader: Reader, *, goes_on: bool) -> int | None:
-    """What a page says, which goes on behind a position or not."""
+    """The total on a page; `goes_on`: the page begins behind a position."""
     number = sum(_matches(task, query, reader) for task in tasks)
     if query.q is None and query == TaskQuery(sort=query.sort):
         return number
@@ -88,7 +88,7 @@ def _matches(task: Task, query: TaskQuery, reader: Reader) -> bool:
 def _is_within(
     moment: datetime | None, start: date | None, end: date | None, reader: Reader
 ) -> bool:
-    """Half-open; a bound that is a day is its beginning in the reader's zone."""
+    """Whether it is in the half-open range; a day as a bound begins in the reader's zone."""
     if start is None and end is None:
         return True
     return (
@@ -103,7 +103,7 @@ def _is_due(task: Task) -> bool:
 
 
 def _due(task: Task, zone: str) -> datetime:
-    """When it is due; a day where it begins in the zone."""
+    """The moment at which a task is due; a day is due when it begins in the zone."""
     return _moment(task.due_at or task.due_date or date.max, zone)
 
 
@@ -142,13 +142,13 @@ _WORD = re.compile("[\u3040-\u30ff\u4e00-\u9fff]|[^\\W_\u3040-\u30ff\u4e00-\u9ff
 
 @cache
 def _words(text: str) -> frozenset[str]:
-    """Regardless of case and accents."""
+    """The words of a text, regardless of case and accents."""
     letters = normalize("NFKD", text.casefold())
     return frozenset(_WORD.findall("".join(c for c in letters if not combining(c)).casefold()))
 
 
 def _found(query: str, text: str) -> set[str]:
-    """Those words of the query that the text has, of two characters and more as a beginning."""
+    """The query's words that the text has; those of two or more characters as beginnings too."""
     there = _words(text)
     return {
         asked

@@ -26,7 +26,7 @@ async def add_user(store: Store, name: str = "ada", *, role: Role = Role.USER) -
 
 
 def hash_of(email: str) -> str:
-    """What `add_user` stores for the password."""
+    """The password hash that `add_user` stores."""
     return f"hash of {email}"
 
 
@@ -57,7 +57,7 @@ async def restore(store: Store, task: Task) -> Task:
 
 
 async def total_of(store: Store, owner: User | None) -> int | None:
-    """Of the plain list of an account, or of all accounts."""
+    """The total of the plain list of an account, or of all accounts."""
     async with store.autocommit() as db:
         return (await db.tasks.page(owner.id if owner else None, skip=0, limit=1)).total
 

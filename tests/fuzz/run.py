@@ -2,7 +2,7 @@
 
     python -m tests.fuzz.run [examples per operation]
 
-Once with an administrator's token per seed, and once with a user's.
+Runs once per seed with an administrator's token, and once with a user's.
 """
 
 import json
@@ -84,7 +84,7 @@ def server_faults(api: Api) -> list[str]:
 
 
 def _create(api: Api, email: str, role: str) -> int:
-    """By the operator, as the first administrator is made, beside the running server."""
+    """Create it by the operator, as the first administrator is made, beside the running server."""
     made = subprocess.run(  # noqa: S603 - ours
         [sys.executable, "-m", "taskcli", "users", "create", "--json",
          f"--email={email}", f"--role={role}", "--password-stdin"],

@@ -10,7 +10,7 @@ from tests.postgres.servers import Server, server
 
 @pytest.fixture(scope="package")
 def fragile() -> Iterator[Server]:
-    """Running and migrated; a test that stops it starts it again."""
+    """A server that runs and is migrated; a test that stops it starts it again."""
     with server() as running:
         upgrade(running.conninfo)
         yield running

@@ -15,7 +15,7 @@ _ENDS_TURN = b"QS" + _READY
 
 
 class Cutter:
-    """Passes messages on in both directions; once told so, some, and then cuts the connection."""
+    """Passes messages on in both directions; told to cut, it loses one and then the connection."""
 
     def __init__(self, server: Path) -> None:
         self._server = server
@@ -31,7 +31,7 @@ class Cutter:
         self._left, self._counts = count, _ENDS_TURN if turns else b""
 
     def has_cut(self) -> bool:
-        """Whether it has since; either way, it cuts no more."""
+        """Whether a connection was cut since `cut_after`. From now on none is."""
         had, self._left = self._left is None, None
         return had
 

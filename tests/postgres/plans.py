@@ -13,7 +13,7 @@ from taskcore.adapters.postgres.task_rows import label_hash
 Db = psycopg.Connection[Any]
 Node = dict[str, Any]
 
-# Whose tasks there are, the oldest first, and how many owners.
+# The owners of the tasks, the oldest tasks first, and how many owners.
 OWNERS = {
     "two, one with none": (2, [("1", 30_000)]),
     "twenty, one with most": (20, [("1 + n % 20", 400), ("7", 30_000)]),
@@ -64,9 +64,9 @@ def add_people(db: Db, count: int) -> None:
 
 
 def add_tasks(db: Db, *parts: tuple[str, int]) -> None:
-    """So many tasks for each of these owners, who are expressions of `n`.
+    """Add tasks, each part so many for an owner, who is an expression of `n`.
 
-    With words, and a copy of every tenth in the trash.
+    The tasks have words, and every tenth has a copy in the trash.
     """
     for owner, count in parts:
         sql = _TASKS.format(owner=owner, count=count, label=label_hash("home"))

@@ -83,7 +83,7 @@ class Server:
         return self._process is not None
 
     def stop(self) -> None:
-        """At once; closes every connection."""
+        """Stop the server at once, which closes every connection."""
         if self._process:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(20)

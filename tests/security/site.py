@@ -59,7 +59,7 @@ class Site:
         process: int = 0,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """`path` within the API, of one of the processes, from anywhere."""
+        """Ask one of the processes, from any address. `path` is within the API."""
         sent = {"X-Forwarded-For": ip or fresh_ip(), **(headers or {})}
         return self.apis[process].call(method, V1 + path, body, token=token, headers=sent)
 
@@ -71,7 +71,7 @@ class Site:
         return self.ask("POST", "/auth/refresh", {"refresh_token": token}, **more)
 
     def me(self, token: str, **more: Any) -> int:
-        """The status: whether the token is good."""
+        """The status of a request with the token: whether the token is good."""
         return self.ask("GET", "/auth/me", token=token, **more).status
 
     def join(self, *, role: str = "user", password: str = PASSWORD) -> Account:
@@ -107,7 +107,7 @@ class Site:
         return done
 
     def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """On a connection of its own: what it sees is committed."""
+        """Run a query on a connection of its own: what it sees is committed."""
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             cursor = connection.execute(query.encode(), values)
             return cursor.fetchall() if cursor.description else []
@@ -126,14 +126,14 @@ class Site:
 
 
 def at_once(work: Callable[[int], Found], times: int) -> list[Found]:
-    """In so many threads."""
+    """Do the work in so many threads at once."""
     with ThreadPoolExecutor(times) as pool:
         return list(pool.map(work, range(times)))
 
 
 @contextmanager
 def site(folder: Path, database_url: str, *, processes: int = 2, **env: str) -> Iterator[Site]:
-    """With all limits on, on a database of its own."""
+    """A site with all limits on, on a database of its own."""
     ours = {"RATE_LIMITS": "on", "TRUSTED_PROXIES": "127.0.0.1", "LOG_LEVEL": "DEBUG"}
     with migrated_database(database_url) as conninfo, ExitStack() as stack:
         started: Sequence[Api] = [

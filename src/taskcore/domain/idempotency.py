@@ -29,7 +29,7 @@ def check_key(key: str) -> None:
 
 
 def check_answer(answer: bytes) -> None:
-    """Raises Invalid for one that is too large to be kept."""
+    """Raises Invalid for an answer that is too large to be kept."""
     if len(answer) > MAX_ANSWER:
         detail = f"works for answers of at most {MAX_ANSWER} bytes; ask for less at once"
         raise Invalid(Problem(FIELD, detail, "answer_too_large"))
@@ -40,6 +40,6 @@ def reused() -> KeyReused:
 
 
 def keeps_too_much(since: datetime, now: datetime) -> TooMany:
-    """For an account that has kept too much since that moment."""
+    """The refusal for an account that has kept too much since that moment."""
     detail = "No more answers are kept for this account today; wait, or send no idempotency key"
     return TooMany(detail, retry_after=(since + LIFETIME - now).total_seconds())

@@ -69,7 +69,7 @@ class EventRepository(Protocol):
     async def remove_old(self, before: datetime, limit: int) -> Removal:
         """Remove up to `limit` events older than `before`, and what is left of purged tasks.
 
-        Of an account whose log has more than MAX_LOG_BYTES, also younger ones, the oldest first.
+        If the log of an account exceeds MAX_LOG_BYTES, also removes younger events, oldest first.
 
         Leaves out accounts that another transaction writes to at this moment.
         """

@@ -19,13 +19,13 @@ class KeyClaim:
 
 
 class IdempotencyRepository(Protocol):
-    """Both calls of a request are in the transaction that does its work."""
+    """Keeps answers. Both calls of a request are in the transaction that does its work."""
 
     async def claim(self, claim: KeyClaim) -> bytes | None:
         """The answer that is kept for this request, or None: then the caller is the first.
 
-        Until the transaction ends, others who claim the key wait: at most for a second, then raises
-        KeyInProgress. Raises KeyReused for another request than that of the kept answer, and
+        Until the transaction ends, other calls with the key wait, for a second at most: then they
+        raise KeyInProgress. Raises KeyReused if the kept answer is that of another request, and
         NotFound when there is no such user. An answer that is older than LIFETIME does not count.
 
         A transaction that has read an answer must be committed: where a commit waits for a replica,
@@ -40,7 +40,7 @@ class IdempotencyRepository(Protocol):
         """
 
     async def forget(self, before: datetime, limit: int) -> Removal:
-        """Remove up to `limit` keys that were claimed before, the oldest first.
+        """Remove up to `limit` keys that were claimed earlier than `before`, the oldest first.
 
-        With the last key of a user who has kept nothing since, also removes how much it was.
+        With a user's last key, if nothing was kept since, also removes how much the user kept.
         """

@@ -107,7 +107,7 @@ class Idempotency(Generic[Core]):
 
 @dataclass(frozen=True, slots=True)
 class _PatientGate(Gate):
-    """Keeps its records back until the transaction has ended, which holds the store until then."""
+    """A gate that keeps its records until the transaction, which holds the store, has ended."""
 
     refusals: list[NewAuditEvent]
     """Bounded by the limits on recording."""
@@ -127,7 +127,8 @@ class _Replay(Exception):
 class _OneTransaction:
     """A store whose every block is a part of one transaction.
 
-    It begins with the first block, which claims the key, so that no password is hashed in it.
+    The transaction begins with the first block, which claims the key, so that no password is
+    hashed in it.
     """
 
     def __init__(self, store: Store, claim: KeyClaim, until: AsyncExitStack) -> None:
@@ -172,7 +173,7 @@ class _OneTransaction:
 
 
 class NoStore:
-    """For what must not be undone, and so has no place in the work."""
+    """A store for what must not be undone, and so has no place in the work."""
 
     def transaction(self, by: UserId | None = None) -> NoReturn:
         del by

@@ -25,7 +25,7 @@ _BEFORE = sa.bindparam("before", type_=sa.DateTime(timezone=True))
 
 
 def _claim() -> Statement:
-    """The request that the key belongs to and its answer; without a row if there is no user.
+    """Returns the request that the key belongs to, and its answer; no row if there is no user.
 
     Another transaction that has claimed the key is waited for at its row. A row that is there is
     updated, though nothing changes: so the transaction has something to commit, and its commit
@@ -52,7 +52,7 @@ def _claim() -> Statement:
 
 
 def _keep() -> Statement:
-    """How much the user has kept, and since when; without a row if the key is gone."""
+    """Returns how much the user has kept, and since when; no row if the key is gone."""
     size = sa.bindparam("size", type_=sa.BigInteger())
     kept = (
         sa.update(keys)
@@ -79,13 +79,13 @@ def _keep() -> Statement:
 
 
 def _forget() -> Statement:
-    """One row: whether it was this transaction's turn, and how many keys are gone."""
-    turn = TURN.cte("turn")  # run once
+    """Returns whether it was this transaction's turn, and how many keys are gone."""
+    turn = TURN.cte("turn")  # a CTE, so that the lock function runs only once
     mine = sa.select(*turn.c).scalar_subquery()
     limit = sa.bindparam("limit", type_=sa.BigInteger())
 
     def gone(table: sa.Table, moment: sa.Column[Any]) -> sa.CTE:
-        """By the places of the rows, which are locked, because their key has two columns."""
+        """Deletes rows, which are locked, by their places, because their key has two columns."""
         place: sa.ColumnElement[Any] = sa.literal_column(f"{table.name}.ctid")
         found = (
             sa.select(place.label("place"))
