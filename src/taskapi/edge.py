@@ -177,7 +177,7 @@ def _header_or_query_refusal(scope: HTTPScope) -> HttpProblem | None:
 
 
 def _is_utf_8(query: bytes) -> bool:
-    """Whether all of it is percent-encoded UTF-8."""
+    """Whether the whole query is percent-encoded UTF-8."""
     if b"%" in query:
         try:
             unquote_to_bytes(query).decode()

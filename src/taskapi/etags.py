@@ -51,7 +51,7 @@ def if_match_versions(if_match: str | None) -> frozenset[int] | None:
 
 
 def is_weak(if_match: str | None) -> bool:
-    """Whether all its tags are weak, which a proxy that compresses makes of strong ones."""
+    """Whether all tags are weak: a proxy that compresses makes weak tags of strong ones."""
     tags = _tags(if_match or "")
     return bool(tags) and all(tag.startswith("W/") for tag in tags)
 

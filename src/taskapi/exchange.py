@@ -110,7 +110,7 @@ class Exchange:
         return not self._unread_body
 
     def write_access_log(self, log: FilteringBoundLogger) -> None:
-        """One line, except for the health checks."""
+        """Write a line for the request, except for the health checks."""
         scope, actor = self._scope, self.state.actor
         if scope["path"] in HEALTH_PATHS:
             return

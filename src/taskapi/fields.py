@@ -62,7 +62,7 @@ TimeZone = Annotated[
         "a new `due_at` of theirs is meant that comes without a `time_zone`",
     ),
 ]
-# Of the wire's own texts the domain says which words there are; msgspec would not.
+# A text, not an enum: the domain says which words there are, and refuses others.
 TaskStatusWord = Annotated[
     str,
     Meta(

@@ -89,7 +89,7 @@ def lossy(stream: TextIO | None) -> TextIO:
 
 
 def report_losses(stream: TextIO, report: Callable[[int], bytes]) -> None:
-    """From now on a lossy stream tells how many lines it lost, by a line that `report` makes."""
+    """Have a lossy stream report how many lines it lost, by a line that `report` makes."""
     if file := _file(stream):
         file.report = report
 

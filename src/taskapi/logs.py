@@ -115,7 +115,7 @@ def configure(level: str, style: str | None) -> None:
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter(style))
-    # From libraries only warnings: their debug and info lines would bury ours.
+    # Of libraries, only warnings are logged: their debug and info lines would bury ours.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
@@ -170,7 +170,7 @@ def _encoded(event: EventDict, **_: object) -> str:
 
 
 def _visible(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """For people: each event on one line. Names are ours; `repr` shows values of other types."""
+    """Makes each event one line for people. Names are ours; `repr` shows values of other types."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = visible(value)
@@ -178,7 +178,7 @@ def _visible(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _traceback(out: TextIO, error: ExcInfo) -> None:
-    """Write it indented, so that no text of an error can begin a line as an event does."""
+    """Write a traceback indented, so that no text of an error can begin a line as an event does."""
     lines = block("".join(traceback.format_exception(*error)).rstrip("\n"))
     out.writelines(f"\n    {line}" for line in lines)
 

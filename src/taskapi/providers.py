@@ -39,7 +39,7 @@ class ApiRequest(JsonRequest):
     """A request that needs no login."""
 
     bound_core: Core | None = None
-    """For a request with a key: the core of its transaction."""
+    """The core of the transaction, for a request with a key."""
 
     @property
     def core(self) -> Core:

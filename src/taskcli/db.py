@@ -57,7 +57,7 @@ def check() -> int:
 
 
 def is_migrated(settings: Settings) -> bool:
-    """Always true of the embedded database. Raises Unavailable and Misconfigured."""
+    """Whether it has our schema, as the embedded one has. Raises Unavailable and Misconfigured."""
     from taskcore import wiring  # noqa: PLC0415
 
     try:

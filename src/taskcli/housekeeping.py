@@ -38,7 +38,7 @@ def housekeeping(*, as_json: Json = False) -> None:
 
 
 async def swept(core: Core, removed: Counter[str], *only: str) -> dict[str, Exception]:
-    """Remove all there is, or these kinds alone, and count it. Shows the numbers on a terminal.
+    """Remove all kinds, or only those named, and count the rows. Shows the numbers on a terminal.
 
     Returns the errors of the kinds that have failed.
     """

@@ -33,7 +33,7 @@ def message(*lines: str) -> None:
 
 
 def trace(error: BaseException) -> None:
-    """Where an error happened, on standard error."""
+    """Print where an error happened, on standard error."""
     lines = block("".join(traceback.format_exception(error)).rstrip("\n"))
     write_error("".join(f"  {line}\n" for line in lines))
 
@@ -58,7 +58,7 @@ def print_json(value: object) -> None:
 
 
 def encoded(value: object) -> str:
-    """As JSON."""
+    """The value as JSON."""
     return json.dumps(value, default=_plain)
 
 

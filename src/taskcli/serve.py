@@ -128,7 +128,7 @@ async def _prepared(settings: Settings) -> ExitStack:
 
 
 class _Wakeup:
-    """As much of `threading.Event` as the server's main loop uses, for its signal handlers to set.
+    """The part of `threading.Event` that the server's main loop uses; signal handlers set it.
 
     An Event has a lock that is not reentrant. A handler that calls `set` while the loop it
     interrupts holds that lock, at the beginning or the end of `wait`, would wait for ever.

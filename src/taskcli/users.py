@@ -225,7 +225,7 @@ def delete(reference: Reference, /, *, yes: Yes = False) -> int:
 
 
 async def find_user(core: Core, reference: str) -> User:
-    """By id or e-mail address. Raises NotFound, and Invalid for anything else."""
+    """The user with that id or e-mail address. Raises NotFound, and Invalid for anything else."""
     user = None
     if is_id(reference):
         with suppress(NotFound):

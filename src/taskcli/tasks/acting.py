@@ -71,7 +71,7 @@ class Reader:
 
     actor: Actor
     owner_id: UserId | None
-    """None for one's own, and for those of all users."""
+    """None for the actor's own tasks, and for those of all users."""
     now: datetime
 
     @classmethod
@@ -157,7 +157,7 @@ def once(
     command: tuple[object, ...],
     work: Callable[[Core, Actor], Awaitable[Result]],
 ) -> Result:
-    """As `with_tasks`. With a key, returns what the same command has returned before.
+    """Run `with_tasks`. With a key, returns what the same command has returned before.
 
     That has the types of JSON. `command` is the command as it was typed, without the options for
     what is printed.

@@ -25,7 +25,7 @@ from taskcore.domain.visible import quoted
 
 _NO_EDITS = Edits()
 Shown = tuple[Record, str]
-"""A task as it is printed, and in which time zone."""
+"""A task as it is printed, and the name of the time zone of its times."""
 
 
 def show_(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> None:
@@ -106,7 +106,7 @@ def reopen(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> 
 def _set_status(
     task_id: int, status: Status, fit: AbstractSet[Status], *, as_user: str | None, as_json: bool
 ) -> None:
-    """Leave a task as it is whose status is one of `fit`."""
+    """Set the status, unless the task has a status that is one of `fit`."""
 
     async def work(core: Core, actor: Actor) -> tuple[Task, str]:
         task = await get_task(core, actor, task_id)

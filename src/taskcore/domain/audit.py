@@ -24,7 +24,7 @@ class AuditEventName(StrEnum):
     """An administrator reset the login limits of the account."""
     ROLE_CHANGED = "role.changed"
     PROFILE_CHANGED = "profile.changed"
-    """An administrator did it. What users do to their own profile and tasks is not recorded."""
+    """An administrator changed it. What users do to their own profile and tasks is not recorded."""
     TASK_CHANGED = "task.changed"
     TASK_DELETED = "task.deleted"
     TASK_RESTORED = "task.restored"

@@ -113,7 +113,7 @@ def start_of_day(day: date, zone: tzinfo) -> datetime:
     end = _utc(before)
     if before.utcoffset() == after.utcoffset():
         return end
-    # In a gap the offset before it gives the later moment of the two, else the first midnight.
+    # If clocks skip midnight, the offset before gives the later moment; else the first midnight.
     start = _utc(after)
     while end - start > _SECOND:  # clocks are changed at whole seconds
         middle = start + (end - start) // _SECOND // 2 * _SECOND

@@ -161,7 +161,7 @@ class Unavailable(TaskcoreError):
 
 
 class OutcomeUnknown(Unavailable):
-    """Not raised for what only reads, nor where it is certain that nothing was changed."""
+    """Never raised for what only reads, nor where it is certain that nothing was changed."""
 
     code = "outcome_unknown"
     title = (

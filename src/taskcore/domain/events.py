@@ -41,7 +41,7 @@ Changes = Mapping[str, Change]
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
     position: int
-    """Its place in the account's log: an event committed later has a greater position."""
+    """The event's place in the account's log: an event committed later has a greater position."""
     type: TaskEventType
     at: datetime
     actor_id: UserId | None

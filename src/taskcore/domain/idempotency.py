@@ -9,7 +9,7 @@ FIELD = "idempotency_key"
 REUSED = "belongs to another request"
 MAX_KEY = 255
 LIFETIME = timedelta(hours=24)
-# In bytes. Enough for a hundred tasks with texts of ten thousand each.
+# The largest answer, in bytes: enough for a hundred tasks with texts of ten thousand each.
 MAX_ANSWER = 1024 * 1024
 # How much the answers of an account may take that were kept within LIFETIME: what one account
 # stores is bounded by twice this. 64 MiB are 95 000 tasks of 450 bytes, created one by one.

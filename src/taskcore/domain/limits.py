@@ -68,8 +68,8 @@ REFRESH_SESSION = Limit("refresh.session", 60, _MINUTE)
 REFRESH_ACCOUNT = Limit("refresh.account", 10_000, _DAY)
 CHANGE_PASSWORD = Limit("password", 5, _MINUTE)
 DELETE_ACCOUNT = Limit("delete_account", 10, _MINUTE)
-# For CHANGE_PASSWORD and DELETE_ACCOUNT together: a stolen session must not let an attacker guess
-# faster than logging in does.
+# Counts for CHANGE_PASSWORD and DELETE_ACCOUNT together: a stolen session must not let an attacker
+# guess faster than logging in does.
 REAUTH = Limit("reauth", 20, _HOUR, Success.CLEARS)
 # Limits on recording refusals, so that a refused client cannot fill the disk.
 TRIPPED = Limit("audit.tripped", 1, 5 * _MINUTE)

@@ -16,7 +16,7 @@ from taskcore.domain.users import UserId
 from taskcore.domain.words import Search
 
 MAX_VALUES = 20
-"""How many values a filter takes."""
+"""How many values a filter takes at most."""
 MAX_RANKED = 500
 """Only so many of the newest matches are ranked by relevance; a total is exact up to here."""
 
@@ -148,7 +148,7 @@ class TaskQuery:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it asks for everything, newest first."""
+        """Whether the query asks for everything, newest first."""
         several = (self.status, self.priority, self.label)
         bounds = (self.due_from, self.due_until, self.completed_from, self.completed_until)
         return (

@@ -32,9 +32,9 @@ class ChangedTask:
 @dataclass(frozen=True, slots=True)
 class ChangesPage:
     items: Sequence[ChangedTask]
-    """Each task once, the one that changed last comes last."""
+    """Each task once; the task that changed last comes last."""
     end: LogPosition
-    """Where to read on."""
+    """Pass this as `after` to read on."""
     has_more: bool
 
 

@@ -35,8 +35,8 @@ class IdempotencyRepository(Protocol):
     async def keep(self, claim: KeyClaim, answer: bytes, *, at_most: int) -> None:
         """Keep the answer of a claimed key. Does nothing when the user was removed meanwhile.
 
-        Raises TooMany where the user's answers would take more than `at_most` bytes within
-        LIFETIME, each with ROW bytes more than it has.
+        Raises TooMany if the user's answers would take more than `at_most` bytes within
+        LIFETIME, each counted as ROW bytes more than it has.
         """
 
     async def forget(self, before: datetime, limit: int) -> Removal:

@@ -13,7 +13,7 @@ class Page(Generic[Item]):
 
     items: Sequence[Item]
     total: int | None
-    """None on pages with `after` that would have to be counted again; counts of tasks are kept.
+    """None on a page with `after`, if the store would have to count again.
 
     Also None on a first page that has more items than the store can count in time.
     """

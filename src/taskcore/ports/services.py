@@ -67,7 +67,7 @@ class RefreshTokens(Protocol):
     def nonce(self) -> bytes: ...
 
     def successors(self, token: str, nonce: bytes) -> Sequence[str]:
-        """The tokens derived from both, one for each key, the current key first.
+        """The tokens derived from token and nonce, one for each key, the current key first.
 
         Deterministic. The token or the nonce alone does not reveal them.
         """

@@ -193,7 +193,7 @@ class Accounts:
             return saved
 
     async def delete(self, actor: Actor, user_id: UserId) -> None:
-        """The account, its tasks and its sessions are gone for every reader at once, however many.
+        """Delete an account: it, its tasks and its sessions are gone for every reader at once.
 
         Raises NotFound and LastAdmin.
         """

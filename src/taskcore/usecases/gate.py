@@ -34,7 +34,7 @@ class Gate:
         raise TooMany(retry_after=denial.retry_after)
 
     async def succeeded(self, *claims: Claim) -> None:
-        """After a success, reduce the count of each claim by its limit's `given_back`."""
+        """Reduce the count of each claim by its limit's `given_back`, after a success."""
         await self._give_back({claim: claim.limit.given_back for claim in claims})
 
     async def take_back(self, *claims: Claim) -> None:
@@ -79,7 +79,7 @@ class Gate:
 
 
 def per_network(origin: Origin, *limits: Limit) -> tuple[Claim, ...]:
-    """For each limit a claim on `Origin.network` and one on `Origin.site`, where not None."""
+    """For each limit, a claim on `Origin.network` and a claim on `Origin.site`, where not None."""
     claims = [Claim(limit, origin.network) for limit in limits if origin.network]
     claims += [Claim(limit.per_site, origin.site) for limit in limits if origin.site]
     return tuple(claims)

@@ -10,7 +10,7 @@ from taskcore.ports import KeyClaim, Removal
 
 @dataclass(slots=True)
 class MemoryIdempotency:
-    """One transaction runs at a time, so that no key is ever in progress elsewhere."""
+    """Keeps answers; one transaction runs at a time, so no key is ever in progress elsewhere."""
 
     _access: Access
 

@@ -40,7 +40,7 @@ class KeptAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How many bytes of answers a user has kept since that moment."""
+    """How many bytes of answers a user has kept since the moment `since`."""
 
     since: datetime
     size: int

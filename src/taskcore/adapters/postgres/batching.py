@@ -155,7 +155,7 @@ class Batcher:
         _refuse(batch, error)
         if not concerns_one_request(error):  # queued requests would meet it too
             queue, self._queue = self._queue, []
-            # They were not sent, so what they ask for is not done.
+            # The queued requests were not sent, so what they ask for is not done.
             _refuse(queue, Unavailable(NO_ANSWER) if isinstance(error, OutcomeUnknown) else error)
 
 

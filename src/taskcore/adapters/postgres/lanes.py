@@ -53,7 +53,7 @@ class Lanes:
 
 
 class Lane:
-    """At most `width` turns at a time, and one at a time for each user.
+    """Gives at most `width` turns at a time, and one at a time to each user.
 
     A turn that becomes free goes to the user who has waited for one the longest, however many
     requests the others have. So the many requests of one user delay that user, and other users by

@@ -44,7 +44,7 @@ class Matches(NamedTuple):
     key: Sequence[str]
     """The columns that `rows` is ordered by; the last one is `id`."""
     number: sa.ColumnElement[int] | None = None
-    """How many rows there are, if that is counted."""
+    """How many rows there are, if they are counted."""
     total: sa.ColumnElement[int] | None = None
     """`number`, or NULL if it exceeds what totals go up to."""
 

@@ -262,7 +262,7 @@ class PostgresUsers:
         if not await self._link.row(_HIDE if hides else _REMOVE, id=user_id):
             raise NotFound
         if hides:
-            # Its snapshot is later, and shows the session of a login that `_HIDE` waited for.
+            # A later snapshot, which shows the session of a login that `_HIDE` has waited for.
             await self._link.run(_END_SESSIONS, id=user_id)
 
 
