@@ -25,6 +25,10 @@ CONDITIONS = {
     "412 if the task has another one now",
     "If-None-Match": 'The `ETag` that you have, with its quotes: `"3"`; several, or `*` for any',
 }
+# RFC 9110 section 13.1.1, without the empty items that a list may have. What a write takes; a read
+# ignores a condition that it does not understand.
+_TAG = '(W/)?"[!#-~]*"'
+CONDITION_SCHEMAS = {"If-Match": {"pattern": rf"^(\*|{_TAG}(\s*,\s*{_TAG}){{0,99}})$"}}
 KEY = (
     "A text of your choice for this request, sent with each attempt: the work is done once, and"
     " later attempts within 24 hours get the same answer. As it is, or as a quoted string"

@@ -15,7 +15,14 @@ from litestar.params import ParameterKwarg
 from litestar.routes import HTTPRoute
 from msgspec import Struct
 
-from taskapi.documented_headers import ALWAYS, CONDITIONS, HEADERS, HEADERS_BY_STATUS, KEY
+from taskapi.documented_headers import (
+    ALWAYS,
+    CONDITION_SCHEMAS,
+    CONDITIONS,
+    HEADERS,
+    HEADERS_BY_STATUS,
+    KEY,
+)
 from taskapi.etags import matches
 from taskapi.expectations import expected
 from taskapi.fields import Id
@@ -237,7 +244,7 @@ class _Operation:
                 "in": "header",
                 "required": False,
                 "description": CONDITIONS[name],
-                "schema": {"type": "string"},
+                "schema": {"type": "string", **CONDITION_SCHEMAS.get(name, {})},
             }
 
         if self._takes_key:

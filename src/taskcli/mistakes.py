@@ -77,10 +77,16 @@ def _surplus(
             return f"{value} takes no value: leave out {quoted(word)}"
         option, equals, inline = value.partition("=")
         if equals and option in with_value:
-            return f"put several words in quotes: {option} {quoted(' '.join([inline, *words]))}"
+            return _in_quotes(option, [inline, *words], arguments)
         if before in with_value:
-            return f"put several words in quotes: {before} {quoted(' '.join([value, *words]))}"
+            return _in_quotes(before, [value, *words], arguments)
     return f"{quoted(words[0])} is one word too many: type `{_usage(command, arguments)}`"
+
+
+def _in_quotes(option: str, words: Sequence[str], arguments: ArgumentCollection) -> str:
+    if option in _names(each for each in arguments if each.hint == Sequence[str]):
+        return f"repeat {option} for several: {' '.join(f'{option} {word}' for word in words)}"
+    return f"put several words in quotes: {option} {quoted(' '.join(words))}"
 
 
 def _flags(arguments: ArgumentCollection) -> set[str]:

@@ -36,6 +36,11 @@ JARGON = re.compile(r"(?i:parameter|argument|token|invalid|convert|unknown)|VALU
         ((*CREATE, "Buy", "the", "milk"), 'in quotes: --title "Buy the milk"', "tasks create"),
         (("tasks", "create", "--title=Buy", "milk"), 'in quotes: --title "Buy milk"', ""),
         ((*CREATE, "A", "--due", "fri", "9:00"), 'in quotes: --due "fri 9:00"', "tasks create"),
+        (
+            (*CREATE, "A", "--label", "a", "b"),
+            "repeat --label for several: --label a --label b",
+            "",
+        ),
         (("tasks", "list", "--overdue", "x"), '--overdue takes no value: leave out "x"', ""),
         (("users", "list", "--active", "x"), '--active takes no value: leave out "x"', ""),
         (("users", "edit", "1", "--full-name"), "needs a value: --full-name NAME (the pers", ""),

@@ -117,6 +117,12 @@ def test_people_see_times_in_the_zone_of_the_user(core: Core, task: str, taskcli
     assert as_json["created_at"] == "2030-01-02T03:04:05.678901Z"
 
 
+def test_a_time_that_is_moved_stays_in_the_time_zone_of_the_task(edit: Edit) -> None:
+    edit("--due", "2030-02-01 10:00", "--time-zone", "America/New_York")
+    moved = edit("--due", "2030-02-03 10:00")
+    assert (moved["due_at"], moved["time_zone"]) == ("2030-02-03T15:00:00Z", "America/New_York")
+
+
 @pytest.mark.parametrize(
     ("options", "due"),
     [

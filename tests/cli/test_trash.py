@@ -131,3 +131,10 @@ def test_a_purge_asks_on_a_terminal(
     what = f'task {trashed}, "Write", of ada@example.org'
     assert asked == [f"Remove {what}, from the trash for good?"]
     assert taskcli("tasks", "restore", trashed).code == (0 if code else 65)
+
+
+def test_a_task_in_the_trash_is_said_to_be_there(trashed: str, taskcli: Taskcli) -> None:
+    for verb in (("show",), ("edit", "--title", "x"), ("done",), ("delete", "--yes")):
+        refused = taskcli("tasks", verb[0], trashed, *verb[1:], *ADA)
+        assert (refused.code, refused.out) == (65, "")
+        assert f"task {trashed} is in the trash; `taskcli tasks restore {trashed}`" in refused.err

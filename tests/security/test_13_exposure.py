@@ -140,7 +140,7 @@ def test_an_internal_error_reveals_nothing_even_with_debug_on(closed: Site) -> N
             "type": "urn:taskcore:problem:internal_error",
             "title": "Internal Server Error",
             "status": 500,
-            "detail": "Something went wrong on our side; the request id helps to find out what",
+            "detail": "Something went wrong on our side; the request id helps to find it",
             "code": "internal_error",
             "request_id": answer.headers["x-request-id"],
         },

@@ -301,12 +301,12 @@ GRANTS = """
 GRANT USAGE ON SCHEMA public TO taskcore_app;
 GRANT SELECT, INSERT, UPDATE, DELETE
     ON users, tasks, trash, task_words, streams, sessions, refresh_tokens, rate_limits,
-       idempotency_keys, idempotency_usage
+       idempotency_keys, idempotency_usage, events
     TO taskcore_app;
 GRANT SELECT, INSERT, UPDATE ON totals TO taskcore_app;
 GRANT USAGE ON SEQUENCE tasks_id_seq TO taskcore_app;
 GRANT SELECT, INSERT ON audit_events TO taskcore_app;
-GRANT SELECT ON alembic_version TO taskcore_app;
+GRANT SELECT ON epochs, alembic_version TO taskcore_app;
 """
 DENIED = (
     "DROP TABLE tasks",

@@ -510,7 +510,7 @@ EVERYWHERE = {
 
 
 WALKS = settings(
-    max_examples=25,
+    max_examples=15,
     stateful_step_count=40,
     deadline=None,
     database=None,

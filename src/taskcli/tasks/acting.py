@@ -123,7 +123,14 @@ async def get_task(core: Core, actor: Actor, task_id: int) -> Task:
     try:
         return await core.tasks.get(actor, TaskId(task_id))
     except NotFound:
+        pass
+    try:
+        await core.tasks.get_trashed(actor, TaskId(task_id))
+    except NotFound:
         raise NotFound(f"there is no task {task_id}") from None
+    raise NotFound(
+        f"task {task_id} is in the trash; `taskcli tasks restore {task_id}` takes it out"
+    )
 
 
 def with_tasks(as_user: str | None, work: Callable[[Core, Actor], Awaitable[Result]]) -> Result:

@@ -70,8 +70,8 @@ def edit(
 ) -> None:
     """Change a task. A field that is not named stays as it is.
 
-    A due is written as for `tasks create`, and without --as it is meant in the
-    time zone of the owner.
+    A due is written as for `tasks create`. Its time is meant in the time zone
+    that the task has, or else in that of the user, without --as the owner.
     """
     edits.check()
 

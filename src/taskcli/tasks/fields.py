@@ -113,7 +113,13 @@ class Edits(Content):
 
     def of(self, task: Task, now: datetime, here: str) -> TaskChanges:
         """The changes to this task, as `changes` returns them."""
-        changes = self.changes(now, here)
+        has_time = isinstance(self.due, When) and not self.due.is_day
+        keeps_zone = has_time and self.time_zone is None and task.time_zone is not None
+        # A time that is moved stays in the time zone in which it is meant.
+        there = task.time_zone if keeps_zone and task.time_zone else here
+        changes = self.changes(now, there)
+        if keeps_zone:
+            changes["time_zone"] = task.time_zone
         if self.no_labels:
             changes["labels"] = ()
         if self.is_relative:

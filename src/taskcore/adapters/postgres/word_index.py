@@ -24,7 +24,7 @@ SELECT CAST(CAST(indexrelid AS regclass) AS text), coalesce(pg_relation_size(ind
     pg_has_role(relowner, 'USAGE'), NOT indisvalid
 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = relam
 WHERE indrelid = to_regclass('task_words') AND amname = 'gin'
-    AND (indisvalid OR relname ~ '_cc(new|old)[0-9]*$')
+    AND (indisvalid OR strpos(relname, '_ccnew') > 0 OR strpos(relname, '_ccold') > 0)
 ORDER BY indisvalid, indexrelid
 """)
 )
