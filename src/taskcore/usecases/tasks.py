@@ -1,10 +1,9 @@
 """Creating, reading, editing and deleting tasks, and the trash."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 from weakref import WeakValueDictionary
 
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
@@ -42,6 +41,9 @@ from taskcore.ports import (
 )
 from taskcore.usecases.gate import Gate
 
+if TYPE_CHECKING:
+    import asyncio
+
 Result = TypeVar("Result")
 
 # After so many more conflicts, a write without an expected version takes the lock.
@@ -63,7 +65,7 @@ class Tasks:
     clock: Clock
     at_most: int = MAX_TASKS
     """How many tasks an account may hold, those in its trash included."""
-    contended: WeakValueDictionary[TaskId, asyncio.Lock] = field(
+    contended: WeakValueDictionary[TaskId, "asyncio.Lock"] = field(
         default_factory=WeakValueDictionary, repr=False, compare=False
     )
     """Of the tasks to which several requests write at this moment; forgotten with the last one."""
@@ -309,6 +311,8 @@ class _TaskWrite(Generic[Result]):
         Requests of this process that retry for one task queue up here: each would otherwise wait
         for the lock with a connection in hand, and all connections could be taken for one task.
         """
+        import asyncio  # noqa: PLC0415 - `import taskcore` would take twice as long with it
+
         try:
             return await self._write_optimistically()
         except StaleWrite:
