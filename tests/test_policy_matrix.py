@@ -5,6 +5,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import httpx
@@ -20,6 +21,7 @@ from taskcore import (
     SessionId,
     TaskId,
     Unauthenticated,
+    Update,
     UserId,
 )
 from taskcore.adapters.memory import memory_core
@@ -75,7 +77,7 @@ ADMIN: Rows = {
 }
 MATRIX: dict[str, Rows] = {
     **dict.fromkeys(Permission, TASK),
-    **dict.fromkeys(["view in the trash", "see the history", "revert"], TASK),
+    **dict.fromkeys(["view in the trash", "see the history", "revert", "edit at once"], TASK),
     **dict.fromkeys(["list", "see the labels", "see the trash"], LIST),
     "show": ACCOUNT,
     "change": ACCOUNT,
@@ -290,6 +292,9 @@ USE_CASES: dict[str, UseCase] = {
     "revert": lambda core, there, _, task: core.tasks.revert(there.actor, task, 1),
     "see own changes": lambda core, there, _, __: core.changes.page(there.actor),
     "edit": lambda core, there, _, task: core.tasks.edit(there.actor, task, title="y"),
+    "edit at once": lambda core, there, _, task: core.tasks.bulk(
+        there.actor, [Update(task, {"title": "y"})]
+    ),
     "delete": lambda core, there, _, task: core.tasks.delete(there.actor, task),
     "restore": lambda core, there, _, task: core.tasks.restore(there.actor, task),
     "purge": lambda core, there, _, task: core.tasks.purge(there.actor, task),
@@ -313,7 +318,7 @@ async def use_case(core: Core, there: World, case: Case) -> None:
     await USE_CASES[case.action](core, there, UserId(user), TaskId(task))
 
 
-OVER_HTTP = {
+OVER_HTTP: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "create a task": ("POST", "/tasks", {"title": "x"}),
     "see oneself": ("GET", "/auth/me", None),
     "rename oneself": ("PATCH", "/auth/me", {"full_name": "x"}),
@@ -329,6 +334,11 @@ OVER_HTTP = {
     "create an account": ("POST", "/users", {"email": "new-{email}", "password": PASSWORD}),
     "view": ("GET", "/tasks/{task}", None),
     "edit": ("PUT", "/tasks/{task}", {"title": "y"}),
+    "edit at once": (
+        "POST",
+        "/tasks/bulk",
+        {"operations": [{"op": "update", "id": "{task}", "changes": {"title": "y"}}]},
+    ),
     "delete": ("DELETE", "/tasks/{task}", None),
     "restore": ("POST", "/trash/{task}/restore", None),
     "purge": ("DELETE", "/trash/{task}", None),
@@ -348,6 +358,15 @@ def named(there: World, case: Case) -> dict[str, object]:
     if case.whose:
         found |= {"task": there.task(case.whose, case.action), "user": there.user(case.whose)}
     return found
+
+
+def filled(body: Any, names: dict[str, object]) -> Any:
+    """The body with the names in its texts; the id of a task is a number."""
+    if isinstance(body, dict):
+        return {name: filled(value, names) for name, value in body.items()}
+    if isinstance(body, list):
+        return [filled(value, names) for value in body]
+    return names["task"] if body == "{task}" else body.format(**names)
 
 
 @pytest.fixture
@@ -371,7 +390,7 @@ async def test_http_agrees(memory: Core, http: httpx.AsyncClient) -> None:
         there = await worlds.of(case)
         method, path, body = OVER_HTTP[case.action]
         names = named(there, case)
-        sent = {name: value.format(**names) for name, value in (body or {}).items()}
+        sent = filled(body or {}, names)
         answer = await http.request(
             method,
             "/api/v1" + path.format(**names),

@@ -13,7 +13,8 @@ from litestar import Litestar, Router
 
 from taskapi import logs
 from taskapi.audit import audit, own_events
-from taskapi.bodies import MAX_BODY_BYTES
+from taskapi.bulk import bulk
+from taskapi.capacity import MAX_BODY_BYTES
 from taskapi.client_connections import Connections
 from taskapi.docs import docs_handlers
 from taskapi.edge import Edge
@@ -66,6 +67,7 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
         route_handlers=[
             auth,
             tasks,
+            bulk,
             labels,
             trash,
             users,

@@ -18,7 +18,6 @@ _JSON = re.compile(
     r"application/(json|merge-patch\+json)\s*(;\s*charset=(\"?)utf-?8\3\s*)?", re.IGNORECASE
 )
 _DIGITS = 18  # of a Content-Length: enough to compare it, however many there are
-MAX_BODY_BYTES = 65536  # the largest useful body is a task of 5000 characters, all escaped
 
 
 class Body(Struct, forbid_unknown_fields=True):

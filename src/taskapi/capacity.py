@@ -16,6 +16,10 @@ from taskcore.domain.origins import Origin
 _PER_SITE = 192
 _WAITING = 4  # for each that is served
 _WINDOW = 0.2  # seconds
+MAX_BODY_BYTES = 65536  # the largest useful body is a task of 5000 characters, all escaped
+LARGEST_BODY = 2**20  # of a bulk, the one that may be larger
+# Requests with a body beyond MAX_BODY_BYTES that are there at a time, and those of one client.
+_LARGE, _LARGE_OF_ONE = 32, 4
 
 
 def overloaded() -> HttpProblem:
@@ -48,6 +52,26 @@ class Newcomers:
         return len(ports) > PER_CLIENT
 
 
+class LargeBodies:
+    """Places for requests with a body of more than MAX_BODY_BYTES: 32, and 4 for one client."""
+
+    def __init__(self) -> None:
+        self._held: dict[object, str | None] = {}  # the network of each request's client
+
+    def admit(self, request: object, client: Origin | None) -> bool:
+        if request in self._held:
+            return True
+        network = client.network if client else None
+        of_client = sum(each == network for each in self._held.values()) if network else 0
+        if len(self._held) >= _LARGE or of_client >= _LARGE_OF_ONE:
+            return False
+        self._held[request] = network
+        return True
+
+    def release(self, request: object) -> None:
+        self._held.pop(request, None)
+
+
 class Places:
     """At most `limit` requests are served at a time, and PER_CLIENT are of one client.
 
@@ -55,11 +79,13 @@ class Places:
     place left, else the last of the client that has most of them waiting, else the newcomer.
 
     A request that waits for its body leaves its place: otherwise clients that never finish could
-    take all. At most four times `limit` wait so, each with a body of at most MAX_BODY_BYTES.
+    take all. At most four times `limit` wait so, each with a body of at most MAX_BODY_BYTES, but
+    for `large` ones.
     """
 
     def __init__(self, limit: int) -> None:
         self.turns = Turns()
+        self.large = LargeBodies()
         self._limit = limit
         self._served = self._arriving = 0
         self._held: Counter[str | None] = Counter()  # by network and site; those that have any

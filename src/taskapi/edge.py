@@ -85,6 +85,7 @@ class Edge:
             if takes_place:
                 turns.end(exchange)
                 self._places.leave(exchange.client)
+                self._places.large.release(exchange)
             exchange.write_access_log(self._log)
             if self._places.are_free:  # no other request would be delayed
                 LINES.write_out()

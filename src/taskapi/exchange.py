@@ -7,14 +7,15 @@ from contextlib import suppress
 from litestar.types import HTTPScope, Message, Receive, ReceiveMessage, Send
 from structlog.typing import FilteringBoundLogger
 
-from taskapi.capacity import Places, overloaded
+from taskapi.capacity import MAX_BODY_BYTES, Places, overloaded
 from taskapi.headers import completed
 from taskapi.paths import HEALTH_PATHS
 from taskapi.problems import HttpProblem
 from taskapi.proxies import Proxies
 from taskapi.request_state import RequestState
 
-ARRIVES_WITHIN = 5.0  # seconds for a body; enough for the largest one at 13 KB/s
+ARRIVES_WITHIN = 5.0  # seconds for a body of MAX_BODY_BYTES; enough at 13 KB/s
+_BYTES_PER_SECOND = 13_000  # of what is beyond MAX_BODY_BYTES
 _DRAIN_BYTES = 131072
 _DRAIN_WITHIN = 1.0  # seconds
 _MAX_METHOD = 16  # characters, in the log
@@ -41,6 +42,7 @@ class Exchange:
         self._places = places
         self._started_at = time.perf_counter()
         self._patience = ARRIVES_WITHIN
+        self._received = 0
         self._method = scope["method"]
         self.status: int | None = None
         self.is_overload = False  # if so, the rest of the body is not waited for
@@ -56,8 +58,9 @@ class Exchange:
     async def receive(self) -> ReceiveMessage:
         """Raises `overloaded` if there is no place to wait for the body, or then to be served.
 
-        Raises `incomplete` if the client takes more than ARRIVES_WITHIN to send the body. The wait
-        for a turn does not count.
+        Raises `incomplete` if the client takes more than ARRIVES_WITHIN to send the body, and one
+        more second for each _BYTES_PER_SECOND beyond MAX_BODY_BYTES. The wait for a turn does not
+        count.
         """
         if not self._unread_body:
             return await self._receive()
@@ -66,9 +69,19 @@ class Exchange:
             had_turn = turns.step_aside(self)
             message = await self._arrived()
             self._unread_body = bool(message.get("more_body"))
+            self._admit(message)
         if had_turn and not await turns.take(self, self.client):
             raise overloaded()
         return message
+
+    def _admit(self, message: ReceiveMessage) -> None:
+        size = len(message["body"]) if message["type"] == "http.request" else 0
+        self._received += size
+        if self._received <= MAX_BODY_BYTES or self.status is not None:  # else it is discarded
+            return
+        if not self._places.large.admit(self, self.client):
+            raise overloaded()
+        self._patience += size / _BYTES_PER_SECOND
 
     async def _arrived(self) -> ReceiveMessage:
         """Receive in time: clients that never finish could use up the places to wait in."""

@@ -171,7 +171,9 @@ def _core_error(request: AnyRequest, error: TaskcoreError) -> Response[ProblemVi
         headers["RateLimit"] = f'"{name}";r=0;t={headers["Retry-After"]}'
     if isinstance(error, Invalid):
         errors = [_field_problem(request, p.field, p.detail, p.code) for p in error.problems]
-    detail = error.detail if errors is None else error.title
+    elif error.field:
+        errors = [_field_problem(request, error.field, error.detail, error.code)]
+    detail = error.title if isinstance(error, Invalid) else error.detail
     status = status_of(type(error))
     problem = HttpProblem(status, error.code, detail, headers, errors, error.title)
     return _response(request, problem)
@@ -228,10 +230,14 @@ def _shape_problem(
     message, key = str(entry.get("message", "")), str(entry.get("key", ""))
     for start, (text, slug) in _SHAPE_CODES.items():
         if message.startswith(start) and (match := _FIELD.search(message)):
-            field = match["field"]
-            if slug == "unknown_field" and field in fields_shown(returned):
-                return FieldProblem("cannot be written here", "read_only", pointer=_pointer(field))
-            return FieldProblem(text, slug, pointer=_pointer(field))
+            pointer, in_items = _pointer(match["field"]), key not in {"", "data"}
+            if in_items:
+                pointer = _pointer_to(key) + pointer
+            # Each operation of a bulk is an item too, but no view shows it.
+            is_shown = match["field"] in fields_shown(returned, in_items=in_items)
+            if slug == "unknown_field" and is_shown and not key.endswith("]"):
+                return FieldProblem("cannot be written here", "read_only", pointer=pointer)
+            return FieldProblem(text, slug, pointer=pointer)
     if entry.get("source") not in (None, "body"):
         return _parameter_problem(message, key)
     if key == "data":  # Litestar's name for the whole body

@@ -31,12 +31,12 @@ def struct_in(annotation: Any) -> type[Struct] | None:  # noqa: ANN401 - a type 
     return next((shape for part in get_args(annotation) if (shape := struct_in(part))), None)
 
 
-def fields_shown(annotation: Any) -> frozenset[str]:  # noqa: ANN401 - a type expression
+def fields_shown(annotation: Any, *, in_items: bool = False) -> frozenset[str]:  # noqa: ANN401 - a type expression
     """The fields of the view that a handler returns, or of the items of its list."""
     shape = struct_in(annotation)
     if shape is None:
         return frozenset()
-    if "items" in shape.__struct_fields__:
+    if in_items and "items" in shape.__struct_fields__:
         return fields_shown(get_type_hints(shape)["items"])
     return frozenset(shape.__struct_fields__)
 

@@ -22,6 +22,7 @@ from taskcore.domain.audit import (
     AuditEventName,
     AuditEventPosition,
 )
+from taskcore.domain.bulk import Create, Delete, Operation, Restore, Update
 from taskcore.domain.errors import (
     Conflict,
     CursorExpired,
@@ -82,7 +83,9 @@ __all__ = [
     "ChangesPage",
     "Conflict",
     "Core",
+    "Create",
     "CursorExpired",
+    "Delete",
     "EmailTaken",
     "ExpiredToken",
     "Forbidden",
@@ -99,6 +102,7 @@ __all__ = [
     "Misconfigured",
     "NotFound",
     "NotMigrated",
+    "Operation",
     "Origin",
     "OutcomeUnknown",
     "Overloaded",
@@ -106,6 +110,7 @@ __all__ = [
     "Priority",
     "Problem",
     "Progress",
+    "Restore",
     "RightsMissing",
     "Role",
     "Session",
@@ -126,6 +131,7 @@ __all__ = [
     "TrashPosition",
     "Unauthenticated",
     "Unavailable",
+    "Update",
     "User",
     "UserId",
     "open_core",

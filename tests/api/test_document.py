@@ -15,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from taskapi.app import served_document
+from taskapi.capacity import LARGEST_BODY
 from taskapi.problems import status_of
 from taskapi.providers import ActorRequest, administers, anyone, logged_in
 from taskcore import KeyInProgress, Role, TooMany, Unavailable
@@ -46,6 +47,7 @@ ACCESS = {
     "GET /api/v1/auth/events": USER,
     "GET /api/v1/tasks": USER,
     "POST /api/v1/tasks": USER,
+    "POST /api/v1/tasks/bulk": USER,
     "GET /api/v1/tasks/{task_id}": USER,
     "PUT /api/v1/tasks/{task_id}": USER,
     "PATCH /api/v1/tasks/{task_id}": USER,
@@ -371,6 +373,15 @@ async def failing(clock: ManualClock) -> AsyncIterator[tuple[Person, Person, Fai
         )
 
 
+async def _bulks(reached: Reached, ada: Person) -> None:
+    call = "POST /api/v1/tasks/bulk"
+    create: Json = {"op": "create", "task": {"title": "x"}}
+    made = await reached.ask(ada, call, {"operations": [create]})
+    stale = {"op": "delete", "id": made.json()["items"][0]["id"], "version": 9}
+    for operation in (stale, {"op": "delete", "id": MISSING_ID}):
+        await reached.ask(ada, call, {"operations": [operation]})
+
+
 @pytest.mark.anyio
 async def test_every_documented_status_occurs(
     failing: tuple[Person, Person, FailingStore],
@@ -379,6 +390,7 @@ async def test_every_documented_status_occurs(
     root, ada, store = failing
     reached, anybody = Reached(), Person(root.http)
     await _successes_and_states(reached, root, ada)
+    await _bulks(reached, ada)
     for call, operation in listed():
         level, has_body = ACCESS[call], "requestBody" in operation
         person = anybody if level == PUBLIC else root
@@ -393,7 +405,7 @@ async def test_every_documented_status_occurs(
         if has_body:
             await reached.ask(person, call, content=b"{")
             await reached.ask(person, call, content=b"{}", headers={"Content-Type": "text/plain"})
-            await reached.ask(person, call, content=b"x" * 70_000)
+            await reached.ask(person, call, content=b"x" * (LARGEST_BODY + 1))
             await reached.ask(person, call, {"unknown": 1})
         elif "422" in operation["responses"]:
             await reached.ask(person, call, query="?limit=x")

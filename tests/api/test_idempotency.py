@@ -50,6 +50,11 @@ USER = {"email": "new@example.org", "password": PASSWORD}
 # For every call: what makes the beginning of its path, the rest of that, and a body.
 CALLS: dict[str, tuple[Callable[[Person, Person], Awaitable[str]], str, object]] = {
     "POST /api/v1/tasks": (nothing, "/tasks", TASK),
+    "POST /api/v1/tasks/bulk": (
+        nothing,
+        "/tasks/bulk",
+        {"operations": [{"op": "create", "task": TASK}]},
+    ),
     "PUT /api/v1/tasks/{task_id}": (created, "", {"title": "x"}),
     "PATCH /api/v1/tasks/{task_id}": (created, "", {"status": "done"}),
     "DELETE /api/v1/tasks/{task_id}": (created, "", None),

@@ -32,7 +32,7 @@ FIELDS = {name for schema in DOCUMENT["components"]["schemas"].values() for name
 # among those; it may be less.
 TASK, PROFILE = TaskChanges.__annotations__, ProfileChanges.__annotations__
 ACCOUNT = UserChanges.__annotations__ | PROFILE
-WRITES: dict[str, tuple[dict[str, str], Collection[str]]] = {
+WRITES: dict[str, tuple[dict[str, Any], Collection[str]]] = {
     "POST /auth/register": ({"email": "x@example.org", "password": PASSWORD}, PROFILE),
     "POST /auth/login": ({"email": "root@example.org", "password": PASSWORD}, ()),
     "POST /auth/refresh": ({"refresh_token": "tcr_x"}, ()),
@@ -40,6 +40,8 @@ WRITES: dict[str, tuple[dict[str, str], Collection[str]]] = {
     "POST /auth/password": ({"current_password": PASSWORD, "new_password": PASSWORD}, ()),
     "POST /auth/delete-account": ({"password": PASSWORD}, ()),
     "POST /tasks": ({"title": "x"}, TASK),
+    # What an operation may hold is tested in test_bulk.py.
+    "POST /tasks/bulk": ({"operations": [{"op": "restore", "id": 1}]}, ()),
     "PUT /tasks/{task_id}": ({}, TASK),
     "PATCH /tasks/{task_id}": ({}, TASK),
     "POST /users": ({"email": "x@example.org", "password": PASSWORD}, ACCOUNT),

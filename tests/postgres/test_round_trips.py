@@ -8,7 +8,17 @@ from uuid import uuid4
 
 import pytest
 
-from taskcore import SYSTEM, Core, InvalidCredentials, Origin, Role, TooMany
+from taskcore import (
+    SYSTEM,
+    Core,
+    Delete,
+    InvalidCredentials,
+    Origin,
+    Restore,
+    Role,
+    TooMany,
+    Update,
+)
 from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresStore
 from taskcore.domain.queries import TaskQuery
@@ -120,6 +130,20 @@ async def remove(core: Core, _: Person) -> None:
     await core.accounts.delete(SYSTEM, user.id)
 
 
+def many(*, changes: bool) -> Work:
+    """Several operations of each kind; 100 take as many round trips as these."""
+
+    async def bulk(core: Core, ada: Person) -> None:
+        page = await core.tasks.page(ada.actor, limit=4)
+        ids = [task.id for task in page.items]
+        title = page.items[0].title
+        edits = [Update(each, {"title": title + "x" * changes}) for each in ids]
+        moves = [kind(each) for each in ids for kind in (Delete, Restore)]
+        await core.tasks.bulk(ada.actor, [*edits, *(moves if changes else [])])
+
+    return bulk
+
+
 # The round trips of each use case. Those of the calls that prepare it are summands of their own.
 ROUND_TRIPS: dict[str, tuple[Work, int]] = {
     "check": (lambda core, _: core.store.check(), 2),
@@ -137,6 +161,9 @@ ROUND_TRIPS: dict[str, tuple[Work, int]] = {
     "edit": (edit, 1 + 2),
     "edit without a change": (no_change, 1 + 1),
     "delete": (delete, 1 + 2),
+    # BEGIN, the lock, the tasks, one for all writes, COMMIT.
+    "bulk": (many(changes=True), 1 + 5),
+    "bulk without a change": (many(changes=False), 1 + 4),
     "page of the trash": (lambda core, ada: core.tasks.trash(ada.actor), 1),
     "authenticate": (lambda core, ada: core.sessions.authenticate(ada.grant.access_token), 1),
     "log in": (

@@ -42,8 +42,10 @@ class TaskcoreError(Exception):
     code: ClassVar[str]
     title: ClassVar[str]
 
-    def __init__(self, detail: str | None = None) -> None:
+    def __init__(self, detail: str | None = None, *, field: str = "") -> None:
         self.detail = detail or self.title
+        self.field = field
+        """What of the input it is about, such as `operations/3/id` of a bulk; mostly empty."""
         super().__init__(self.detail)
 
 

@@ -4,6 +4,7 @@ They are Protocols: an adapter need not import them, and does not repeat their d
 """
 
 from taskcore.ports.audit import AuditRepository as AuditRepository
+from taskcore.ports.bulk import BulkRepository as BulkRepository
 from taskcore.ports.events import ChangedTask as ChangedTask
 from taskcore.ports.events import ChangesPage as ChangesPage
 from taskcore.ports.events import EventRepository as EventRepository

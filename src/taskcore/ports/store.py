@@ -5,6 +5,7 @@ from typing import Protocol
 
 from taskcore.domain.users import UserId
 from taskcore.ports.audit import AuditRepository
+from taskcore.ports.bulk import BulkRepository
 from taskcore.ports.events import EventRepository
 from taskcore.ports.idempotency import IdempotencyRepository
 from taskcore.ports.leftovers import LeftoverRepository
@@ -30,6 +31,8 @@ class Repositories(Protocol):
     def idempotency(self) -> IdempotencyRepository: ...
     @property
     def leftovers(self) -> LeftoverRepository: ...
+    @property
+    def bulk(self) -> BulkRepository: ...
 
 
 class Store(Protocol):

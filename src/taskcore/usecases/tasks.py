@@ -1,12 +1,13 @@
 """Creating, reading, editing and deleting tasks, and the trash."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 from weakref import WeakValueDictionary
 
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
+from taskcore.domain.bulk import Operation
 from taskcore.domain.errors import (
     Forbidden,
     HistoryGone,
@@ -39,6 +40,7 @@ from taskcore.ports import (
     TrashPosition,
     TrashRepository,
 )
+from taskcore.usecases.bulk import BulkWrite
 from taskcore.usecases.gate import Gate
 
 if TYPE_CHECKING:
@@ -255,6 +257,15 @@ class Tasks:
             await db.trash.purge(task.owner_id, task.id, at=now, by=actor.user_id)
 
         await _TaskWrite(self, actor, Permission.PURGE, task_id, None, _trash, remove).run()
+
+    async def bulk(self, actor: Actor, operations: Sequence[Operation]) -> list[Task | None]:
+        """Apply 1 to MAX_OPERATIONS operations in order, all or none.
+
+        Returns the task that each has left, None for a deleted one. Raises what the first one that
+        is refused raises alone, and says which in `field`, or in the fields of its problems, such
+        as `operations/3/task/title`. Invalid, too, if they are about tasks of several accounts.
+        """
+        return await BulkWrite(self.store, self.clock, self.at_most, actor, operations).run()
 
     async def _scope(self, actor: Actor, owner_id: UserId | None, what: str) -> UserId | None:
         """Whose tasks to list; None for those of all."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
 from taskcore.adapters.memory.audit import MemoryAudit
+from taskcore.adapters.memory.bulk import MemoryBulk
 from taskcore.adapters.memory.events import MemoryEvents
 from taskcore.adapters.memory.idempotency import MemoryIdempotency
 from taskcore.adapters.memory.leftovers import MemoryLeftovers
@@ -30,6 +31,7 @@ class MemoryRepositories:
         self.events = MemoryEvents(access)
         self.idempotency = MemoryIdempotency(access)
         self.leftovers = MemoryLeftovers()
+        self.bulk = MemoryBulk(access)
 
 
 class MemoryStore:

@@ -1,5 +1,6 @@
 """The audit in PostgreSQL."""
 
+import json
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
@@ -7,11 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from psycopg.types.json import Jsonb
+from sqlalchemy.dialects.postgresql import JSONB
 
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.schema import audit_events
 from taskcore.adapters.postgres.statements import (
     Statement,
+    batch_of,
     columns_of,
     first,
     in_index_order,
@@ -38,6 +41,21 @@ _PARAMETERS = {
     name: sa.bindparam(f"event_{name}", type_=audit_events.c[name].type) for name in _NEW
 }
 _ADD = Statement(sa.insert(audit_events).values(_PARAMETERS))
+
+
+def _add_many() -> Statement:
+    kinds = {name: audit_events.c[name].type for name in _NEW} | {"detail": sa.Text()}
+    batch = batch_of(**{f"event_{name}": kind for name, kind in kinds.items()})
+    values: list[sa.ColumnElement[Any]] = [
+        batch.c[f"event_{name}"] for name in _NEW if name != "detail"
+    ]
+    values.append(sa.cast(batch.c.event_detail, JSONB))
+    return Statement(
+        sa.insert(audit_events).from_select(_NEW, sa.select(*values).order_by(batch.c.number))
+    )
+
+
+_ADD_MANY = _add_many()
 _AT, _ID = audit_events.c.at, audit_events.c.id
 _MOMENT, _NUMBER = _AT.type, _ID.type
 _LOW: tuple[sa.ColumnElement[Any], ...] = (
@@ -112,9 +130,14 @@ class PostgresAudit:
     _link: Link
 
     async def add(self, *events: NewAuditEvent) -> None:
-        """One round trip for each event."""
-        for event in events:
-            await self._link.run(_ADD, **values_of(event))
+        """One round trip."""
+        if len(events) == 1:
+            await self._link.run(_ADD, **values_of(events[0]))
+        elif events:
+            rows = [named_values(_NEW, event) for event in events]
+            columns = {f"event_{name}": [row[name] for row in rows] for name in _NEW}
+            details = [json.dumps(dict(event.detail)) for event in events]
+            await self._link.run(_ADD_MANY, **columns | {"event_detail": details})
 
     async def page(
         self,

@@ -79,7 +79,7 @@ class Logged(NamedTuple):
 
 def logged(
     rows: sa.CTE,
-    kind: TaskEventType,
+    kind: TaskEventType | sa.ColumnElement[int],
     of: Logged,
     changes: sa.ColumnElement[str] | None = None,
     *,
@@ -89,11 +89,12 @@ def logged(
 
     Returns the owner, the position, the time and the weight of each.
     """
-    number: sa.ColumnElement[int] = sa.literal_column(str(TYPE_NUMBERS[kind]))
+    if isinstance(kind, TaskEventType):
+        kind = sa.literal_column(str(TYPE_NUMBERS[kind]))
     values = {
         "owner_id": of.owner_id,
         "position": rows.c.position,
-        "type": number,
+        "type": kind,
         "object_id": of.task_id,
         "version": of.version,
         "at": of.at,

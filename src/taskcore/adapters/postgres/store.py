@@ -8,6 +8,7 @@ from typing import cast
 import sqlalchemy as sa
 
 from taskcore.adapters.postgres.audit import PostgresAudit
+from taskcore.adapters.postgres.bulk import PostgresBulk
 from taskcore.adapters.postgres.connections import Autocommit, Connections, Link, Shared
 from taskcore.adapters.postgres.events import PostgresEvents
 from taskcore.adapters.postgres.idempotency import PostgresIdempotency
@@ -46,6 +47,7 @@ _NOW = Statement(sa.select(sa.func.clock_timestamp()))
 class PostgresRepositories:
     __slots__ = (
         "audit",
+        "bulk",
         "events",
         "idempotency",
         "leftovers",
@@ -64,6 +66,7 @@ class PostgresRepositories:
         self.events = PostgresEvents(link)
         self.idempotency = PostgresIdempotency(link)
         self.leftovers = PostgresLeftovers(link)
+        self.bulk = PostgresBulk(link)
 
 
 class PostgresStore:

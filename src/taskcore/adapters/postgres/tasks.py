@@ -200,7 +200,7 @@ _SAVE, _SAVE_WAITING = _save(waits=False, words=False), _save(waits=True, words=
 _SAVE_WORDS, _SAVE_WORDS_WAITING = _save(waits=False, words=True), _save(waits=True, words=True)
 _TRASH, _TRASH_WAITING = _trash(waits=False), _trash(waits=True)
 # Before an account's first task. Locked, so that an account is not removed meanwhile.
-_OPEN = Statement(
+OPEN = Statement(
     postgresql.insert(streams)
     .from_select(
         ["owner_id"],
@@ -281,7 +281,7 @@ class PostgresTasks(TasksOfTable):
             _ADD_WAITING, **values
         )
         if not added:
-            await self._link.rows(_OPEN, owner_id=task.owner_id)
+            await self._link.rows(OPEN, owner_id=task.owner_id)
             added = await self._link.batched(_ADD_WAITING, **values)
         for _, task_id in added:
             if task_id is None:

@@ -1,0 +1,75 @@
+"""Applying many operations to the tasks of one account at once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from taskcore.domain.audit import AuditEventName, NewAuditEvent
+from taskcore.domain.bulk import (
+    NOTHING,
+    Bulk,
+    Operation,
+    Work,
+    account_of,
+    check_operations,
+    named,
+)
+from taskcore.domain.errors import InvalidToken
+from taskcore.domain.events import TaskEventType
+from taskcore.domain.policies import Actor, reaches_all_tasks
+from taskcore.domain.tasks import NewTask, Task, TaskId
+from taskcore.domain.users import UserId
+from taskcore.ports import Clock, Store
+
+_AUDITED = {
+    TaskEventType.UPDATED: AuditEventName.TASK_CHANGED,
+    TaskEventType.TRASHED: AuditEventName.TASK_DELETED,
+    TaskEventType.RESTORED: AuditEventName.TASK_RESTORED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BulkWrite:
+    """One transaction, however many operations: lock, read, apply in memory, write."""
+
+    store: Store
+    clock: Clock
+    at_most: int
+    actor: Actor
+    operations: Sequence[Operation]
+
+    async def run(self) -> list[Task | None]:
+        check_operations(self.operations)
+        if not reaches_all_tasks(self.actor):
+            return await self._run_in(self.actor.user_id, {})
+        async with self.store.autocommit(self.actor.user_id) as db:
+            owners = await db.bulk.owners_of(named(self.operations))
+        return await self._run_in(account_of(self.actor, self.operations, owners), owners)
+
+    async def _run_in(
+        self, owner_id: UserId | None, owners: Mapping[TaskId, UserId]
+    ) -> list[Task | None]:
+        bulk = Bulk(self.actor, owner_id, owners, self.clock.now(), self.at_most)
+        if owner_id is None:
+            bulk.apply(self.operations)  # refuses
+            return []
+        async with self.store.transaction(self.actor.user_id) as tx:
+            held = await tx.bulk.hold(owner_id, named(self.operations))
+            if held is None and owner_id == self.actor.user_id:
+                raise InvalidToken  # the account was deleted after the actor was read
+            work = bulk.apply(self.operations, held or NOTHING)
+            ids = await tx.bulk.write(work, by=self.actor.user_id) if work.steps else ()
+            if owner_id != self.actor.user_id:
+                await tx.audit.add(*self._audited(work))
+        added = iter(ids)
+        return [
+            task.stored_as(next(added)) if isinstance(task, NewTask) else task
+            for task in bulk.results
+        ]
+
+    def _audited(self, work: Work) -> Iterator[NewAuditEvent]:
+        """Record the writes to another user's tasks; nothing is created there."""
+        for step in work.steps:
+            if isinstance(step.task, Task):
+                name = _AUDITED[step.type]
+                user_id, task_id = work.owner_id, step.task.id
+                yield NewAuditEvent.by(self.actor, name, work.at, user_id=user_id, task_id=task_id)
