@@ -105,7 +105,6 @@ MATRIX: dict[str, Rows] = {
 }
 IN_TRASH = {"view in the trash", Permission.RESTORE, Permission.PURGE}
 NOT_OVER_HTTP = {
-    *("see the history", "revert", "see own changes"),
     *("unlock", "find an account", "list sessions", "end a session", "end all sessions"),
     "view in the trash",
 }
@@ -327,12 +326,15 @@ OVER_HTTP: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "end an own session": ("DELETE", "/auth/sessions/{session}", None),
     "log out": ("POST", "/auth/logout", None),
     "see own events": ("GET", "/auth/events", None),
+    "see own changes": ("GET", "/changes", None),
     "change the password": ("POST", "/auth/password", CHANGE),
     "log out everywhere": ("POST", "/auth/logout-all", None),
     "read the audit": ("GET", "/audit", None),
     "list accounts": ("GET", "/users", None),
     "create an account": ("POST", "/users", {"email": "new-{email}", "password": PASSWORD}),
     "view": ("GET", "/tasks/{task}", None),
+    "see the history": ("GET", "/tasks/{task}/history", None),
+    "revert": ("POST", "/tasks/{task}/revert", {"version": 1}),
     "edit": ("PUT", "/tasks/{task}", {"title": "y"}),
     "edit at once": (
         "POST",

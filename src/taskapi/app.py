@@ -15,10 +15,12 @@ from taskapi import logs
 from taskapi.audit import audit, own_events
 from taskapi.bulk import bulk
 from taskapi.capacity import MAX_BODY_BYTES
+from taskapi.changes import changes
 from taskapi.client_connections import Connections
 from taskapi.docs import docs_handlers
 from taskapi.edge import Edge
 from taskapi.health import livez, readyz
+from taskapi.history import history
 from taskapi.housekeeping import Housekeeper
 from taskapi.openapi import document, document_handler
 from taskapi.parameters import declare_parameters
@@ -70,6 +72,8 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
             bulk,
             labels,
             trash,
+            history,
+            changes,
             users,
             audit,
             *([document_handler, *docs_handlers(settings.app_name)] if settings.docs else []),

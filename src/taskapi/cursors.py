@@ -21,6 +21,15 @@ LabelCursor = Annotated[str, _of("bGFiZWxzIGdhcmRlbg")]
 UserCursor = Annotated[str, _of("dXNlcnMgMQ")]
 EventCursor = Annotated[str, _of("YXVkaXQgMjAyNi0wMS0zMVQwOTozMDowMCswMDowMCAx")]
 OwnEventCursor = Annotated[str, _of("b3duIGV2ZW50cyAyMDI2LTAxLTMxVDA5OjMwOjAwKzAwOjAwIDE")]
+HistoryCursor = Annotated[str, _of("aGlzdG9yeSAxIDM")]
+ChangesCursor = Annotated[
+    str,
+    Meta(
+        description="Where to read on: the `cursor` of a page, or the `id` of an event of the "
+        "stream; it belongs to your account",
+        examples=["Y2hhbmdlcyAxIDE3NjcxNzE3MTcgNDI"],
+    ),
+]
 
 
 def next_page(path: str, cursor: str | None, limit: int, **filters: object) -> dict[str, str]:

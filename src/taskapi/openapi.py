@@ -72,7 +72,7 @@ READS = "reads"
 # Links from an operation that creates an object to those on that object, for API explorers and
 # fuzzers.
 _LINKS = {
-    "createTask": ("task_id", ("getTask", "editTask", "patchTask", "deleteTask")),
+    "createTask": ("task_id", ("getTask", "editTask", "patchTask", "deleteTask", "getTaskHistory")),
     "createUser": ("user_id", ("getUser", "changeUser", "deleteUser")),
 }
 
@@ -153,6 +153,7 @@ _TAGS = [
     {"name": "Authentication", "description": "Your own account and sessions"},
     {"name": "Tasks", "description": "The tasks of a user, or of all users for administrators"},
     {"name": "Trash", "description": "Deleted tasks, which can be restored for some time"},
+    {"name": "History", "description": "What happened to tasks, and what changes in your account"},
     {"name": "Users", "description": "All accounts, for administrators"},
     {"name": "Audit", "description": "The audit log, for administrators"},
 ]

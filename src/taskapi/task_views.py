@@ -1,5 +1,8 @@
 """Tasks on the wire: their types, and answers with one task or a page of them."""
 
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -27,6 +30,8 @@ from taskapi.fields import (
 from taskapi.query import Limit, Skip
 from taskapi.responses import JsonResponse, View
 from taskcore import Page, Priority, Status, Task
+
+Item = TypeVar("Item")
 
 # Enough for a hundred tasks of 5000 letters, not of 5000 emoji: a client that does not read keeps
 # as much of our memory.
@@ -116,14 +121,26 @@ def bounded(page: Page[Task]) -> Page[Task]:
     size = sum(len(task.description) + _LABEL * len(task.labels) for task in page.items)
     if size <= _FIT_ALWAYS:
         return page
-    size = 0
-    for number, task in enumerate(page.items):
-        size += len(msgspec.json.encode(task))
+    return cut(page, fitting(page.items))
+
+
+def fitting(items: Iterable[object]) -> int:
+    """How many of the first items have MAX_PAGE_BYTES together at most."""
+    size = number = 0
+    for number, item in enumerate(items, 1):
+        size += len(msgspec.json.encode(item))
         if size > MAX_PAGE_BYTES:
-            return Page(page.items[:number], page.total, has_more=True)
-    return page
+            return number - 1
+    return number
 
 
-def shown(page: Page[Task], limit: Limit) -> Limit:
+def cut(page: Page[Item], number: int) -> Page[Item]:
+    """The page with so many items at most."""
+    if number >= len(page.items):
+        return page
+    return Page(page.items[:number], page.total, has_more=True)
+
+
+def shown(page: Page[Any], limit: Limit) -> Limit:
     """The limit to show, so that a client that adds it to `skip` leaves out no task."""
     return limit if len(page.items) == limit or not page.has_more else type(limit)(len(page.items))

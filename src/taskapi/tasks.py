@@ -57,7 +57,7 @@ async def get_task(
     return answer(task)
 
 
-async def _expected_version(request: ActorRequest, task_id: str) -> int | None:
+async def expected_version(request: ActorRequest, task_id: str) -> int | None:
     """The version that the client's conditions allow a write to; None for any."""
     if_match = well_formed("If-Match", request.header(b"if-match"))
     versions = if_match_versions(if_match)
@@ -88,7 +88,7 @@ async def _edit(
     task = await request.core.tasks.edit(
         request.actor,
         TaskId(parse_id(task_id)),
-        expected_version=await _expected_version(request, task_id),
+        expected_version=await expected_version(request, task_id),
         **changes,
     )
     if changes:
@@ -112,7 +112,7 @@ async def delete_task(request: ActorRequest, task_id: FromPath[str]) -> None:
     await request.core.tasks.delete(
         request.actor,
         TaskId(parse_id(task_id)),
-        expected_version=await _expected_version(request, task_id),
+        expected_version=await expected_version(request, task_id),
     )
     log.info("task.deleted", task_id=int(task_id), by=request.actor.user_id)
 

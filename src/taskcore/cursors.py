@@ -9,13 +9,14 @@ from uuid import UUID
 
 from taskcore.domain.audit import AuditEvent, AuditEventId, AuditEventPosition
 from taskcore.domain.errors import Invalid, Problem
+from taskcore.domain.events import TaskEvent
 from taskcore.domain.queries import Sort, TaskPosition, TaskQuery, position
 from taskcore.domain.rules import MAX_ID
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import User, UserId
 from taskcore.domain.words import Search
-from taskcore.ports import LabelCount, Page, TrashPosition
+from taskcore.ports import ChangedTask, LabelCount, LogPosition, Page, TrashPosition
 
 Item = TypeVar("Item")
 Position = TypeVar("Position", bound=Any)
@@ -44,7 +45,7 @@ class Cursors(Generic[Item, Position]):
 
     def after(self, page: Page[Item]) -> str | None:
         """The cursor of the page that follows; None after the last page."""
-        return self._encoded(self._position(page.items[-1])) if page.has_more else None
+        return self.at(self._position(page.items[-1])) if page.has_more else None
 
     def read(self, cursor: str) -> Position | None:
         """What a list takes as `after`; None for an empty text, which is the first page.
@@ -57,17 +58,39 @@ class Cursors(Generic[Item, Position]):
         with suppress(ValueError, OverflowError):
             text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
             position = self._parse(text.removeprefix(self._prefix))
-            if self._encoded(position) == cursor:  # a cursor has one spelling
+            if self.at(position) == cursor:  # a cursor has one spelling
                 return position
         if text.startswith(_LISTS) and not text.startswith(self._prefix):
-            detail = "is the cursor of another list, or of other filters or another order"
+            detail = "is the cursor of another list or user, or of other filters or another order"
             raise Invalid(Problem("cursor", detail, "cursor_mismatch"))
-        detail = "is no cursor of ours; take the next_cursor of a page, or leave it out"
+        detail = "is no cursor of ours; take the one that a page has, or leave it out"
         raise Invalid(Problem("cursor", detail, "wrong_type"))
 
-    def _encoded(self, position: Position) -> str:
+    def at(self, position: Position) -> str:
+        """The cursor of what follows that position."""
         text = self._prefix + self._write(position)
         return urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def history(task_id: TaskId) -> Cursors[TaskEvent, int]:
+    """Of the history of that task."""
+    return Cursors(f"history {task_id}", lambda event: event.position, _id)
+
+
+def changes(owner_id: UserId) -> Cursors[ChangedTask, LogPosition]:
+    """Of what changes in that account."""
+    return Cursors(f"changes {owner_id}", lambda item: item.place, _place)
+
+
+def _place(text: str) -> LogPosition:
+    epoch, _, position = text.partition(" ")
+    return LogPosition(_number(epoch), _number(position))
+
+
+def _number(text: str) -> int:
+    if not 0 <= (number := int(text)) <= MAX_ID:
+        raise ValueError(text)
+    return number
 
 
 def _id(text: str) -> int:
@@ -136,5 +159,5 @@ OWN_AUDIT = Cursors[AuditEvent, AuditEventPosition](
 )
 _LISTS = (
     *("tasks ", "sorted tasks ", "trash ", "labels "),
-    *("users ", "sessions ", "audit ", "own events "),
+    *("users ", "sessions ", "audit ", "own events ", "history ", "changes "),
 )

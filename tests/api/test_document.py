@@ -18,9 +18,10 @@ from taskapi.app import served_document
 from taskapi.capacity import LARGEST_BODY
 from taskapi.problems import status_of
 from taskapi.providers import ActorRequest, administers, anyone, logged_in
-from taskcore import KeyInProgress, Role, TooMany, Unavailable
+from taskcore import KeyInProgress, LogPosition, Role, TooMany, Unavailable, UserId, cursors
 from taskcore.domain import rules
 from taskcore.domain.rules import TextRule
+from taskcore.usecases.changes import MAX_CHANGES
 from taskcore.usecases.tasks import LABELS_OF_PAGE
 from tests.api.conftest import SETTINGS, app_over, opened
 from tests.api.doubles import FailingStore, failing_core
@@ -52,6 +53,9 @@ ACCESS = {
     "PUT /api/v1/tasks/{task_id}": USER,
     "PATCH /api/v1/tasks/{task_id}": USER,
     "DELETE /api/v1/tasks/{task_id}": USER,
+    "GET /api/v1/tasks/{task_id}/history": USER,
+    "POST /api/v1/tasks/{task_id}/revert": USER,
+    "GET /api/v1/changes": USER,
     "GET /api/v1/labels": USER,
     "GET /api/v1/trash": USER,
     "POST /api/v1/trash/{task_id}/restore": USER,
@@ -72,6 +76,9 @@ ACCESS = {
 }
 NOT_OPERATIONS = {call for call in ACCESS if "openapi" in call or "doc" in call or "z" in call[-2:]}
 """Routes of the documentation and of health checks, which the document leaves out."""
+
+LIMITS = {"listLabels": LABELS_OF_PAGE, "listChanges": MAX_CHANGES}
+"""How many items a page has at most, where it is not MAX_LIMIT."""
 
 DOCUMENT: Json = json.loads(served_document(SETTINGS))
 
@@ -272,8 +279,9 @@ def test_limits_are_those_of_the_domain() -> None:
     found = set()
     for _, operation in operations():
         for parameter in operation.get("parameters", []):
-            if operation["operationId"] == "listLabels" and parameter["name"] == "limit":
-                assert parameter["schema"]["maximum"] == LABELS_OF_PAGE
+            most = LIMITS.get(operation["operationId"])
+            if most and parameter["name"] == "limit":
+                assert parameter["schema"]["maximum"] == most
             elif bound := numbers.get(parameter["name"]):
                 schema = parameter["schema"]
                 assert (schema["minimum"], schema["maximum"]) == bound
@@ -466,6 +474,7 @@ async def _successes_and_states(reached: Reached, root: Person, ada: Person) -> 
     one = "/api/v1/tasks/{task_id}"
     await ask(ada, f"GET {one}", id=task)
     await ask(ada, f"GET {one}", id=task, headers={"If-None-Match": "*"})
+    await _history_and_changes(ask, ada, task)
     for method, body in (("PUT", {"title": "y"}), ("PATCH", {"title": "z"}), ("DELETE", None)):
         await ask(ada, f"{method} {one}", body, id=task, headers={"If-Match": '"9"'})
         await ask(ada, f"{method} {one}", body, id=task)
@@ -487,6 +496,20 @@ async def _successes_and_states(reached: Reached, root: Person, ada: Person) -> 
     eve = await join_again(ask, root)
     await ask(root, f"DELETE {one}/sessions", id=eve)
     await ask(root, f"DELETE {one}", id=eve)
+
+
+async def _history_and_changes(ask: Any, ada: Person, task: int) -> None:
+    one = "/api/v1/tasks/{task_id}"
+    await ask(ada, f"PATCH {one}", {"title": "w"}, id=task)
+    await ask(ada, f"GET {one}/history", id=task, query="?limit=1")
+    for version, held in ((1, '"9"'), (99, "*"), (1, "*")):
+        revert = {"version": version}
+        await ask(ada, f"POST {one}/revert", revert)
+        await ask(ada, f"POST {one}/revert", revert, id=task, headers={"If-Match": held})
+    cursor = (await ask(ada, "GET /api/v1/changes")).json()["cursor"]
+    beyond = cursors.changes(UserId(ada.id)).at(LogPosition(1, 99))
+    for place in (cursor, beyond):
+        await ask(ada, "GET /api/v1/changes", query=f"?cursor={place}")
 
 
 async def join_again(ask: Any, root: Person) -> int:

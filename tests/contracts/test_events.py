@@ -12,7 +12,7 @@ from taskcore.domain.errors import CursorExpired, HistoryGone, Invalid, StaleWri
 from taskcore.domain.events import Change, TaskEvent, TaskEventType
 from taskcore.domain.tasks import Status, Task, TaskId
 from taskcore.domain.users import User
-from taskcore.ports import ChangedTask, LogPosition, Removal, Store
+from taskcore.ports import LogPosition, Removal, Store
 from tests.contracts.stored import LATER, NOW, add_task, add_tasks, add_user, move_to_trash
 
 pytestmark = pytest.mark.anyio
@@ -49,10 +49,10 @@ async def end(store: Store, owner: User) -> LogPosition:
 
 async def read(
     store: Store, owner: User, after: LogPosition, limit: int = 99
-) -> tuple[list[ChangedTask], LogPosition, bool]:
+) -> tuple[list[tuple[TaskId, Task | None]], LogPosition, bool]:
     async with store.autocommit() as db:
         page = await db.events.changes(owner.id, after=after, limit=limit)
-    return list(page.items), page.end, page.has_more
+    return [(item.task_id, item.task) for item in page.items], page.end, page.has_more
 
 
 async def test_every_write_is_in_the_history_with_who_and_what(store: Store) -> None:
@@ -135,9 +135,9 @@ async def test_changes_tell_what_tasks_are_now(store: Store) -> None:
     await move_to_trash(store, two)
     items, place, more = await read(store, ada, start)
     assert items == [
-        ChangedTask(three.id, three),
-        ChangedTask(one.id, one),
-        ChangedTask(two.id, None),
+        (three.id, three),
+        (one.id, one),
+        (two.id, None),
     ]
     assert (place, more) == (await end(store, ada), False)
     assert await read(store, ada, place) == ([], place, False)
@@ -152,7 +152,19 @@ async def test_changes_are_read_in_pages(store: Store) -> None:
         items, place, more = await read(store, ada, place, limit=2)
         assert len(items) <= 2
         found += items
-    assert found == [ChangedTask(task.id, task) for task in tasks]
+    assert found == [(task.id, task) for task in tasks]
+
+
+async def test_after_each_item_one_can_read_on(store: Store) -> None:
+    ada = await add_user(store)
+    start = await end(store, ada)
+    one, _ = await add_tasks(store, ada, "one", "two")
+    one = await save(store, one, title="One")
+    async with store.autocommit() as db:
+        page = await db.events.changes(ada.id, after=start, limit=9)
+    assert [item.place.position for item in page.items] == [2, 3]
+    assert page.items[-1].place == page.end
+    assert await read(store, ada, page.items[0].place) == ([(one.id, one)], page.end, False)
 
 
 async def test_a_place_that_never_was_has_expired(store: Store) -> None:
@@ -176,7 +188,7 @@ async def test_a_purge_leaves_nothing_of_the_task_but_that_it_is_gone(store: Sto
     assert await history(store, task) == [purged]
     assert len(await history(store, kept)) == 1
     items, _, _ = await read(store, ada, start)
-    assert items == [ChangedTask(kept.id, kept), ChangedTask(task.id, None)]
+    assert items == [(kept.id, kept), (task.id, None)]
 
 
 async def test_housekeeping_of_the_trash_leaves_nothing_either(store: Store) -> None:
@@ -233,7 +245,7 @@ async def test_old_events_are_removed_and_places_before_them_expire(store: Store
     with pytest.raises(CursorExpired):
         await read(store, ada, start)
     items, _, _ = await read(store, ada, place)
-    assert items == [ChangedTask(task.id, task)]
+    assert items == [(task.id, task)]
 
 
 async def test_an_account_that_is_removed_takes_its_log_along(store: Store) -> None:
@@ -273,11 +285,11 @@ async def test_readers_miss_no_change_whatever_writers_do(store: Store) -> None:
             await asyncio.sleep(0)
             items, place, more = await read(store, ada, place, limit=3)
             over = over and not more
-            for item in items:
-                if item.task is None:
-                    copy.pop(item.task_id, None)
+            for task_id, task in items:
+                if task is None:
+                    copy.pop(task_id, None)
                 else:
-                    copy[item.task_id] = item.task
+                    copy[task_id] = task
         return copy
 
     followers = [asyncio.create_task(follow()) for _ in range(2)]

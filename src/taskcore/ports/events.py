@@ -24,6 +24,8 @@ class LogPosition(NamedTuple):
 class ChangedTask:
     """What a task is now, after it has changed."""
 
+    place: LogPosition
+    """To read on from here leaves out nothing: of what comes before it, all has been told."""
     task_id: TaskId
     task: Task | None
     """None if the task is in the trash or purged."""

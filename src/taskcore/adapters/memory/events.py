@@ -35,7 +35,7 @@ class MemoryEvents:
             read = later[:limit]
             last = {event.task_id: event.position for event in read}
             items = [
-                ChangedTask(task_id, tables.tasks.get(task_id))
+                ChangedTask(LogPosition(_EPOCH, last[task_id]), task_id, tables.tasks.get(task_id))
                 for task_id in sorted(last, key=lambda task_id: last[task_id])
             ]
             end = read[-1].position if read else after.position

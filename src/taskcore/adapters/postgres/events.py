@@ -297,12 +297,16 @@ class PostgresEvents:
         if epoch != after.epoch or not (floor or 0) <= after.position <= (head or 0):
             raise CursorExpired
         items = [
-            ChangedTask(TaskId(row[4]), None if row[5] is None else task_of(row[5:]))
+            ChangedTask(
+                LogPosition(epoch, row[3]),
+                TaskId(row[4]),
+                None if row[5] is None else task_of(row[5:]),
+            )
             for row in rows
             if row[3] is not None
         ]
-        end = max((row[3] for row in rows if row[3] is not None), default=after.position)
-        return ChangesPage(items, LogPosition(epoch, end), has_more=end < (head or 0))
+        end = items[-1].place if items else after
+        return ChangesPage(items, end, has_more=end.position < (head or 0))
 
     async def history(
         self, owner_id: UserId, task_id: TaskId, *, skip: int, limit: int, after: int | None = None

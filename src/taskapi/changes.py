@@ -1,0 +1,81 @@
+"""What changes in one's account, over HTTP, page by page."""
+
+from typing import Annotated, Literal, Self
+
+from litestar import Router, get
+from litestar.params import FromQuery
+from msgspec import Meta
+
+from taskapi.cursors import ChangesCursor
+from taskapi.fields import Id
+from taskapi.problems import MAY_REFUSE
+from taskapi.providers import ActorRequest, logged_in
+from taskapi.query import QueryInt
+from taskapi.responses import JsonResponse, View
+from taskapi.task_views import TaskView, fitting
+from taskcore import ChangedTask, CursorExpired, Invalid, cursors
+from taskcore.domain.policies import own_id
+from taskcore.usecases.changes import MAX_CHANGES
+
+PATH = "/changes"
+
+
+class _ChangesLimit(QueryInt):
+    low, high = 1, MAX_CHANGES
+
+
+_Limit = Annotated[_ChangesLimit, _ChangesLimit.meta("How many to return at most")]
+_ALL = _ChangesLimit(MAX_CHANGES)
+
+
+class ChangedView(View):
+    """A task that has changed, as it is now."""
+
+    type: Literal["task"]
+    id: Id
+    change: Annotated[
+        Literal["upserted", "removed"],
+        Meta(description="`removed` is in the trash, or gone for good", examples=["upserted"]),
+    ]
+    task: Annotated[TaskView | None, Meta(description="Null for a task that was removed")]
+
+    @classmethod
+    def of_task(cls, item: ChangedTask) -> Self:
+        task = None if item.task is None else TaskView.of(item.task)
+        return cls("task", item.task_id, "upserted" if task else "removed", task)
+
+
+class ChangesView(View):
+    items: list[ChangedView]
+    cursor: ChangesCursor
+    has_more: Annotated[bool, Meta(description="Whether to read on at once", examples=[False])]
+
+
+@get("/", operation_id="listChanges", opt={MAY_REFUSE: (Invalid, CursorExpired)})
+async def list_changes(
+    request: ActorRequest,
+    cursor: FromQuery[ChangesCursor] = "",
+    limit: FromQuery[_Limit] = _ALL,
+) -> JsonResponse[ChangesView]:
+    """List what has changed in your account since the cursor, as it is now.
+
+    To copy an account and keep the copy up to date: ask without a cursor, which returns none of
+    the tasks and the present one; read the list of tasks; then ask again and again with the cursor
+    of the page before. Nothing is left out, whatever is written meanwhile. A page has a task at
+    most once, later pages may have it again. A page of more than 512 KiB ends early.
+
+    410 means that what came after the cursor is not kept any more, or that the database was
+    restored from a backup: begin anew.
+    """
+    places = cursors.changes(own_id(request.actor))
+    page = await request.core.changes.page(request.actor, after=places.read(cursor), limit=limit)
+    items, end, has_more = page.items, page.end, page.has_more
+    number = fitting(item.task for item in items)
+    if number < len(items):
+        items, end, has_more = items[:number], items[number - 1].place, True
+    return JsonResponse(
+        ChangesView(list(map(ChangedView.of_task, items)), places.at(end), has_more)
+    )
+
+
+changes = Router(PATH, route_handlers=[list_changes], before_request=logged_in, tags=["History"])
