@@ -368,6 +368,8 @@ def filled(body: Any, names: dict[str, object]) -> Any:
         return {name: filled(value, names) for name, value in body.items()}
     if isinstance(body, list):
         return [filled(value, names) for value in body]
+    if not isinstance(body, str):
+        return body
     return names["task"] if body == "{task}" else body.format(**names)
 
 

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 from litestar import Litestar, Router
@@ -107,6 +107,7 @@ def production() -> Litestar:
     async def opener() -> AsyncIterator[Core]:
         watches = [asyncio.create_task(_follow_parent()), asyncio.create_task(connections.watch())]
         async with open_core(settings) as core:
+            _end_streams_at_a_signal(core)
             _collect_garbage_seldom()  # before call_later, whose delay must not include it
             # Unblock the signals once the server listens: it begins after this generator yields.
             asyncio.get_running_loop().call_later(
@@ -132,6 +133,21 @@ def served_document(settings: Settings) -> bytes:
         yield
 
     return cast(bytes, create_app(opener, settings).state.document)
+
+
+def _end_streams_at_a_signal(core: Core) -> None:
+    """The server lets requests finish before it stops; streams would only end at its deadline.
+
+    The server's own handlers are called by the event loop, and so still run too.
+    """
+    loop = asyncio.get_running_loop()
+
+    def end(*_: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed already
+            loop.call_soon_threadsafe(core.changes.followers.close)
+
+    for number in _STOP_SIGNALS:
+        signal.signal(number, end)
 
 
 def _collect_garbage_seldom() -> None:

@@ -1,19 +1,22 @@
-"""What changes in one's account, over HTTP, page by page."""
+"""What changes in one's account, over HTTP: page by page, and as a stream."""
 
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from litestar import Router, get
 from litestar.params import FromQuery
 from msgspec import Meta
 
+from taskapi.change_streams import ChangeStream
 from taskapi.cursors import ChangesCursor
 from taskapi.fields import Id
+from taskapi.openapi import STREAMS
 from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, logged_in
 from taskapi.query import QueryInt
 from taskapi.responses import JsonResponse, View
 from taskapi.task_views import TaskView, fitting
-from taskcore import ChangedTask, CursorExpired, Invalid, cursors
+from taskcore import ChangedTask, CursorExpired, Invalid, LogPosition, TooMany, cursors
 from taskcore.domain.policies import own_id
 from taskcore.usecases.changes import MAX_CHANGES
 
@@ -78,4 +81,39 @@ async def list_changes(
     )
 
 
-changes = Router(PATH, route_handlers=[list_changes], before_request=logged_in, tags=["History"])
+@get("/stream", operation_id="followChanges", opt={MAY_REFUSE: (Invalid, TooMany), STREAMS: True})
+async def follow_changes(
+    request: ActorRequest, cursor: FromQuery[ChangesCursor] = ""
+) -> ChangeStream[ChangedView]:
+    """Follow what changes in your account, as server-sent events.
+
+    Each change is an event `change`: its `data` is what `GET /changes` has as an item, its `id` the
+    cursor behind it. It begins behind `Last-Event-ID`, or else `cursor`, or else now. If what came
+    after that is not kept any more, an event `reset` has the present cursor in its `data`: read all
+    tasks again. A comment comes every 15 seconds.
+
+    The stream ends with the session, the access token or the role. A user has at most 5 at a time
+    in each process of the server.
+    """
+    actor = request.actor
+    places = cursors.changes(own_id(actor))
+    last = request.header(b"last-event-id")
+    after = _after(places, last) if last else places.read(cursor)
+    return ChangeStream(
+        request.core.changes.followers, actor, after, places.at, ChangedView.of_task
+    )
+
+
+def _after(places: cursors.Cursors[ChangedTask, LogPosition], last: str) -> LogPosition | None:
+    """Raises Invalid, which names the header."""
+    try:
+        return places.read(last)
+    except Invalid as refusal:
+        raise Invalid(
+            *(replace(each, field="Last-Event-ID") for each in refusal.problems)
+        ) from None
+
+
+changes = Router(
+    PATH, route_handlers=[list_changes, follow_changes], before_request=logged_in, tags=["History"]
+)

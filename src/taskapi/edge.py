@@ -62,7 +62,7 @@ class Edge:
         method = scope["method"]
         # Health checks take no place: they must be answered when all are taken.
         takes_place = scope["path"] not in HEALTH_PATHS
-        has_place = not takes_place or self._places.enter(exchange.client)
+        has_place = not takes_place or exchange.enter()
         turns = self._places.turns
         try:
             if not has_place or (takes_place and not await turns.take(exchange, exchange.client)):
@@ -82,10 +82,7 @@ class Edge:
                 raise
             await send_problem(scope, exchange.send, _FAILED)
         finally:
-            if takes_place:
-                turns.end(exchange)
-                self._places.leave(exchange.client)
-                self._places.large.release(exchange)
+            exchange.release()
             exchange.write_access_log(self._log)
             if self._places.are_free:  # no other request would be delayed
                 LINES.write_out()

@@ -46,7 +46,9 @@ class Exchange:
         self._method = scope["method"]
         self.status: int | None = None
         self.is_overload = False  # if so, the rest of the body is not waited for
+        self._holds_place = False
         self.state = RequestState.of(scope, proxies)
+        self.state.release = self.release
         self.client = proxies.stranger(self.state.client)
         headers = self.state.headers
         self._unread_body = b"transfer-encoding" in headers or (
@@ -54,6 +56,19 @@ class Exchange:
         )
         origin = headers.get(b"origin")
         self.allowed_origin = origin if origin in origins else None
+
+    def enter(self) -> bool:
+        """Whether there is a place for the request. `release` must follow in any case."""
+        self._holds_place = True
+        return self._places.enter(self.client)
+
+    def release(self) -> None:
+        """Give back the place and the turn, once: a stream does so when it begins."""
+        if self._holds_place:
+            self._holds_place = False
+            self._places.turns.end(self)
+            self._places.leave(self.client)
+            self._places.large.release(self)
 
     async def receive(self) -> ReceiveMessage:
         """Raises `overloaded` if there is no place to wait for the body, or then to be served.

@@ -22,7 +22,10 @@ PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
     (
         b"access-control-allow-headers",
-        b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id",
+        (
+            b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID,"
+            b" X-Request-Id"
+        ),
     ),
     (b"access-control-max-age", b"600"),
 ]

@@ -67,6 +67,7 @@ Json = dict[str, Any]
 # every response, and the conditional request headers that it reads.
 SENDS = "sends"
 READS = "reads"
+STREAMS = "streams"  # its success is a stream of server-sent events, each with such an object
 
 
 # Links from an operation that creates an object to those on that object, for API explorers and
@@ -265,7 +266,8 @@ class _Operation:
             "headers": _references((*ALWAYS, *sends)),
         }
         if self._success:
-            success["content"] = {"application/json": {"schema": _reference(self._success)}}
+            media = "text/event-stream" if STREAMS in self._handler.opt else "application/json"
+            success["content"] = {media: {"schema": _reference(self._success)}}
         if self._handler.operation_id in _LINKS:
             parameter, operations = _LINKS[self._handler.operation_id]
             success["links"] = {

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,6 +14,7 @@ from taskcore import Actor
 
 _HEADERS = {
     *(b"origin", b"x-request-id", b"content-length", b"transfer-encoding", b"content-type"),
+    b"last-event-id",
     *(b"content-encoding", b"authorization", b"user-agent", b"if-match", b"if-none-match"),
     b"idempotency-key",
 }
@@ -27,8 +28,11 @@ class RequestState:
     client: str | None  # the IP address
     is_secure: bool  # whether the client uses TLS
     headers: Mapping[bytes, bytes]  # those in `_HEADERS`
+    is_head: bool  # what follows the headers is not sent
     actor: Actor | None = None  # set by `providers.logged_in`
     is_replay: bool = False  # whether the answer is that of an earlier request
+    release: Callable[[], None] = lambda: None
+    """Gives back the place and the turn: for a response that goes on for long."""
 
     @classmethod
     def of(cls, scope: HTTPScope, proxies: Proxies) -> Self:
@@ -42,7 +46,7 @@ class RequestState:
             request_id = random.randbytes(16).hex()  # noqa: S311 - an id, not a secret
         REQUEST_ID.set(request_id)
         peer = scope["client"][0] if scope["client"] else None
-        state = cls(request_id, *proxies.client(peer, scope), headers)
+        state = cls(request_id, *proxies.client(peer, scope), headers, scope["method"] == "HEAD")
         scope["state"][_KEY] = state
         return state
 

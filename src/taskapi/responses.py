@@ -9,7 +9,7 @@ from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 from msgspec import Struct
 
 Content = TypeVar("Content")
-_encode = msgspec.json.Encoder(enc_hook=int).encode  # a QueryInt is sent as a plain number
+encode = msgspec.json.Encoder(enc_hook=int).encode  # a QueryInt is sent as a plain number
 _JSON = (b"content-type", b"application/json")
 
 
@@ -70,7 +70,7 @@ class JsonResponse(Response[Content]):
         headers = [(name.lower().encode(), text.encode()) for name, text in self.headers.items()]
         if self.content is None:
             return AsgiResponse(status, headers, b"")
-        body = _encode(self.content)
+        body = encode(self.content)
         headers += (_JSON, (b"content-length", str(len(body)).encode()))
         return AsgiResponse(status, headers, body)
 

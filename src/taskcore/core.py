@@ -22,6 +22,7 @@ from taskcore.ports import (
 from taskcore.usecases.accounts import Accounts
 from taskcore.usecases.audit import Audit
 from taskcore.usecases.changes import Changes
+from taskcore.usecases.followers import Followers, Wake
 from taskcore.usecases.gate import Gate
 from taskcore.usecases.housekeeping import Housekeeping
 from taskcore.usecases.idempotency import Answer, Idempotency, NoStore
@@ -87,12 +88,13 @@ class Core:
         clock: Clock,
         terms: Terms = Terms(),
     ) -> "Core":
+        followers = Followers(store, clock)
         issuer = Issuer(access_tokens, refresh_tokens, clock)
         housekeeping = Housekeeping(
             store, limiter, clock, terms.trash_lifetime, terms.events_lifetime, terms.batch
         )
 
-        def on(store: Store, gate: Gate, for_logins: Store) -> Core:
+        def on(store: Store, gate: Gate, wake: Wake, for_logins: Store) -> Core:
             logins = Logins(
                 store=for_logins,
                 gate=gate,
@@ -106,18 +108,18 @@ class Core:
             )
             refreshes = Refreshes(for_logins, gate, clock, issuer, terms.idle)
             return cls(
-                accounts=Accounts(store, hasher, gate, clock, terms.app_name, terms.at_once),
-                sessions=Sessions(store, gate, clock, access_tokens, logins, refreshes),
-                tasks=Tasks(store, gate, clock, terms.max_tasks),
-                changes=Changes(store),
+                accounts=Accounts(store, hasher, gate, clock, wake, terms.app_name, terms.at_once),
+                sessions=Sessions(store, gate, clock, access_tokens, logins, refreshes, wake),
+                tasks=Tasks(store, gate, clock, wake, terms.max_tasks),
+                changes=Changes(store, followers),
                 audit=Audit(store, gate),
                 housekeeping=housekeeping,
                 gate=gate,
                 store=store,
-                idempotency=Idempotency(store, gate, clock, in_transaction, terms.max_kept),
+                idempotency=Idempotency(store, gate, clock, wake, in_transaction, terms.max_kept),
             )
 
-        def in_transaction(store: Store, gate: Gate) -> Core:
-            return on(store, gate, NoStore())
+        def in_transaction(store: Store, gate: Gate, wake: Wake) -> Core:
+            return on(store, gate, wake, NoStore())
 
-        return on(store, Gate(store, limiter, clock), store)
+        return on(store, Gate(store, limiter, clock), followers.wake, store)

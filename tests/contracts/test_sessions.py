@@ -45,6 +45,17 @@ async def test_an_unknown_session_has_no_actor(store: Store) -> None:
         assert await db.sessions.find_actor(SessionId(uuid4()), NOW) is None
 
 
+async def test_the_actors_of_several_sessions_are_found_at_once(store: Store) -> None:
+    ada, bob = await add_user(store), await add_user(store, "bob")
+    async with store.autocommit() as db:
+        ids = [(await open_session(db, user)).session_id for user in (ada, ada, bob)]
+        await db.users.save(bob.edited(LATER, is_active=False))
+        found = await db.sessions.find_actors([*ids, SessionId(uuid4())], NOW)
+        assert found == {id_: await db.sessions.find_actor(id_, NOW) for id_ in ids[:2]}
+        assert await db.sessions.find_actors(ids, NOW + IDLE) == {}
+        assert await db.sessions.find_actors([], NOW) == {}
+
+
 async def test_a_session_ends_at_its_end(store: Store) -> None:
     ada = await add_user(store)
     async with store.autocommit() as db:

@@ -80,7 +80,7 @@ class JwtTokens:
         if (user_id := int(payload.sub)) > MAX_ID:
             raise InvalidToken
         self._check_times(payload, now.astimezone(UTC).timestamp())
-        return AccessClaims(UserId(user_id), SessionId(payload.sid))
+        return AccessClaims(UserId(user_id), SessionId(payload.sid), payload.exp + LEEWAY)
 
     def _verified(self, token: str) -> "_Payload":
         signed, _, signature = token.rpartition(".")

@@ -60,7 +60,7 @@ class SignedAccessTokens:
         user_id, session_id, expires_at = payload.split(".")
         if now.timestamp() >= int(expires_at):
             raise ExpiredToken
-        return AccessClaims(UserId(int(user_id)), SessionId(UUID(session_id)))
+        return AccessClaims(UserId(int(user_id)), SessionId(UUID(session_id)), int(expires_at))
 
     def _signature(self, payload: str) -> str:
         return hmac.digest(self.key, payload.encode(errors="replace"), hashlib.sha256).hex()

@@ -4,8 +4,9 @@ Two checks, in this order: may the actor see the thing (else NotFound), and may 
 (else Forbidden).
 """
 
+import math
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from taskcore.domain.errors import Forbidden, LastAdmin, NotFound
@@ -24,6 +25,8 @@ class Actor:
     session_id: SessionId | None = None
     origin: Origin = NOWHERE
     time_zone: str = DEFAULT_TIME_ZONE
+    expires: float = field(default=math.inf, compare=False)
+    """When the access token does, in seconds since 1970."""
 
 
 # The operator at the terminal: an administrator without an account, hence without tasks.

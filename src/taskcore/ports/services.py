@@ -1,7 +1,8 @@
 """What the core needs besides the store: a clock, cryptography and rate limits."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -46,6 +47,8 @@ class AccessClaims:
 
     user_id: UserId
     session_id: SessionId
+    expires: float = field(default=math.inf, compare=False)
+    """In seconds since 1970; `issue` decides it."""
 
 
 class AccessTokens(Protocol):

@@ -1,6 +1,6 @@
 """Storing sessions and their refresh tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -15,6 +15,11 @@ from taskcore.ports.pages import Page
 class SessionRepository(Protocol):
     async def find_actor(self, session_id: SessionId, now: datetime) -> Actor | None:
         """The session's actor; None when it has ended, or its user is inactive or gone."""
+
+    async def find_actors(
+        self, session_ids: Sequence[SessionId], now: datetime
+    ) -> Mapping[SessionId, Actor]:
+        """Of these sessions, those that `find_actor` finds."""
 
     async def open(
         self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewAuditEvent

@@ -22,6 +22,7 @@ from taskcore.domain.users import (
     UserId,
 )
 from taskcore.ports import Claim, Clock, Page, PasswordHasher, Store
+from taskcore.usecases.followers import Wake
 from taskcore.usecases.gate import Gate, per_network
 from taskcore.usecases.verification import verified
 
@@ -34,6 +35,7 @@ class Accounts:
     hasher: PasswordHasher
     gate: Gate
     clock: Clock
+    wake: Wake
     app_name: str
     at_once: int
     """The deletion of an account with more tasks leaves the tasks to Housekeeping."""
@@ -96,7 +98,8 @@ class Accounts:
                 ended = await tx.sessions.end_all(user.id, but=actor.session_id)
                 name, now = AuditEventName.PASSWORD_CHANGED, self.clock.now()
                 await tx.audit.add(NewAuditEvent.by(actor, name, now, sessions=ended))
-                return
+            self.wake(user.id)
+            return
 
     async def delete_own(self, actor: Actor, *, password: str) -> None:
         """Raises InvalidCredentials when the password is wrong, LastAdmin, TooMany, Unavailable."""
@@ -108,6 +111,7 @@ class Accounts:
             await tx.audit.add(
                 NewAuditEvent.by(actor, AuditEventName.USER_DELETED, self.clock.now())
             )
+        self.wake(user.id)
 
     # For administrators. Each raises Forbidden for other users.
 
@@ -190,7 +194,8 @@ class Accounts:
                 return user
             saved = await tx.users.save(edited)
             await tx.audit.add(*_events(actor, user, saved))
-            return saved
+        self.wake(user_id)
+        return saved
 
     async def delete(self, actor: Actor, user_id: UserId) -> None:
         """Delete an account: it, its tasks and its sessions are gone for every reader at once.
@@ -205,6 +210,7 @@ class Accounts:
             await tx.users.remove(user_id, at_once=self.at_once)
             name, now = AuditEventName.USER_DELETED, self.clock.now()
             await tx.audit.add(NewAuditEvent.by(actor, name, now, user_id=user_id))
+        self.wake(user_id)
 
     async def _admit(self, actor: Actor, limit: Limit) -> None:
         """Raises TooMany."""

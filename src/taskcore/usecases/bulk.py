@@ -19,6 +19,7 @@ from taskcore.domain.policies import Actor, reaches_all_tasks
 from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import Clock, Store
+from taskcore.usecases.followers import Wake
 
 _AUDITED = {
     TaskEventType.UPDATED: AuditEventName.TASK_CHANGED,
@@ -33,6 +34,7 @@ class BulkWrite:
 
     store: Store
     clock: Clock
+    wake: Wake
     at_most: int
     actor: Actor
     operations: Sequence[Operation]
@@ -60,6 +62,7 @@ class BulkWrite:
             ids = await tx.bulk.write(work, by=self.actor.user_id) if work.steps else ()
             if owner_id != self.actor.user_id:
                 await tx.audit.add(*self._audited(work))
+        self.wake(owner_id)
         added = iter(ids)
         return [
             task.stored_as(next(added)) if isinstance(task, NewTask) else task

@@ -1,18 +1,23 @@
 """Following what happens to one's tasks."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from taskcore.domain.policies import Actor, own_id
 from taskcore.domain.rules import check_slice
-from taskcore.ports import ChangesPage, LogPosition, Store
+from taskcore.ports import ChangedTask, ChangesPage, LogPosition, Store
+from taskcore.usecases.followers import Followers
 
 MAX_CHANGES = 500
 """How many events a page covers at most."""
+_LONG = 3600.0  # seconds; nothing happens then
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     store: Store
+    followers: Followers
 
     async def page(
         self, actor: Actor, *, after: LogPosition | None = None, limit: int = MAX_CHANGES
@@ -29,3 +34,20 @@ class Changes:
             if after is None:
                 return ChangesPage([], await db.events.end(owner_id), has_more=False)
             return await db.events.changes(owner_id, after=after, limit=limit)
+
+    async def follow(
+        self, actor: Actor, *, after: LogPosition | None = None
+    ) -> AsyncGenerator[ChangedTask, None]:
+        """What changes in the actor's account after that place, or from now on, as it happens.
+
+        Ends with the actor's session. While the store is away it waits. To read on later, keep the
+        `place` of the last one. Raises TooMany for the sixth at a time, Overloaded, and
+        CursorExpired as `page` does.
+        """
+        async with (
+            self.followers.joined(actor) as follower,
+            aclosing(self.followers.told(follower, after=after, idle=_LONG)) as items,
+        ):
+            async for item in items:
+                if item is not None:
+                    yield item

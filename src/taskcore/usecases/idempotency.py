@@ -1,6 +1,6 @@
 """Doing what a request asks for once, however often the request is sent."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -12,6 +12,7 @@ from taskcore.domain.idempotency import MAX_KEPT, check_answer, check_key
 from taskcore.domain.policies import Actor, own_id
 from taskcore.domain.users import UserId
 from taskcore.ports import Clock, KeyClaim, Repositories, Store
+from taskcore.usecases.followers import Wake
 from taskcore.usecases.gate import Gate
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Idempotency(Generic[Core]):
     store: Store
     gate: Gate
     clock: Clock
-    bind: Callable[[Store, Gate], Core]
+    wake: Wake
+    bind: Callable[[Store, Gate, Wake], Core]
     """A core whose use cases run on that store behind that gate, and in which no one logs in."""
     at_most: int = MAX_KEPT
     """How many bytes of answers an account keeps in a day."""
@@ -72,9 +74,11 @@ class Idempotency(Generic[Core]):
         gate = _PatientGate(self.gate.store, self.gate.limiter, self.gate.clock, [])
         try:
             async with self._alone(claim), AsyncExitStack() as until_committed:
+                woken: list[UserId] = []
+                until_committed.callback(self._wake, woken)
                 transaction = _OneTransaction(self.store, claim, until_committed)
                 try:
-                    content = await work(self.bind(transaction, gate))
+                    content = await work(self.bind(transaction, gate, woken.append))
                     check_answer(content)
                     db = await transaction.begun()
                     await db.idempotency.keep(claim, content, at_most=self.at_most)
@@ -84,6 +88,10 @@ class Idempotency(Generic[Core]):
         finally:
             if gate.refusals:
                 await self.gate.record(*gate.refusals)
+
+    def _wake(self, user_ids: Iterable[UserId]) -> None:
+        for user_id in user_ids:
+            self.wake(user_id)
 
     @asynccontextmanager
     async def _alone(self, claim: KeyClaim) -> AsyncIterator[None]:

@@ -41,6 +41,7 @@ from taskcore.ports import (
     TrashRepository,
 )
 from taskcore.usecases.bulk import BulkWrite
+from taskcore.usecases.followers import Wake
 from taskcore.usecases.gate import Gate
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Tasks:
     store: Store
     gate: Gate
     clock: Clock
+    wake: Wake
     at_most: int = MAX_TASKS
     """How many tasks an account may hold, those in its trash included."""
     contended: WeakValueDictionary[TaskId, "asyncio.Lock"] = field(
@@ -77,9 +79,11 @@ class Tasks:
         new = Task.new(own_id(actor), self.clock.now(), actor.time_zone, **content)
         async with self.store.autocommit(actor.user_id) as db:
             try:
-                return await db.tasks.add(new, at_most=self.at_most, by=actor.user_id)
+                task = await db.tasks.add(new, at_most=self.at_most, by=actor.user_id)
             except NotFound:  # the account was deleted after the actor was read
                 raise InvalidToken from None
+        self.wake(new.owner_id)
+        return task
 
     async def get(self, actor: Actor, task_id: TaskId) -> Task:
         """Raises NotFound, also for a task that the actor may not see or that is in the trash."""
@@ -265,7 +269,9 @@ class Tasks:
         is refused raises alone, and says which in `field`, or in the fields of its problems, such
         as `operations/3/task/title`. Invalid, too, if they are about tasks of several accounts.
         """
-        return await BulkWrite(self.store, self.clock, self.at_most, actor, operations).run()
+        return await BulkWrite(
+            self.store, self.clock, self.wake, self.at_most, actor, operations
+        ).run()
 
     async def _scope(self, actor: Actor, owner_id: UserId | None, what: str) -> UserId | None:
         """Whose tasks to list; None for those of all."""
@@ -322,6 +328,11 @@ class _TaskWrite(Generic[Result]):
         Requests of this process that retry for one task queue up here: each would otherwise wait
         for the lock with a connection in hand, and all connections could be taken for one task.
         """
+        owner_id, result = await self._written()
+        self.tasks.wake(owner_id)
+        return result
+
+    async def _written(self) -> tuple[UserId, Result]:
         import asyncio  # noqa: PLC0415 - `import taskcore` would take twice as long with it
 
         try:
@@ -333,7 +344,7 @@ class _TaskWrite(Generic[Result]):
         async with queue:
             return await self._write_in_the_end()
 
-    async def _write_in_the_end(self) -> Result:
+    async def _write_in_the_end(self) -> tuple[UserId, Result]:
         for _ in range(_OPTIMISTIC_ATTEMPTS):
             with suppress(StaleWrite):  # another process has written
                 return await self._write_optimistically()
@@ -342,18 +353,18 @@ class _TaskWrite(Generic[Result]):
             found = await _found(repository, self.actor, self.task_id)
             task = await repository.lock(found.owner_id, self.task_id)
             authorize(self.actor, self.permission, task)
-            return await self._write_and_record(tx, task)
+            return task.owner_id, await self._write_and_record(tx, task)
 
-    async def _write_optimistically(self) -> Result:
+    async def _write_optimistically(self) -> tuple[UserId, Result]:
         async with self.tasks.store.autocommit(self.actor.user_id) as db:
             task = await _found(self.repository(db), self.actor, self.task_id)
             authorize(self.actor, self.permission, task)
             if self.expected_version not in {None, task.version}:
                 raise StaleWrite
             if task.owner_id == self.actor.user_id:
-                return await self.write(db, task)
+                return task.owner_id, await self.write(db, task)
         async with self.tasks.store.transaction() as tx:
-            return await self._write_and_record(tx, task)
+            return task.owner_id, await self._write_and_record(tx, task)
 
     async def _write_and_record(self, tx: Repositories, task: Task) -> Result:
         """Writes to another user's task go into the audit log."""

@@ -1,6 +1,6 @@
 """Sessions in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
@@ -33,6 +33,12 @@ class MemorySessions:
             if not user.is_active:
                 return None
             return Actor(user.id, user.role, session.id, time_zone=user.time_zone)
+
+    async def find_actors(
+        self, session_ids: Sequence[SessionId], now: datetime
+    ) -> Mapping[SessionId, Actor]:
+        found = {id_: await self.find_actor(id_, now) for id_ in session_ids}
+        return {id_: actor for id_, actor in found.items() if actor}
 
     async def open(
         self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewAuditEvent

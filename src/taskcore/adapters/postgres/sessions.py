@@ -1,6 +1,6 @@
 """Sessions and refresh tokens in PostgreSQL. A method is one round trip, except where noted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,6 +55,15 @@ _FIND_ACTOR = BatchedStatement(
     sa.select(_BATCH.c.number, users.c.id, users.c.role, users.c.time_zone)
     .select_from(_BATCH.join(sessions, sessions.c.id == _BATCH.c.id).join(users))
     .where(sessions.c.expires_at > _BATCH.c.now, users.c.is_active)
+)
+_FIND_ACTORS = Statement(
+    sa.select(sessions.c.id, users.c.id, users.c.role, users.c.time_zone)
+    .select_from(sessions.join(users))
+    .where(
+        sessions.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid()))),
+        sessions.c.expires_at > sa.bindparam("now", type_=_MOMENT),
+        users.c.is_active,
+    )
 )
 _BY_USER = sessions.c.user_id == sa.bindparam("user_id")
 # Locks the account, so that a change of it happens before or after the login.
@@ -209,6 +218,15 @@ class PostgresSessions:
             _, user_id, role, time_zone = row
             return Actor(UserId(user_id), Role(role), session_id, time_zone=time_zone)
         return None
+
+    async def find_actors(
+        self, session_ids: Sequence[SessionId], now: datetime
+    ) -> Mapping[SessionId, Actor]:
+        rows = await self._link.rows(_FIND_ACTORS, ids=list(session_ids), now=now)
+        return {
+            SessionId(id_): Actor(UserId(user), Role(role), SessionId(id_), time_zone=zone)
+            for id_, user, role, zone in rows
+        }
 
     async def open(
         self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewAuditEvent

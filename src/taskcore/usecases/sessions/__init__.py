@@ -11,6 +11,7 @@ from taskcore.domain.rules import DEFAULT_LIMIT, check_slice
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.users import User, UserId
 from taskcore.ports import AccessTokens, Clock, Page, Store
+from taskcore.usecases.followers import Wake
 from taskcore.usecases.gate import Gate
 from taskcore.usecases.sessions.authentication import authenticated
 from taskcore.usecases.sessions.grants import Grant
@@ -33,6 +34,7 @@ class Sessions:
     access_tokens: AccessTokens
     logins: Logins
     refreshes: Refreshes
+    wake: Wake
 
     async def log_in(self, *, email: str, password: str, origin: Origin = NOWHERE) -> Grant:
         """Open a session. Raises InvalidCredentials, TooMany and Unavailable.
@@ -153,6 +155,7 @@ class Sessions:
             await tx.audit.add(
                 NewAuditEvent.by(actor, name, now, user_id=user_id, session_id=session_id)
             )
+        self.wake(user_id)
         return True
 
     async def _end_all(self, actor: Actor, name: AuditEventName, user_id: UserId) -> int:
@@ -160,4 +163,5 @@ class Sessions:
             ended = await tx.sessions.end_all(user_id)
             now = self.clock.now()
             await tx.audit.add(NewAuditEvent.by(actor, name, now, user_id=user_id, sessions=ended))
+        self.wake(user_id)
         return ended

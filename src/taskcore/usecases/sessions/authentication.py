@@ -20,4 +20,6 @@ async def authenticated(
         actor = await db.sessions.find_actor(claims.session_id, now)
     if actor is None or actor.user_id != claims.user_id:
         raise InvalidToken
-    return Actor(actor.user_id, actor.role, actor.session_id, origin, actor.time_zone)
+    return Actor(
+        actor.user_id, actor.role, actor.session_id, origin, actor.time_zone, claims.expires
+    )

@@ -1,0 +1,108 @@
+"""What changes, as server-sent events, on both stores."""
+
+from contextlib import AsyncExitStack
+
+import pytest
+from litestar import Litestar
+
+from taskapi.edge import Edge
+from taskcore import LogPosition, UserId, cursors
+from taskcore.usecases.followers import PER_USER
+from tests.api.people import HEADERS, Person
+from tests.api.streaming import Event, streaming
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_changes_are_told_as_they_happen(app: Litestar, ada: Person) -> None:
+    async with streaming(app, ada) as stream:
+        status, headers = await stream.start()
+        assert (status, headers["content-type"]) == (200, "text/event-stream")
+        assert headers["x-accel-buffering"] == "no"
+        assert headers.items() >= HEADERS.items()
+        assert (await stream.message())["body"] == b"retry: 3000\n\n"
+        begin = await stream.event()
+        task = await ada.task("x")
+        first = await stream.event()
+        assert begin
+        assert begin.name == ""
+        assert first
+        item = {"type": "task", "id": task["id"], "change": "upserted", "task": task}
+        assert first == Event(first.id, "change", item)
+        page = (await ada.get(f"/changes?cursor={begin.id}")).json()
+        assert page == {"items": [item], "cursor": first.id, "has_more": False}
+        await ada.delete(f"/tasks/{task['id']}")
+        assert (await stream.change())["task"] is None
+    assert followers(app) == {}
+
+
+async def test_a_stream_reads_on_where_the_one_before_ended(app: Litestar, ada: Person) -> None:
+    start = (await ada.get("/changes")).json()["cursor"]
+    first, second = await ada.task("first"), await ada.task("second")
+    async with streaming(app, ada, query=f"cursor={start}") as stream:
+        await stream.start()
+        event = await stream.event()
+        assert event
+        assert event.data["task"] == first
+    async with streaming(app, ada, query=f"cursor={start}", last_event_id=event.id) as stream:
+        await stream.start()
+        assert (await stream.change())["task"] == second
+
+
+async def test_after_a_place_that_has_expired_it_says_so_and_goes_on(
+    app: Litestar, ada: Person
+) -> None:
+    cursor = cursors.changes(UserId(ada.id)).at(LogPosition(7, 7))
+    async with streaming(app, ada, query=f"cursor={cursor}") as stream:
+        await stream.start()
+        event = await stream.event()
+        assert event
+        present = (await ada.get("/changes")).json()["cursor"]
+        assert event == Event(present, "reset", {"cursor": present})
+        task = await ada.task("x")
+        assert (await stream.change())["task"] == task
+
+
+async def test_cursors_that_are_none_are_refused_before_it_begins(ada: Person, bob: Person) -> None:
+    other = (await bob.get("/changes")).json()["cursor"]
+    for cursor in ("x", other):
+        for answer, where in (
+            (await ada.get(f"/changes/stream?cursor={cursor}"), "cursor"),
+            (await ada.get("/changes/stream", last_event_id=cursor), "Last-Event-ID"),
+        ):
+            assert answer.status_code == 422
+            assert answer.json()["errors"][0]["parameter"] == where
+
+
+async def test_a_stream_ends_with_the_session(app: Litestar, ada: Person) -> None:
+    async with streaming(app, ada) as stream:
+        await stream.start()
+        await stream.event()
+        await ada.post("/auth/logout")
+        assert await stream.event() is None
+
+
+async def test_streams_take_no_place_of_requests_and_are_few(app: Litestar, ada: Person) -> None:
+    edge = app.asgi_handler
+    assert isinstance(edge, Edge)
+    async with AsyncExitStack() as stack:
+        for _ in range(PER_USER):
+            stream = await stack.enter_async_context(streaming(app, ada))
+            await stream.start()
+            await stream.event()
+        assert edge._places.are_free
+        answer = await ada.get("/changes/stream")
+        assert (answer.status_code, answer.json()["code"]) == (429, "too_many_requests")
+        assert edge._places.are_free
+    assert followers(app) == {}
+
+
+async def test_head_is_answered_at_once(app: Litestar, ada: Person) -> None:
+    async with streaming(app, ada, method="HEAD") as stream:
+        status, headers = await stream.start()
+        assert (status, headers["content-type"]) == (200, "text/event-stream")
+        assert await stream.event() is None
+
+
+def followers(app: Litestar) -> object:
+    return app.state.core.changes.followers._of
