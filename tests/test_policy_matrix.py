@@ -412,6 +412,8 @@ ON_THE_COMMAND_LINE = {
     "list accounts": ["users", "list"],
     "create an account": ["users", "create", "--email", "new-{email}", "--password-stdin"],
     "view": ["tasks", "show", "{task}"],
+    "see the history": ["tasks", "history", "{task}"],
+    "revert": ["tasks", "revert", "{task}", "--version", "1"],
     "edit": ["tasks", "edit", "{task}", "--title", "y"],
     "delete": ["tasks", "delete", "{task}", "--yes"],
     "restore": ["tasks", "restore", "{task}"],
@@ -419,12 +421,13 @@ ON_THE_COMMAND_LINE = {
     "list": ["tasks", "list", "--owner", "{user}"],
     "see the labels": ["tasks", "labels", "--owner", "{user}"],
     "see the trash": ["tasks", "trash", "--owner", "{user}"],
+    "see own changes": ["changes"],
     "show": ["users", "show", "{user}"],
     "change": ["users", "set-role", "{user}", "user"],
     "end all sessions of": ["sessions", "revoke", "--user", "{user}", "--yes"],
     "remove": ["users", "delete", "{user}", "--yes"],
 }
-"""An operator manages accounts as the system only; what is one's own has no command."""
+"""An operator manages accounts as the system only; what else is one's own has no command."""
 EXIT_CODES = {DONE: 0, HIDDEN: 65, FORBIDDEN: 77}
 
 
@@ -432,7 +435,7 @@ def commands() -> Iterator[Case]:
     for case in CASES:
         command = ON_THE_COMMAND_LINE.get(case.action, [])
         expressible = case.role == "system" or (
-            case.role != "anonymous" and command[:1] == ["tasks"]  # they take `--as`
+            case.role != "anonymous" and command[:1] in (["tasks"], ["changes"])  # they take `--as`
         )
         # `--owner` of an unknown user and a new task without `--as` are errors of usage.
         is_usage = (MATRIX[case.action] is LIST and case.whose == "missing") or (

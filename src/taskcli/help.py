@@ -44,10 +44,17 @@ COMMANDS = (
         "tasks",
         (
             *("list", "show", "create", "edit", "done", "reopen", "delete"),
-            *("trash", "restore", "purge", "labels"),
+            *("trash", "restore", "purge", "labels", "history", "revert"),
         ),
         "manage the tasks of all users, or act as one with --as or TASKCLI_AS",
         "taskcli.tasks:app",
+    ),
+    (
+        "People and tasks",
+        "changes",
+        (),
+        "what changes in the account of a user; --follow tells it at once",
+        "taskcli.changes:changes",
     ),
     (
         "People and tasks",

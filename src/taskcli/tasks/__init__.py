@@ -3,6 +3,7 @@
 from cyclopts import App
 
 from taskcli.tasks.content import create, done, edit, reopen, show_
+from taskcli.tasks.history import history, revert
 from taskcli.tasks.lists import labels, list_
 from taskcli.tasks.trash import delete, list_trash, purge, restore
 
@@ -27,3 +28,5 @@ app.command(list_trash, name="trash")
 app.command(restore)
 app.command(purge)
 app.command(labels)
+app.command(history)
+app.command(revert)

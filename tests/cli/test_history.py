@@ -1,0 +1,83 @@
+"""`taskcli tasks history|revert` and `taskcli changes`."""
+
+import json
+from typing import Any
+
+import pytest
+
+from taskcore import Core
+from tests.cli.conftest import Taskcli
+from tests.conftest import ManualClock
+
+ADA = ("--as", "ada@example.org")
+
+
+@pytest.fixture
+def task(core: Core, taskcli: Taskcli, clock: ManualClock) -> str:
+    """The id of a task of Ada's, in its second version."""
+    _ = core  # which the command uses
+    made = taskcli("tasks", "create", *ADA, "--title", "Write", "--label", "home", "--json")
+    number = str(json.loads(made.out)["id"])
+    clock.advance(hours=1)
+    assert taskcli("tasks", "edit", number, "--title", "Read", "--priority", "high").code == 0
+    return number
+
+
+def printed(taskcli: Taskcli, *command: str) -> Any:
+    done = taskcli(*command, "--json")
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+def test_a_history_says_who_changed_what(task: str, taskcli: Taskcli) -> None:
+    page = printed(taskcli, "tasks", "history", task, "--limit", "1")
+    (latest,) = page["items"]
+    assert latest == {
+        "position": 2,
+        "type": "task.updated",
+        "at": "2030-01-02T04:04:05.678901Z",
+        "actor_id": None,
+        "version": 2,
+        "changes": {
+            "title": {"from": "Write", "to": "Read"},
+            "priority": {"from": "none", "to": "high"},
+        },
+    }
+    rest = taskcli("tasks", "history", task, *ADA, "--cursor", page["next_cursor"])
+    assert rest.out.splitlines()[0].split("\t") == ["at", "type", "actor_id", "version", "changes"]
+    assert rest.out.splitlines()[1].split("\t")[1:] == [
+        *("task.created", "1", "1", "title=Write, labels=home"),
+    ]
+    assert taskcli("tasks", "history", "99").code == 65
+
+
+def test_a_task_is_reverted(task: str, taskcli: Taskcli) -> None:
+    revert = ("tasks", "revert", task, "--version")
+    assert taskcli(*revert, "1", "--expected-version", "1").code == 65
+    assert printed(taskcli, *revert, "1", *ADA)["title"] == "Write"
+    gone = taskcli(*revert, "9")
+    assert (gone.code, gone.err) == (65, "taskcli: The task has the versions 1 to 3\n")
+    assert taskcli("tasks", "revert", task).code == 2
+
+
+def test_changes_are_shown_since_a_cursor(task: str, taskcli: Taskcli) -> None:
+    present = printed(taskcli, "changes", *ADA)
+    assert (present["items"], present["has_more"]) == ([], False)
+    cursor = present["cursor"]
+    edited = printed(taskcli, "tasks", "edit", task, "--title", "Third")
+    page = printed(taskcli, "changes", *ADA, "--cursor", cursor)
+    assert page["items"] == [
+        {"type": "task", "id": int(task), "change": "upserted", "task": edited}
+    ]
+    assert taskcli("tasks", "delete", task, "--yes").code == 0
+    shown = taskcli("changes", *ADA, "--cursor", cursor)
+    assert shown.out == f"{task}\tremoved\t-\t-\n"
+    assert "that is all for now; --cursor " in shown.err
+
+
+def test_changes_are_those_of_a_user_and_of_a_cursor_of_theirs(task: str, taskcli: Taskcli) -> None:
+    assert taskcli("changes").code == 2
+    cursor = printed(taskcli, "changes", *ADA)["cursor"]
+    assert taskcli("changes", "--as", "bob@example.org", "--cursor", cursor).code == 65
+    assert taskcli("changes", *ADA, "--cursor", cursor, "--limit", "501").code == 65
+    assert task
