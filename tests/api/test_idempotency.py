@@ -58,6 +58,7 @@ CALLS: dict[str, tuple[Callable[[Person, Person], Awaitable[str]], str, object]]
     "PUT /api/v1/tasks/{task_id}": (created, "", {"title": "x"}),
     "PATCH /api/v1/tasks/{task_id}": (created, "", {"status": "done"}),
     "DELETE /api/v1/tasks/{task_id}": (created, "", None),
+    "POST /api/v1/tasks/{task_id}/revert": (created, "/revert", {"version": 1}),
     "POST /api/v1/trash/{task_id}/restore": (trashed, "/restore", None),
     "DELETE /api/v1/trash/{task_id}": (trashed, "", None),
     "POST /api/v1/users": (nothing, "/users", USER),

@@ -44,6 +44,7 @@ WRITES: dict[str, tuple[dict[str, Any], Collection[str]]] = {
     "POST /tasks/bulk": ({"operations": [{"op": "restore", "id": 1}]}, ()),
     "PUT /tasks/{task_id}": ({}, TASK),
     "PATCH /tasks/{task_id}": ({}, TASK),
+    "POST /tasks/{task_id}/revert": ({"version": 1}, {"version"}),
     "POST /users": ({"email": "x@example.org", "password": PASSWORD}, ACCOUNT),
     "PATCH /users/{user_id}": ({}, ACCOUNT),
 }

@@ -1,7 +1,6 @@
 """How credentials are sent, and how they are refused: rows BR of docs/security.md."""
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -12,7 +11,7 @@ import pytest
 from taskcore.adapters.jwt import key_id
 from taskcore.adapters.keys import derived_key
 from tests.api.served import Reply, exchange
-from tests.security.site import PASSWORD, V1, WRONG, Account, Site
+from tests.security.site import PASSWORD, V1, WRONG, Account, Site, on_missing_things
 from tests.server.running import KEY, Answer
 
 SIGNS = derived_key(KEY.encode(), "access token")
@@ -26,7 +25,7 @@ def operations(site: Site) -> list[tuple[str, str]]:
     """Every documented operation, on missing things."""
     document = site.ask("GET", "/openapi.json").json
     return [
-        (method.upper(), re.sub(r"\{\w+\}", str(2**62), path).removeprefix(V1))
+        (method.upper(), on_missing_things(path))
         for path, methods in document["paths"].items()
         for method in methods
     ]
@@ -181,6 +180,7 @@ def test_no_cache_keeps_a_token_or_a_private_response(
 ) -> None:
     """BR-6: no-store on tokens, on what is read with one, and on every refusal."""
     reads = {path for method, path in operations if method == "GET" and str(2**62) not in path}
+    reads = {path for path in reads if "?" not in path}  # a stream would not end
     own = {"/auth/me", "/auth/sessions", "/auth/events"}
     assert reads >= own | {"/tasks", "/users", "/audit"}
     granted = site.log_in(root.email)

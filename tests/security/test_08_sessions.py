@@ -154,6 +154,21 @@ def test_logging_out_counts_at_once_on_every_process(site: Site, ada: Account) -
     assert site.me(elsewhere["access_token"], process=1) == 200
 
 
+def test_streams_end_with_the_session_on_every_process(
+    site: Site, ada: Account, bob: Account, root: Account
+) -> None:
+    """RT-10: a stream of changes ends with it, also when the account is deactivated."""
+    one, other = site.apis
+    ends = (
+        (ada, "POST", "/auth/logout", None, ada),
+        (bob, "PATCH", f"/users/{bob.id}", {"is_active": False}, root),
+    )
+    for person, method, path, body, by in ends:
+        with one.stream(person.access) as here, other.stream(person.access) as there:
+            assert site.ask(method, path, body, token=by.access).status in {200, 204}
+            assert here.read().strip() == there.read().strip() == b""
+
+
 def test_people_see_their_sessions_and_end_them(site: Site, ada: Account, bob: Account) -> None:
     """RT-11: list, end one, end all; never a token, never another user's session."""
     ip, agent = fresh_ip(), "Browser/1.0 " + "x" * 300

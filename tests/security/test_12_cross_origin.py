@@ -1,6 +1,5 @@
 """Other web sites in a user's browser: rows CO and CS of docs/security.md."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.api.served import exchange
-from tests.security.site import V1, WRONG, Account, Site
+from tests.security.site import V1, WRONG, Account, Site, on_missing_things
 from tests.server.running import KEY, Answer, Api
 
 OURS = "http://localhost:3000"  # what CORS_ORIGINS is where it is not set
@@ -34,7 +33,7 @@ def operations(site: Site) -> list[Operation]:
     return [
         Operation(
             method.upper(),
-            re.sub(r"\{\w+\}", str(2**62), path).removeprefix(V1),
+            on_missing_things(path),
             "requestBody" in operation,
         )
         for path, methods in document["paths"].items()

@@ -25,6 +25,7 @@ ADA = "ada@example.org"
 PASSWORD = "correct horse battery"
 _NUMBERS = count()
 KEY = "0123456789-abcdefghij-KLMNOPQRST-uvwxyz"
+STREAM = "/api/v1/changes/stream"
 TASKCLI = [sys.executable, "-m", "taskcli"]
 
 
@@ -189,6 +190,21 @@ class Api:
         assert answer.status == 200, answer
         token: str = answer.json["access_token"]
         return token
+
+    @contextmanager
+    def stream(self, token: str) -> Iterator[http.client.HTTPResponse]:
+        """A stream of changes that has begun. It hangs up at the end."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", STREAM, headers={"Authorization": f"Bearer {token}"})
+            response = connection.getresponse()
+            assert response.status == 200
+            begin = [response.readline() for _ in range(4)]
+            assert [begin[0], *begin[1::2]] == [b"retry: 3000\n", b"\n", b"\n"]
+            assert begin[2].startswith(b"id: ")
+            yield response
+        finally:
+            connection.close()
 
     def register(self, email: str = "") -> str:
         """A new account's access token."""

@@ -6,32 +6,13 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.processes import eventually
-from tests.server.running import TASKCLI, Api
-
-PATH = "/api/v1/changes/stream"
-
-
-@contextmanager
-def stream(api: Api, token: str) -> Iterator[http.client.HTTPResponse]:
-    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=10)
-    try:
-        connection.request("GET", PATH, headers={"Authorization": f"Bearer {token}"})
-        response = connection.getresponse()
-        assert response.status == 200
-        assert response.readline() == b"retry: 3000\n"
-        assert response.readline() == b"\n"
-        assert response.readline().startswith(b"id: ")
-        assert response.readline() == b"\n"
-        yield response
-    finally:
-        connection.close()
+from tests.server.running import STREAM, TASKCLI, Api
 
 
 def change(response: http.client.HTTPResponse) -> Any:
@@ -54,13 +35,13 @@ def api(folder: Path) -> Iterator[Api]:
 
 def test_a_change_by_any_process_reaches_the_streams_of_all(api: Api) -> None:
     token = api.register()
-    with stream(api, token) as one, stream(api, token) as other:
+    with api.stream(token) as one, api.stream(token) as other:
         for _ in range(6):  # requests that either worker may get
             task = api.call("POST", "/api/v1/tasks", {"title": "x"}, token=token).json
             assert change(one)["task"] == change(other)["task"] == task
         assert api.call("POST", "/api/v1/auth/logout", token=token).status == 204
         assert one.read().strip() == other.read().strip() == b""
-    assert eventually(lambda: api.log.count(f'"route":"{PATH}"') == 2, within=10)
+    assert eventually(lambda: api.log.count(f'"route":"{STREAM}"') == 2, within=10)
 
 
 def test_the_command_line_follows_beside_the_server(api: Api) -> None:
@@ -80,7 +61,7 @@ def test_the_command_line_follows_beside_the_server(api: Api) -> None:
 def test_a_stop_ends_streams_before_the_deadline_for_requests(folder: Path) -> None:
     with Api(folder) as api:
         token = api.ready().register()
-        with stream(api, token) as response:
+        with api.stream(token) as response:
             assert api.stop(within=10) == 0
             assert response.read().strip() == b""
 
@@ -92,13 +73,13 @@ def test_a_client_that_does_not_read_is_disconnected_and_keeps_little(api: Api) 
     with api.client(token=token) as client:
         for _ in range(200):
             client.call("POST", "/api/v1/tasks", {"title": "x", "description": "x" * 5000})
-    route = f'"route":"{PATH}"'
+    route = f'"route":"{STREAM}"'
     ended = api.log.count(route)
     with socket.socket() as unread:
         unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         unread.connect(("127.0.0.1", api.port))
         unread.sendall(
-            f"GET {PATH}?cursor={cursor} HTTP/1.1\r\nHost: x\r\n"
+            f"GET {STREAM}?cursor={cursor} HTTP/1.1\r\nHost: x\r\n"
             f"Authorization: Bearer {token}\r\n\r\n".encode()
         )
         assert eventually(lambda: api.log.count(route) > ended, within=40)
