@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from taskcore.adapters.postgres import Connections, PostgresStore
-from taskcore.adapters.postgres.streams import SLOTS
+from taskcore.adapters.postgres.account_rows import SLOTS
 from taskcore.domain.errors import Invalid, NotFound
 from taskcore.domain.tasks import MAX_TASKS, Task
 from taskcore.domain.users import User

@@ -11,11 +11,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from taskcore.adapters.postgres.account_rows import add_to_total
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.event_rows import TYPE_NUMBERS, Logged, changes_text, logged
 from taskcore.adapters.postgres.schema import streams, task_ids, task_words, tasks, trash
 from taskcore.adapters.postgres.statements import Statement, batch_of
-from taskcore.adapters.postgres.streams import add_to_total
 from taskcore.adapters.postgres.task_rows import (
     WRITTEN,
     arrived,

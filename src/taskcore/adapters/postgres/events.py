@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 
+from taskcore.adapters.postgres.account_rows import heads, log_size, weight_of
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.event_rows import (
     COLUMNS,
@@ -19,7 +20,6 @@ from taskcore.adapters.postgres.event_rows import (
 from taskcore.adapters.postgres.removals import TURN, fewer_if_slow, removed
 from taskcore.adapters.postgres.schema import epochs, events, streams, tasks
 from taskcore.adapters.postgres.statements import Statement, in_index_order
-from taskcore.adapters.postgres.streams import heads, log_size, weight_of
 from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
 from taskcore.domain.errors import CursorExpired, HistoryGone
 from taskcore.domain.events import TaskEvent, Value

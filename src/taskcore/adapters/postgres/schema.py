@@ -13,7 +13,7 @@ from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TIME_ZONE, TITL
 from taskcore.domain.users import DEFAULT_TIME_ZONE
 
 # The oldest revision that this code works with. Revisions are numbered in order.
-REVISION = "0012"
+REVISION = "0011"
 
 # The privileges that the server's role needs where it does not own the tables.
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -223,7 +223,7 @@ streams = sa.Table(
         autoincrement=False,
     ),
     sa.Column("live", sa.Integer, nullable=False, server_default=sa.text("0")),
-    # Servers of before 0011, which would log nothing of what they write, find no column `trashed`.
+    # Servers of before 0010, which would log nothing of what they write, find no column `trashed`.
     sa.Column("in_trash", sa.Integer, nullable=False, server_default=sa.text("0")),
     # Of an account that is removed for every reader, while its tasks are still stored.
     sa.Column("removed", sa.Boolean, nullable=False, server_default=sa.false()),

@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from taskcore.adapters.postgres.account_rows import ALL_TASKS
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.leftovers import REMOVED
 from taskcore.adapters.postgres.schema import streams, tasks
@@ -26,7 +27,6 @@ from taskcore.adapters.postgres.statements import (
     batch_of,
     in_index_order,
 )
-from taskcore.adapters.postgres.streams import ALL_TASKS
 from taskcore.adapters.postgres.task_filters import (
     BIG,
     LOWEST_ID,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
+from taskcore.adapters.postgres.account_rows import counted, heads, numbered
 from taskcore.adapters.postgres.event_rows import Logged, erasure, logged
 from taskcore.adapters.postgres.removals import TURN, fewer_if_slow
 from taskcore.adapters.postgres.schema import streams, task_words, tasks, trash
@@ -15,7 +16,6 @@ from taskcore.adapters.postgres.statements import (
     batch_of,
     in_index_order,
 )
-from taskcore.adapters.postgres.streams import counted, heads, numbered
 from taskcore.adapters.postgres.task_rows import (
     columns_of_tasks,
     task_of,

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from taskcore.adapters.postgres.account_rows import add_to_total
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.leftovers import REMOVED
 from taskcore.adapters.postgres.schema import events, sessions, streams, task_words, users
@@ -19,7 +20,6 @@ from taskcore.adapters.postgres.statements import (
     page_of,
     sliced,
 )
-from taskcore.adapters.postgres.streams import add_to_total
 from taskcore.domain.errors import NotFound
 from taskcore.domain.rules import MAX_ID
 from taskcore.domain.users import (

@@ -12,7 +12,7 @@ import time
 from alembic import op
 from sqlalchemy.exc import OperationalError
 
-revision = "0011"
+revision = "0010"
 down_revision = "0009"
 
 ATTEMPTS = 60
