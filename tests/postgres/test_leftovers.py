@@ -155,7 +155,7 @@ async def test_one_process_sweeps_at_a_time(core: Core, db: Db) -> None:
     db.execute(TURN)
     steps = [step async for step in core.housekeeping.sweep()]
     assert [step.kind for step in steps if step.elsewhere] == [
-        *("accounts", "trash", "events", "sessions", "limits")
+        *("accounts", "trash", "events", "sessions", "keys", "limits")
     ]
     assert not any(count for step in steps for count in step.removed.values())
     db.execute("SELECT pg_advisory_unlock_all()")
