@@ -3,20 +3,18 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taskcli.tasks.fields import Edits
-from taskcore import SYSTEM, Core
+from taskcore import SYSTEM, Core, Task
 from tests.cli.conftest import Taskcli
 
 ADA, BOB = ("--as", "ada@example.org"), ("--as", "bob@example.org")
-FIELDS = (
-    *("id", "title", "description", "status", "priority", "due_date", "due_at", "time_zone"),
-    *("labels", "completed_at", "owner_id", "version", "created_at", "updated_at"),
-)
+FIELDS = tuple(field.name for field in fields(Task) if field.name != "deleted_at")
 
 Edit = Callable[..., dict[str, Any]]
 

@@ -26,6 +26,7 @@ from taskcore import (
     UserId,
 )
 from taskcore.domain.dues import zone
+from taskcore.domain.tasks import TaskChanges
 
 Number = Annotated[Whole, Parameter(name="ID", help="The task.")]
 As = Annotated[
@@ -188,11 +189,15 @@ def require_yes_with(key: str | None, *, yes: bool) -> None:
         raise Usage("--idempotency-key needs --yes")
 
 
-_OPTIONS = {"q": "--search", "owner_id": "--owner", "due_at": "--due", "labels": "--label"}
-_FIELDS = {
-    *("title", "description", "status", "priority", "time_zone", "label", "sort", "cursor"),
-    *("skip", "limit", "idempotency_key"),
+_OPTIONS = {
+    "q": "--search",
+    "owner_id": "--owner",
+    "labels": "--label",
+    **dict.fromkeys(["due_date", "due_at"], "--due"),
 }
+# Those whose option has their name.
+_FIELDS = {*TaskChanges.__annotations__, "label", "sort", "cursor", "skip", "limit"}
+_FIELDS |= {"idempotency_key"}
 # What the core says by the names of other fields.
 _DETAILS = {
     "owner_required": "name the user whose tasks to filter, sort or search, here or with --as",

@@ -18,7 +18,7 @@ LEAST_EVENTS_DAYS = 30
 MAX_LOG_BYTES = 512 * 2**20
 EVENT_BYTES = 100
 
-Value = str | date | datetime | tuple[str, ...] | None
+Value = str | int | date | datetime | tuple[str, ...] | None
 
 
 class TaskEventType(StrEnum):

@@ -151,6 +151,7 @@ def limit_reached(at_most: int) -> Invalid:
 
 
 _DUE = ("due_date", "due_at", "time_zone")
+_NULLABLE = {*_DUE}
 _WORDS: Mapping[str, type[StrEnum]] = {"status": Status, "priority": Priority}
 
 
@@ -180,7 +181,7 @@ def _problems(changes: Mapping[str, Any]) -> list[Problem | None]:
     nulls = {name for name, value in changes.items() if value is None}
     problems: list[Problem | None] = [
         Problem(name, "must not be null; leave it out to keep it", "not_nullable")
-        for name in sorted(nulls.difference(_DUE))
+        for name in sorted(nulls.difference(_NULLABLE))
     ]
     given = {name: value for name, value in changes.items() if name not in nulls}
     problems += [rule.problem(given[rule.field]) for rule in TASK_RULES if rule.field in given]
