@@ -128,7 +128,10 @@ def test_no_answer_shows_a_secret_or_another_users_address(
     for who in (ada, root):
         for call in ACCESS:
             method, path = call.split(" ")
-            if path.startswith(V1) and method in {"GET", "PATCH", "PUT"} and "openapi" not in path:
+            # A stream does not end; it tells what `/changes` does.
+            if re.search("openapi|stream", path) or not path.startswith(V1):
+                continue
+            if method in {"GET", "PATCH", "PUT"}:
                 there = path.removeprefix(V1).format(**ids)
                 answer = site.ask(method, there, {} if method[0] == "P" else None, token=who.access)
                 seen[who.id] = seen.get(who.id, "") + answer.body.decode()
