@@ -1,8 +1,7 @@
 """The contract of `ports.BulkRepository`, on every store: bulks leave what single writes leave."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -12,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskcore import Actor, Core, Invalid, Role, TaskcoreError, TaskQuery
-from taskcore.adapters.memory import MemoryStore
-from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.core import Terms
 from taskcore.domain.bulk import Create, Delete, Operation, Restore, Step, Update, Work
@@ -22,7 +19,8 @@ from taskcore.domain.events import TaskEventType
 from taskcore.domain.tasks import Status, Task, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import Page, Repositories, Store
-from tests.conftest import STORES, ManualClock, bound, emptied
+from tests.conftest import ManualClock, bound
+from tests.contracts.conftest import Place
 from tests.contracts.stored import LATER, add_task, add_user, move_to_trash, total_in_trash
 
 CHEAP = ScryptHasher(n=2, r=1, p=1)
@@ -55,26 +53,6 @@ OPERATIONS = st.lists(
     min_size=1,
     max_size=10,
 )
-
-
-@dataclass(frozen=True)
-class Place:
-    runner: asyncio.Runner
-    store: Callable[[], Store]
-
-
-@pytest.fixture(scope="module", params=STORES)
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    with asyncio.Runner() as runner:
-        if request.param == "memory":
-            yield Place(runner, MemoryStore)
-            return
-        url: str = request.getfixturevalue("database_url")
-        emptied(url)
-        stack = AsyncExitStack()
-        connections = runner.run(stack.enter_async_context(Connections(url)))
-        yield Place(runner, lambda: PostgresStore(connections))
-        runner.run(stack.aclose())
 
 
 QUERIES = [

@@ -1,8 +1,7 @@
 """Both stores list, filter, sort, search and count as the plain model in list_model.py does."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from random import Random
@@ -14,13 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taskcore.adapters.memory import MemoryStore
-from taskcore.adapters.postgres import Connections, PostgresStore, task_lists, task_search
+from taskcore.adapters.postgres import task_lists, task_search
 from taskcore.domain.queries import MAX_RANKED, Sort, TaskQuery, position
 from taskcore.domain.tasks import MAX_TASKS, NewTask, Priority, Status, Task
 from taskcore.domain.users import UserId
 from taskcore.ports import Store
-from tests.conftest import STORES, emptied
+from tests.contracts.conftest import Place
 from tests.contracts.list_model import Reader, listed, total
 from tests.contracts.stored import NOW, add_user
 
@@ -159,28 +157,6 @@ asked = st.builds(
     st.integers(0, 14),
     st.sampled_from([2, 3, 5, 100]),
 )
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where examples run; those on PostgreSQL share a database, each has an account of its own."""
-
-    runner: asyncio.Runner
-    store: Callable[[], Store]
-
-
-@pytest.fixture(scope="module", params=STORES)
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    with asyncio.Runner() as runner:
-        if request.param == "memory":
-            yield Place(runner, MemoryStore)
-            return
-        url: str = request.getfixturevalue("database_url")
-        emptied(url)
-        stack = AsyncExitStack()
-        connections = runner.run(stack.enter_async_context(Connections(url)))
-        yield Place(runner, lambda: PostgresStore(connections))
-        runner.run(stack.aclose())
 
 
 async def made(store: Store, owner_id: UserId, given: Sequence[Draft]) -> list[Task]:

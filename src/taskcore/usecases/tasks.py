@@ -1,6 +1,6 @@
 """Creating, reading, editing and deleting tasks, and the trash."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
@@ -149,10 +149,7 @@ class Tasks:
         """
 
         async def save(db: Repositories, task: Task) -> Task:
-            edited = task.edited(self.clock.now(), actor.time_zone, **changes)
-            if edited is task:
-                return task
-            return await db.tasks.save(edited, was=task, by=actor.user_id)
+            return await self._saved(db, actor, task, changes)
 
         return await _TaskWrite(
             self, actor, Permission.EDIT, task_id, expected_version, _tasks, save
@@ -194,13 +191,8 @@ class Tasks:
         async def save(db: Repositories, task: Task) -> Task:
             if not 1 <= version <= task.version:
                 raise HistoryGone(f"The task has the versions 1 to {task.version}")
-            content: dict[str, Any] = dict(
-                await db.events.version(task.owner_id, task.id, version, of=task.version)
-            )
-            edited = task.edited(self.clock.now(), actor.time_zone, **content)
-            if edited is task:
-                return task
-            return await db.tasks.save(edited, was=task, by=actor.user_id)
+            content = await db.events.version(task.owner_id, task.id, version, of=task.version)
+            return await self._saved(db, actor, task, content)
 
         return await _TaskWrite(
             self, actor, Permission.EDIT, task_id, expected_version, _tasks, save
@@ -272,6 +264,15 @@ class Tasks:
         return await BulkWrite(
             self.store, self.clock, self.wake, self.at_most, actor, operations
         ).run()
+
+    async def _saved(
+        self, db: Repositories, actor: Actor, task: Task, changes: Mapping[str, Any]
+    ) -> Task:
+        """The edited task, or this very one if nothing would change."""
+        edited = task.edited(self.clock.now(), actor.time_zone, **changes)
+        if edited is task:
+            return task
+        return await db.tasks.save(edited, was=task, by=actor.user_id)
 
     async def _scope(self, actor: Actor, owner_id: UserId | None, what: str) -> UserId | None:
         """Whose tasks to list; None for those of all."""
