@@ -25,7 +25,7 @@ run: $(VENV)/.runtime ## serve on http://127.0.0.1:8000 (data stays in .data)
 	@exec $(BIN)/taskcli serve
 
 test: $(VENV)/.dev ## run the tests (PostgreSQL comes along; nothing must run beforehand)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-quick: $(VENV)/.dev ## some seconds of them: the domain, the use cases and the contracts, in memory
 	$(BIN)/pytest --quick $(QUICK)

@@ -57,6 +57,13 @@ class UserRepository(Protocol):
     async def count_hashes(self, prefix: str) -> int:
         """How many password hashes start with the prefix."""
 
+    async def lock_tasks(self, user_id: UserId) -> None:
+        """Lock an account that is to be removed against every other write to its tasks.
+
+        Call it before `lock_admins`: it may wait for such a write, and would make every other
+        administrator wait too. Does nothing if there is no such account.
+        """
+
     async def remove(self, user_id: UserId, *, at_once: int = AT_ONCE) -> None:
         """The user, their tasks and their sessions are gone for every reader.
 

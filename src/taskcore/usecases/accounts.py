@@ -106,6 +106,7 @@ class Accounts:
         await self._admit(actor, DELETE_ACCOUNT)
         user = (await self._verified(actor, password)).user
         async with self.store.transaction() as tx:
+            await tx.users.lock_tasks(user.id)
             keep_an_admin(await tx.users.lock_admins(), without=user.id)
             await tx.users.remove(user.id, at_once=self.at_once)
             await tx.audit.add(
@@ -204,6 +205,7 @@ class Accounts:
         """
         await self.gate.administers(actor)
         async with self.store.transaction() as tx:
+            await tx.users.lock_tasks(user_id)
             admins = await tx.users.lock_admins()
             authorize_accounts(actor, admins)
             keep_an_admin(admins, without=user_id)

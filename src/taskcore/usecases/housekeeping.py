@@ -14,6 +14,9 @@ ACCOUNTS, EVENTS, SPACE = "accounts", "events", "unused space"
 # A session goes with its refresh tokens: one that a client renews every half hour of a working day
 # has a hundred in a week. So this many rows are counted for it.
 _ROWS_OF_SESSION = 20
+# A task of the trash goes with its events, the oldest 50 of them in the same transaction, which
+# holds the rows of the accounts meanwhile: their owners would wait for a large batch.
+_ROWS_OF_TASK = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Housekeeping:
         """Each kind of work: its name, and what does it, begun anew by each sweep."""
         return {
             ACCOUNTS: self._accounts(),
-            "trash": _batches("trash", self._trash, self.batch),
+            "trash": _batches("trash", self._trash, self.batch // _ROWS_OF_TASK or 1),
             EVENTS: _batches(EVENTS, self._events, self.batch),
             "sessions": _batches("sessions", self._sessions, self.batch // _ROWS_OF_SESSION or 1),
             "keys": _batches("keys", self._keys, self.batch),

@@ -84,6 +84,9 @@ class MemoryUsers:
         async with self._access() as tables:
             return sum(each.startswith(prefix) for each in tables.password_hashes.values())
 
+    async def lock_tasks(self, user_id: UserId) -> None:
+        """Nothing to do: a transaction of this store runs alone."""
+
     async def remove(self, user_id: UserId, *, at_once: int = AT_ONCE) -> None:  # noqa: ARG002 - removes all
         async with self._access() as tables:
             tables.remove_account(user_id)

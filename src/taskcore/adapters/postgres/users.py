@@ -255,6 +255,9 @@ class PostgresUsers:
         ((count,),) = await self._link.rows(_COUNT_HASHES, prefix=prefix)
         return int(count)
 
+    async def lock_tasks(self, user_id: UserId) -> None:
+        await self._link.rows(_COUNT_ROWS, id=user_id)
+
     async def remove(self, user_id: UserId, *, at_once: int = AT_ONCE) -> None:
         """Two round trips, or three where leftovers stay."""
         counted = await self._link.row(_COUNT_ROWS, id=user_id)
