@@ -22,9 +22,9 @@ from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.tokens import OpaqueRefreshTokens
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.policies import Actor
+from taskcore.domain.search import words_of
 from taskcore.domain.sessions import RefreshToken, Session, SessionId
 from taskcore.domain.users import UserId
-from taskcore.domain.words import words_of
 from taskcore.ports import AccessClaims
 
 SECRET_KEY = secrets.token_urlsafe(32)

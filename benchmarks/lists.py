@@ -21,9 +21,9 @@ from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.postgres.task_rows import label_hash
 from taskcore.domain.dues import DueRange
 from taskcore.domain.queries import EVERYTHING, Sort, TaskFilter
+from taskcore.domain.search import Search
 from taskcore.domain.tasks import OPEN, Priority, Status
 from taskcore.domain.users import UserId
-from taskcore.domain.words import Search
 from taskcore.wiring import upgrade_database
 
 _EACH, _MOST, _LIMIT = 50, 100_000, 20

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from alembic import context, op
 from sqlalchemy.exc import OperationalError
 
-from taskcore.domain.words import found_by
+from taskcore.domain.search import found_by
 
 revision = "0009"
 down_revision = "0008"

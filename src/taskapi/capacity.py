@@ -12,9 +12,10 @@ from taskapi.turns import Turns
 from taskcore.domain.errors import RETRY_AFTER
 from taskcore.domain.origins import Origin
 
-# Of an IPv6 /48, which one subscriber may hold. A network has as many as it may have connections.
+# The most requests that are served at a time for an IPv6 /48, as one subscriber may hold all of it.
+# For one network the most is PER_CLIENT, as many as it may have connections.
 _PER_SITE = 192
-_WAITING = 4  # for each that is served
+_WAITING = 4  # requests that may wait for their body, for each that may be served
 _WINDOW = 0.2  # seconds
 MAX_BODY_BYTES = 65536  # the largest useful body is a task of 5000 characters, all escaped
 LARGEST_BODY = 2**20  # of a bulk, the one that may be larger
@@ -34,7 +35,8 @@ def overloaded() -> HttpProblem:
 class Newcomers:
     """Notices a client that sends requests on more than PER_CLIENT connections within 0.2 s.
 
-    It need not hold them open: `connections` sees the open ones only, and late in a storm of them.
+    The connections may be closed already: `client_connections.py` sees only open ones, and late
+    when many arrive at once.
     What is remembered is forgotten after 0.2 s, and bounded by the requests that arrive meanwhile.
     """
 
@@ -75,8 +77,9 @@ class LargeBodies:
 class Places:
     """At most `limit` requests are served at a time, and PER_CLIENT are of one client.
 
-    Those that wait for a turn count too. More are refused at once: those of a client that has no
-    place left, else the last of the client that has most of them waiting, else the newcomer.
+    Those that wait for a turn count too. When all places are taken, one request is refused at once:
+    the new one if its client has no place left; else the last that waits of the client with the
+    most waiting; else the new one.
 
     A request that waits for its body leaves its place: otherwise clients that never finish could
     take all. At most four times `limit` wait so, each with a body of at most MAX_BODY_BYTES, but
@@ -124,9 +127,9 @@ class Places:
 
     @contextmanager
     def arriving(self) -> Iterator[None]:
-        """While the request waits for its body.
+        """Holds no place while the request waits for its body.
 
-        Raises `overloaded`, before if too many wait, or afterwards if all places are taken.
+        Raises `overloaded`: on entry if too many wait so, on exit if no place is free.
         """
         if self._arriving >= self._limit * _WAITING:
             raise overloaded()

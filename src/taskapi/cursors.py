@@ -35,7 +35,7 @@ ChangesCursor = Annotated[
 def next_page(path: str, cursor: str | None, limit: int, **filters: object) -> dict[str, str]:
     """The header that links to the page at the cursor; none after the last page.
 
-    `filters` are the other parameters of the query; those of None or without values were not sent.
+    `filters` are the other parameters of the query; one that is None or empty was not sent.
     """
     if cursor is None:
         return {}

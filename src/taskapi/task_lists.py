@@ -32,7 +32,7 @@ from taskapi.responses import JsonResponse, View
 from taskapi.task_views import TaskPage, TaskView, bounded, shown
 from taskcore import Forbidden, Invalid, Priority, Sort, Status, TaskQuery, UserId, cursors
 from taskcore.domain.queries import PLAIN, STATUS_GROUPS
-from taskcore.domain.words import QUERY
+from taskcore.domain.search import QUERY
 from taskcore.usecases.tasks import LABELS_OF_PAGE
 
 PATH = "/tasks"

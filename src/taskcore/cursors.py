@@ -12,10 +12,10 @@ from taskcore.domain.errors import Invalid, Problem
 from taskcore.domain.events import TaskEvent
 from taskcore.domain.queries import Sort, TaskPosition, TaskQuery, position
 from taskcore.domain.rules import MAX_ID
+from taskcore.domain.search import Search
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import User, UserId
-from taskcore.domain.words import Search
 from taskcore.ports import ChangedTask, LabelCount, LogPosition, Page, TrashPosition
 
 Item = TypeVar("Item")

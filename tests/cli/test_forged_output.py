@@ -19,8 +19,8 @@ from taskcli.output import ask, message, show_rows, trace
 from taskcore import Core, Misconfigured, NotFound, Role
 from taskcore.adapters.memory import memory_core
 from taskcore.domain.audit import ActorKind, AuditEventName, NewAuditEvent
+from taskcore.domain.emails import Email
 from taskcore.domain.origins import Origin
-from taskcore.domain.rules import Email
 from taskcore.domain.sessions import Session, SessionId
 from taskcore.domain.tasks import NewTask
 from taskcore.domain.users import NewUser

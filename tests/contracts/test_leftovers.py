@@ -4,9 +4,9 @@ import pytest
 
 from taskcore.domain.errors import NotFound, StaleWrite
 from taskcore.domain.queries import EVERYTHING, Sort, TaskFilter, TaskPosition
+from taskcore.domain.search import Search
 from taskcore.domain.tasks import OPEN, NewTask, Status
 from taskcore.domain.users import Role, UserId
-from taskcore.domain.words import Search
 from taskcore.ports import Batch, Store
 from tests.contracts.stored import (
     LATER,

@@ -11,9 +11,9 @@ import pytest
 from taskcore.domain.errors import NotFound, StaleWrite
 from taskcore.domain.queries import TaskFilter
 from taskcore.domain.rules import MAX_ID, MAX_SKIP
+from taskcore.domain.search import Search
 from taskcore.domain.tasks import NewTask, Priority, Status, Task, TaskId
 from taskcore.domain.users import User, UserId
-from taskcore.domain.words import Search
 from taskcore.ports import Removal, Repositories, Store, TrashPosition
 from tests.contracts.stored import (
     AGAIN,

@@ -7,8 +7,9 @@ from itertools import product
 
 import pytest
 
+from taskcore.domain.emails import Email
 from taskcore.domain.errors import EmailTaken, LastAdmin, NotFound
-from taskcore.domain.rules import MAX_ID, MAX_SKIP, Email
+from taskcore.domain.rules import MAX_ID, MAX_SKIP
 from taskcore.domain.users import Role, StoredCredentials, User, UserId
 from taskcore.ports import Store
 from tests.contracts.stored import LATER, NOW, add_task, add_user, hash_of, open_session

@@ -10,8 +10,8 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from taskcore.domain.emails import Email
 from taskcore.domain.errors import Invalid
-from taskcore.domain.rules import Email
 
 EXAMPLES = settings().max_examples  # of the profile; these laws need more than others
 LOCAL_CHARACTERS = "abcXYZ019!#$%&'*+-/=?^_`{|}~."

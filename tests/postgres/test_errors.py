@@ -16,6 +16,7 @@ from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.postgres.errors import Unexplained, breaks_connection, translated
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.adapters.postgres.store import PostgresRepositories
+from taskcore.domain.emails import Email
 from taskcore.domain.errors import (
     Conflict,
     EmailTaken,
@@ -25,7 +26,6 @@ from taskcore.domain.errors import (
     StaleWrite,
     Unavailable,
 )
-from taskcore.domain.rules import Email
 from taskcore.domain.tasks import Task
 from taskcore.domain.users import NewUser, Role, User
 from tests.conftest import emptied, until

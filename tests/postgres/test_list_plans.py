@@ -12,11 +12,13 @@ import pytest
 
 from taskcore.adapters.postgres import task_lists, task_search, trash
 from taskcore.adapters.postgres.connections import conninfo
-from taskcore.adapters.postgres.task_filters import SORTED_BY, Shape, arguments, search_arguments
+from taskcore.adapters.postgres.task_filters import Shape, arguments
+from taskcore.adapters.postgres.task_orders import SORTED_BY
+from taskcore.adapters.postgres.task_search import search_arguments
 from taskcore.domain.dues import DueRange
 from taskcore.domain.queries import EVERYTHING, MAX_RANKED, Sort, TaskFilter, TaskPosition
+from taskcore.domain.search import Search
 from taskcore.domain.tasks import Priority, Status, TaskId
-from taskcore.domain.words import Search
 from tests.conftest import migrated_database
 from tests.postgres.plans import MOST, OWNER_PARAMS, OWNERS, Db, Node, add_people, add_tasks, plan
 

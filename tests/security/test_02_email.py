@@ -15,7 +15,7 @@ import pytest
 import taskcore.adapters.postgres as adapter
 from taskcore import Invalid
 from taskcore.adapters.postgres.statements import Statement
-from taskcore.domain.rules import Email
+from taskcore.domain.emails import Email
 from tests.api.served import exchange
 from tests.security.site import PASSWORD, V1, WRONG, Account, Site, at_once
 from tests.server.running import Answer

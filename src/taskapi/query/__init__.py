@@ -1,5 +1,14 @@
 """Values of query parameters, parsed strictly: one file for each kind."""
 
+from taskapi.query.choices import (
+    BOOLEANS,
+    ONLY_TRUE,
+    flag,
+    one_of,
+    parse_choice,
+    parse_choices,
+    several,
+)
 from taskapi.query.integers import (
     ANY_USER,
     DEFAULT_LIMIT,
@@ -12,15 +21,6 @@ from taskapi.query.integers import (
     is_query_int,
 )
 from taskapi.query.times import moment, moment_or_day, parse_moment_or_day, parse_timestamp
-from taskapi.query.words import (
-    BOOLEANS,
-    ONLY_TRUE,
-    flag,
-    one_of,
-    parse_choice,
-    parse_choices,
-    several,
-)
 
 __all__ = [
     "ANY_USER",

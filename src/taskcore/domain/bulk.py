@@ -106,13 +106,13 @@ def account_of(
 
 @dataclass(slots=True)
 class Bulk:
-    """Applies operations as the single ones would be, each to what the ones before have left."""
+    """Applies each operation as a single request would, to the result of those before it."""
 
     actor: Actor
     owner_id: UserId | None
     """The account that all operations must be about."""
     owners: Mapping[TaskId, UserId]
-    """Of tasks that may be of other accounts."""
+    """The account of each task that an operation names, for an actor who may reach others."""
     now: datetime
     at_most: int
     """How many tasks an account may hold."""
@@ -123,7 +123,7 @@ class Bulk:
     _number: int = 0
 
     def apply(self, operations: Sequence[Operation], held: Held = NOTHING) -> Work:
-        """Raises what the first operation that is refused raises alone.
+        """Raises the error of the first operation that is refused, as a single request would.
 
         The refusal says where: in `field`, or in the fields of its problems.
         """

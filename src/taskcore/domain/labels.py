@@ -26,7 +26,7 @@ def label_key(name: str) -> str:
 def check_labels(labels: Sequence[str]) -> list[Problem]:
     """Every broken rule. The field is `labels`, or `labels/3` for the fourth.
 
-    Too many labels are the only problem told, so that the work is bounded.
+    If there are too many labels, only that is reported; this bounds the work.
     """
     # A text is a sequence of texts too, but never meant as one.
     if isinstance(labels, str) or not isinstance(labels, Sequence):

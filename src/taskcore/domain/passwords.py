@@ -4,8 +4,9 @@ import unicodedata
 from functools import cache
 from importlib import resources
 
+from taskcore.domain.emails import Email
 from taskcore.domain.errors import Invalid, Problem
-from taskcore.domain.rules import PASSWORD, Email
+from taskcore.domain.rules import PASSWORD
 
 # Longer texts are refused before normalising, which takes time per character.
 _LONGEST = 4 * PASSWORD.max

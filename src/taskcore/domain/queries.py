@@ -11,9 +11,9 @@ from taskcore.domain.dues import DueRange, check_moment, due_key, start_of_day, 
 from taskcore.domain.errors import Invalid, Problem
 from taskcore.domain.labels import label_key, label_problem
 from taskcore.domain.rules import refuse
+from taskcore.domain.search import Search
 from taskcore.domain.tasks import CLOSED, OPEN, Priority, Status, Task, TaskId
 from taskcore.domain.users import UserId
-from taskcore.domain.words import Search
 
 MAX_VALUES = 20
 """How many values a filter takes at most."""

@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import NewType, Self, TypedDict, Unpack
 
 from taskcore.domain.dues import check_time_zone
-from taskcore.domain.rules import FULL_NAME, Email, Refusals, only, refuse
+from taskcore.domain.emails import Email
+from taskcore.domain.rules import FULL_NAME, Refusals, only, refuse
 
 UserId = NewType("UserId", int)
 DEFAULT_TIME_ZONE = "UTC"

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
+from taskcore.domain.emails import Email
 from taskcore.domain.errors import InvalidCredentials
 from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REAUTH, REGISTER, Limit
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.passwords import new_password as checked_password
 from taskcore.domain.policies import Actor, authorize_accounts, keep_an_admin, own_id
-from taskcore.domain.rules import DEFAULT_LIMIT, Email, Refusals, check_slice, only
+from taskcore.domain.rules import DEFAULT_LIMIT, Refusals, check_slice, only
 from taskcore.domain.users import (
     DEFAULT_TIME_ZONE,
     NewUser,

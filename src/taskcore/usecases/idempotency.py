@@ -1,4 +1,7 @@
-"""Doing what a request asks for once, however often the request is sent."""
+"""Doing what a request asks for once, however often the request is sent.
+
+Only the answer of work that succeeds is kept: after a refusal the next attempt does the work.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager

@@ -28,8 +28,8 @@ def _claim() -> Statement:
     """Returns the request that the key belongs to, and its answer; no row if there is no user.
 
     Another transaction that has claimed the key is waited for at its row. A row that is there is
-    updated, though nothing changes: so the transaction has something to commit, and its commit
-    waits for a replica as the one before it did.
+    updated, though nothing changes: a replay that commits nothing could answer before the first
+    commit has reached the replica.
     """
     new = insert(keys).from_select(
         ["user_id", "key", "request", "at"],
@@ -85,7 +85,7 @@ def _forget() -> Statement:
     limit = sa.bindparam("limit", type_=sa.BigInteger())
 
     def gone(table: sa.Table, moment: sa.Column[Any]) -> sa.CTE:
-        """Deletes rows, which are locked, by their places, because their key has two columns."""
+        """Locks the rows, then deletes them by `ctid`, because their key has two columns."""
         place: sa.ColumnElement[Any] = sa.literal_column(f"{table.name}.ctid")
         found = (
             sa.select(place.label("place"))

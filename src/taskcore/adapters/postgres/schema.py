@@ -96,6 +96,7 @@ users = sa.Table(
 # Ids of tasks, also of those in the trash.
 task_ids = sa.Sequence("tasks_id_seq", metadata=metadata)
 # What `due_sort` is for a task that is not due: it comes last.
+# The domain's NO_DUE, in `dues.py`.
 _NO_DUE = sa.text("'9999-12-31 23:59:59.999999+00'")
 
 

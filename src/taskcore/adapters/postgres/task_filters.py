@@ -1,4 +1,4 @@
-"""Filters of tasks as conditions, and the order of a list as what its rows are compared by."""
+"""Filters of tasks as conditions, and the arguments of a list's statement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from taskcore.adapters.postgres.schema import tasks
-from taskcore.adapters.postgres.statements import in_index_order
 from taskcore.adapters.postgres.task_rows import PRIORITY_NUMBERS, STATUS_NUMBERS, label_hash
 from taskcore.domain.dues import NO_DUE, DueRange
 from taskcore.domain.queries import Sort, TaskFilter, TaskPosition
 from taskcore.domain.rules import MAX_ID
-from taskcore.domain.words import Search, prefixes
 
 BIG, MOMENT, NUMBER = sa.BigInteger(), sa.DateTime(timezone=True), sa.SmallInteger()
 LOWEST_ID: sa.ColumnElement[int] = sa.literal_column("0")  # all ids are greater
@@ -24,7 +22,7 @@ _FIRST = datetime.min.replace(tzinfo=UTC)
 OWNER = sa.bindparam("owner_id", type_=BIG)
 # The owner, unknown to the planner. For a known owner it may expect next to no rows, take an index
 # of another order and sort; or nearly all rows, and read those of all accounts.
-_HIDDEN_OWNER = sa.select(OWNER).scalar_subquery()
+HIDDEN_OWNER = sa.select(OWNER).scalar_subquery()
 
 _FILTERS = (
     *("statuses", "priorities", "label_keys", "due"),
@@ -61,8 +59,8 @@ def bind(name: str, kind: Any) -> sa.BindParameter[Any]:  # noqa: ANN401 - the t
 
 _AT = bind("at_from", MOMENT), bind("at_until", MOMENT)
 _DAY = bind("day_from", MOMENT), bind("day_until", MOMENT)
-_DUE = sa.func.least(_AT[0], _DAY[0]), sa.func.greatest(_AT[1], _DAY[1])
-_UPDATED_FROM = bind("updated_from", MOMENT)
+DUE = sa.func.least(_AT[0], _DAY[0]), sa.func.greatest(_AT[1], _DAY[1])
+UPDATED_FROM = bind("updated_from", MOMENT)
 
 
 def conditions(
@@ -77,8 +75,8 @@ def conditions(
         "label_keys": [of_task.label_hashes.bool_op("&&")(bind("hashes", sa.ARRAY(BIG)))],
         # The index is searched for days and moments together; the case tells them apart.
         "due": [
-            due >= _DUE[0],
-            due < _DUE[1],
+            due >= DUE[0],
+            due < DUE[1],
             sa.case(
                 (of_task.due_date.is_(None), sa.and_(due >= _AT[0], due < _AT[1])),
                 else_=sa.and_(due >= _DAY[0], due < _DAY[1]),
@@ -88,7 +86,7 @@ def conditions(
             of_task.completed_at >= bind("completed_from", MOMENT),
             of_task.completed_at <= bind("completed_last", MOMENT),
         ],
-        "updated_from": [of_task.updated_at >= _UPDATED_FROM],
+        "updated_from": [of_task.updated_at >= UPDATED_FROM],
     }
     return [condition for name in _FILTERS if name in filters for condition in of[name]]
 
@@ -146,120 +144,8 @@ def _at_utc_midnight(day: date | None, otherwise: datetime) -> datetime:
     return otherwise if day is None else datetime.combine(day, time(), UTC)
 
 
-def search_arguments(search: Search, owner_id: int) -> dict[str, Any]:
-    """The query for all words, and one for each word in a title. Words need no escaping."""
-    lexemes = [f"'{owner_id}:{word}'" for word in search.words]
-    marks = ["*" if prefixes(word) else "" for word in search.words]
-    each = zip(lexemes, marks, strict=True)
-    asked = [f"{lexeme}:{mark}" if mark else lexeme for lexeme, mark in each]
-    titles = [f"{lexeme}:{mark}A" for lexeme, mark in zip(lexemes, marks, strict=True)]
-    return {"query": " & ".join(asked), "titles": titles}
-
-
 def _before(until: datetime | None) -> datetime:
     """The last moment before `until`, or the first of all, at which no task was completed."""
     if until is None:
         return NO_DUE
     return until - timedelta(microseconds=1) if until > _FIRST else _FIRST
-
-
-SORTED_BY: dict[Sort, sa.ColumnElement[Any]] = {
-    Sort.NEWEST: tasks.c.id,
-    Sort.OLDEST: tasks.c.id,
-    Sort.DUE: tasks.c.due_sort,
-    Sort.UPDATED: tasks.c.updated_at,
-    Sort.PRIORITY: tasks.c.priority,
-}
-_ENDS: dict[sa.ColumnElement[Any], tuple[str, str]] = {
-    tasks.c.due_sort: ("'-infinity'::timestamptz", "'infinity'::timestamptz"),
-    tasks.c.updated_at: ("'-infinity'::timestamptz", "'infinity'::timestamptz"),
-    tasks.c.priority: ("-1::smallint", "32767::smallint"),
-}
-
-Bound = list[sa.ColumnElement[Any]]
-
-
-def in_order(shape: Shape) -> sa.Select[Any]:
-    """The tasks that pass the filters, in the list's order: what they are sorted by, and the id."""
-    by = SORTED_BY[shape.sort]
-    key = [tasks.c.id] if by is tasks.c.id else [by, tasks.c.id]
-    return in_index_order(
-        sa.select(*_listed(shape.sort)).where(*conditions(shape.filters)),
-        [tasks.c.owner_id, *key],
-        low=[_HIDDEN_OWNER, *_low(shape)],
-        below=[_HIDDEN_OWNER, *high(shape)],
-        descends=shape.sort.descends,
-    )
-
-
-def looked_up(sort: Sort, ids: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    """The columns of `in_order`, for the tasks with the ids in this array, in any order."""
-    return (
-        sa.select(*_listed(sort))
-        .where(tasks.c.owner_id == OWNER, tasks.c.id == sa.any_(ids))
-        .offset(LOWEST_ID)
-    )
-
-
-def _listed(sort: Sort) -> list[sa.ColumnElement[Any]]:
-    by = SORTED_BY[sort]
-    return [tasks.c.id] if by is tasks.c.id else [by.label("by"), tasks.c.id]
-
-
-def counted(filters: frozenset[str]) -> sa.Select[Any]:
-    """The tasks that pass the filters, read from the index that has the fewest to test.
-
-    Filters by due or change add an order and a limit, which change nothing but make the planner
-    take that index.
-    """
-    rows = sa.select(tasks.c.id).where(*conditions(filters))
-    for name, by in (("due", tasks.c.due_sort), ("updated_from", tasks.c.updated_at)):
-        if name in filters:
-            low, high = _ends(by, filters)
-            key = [tasks.c.owner_id, by, tasks.c.id]
-            return in_index_order(
-                rows, key, low=[_HIDDEN_OWNER, *low], below=[_HIDDEN_OWNER, *high]
-            ).limit(ALL)
-    if "label_keys" in filters:
-        # The index itself drops tasks without labels, in a third of the time that it takes to hand
-        # a row out and test it.
-        rows = rows.where(tasks.c.label_hashes.is_not(None))
-    # Takes two thirds of the time of comparing whole rows, and any index will do.
-    return rows.where(tasks.c.owner_id >= _HIDDEN_OWNER, tasks.c.owner_id <= _HIDDEN_OWNER)
-
-
-def _low(shape: Shape) -> Bound:
-    """The lower bound of the sorted columns; excluded if it is a position."""
-    if shape.goes_on and not shape.sort.descends:
-        return position(shape.sort)
-    return _ends(SORTED_BY[shape.sort], shape.filters)[0]
-
-
-def high(shape: Shape) -> Bound:
-    if shape.goes_on and shape.sort.descends:
-        return position(shape.sort)
-    return _ends(SORTED_BY[shape.sort], shape.filters)[1]
-
-
-def _ends(by: sa.ColumnElement[Any], filters: frozenset[str]) -> tuple[Bound, Bound]:
-    if by is tasks.c.id:
-        return [LOWEST_ID], [HIGHEST_ID]
-    least: sa.ColumnElement[Any] = sa.literal_column(_ENDS[by][0])
-    greatest: sa.ColumnElement[Any] = sa.literal_column(_ENDS[by][1])
-    if by is tasks.c.due_sort and "due" in filters:
-        least, greatest = _DUE
-    elif by is tasks.c.updated_at and "updated_from" in filters:
-        least = _UPDATED_FROM
-    return [least, LOWEST_ID], [greatest, HIGHEST_ID]
-
-
-def position(sort: Sort) -> list[sa.ColumnElement[Any]]:
-    after_id = bind("after_id", BIG)
-    by = SORTED_BY.get(sort)
-    if by is tasks.c.id:
-        return [after_id]
-    return [bind("after_key", NUMBER if by is None else by.type), after_id]
-
-
-def ordered(column: sa.ColumnElement[Any], sort: Sort) -> sa.ColumnElement[Any]:
-    return column.desc() if sort.descends else column.asc()

@@ -34,15 +34,11 @@ from taskcore.adapters.postgres.task_filters import (
     Shape,
     arguments,
     bind,
-    counted,
-    in_order,
-    looked_up,
     one,
-    ordered,
-    search_arguments,
 )
+from taskcore.adapters.postgres.task_orders import counted, in_order, looked_up, ordered
 from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
-from taskcore.adapters.postgres.task_search import FEW, Matches, searched
+from taskcore.adapters.postgres.task_search import FEW, Matches, search_arguments, searched
 from taskcore.domain.queries import EVERYTHING, Sort, TaskFilter, TaskPosition
 from taskcore.domain.rules import MAX_ID
 from taskcore.domain.tasks import Task

@@ -11,9 +11,9 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 from taskcore.adapters.postgres.schema import tasks
 from taskcore.domain.dues import due_key
 from taskcore.domain.labels import label_key
+from taskcore.domain.search import found_by
 from taskcore.domain.tasks import NewTask, Priority, Status, Task
 from taskcore.domain.users import UserId
-from taskcore.domain.words import found_by
 
 STATUS_NUMBERS = {status: number for number, status in enumerate(Status)}
 PRIORITY_NUMBERS = {priority: number for number, priority in enumerate(Priority)}

@@ -14,17 +14,14 @@ from taskcore.adapters.postgres.task_filters import (
     HIGHEST_ID,
     LOWEST_ID,
     OWNER,
-    SORTED_BY,
     Shape,
     bind,
     conditions,
-    high,
-    in_order,
     one,
-    ordered,
-    position,
 )
+from taskcore.adapters.postgres.task_orders import SORTED_BY, high, in_order, ordered, position
 from taskcore.domain.queries import MAX_RANKED, Sort
+from taskcore.domain.search import Search, prefixes
 
 # A search by relevance, or newest first, looks first at up to so many of the newest tasks of the
 # account, one by one. A common word is often found there; the index would list all tasks with it.
@@ -50,6 +47,16 @@ class Matches(NamedTuple):
 
 
 Found = tuple[sa.CTE, sa.ColumnElement[int]]
+
+
+def search_arguments(search: Search, owner_id: int) -> dict[str, Any]:
+    """The query for all words, and one for each word in a title. Words need no escaping."""
+    lexemes = [f"'{owner_id}:{word}'" for word in search.words]
+    marks = ["*" if prefixes(word) else "" for word in search.words]
+    each = zip(lexemes, marks, strict=True)
+    asked = [f"{lexeme}:{mark}" if mark else lexeme for lexeme, mark in each]
+    titles = [f"{lexeme}:{mark}A" for lexeme, mark in zip(lexemes, marks, strict=True)]
+    return {"query": " & ".join(asked), "titles": titles}
 
 
 def searched(shape: Shape) -> Matches:

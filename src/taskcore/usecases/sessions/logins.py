@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
+from taskcore.domain.emails import Email
 from taskcore.domain.errors import Invalid, InvalidCredentials, Unavailable
 from taskcore.domain.limits import (
     LOGIN,
@@ -18,7 +19,6 @@ from taskcore.domain.limits import (
 from taskcore.domain.origins import Origin
 from taskcore.domain.passwords import normalized_password
 from taskcore.domain.policies import Actor
-from taskcore.domain.rules import Email
 from taskcore.domain.sessions import Session, SessionId
 from taskcore.domain.users import StoredCredentials, User, UserId
 from taskcore.ports import Claim, Clock, PasswordHasher, Pseudonyms, Store

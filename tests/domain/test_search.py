@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskcore.domain import words
+from taskcore.domain import search
 from taskcore.domain.errors import Invalid
-from taskcore.domain.words import MAX_WORD, Search, words_of
+from taskcore.domain.search import MAX_WORD, Search, words_of
 
 # Much of what is folded, beside each other often.
 TEXTS = st.text(
@@ -104,8 +104,8 @@ def test_characters_without_blanks_between_them_are_one_word_of_the_eight() -> N
     assert not Search.parse(sentence).matches(sentence[1:], "")
     assert code(f"a b c d e f g h {sentence}") == "too_many_words"
     assert len(Search.parse(f"a b c d {sentence} e f g").words) == 7 + len(set(sentence))
-    many = "".join(map(chr, range(0x4E00, 0x4E00 + words.MAX_LOOKED_UP)))
-    assert len(Search.parse(many * 6).words) == words.MAX_LOOKED_UP
+    many = "".join(map(chr, range(0x4E00, 0x4E00 + search.MAX_LOOKED_UP)))
+    assert len(Search.parse(many * 6).words) == search.MAX_LOOKED_UP
     assert code(many + "会") == "too_many_words"
 
 
@@ -163,23 +163,23 @@ def test_a_run_of_accents_is_not_sorted(monkeypatch: pytest.MonkeyPatch) -> None
         sizes.add(len(text))
         return normalize(form, text)  # type: ignore[arg-type]  # a literal
 
-    words._letters.cache_clear()
-    monkeypatch.setattr(words, "normalize", spy)
+    search._letters.cache_clear()
+    monkeypatch.setattr(search, "normalize", spy)
     run = "\u0344" * 2500 + "\u0f73" * 2500
     assert words_of(f"a{run}b") == ["ab"]
     assert sizes == {1}
 
 
 def test_a_text_is_found_by_its_first_different_words() -> None:
-    text = " ".join(f"w{number}" for number in range(words.MAX_DIFFERENT + 1))
-    last = Search.parse(f"w{words.MAX_DIFFERENT}")
+    text = " ".join(f"w{number}" for number in range(search.MAX_DIFFERENT + 1))
+    last = Search.parse(f"w{search.MAX_DIFFERENT}")
     assert not last.matches("title", text)
     assert last.matches("title", text.replace("w0 ", "w1 "))
     assert Search.parse("w999").matches("title", text)
 
 
 def test_a_long_word_is_cut_however_it_is_spelled() -> None:
-    assert words_of("\ufb03" * 64) == [("ffi" * 64)[: words.MAX_WORD]]
+    assert words_of("\ufb03" * 64) == [("ffi" * 64)[: search.MAX_WORD]]
 
 
 def test_han_characters_have_the_words_of_any_other_character() -> None:
@@ -187,6 +187,6 @@ def test_han_characters_have_the_words_of_any_other_character() -> None:
     bounds = [0x3400, 0x4DBF, 0x4E00, 0x9FFF, 0xA000, 0x20000, 0x2F800, 0x2FA1D, 0x3FFFF, 0x40000]
     codes = {*range(0x3000, 0x40001, 7)} | {code + by for code in bounds for by in (-1, 0, 1)}
     for character in map(chr, codes):
-        shorter = words._ideograph(character)
-        assert shorter in {None, words._letters(character)}, hex(ord(character))
-    assert words._ideograph("\u4f1a") == " \u4f1a "
+        shorter = search._ideograph(character)
+        assert shorter in {None, search._letters(character)}, hex(ord(character))
+    assert search._ideograph("\u4f1a") == " \u4f1a "
