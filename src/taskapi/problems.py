@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap, Scope, Send
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from taskapi.expectations import expected
+from taskapi.expectations import expected, fields_taken
 from taskapi.query import NOT_AN_INTEGER
 from taskapi.request_state import request_state
 from taskapi.responses import fields_shown
@@ -237,7 +237,9 @@ def _shape_problem(
             is_shown = match["field"] in fields_shown(returned, in_items=in_items)
             if slug == "unknown_field" and is_shown and not key.endswith("]"):
                 return FieldProblem("cannot be written here", "read_only", pointer=pointer)
-            return FieldProblem(text, slug, pointer=pointer)
+            taken = fields_taken(body, key if in_items else "") if slug == "unknown_field" else []
+            detail = f"{text}, which takes {', '.join(taken)}" if taken else text
+            return FieldProblem(detail, slug, pointer=pointer)
     if entry.get("source") not in (None, "body"):
         return _parameter_problem(message, key)
     if key == "data":  # Litestar's name for the whole body

@@ -40,12 +40,14 @@ class When:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises ValueError, with a sentence for people."""
-        with suppress(ValueError):
-            if form := _FORM.fullmatch(" ".join(text.lower().split())):
-                clock = form[2] or form[3]
-                when = cls(form[1] or "today", _time(clock) if clock else None)
+        if form := _FORM.fullmatch(" ".join(text.lower().split())):
+            day, clock = form[1] or "today", form[2] or form[3]
+            with suppress(ValueError):
+                when = cls(day, _time(clock) if clock else None)
                 when.resolved(_ANY_TIME, UTC)  # so that it never raises later
                 return when
+            if day[0].isdigit() and not _is_in_calendar(day):
+                raise ValueError(f"there is no day {day} in the calendar")
         raise ValueError(f"{quoted(text)} is not understood; {_ACCEPTED}")
 
     @property
@@ -66,6 +68,12 @@ class When:
         if (known := in_utc(moment)) is None:
             raise ValueError(self._day)
         return known
+
+
+def _is_in_calendar(day: str) -> bool:
+    with suppress(ValueError):
+        return bool(date.fromisoformat(day))
+    return False
 
 
 def _time(text: str) -> time:

@@ -89,6 +89,21 @@ async def test_creating_says_which_rule_is_broken(ada: Person) -> None:
     assert await ada.titles() == []
 
 
+async def test_a_field_that_is_unknown_is_answered_with_those_that_are_taken(ada: Person) -> None:
+    taken = "title, description, status, priority, due_date, due_at, time_zone, labels"
+    draft = {"title": "x", "done": True}
+    for path, body, where in (
+        ("/tasks", draft, "/done"),
+        (
+            "/tasks/bulk",
+            {"operations": [{"op": "create", "task": draft}]},
+            "/operations/0/task/done",
+        ),
+    ):
+        error = broken(await ada.post(path, body), where)
+        assert error["detail"] == f"is not a field of this object, which takes {taken}"
+
+
 async def test_all_broken_rules_are_reported_together(ada: Person) -> None:
     answer = await ada.post("/tasks", {"title": "", "description": "x" * 5001})
     errors = refused(answer, 422, "invalid")["errors"]
