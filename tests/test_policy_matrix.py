@@ -130,7 +130,7 @@ CASES = [
 def test_the_tables_leave_nothing_out() -> None:
     assert {*ROLES} == {"anonymous", "system", *Role}
     assert all(set(rows) == set(ROLES) for rows in MATRIX.values())
-    assert set(USE_CASES) == set(MATRIX)
+    agree(MATRIX, USE_CASES, "USE_CASES in tests/test_policy_matrix.py", "add its call")
     where = "OVER_HTTP in tests/test_policy_matrix.py"
     agree(set(MATRIX) - NOT_OVER_HTTP, OVER_HTTP, where, "add its request, or NOT_OVER_HTTP")
 

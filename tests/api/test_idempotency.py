@@ -12,6 +12,7 @@ from taskcore import Core
 from taskcore.usecases import idempotency
 from tests.api.people import PASSWORD, V1, Person, broken, refused
 from tests.api.test_document import ACCESS, PUBLIC, operations
+from tests.guards import agree
 
 pytestmark = pytest.mark.anyio
 
@@ -103,8 +104,8 @@ def test_every_writing_call_outside_of_auth_takes_a_key() -> None:
         and not call.startswith("DELETE /api/v1/auth")
         and level != PUBLIC
     }
-    assert KEYED.keys() == writing
-    assert CALLS.keys() == writing, "add a request that succeeds"
+    agree(writing, KEYED, "the operations with Idempotency-Key", "add @once to its handler")
+    agree(writing, CALLS, "CALLS in tests/api/test_idempotency.py", "add a request that succeeds")
     for call, operation in KEYED.items():
         success = min(operation["responses"])
         assert "Idempotency-Replayed" in operation["responses"][success]["headers"]

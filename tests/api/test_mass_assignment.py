@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from taskcore.adapters.memory import MemoryStore
-from taskcore.domain.tasks import TaskChanges
+from taskcore.domain.tasks import NewTaskFields, TaskChanges
 from taskcore.domain.users import ProfileChanges, UserChanges
 from taskcore.ports import Store
 from tests.api.people import PASSWORD, Person, broken
@@ -79,6 +79,9 @@ def test_a_write_offers_what_it_is_meant_to_offer() -> None:
         unmeant = offered - {*body, *more}
         assert not unmeant, f"{call} offers {unmeant}: if it may, add it to {where}"
         assert offered >= set(body), call
+    for draft, fields in (("POST /tasks", NewTaskFields), ("PATCH /tasks/{task_id}", TaskChanges)):
+        where = f"the body of {draft} (taskapi/task_views.py)"
+        agree(fields.__annotations__, offers()[draft], where, "add it to the type")
 
 
 async def test_what_a_body_does_not_offer_is_refused_and_changes_nothing(

@@ -5,6 +5,7 @@ import pytest
 from taskcli import audit, output, sessions, users
 from taskcli.tables import fitted
 from taskcli.tasks import lists, trash
+from tests.guards import agree
 
 LISTS = {
     "tasks": (*lists._COLUMNS, "owner_id"),
@@ -14,8 +15,9 @@ LISTS = {
     "audit": audit._COLUMNS,
 }
 ID = "9223372036854775807"
+WHERE = "LONGEST or PROSE in tests/cli/test_tables.py"
 LONGEST = {
-    **dict.fromkeys(("owner_id", "user_id", "version"), ID),
+    **dict.fromkeys(("owner_id", "user_id"), ID),
     **dict.fromkeys(("at", "created_at", "deleted_at", "last_used_at"), "2030-01-02 01:04:05Z"),
     "status": "in_progress",
     "priority": "medium",
@@ -33,7 +35,12 @@ PROSE = {"title": "Letter " * 36, "labels": "home, " * 20, "full_name": "語" * 
 
 def row(kind: str) -> list[str]:
     known = LONGEST | PROSE | {"id": "0" * 36 if kind == "sessions" else ID}
-    return [known[name] for name in LISTS[kind]]
+    return [known.get(name, "x") for name in LISTS[kind]]
+
+
+def test_the_longest_value_of_every_column_is_known() -> None:
+    columns = {name for names in LISTS.values() for name in names} - {"id"}
+    agree(columns, LONGEST | PROSE, WHERE, "add its longest value, or some prose")
 
 
 @pytest.mark.parametrize("kind", LISTS)
@@ -84,7 +91,8 @@ TASK = {"id": "1234", "status": "todo", "due": "2030-01-02 01:04+01:00 !"}
 )
 def test_other_columns_give_way_to_the_title(title: int, labels: int, left_out: list[str]) -> None:
     values = TASK | {"priority": "high", "title": "t" * title, "labels": "l" * labels}
-    table, gone = fitted(lists._COLUMNS, [[values[name] for name in lists._COLUMNS]], 80)
+    columns = [name for name in lists._COLUMNS if name in values]
+    table, gone = fitted(columns, [[values[name] for name in columns]], 80)
     assert gone == left_out
     line = table.splitlines()[-1]
     assert ("t" * min(title, 39)) in line

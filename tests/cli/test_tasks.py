@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from taskcli.tasks.fields import Edits
+from taskcli.tasks.fields import Content, Edits
 from taskcore import SYSTEM, Core, Task
+from taskcore.domain.tasks import TaskChanges
 from tests.cli.conftest import Taskcli
+from tests.guards import agree
 
 ADA, BOB = ("--as", "ada@example.org"), ("--as", "bob@example.org")
 FIELDS = tuple(field.name for field in fields(Task) if field.name != "deleted_at")
@@ -19,6 +21,12 @@ FIELDS = tuple(field.name for field in fields(Task) if field.name != "deleted_at
 Edit = Callable[..., dict[str, Any]]
 
 pytestmark = pytest.mark.usefixtures("core")
+
+
+def test_every_field_of_a_task_has_an_option() -> None:
+    named = {"due": ("due_date", "due_at"), "label": ("labels",)}
+    options = [name for each in fields(Content) for name in named.get(each.name, (each.name,))]
+    agree(TaskChanges.__annotations__, options, "Content in taskcli/tasks/fields.py", "add it")
 
 
 @pytest.fixture

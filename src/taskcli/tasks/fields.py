@@ -15,7 +15,7 @@ from taskcore.domain.labels import label_key
 from taskcore.domain.rules import refuse
 from taskcore.domain.tasks import TaskChanges
 
-_AS_THEY_ARE = ("title", "description", "status", "priority", "time_zone")
+_TAKEN = TaskChanges.__annotations__.keys()
 Text = Annotated[str, Parameter(metavar="TEXT")]
 Labels = Annotated[Sequence[str], Parameter(negative="", show_default=False, metavar="LABEL...")]
 
@@ -52,7 +52,9 @@ class Content:
     def changes(self, now: datetime, here: str) -> TaskChanges:
         """`here` is the time zone of the user. Raises Invalid for unknown ones."""
         changes: dict[str, Any] = {
-            name: value for name in _AS_THEY_ARE if (value := getattr(self, name, None)) is not None
+            each.name: value
+            for each in fields(self)
+            if each.name in _TAKEN and (value := getattr(self, each.name)) is not None
         }
         if self.label:
             changes["labels"] = self.label

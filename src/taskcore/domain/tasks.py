@@ -1,13 +1,15 @@
 """Tasks: their fields, and how a task is created, edited, put into the trash and restored.
 
-A new field goes into both TypedDicts and both dataclasses, and its rule into `_problems`.
+A new field goes into both TypedDicts and both dataclasses, there behind `labels`, and its rule into
+`_problems`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NewType, NotRequired, Self, TypedDict, Unpack
+from types import NoneType
+from typing import Any, NewType, NotRequired, Self, TypedDict, Unpack, get_args
 
 from taskcore.domain.dues import check_moment, check_time_zone
 from taskcore.domain.errors import Invalid, Problem
@@ -151,7 +153,9 @@ def limit_reached(at_most: int) -> Invalid:
 
 
 _DUE = ("due_date", "due_at", "time_zone")
-_NULLABLE = {*_DUE}
+_NULLABLE = {
+    name for name, kind in TaskChanges.__annotations__.items() if NoneType in get_args(kind)
+}
 _WORDS: Mapping[str, type[StrEnum]] = {"status": Status, "priority": Priority}
 
 

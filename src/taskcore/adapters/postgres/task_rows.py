@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,14 @@ _STATUSES, _PRIORITIES = tuple(Status), tuple(Priority)
 _FIELDS = [field.name for field in fields(Task)]
 COLUMNS = ["edition" if name == "version" else name for name in _FIELDS if name != "deleted_at"]
 """The columns of a task, in the order of its fields."""
+# The fields that are written as they are, and what else is written.
+_AS_THEY_ARE = [
+    field.name
+    for field in fields(NewTask)
+    if field.name not in {"owner_id", "created_at", "status", "priority", "labels"}
+]
+_values = attrgetter(*_AS_THEY_ARE)
+_MADE = ("status", "priority", "due_sort", "labels", "label_keys", "label_hashes")
 
 # Label names hold no line ends: so a list travels as one text, and a batch as one array of texts.
 _LINE_END: sa.ColumnElement[str] = sa.literal_column("E'\\n'")
@@ -31,10 +40,7 @@ _AS_IS: Callable[[Any], Any] = lambda column: column  # noqa: E731
 _LIST: Callable[[Any], Any] = lambda column: sa.func.string_to_array(column, _LINE_END)  # noqa: E731
 _NUMBERS: Callable[[Any], Any] = lambda column: sa.cast(column, sa.ARRAY(sa.BigInteger))  # noqa: E731
 _LISTS = {"labels": _LIST, "label_keys": _LIST, "label_hashes": _NUMBERS}
-WRITTEN = (
-    *("title", "description", "status", "priority", "due_date", "due_at", "time_zone", "due_sort"),
-    *("labels", "label_keys", "label_hashes", "completed_at", "edition", "updated_at"),
-)
+WRITTEN = (*_AS_THEY_ARE, *_MADE, "edition", "updated_at")
 
 
 def travelling(*names: str) -> dict[str, Any]:
@@ -53,19 +59,14 @@ def vector(column: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
 
 def values_of(task: Task | NewTask) -> dict[str, Any]:
     """The arguments for WRITTEN, without `edition` and `updated_at`."""
-    values: dict[str, Any] = {
-        "title": task.title,
-        "description": task.description,
+    values: dict[str, Any] = dict(zip(_AS_THEY_ARE, _values(task), strict=True))
+    values |= {
         "status": STATUS_NUMBERS[task.status],
         "priority": PRIORITY_NUMBERS[task.priority],
-        "due_date": task.due_date,
-        "due_at": task.due_at,
-        "time_zone": task.time_zone,
         "due_sort": due_key(task.due_date, task.due_at),
         "labels": "",
         "label_keys": None,
         "label_hashes": None,
-        "completed_at": task.completed_at,
     }
     if task.labels:
         keys = [label_key(name) for name in task.labels]
