@@ -37,6 +37,7 @@ from taskapi.trash import trash
 from taskapi.users import own_account, users
 from taskcore import Core, Settings, open_core
 from taskcore.domain.dues import zone_names
+from taskcore.settings import forget_libpq_variables
 
 # Per process. A worker serves over a thousand requests a second, so none waits for long.
 IN_FLIGHT = 256
@@ -99,6 +100,7 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
 
 def production() -> Litestar:
     """For the ASGI server: settings from the environment, logs to stderr."""
+    forget_libpq_variables()
     settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
     connections = Connections(Proxies(settings.trusted_proxies))

@@ -216,6 +216,21 @@ def environment(folder: Path | None = None) -> dict[str, str]:
     return _parsed(text) | os.environ
 
 
+# These say only where services are defined, and count if DATABASE_URL names one.
+_SERVICE_FILES = {"PGSERVICEFILE", "PGSYSCONFDIR"}
+
+
+def forget_libpq_variables() -> None:
+    """Remove libpq's variables, such as PGHOST, from the environment of this process.
+
+    A connection string beats most of them, but not PGSERVICE, PGTZ, PGDATESTYLE and PGGEQO. For our
+    own programs: a library must leave its host's environment as it is.
+    """
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        if name not in _SERVICE_FILES:
+            del os.environ[name]
+
+
 def default_data_dir(env: Mapping[str, str]) -> Path:
     """The platform's folder for a user's data."""
     if sys.platform == "darwin":

@@ -44,6 +44,17 @@ def test_data_goes_to_stdout_and_messages_to_stderr(
     assert refused.err == "taskcli: there is no user 0\n"
 
 
+@pytest.mark.usefixtures("ada")
+def test_variables_for_other_programs_on_postgresql_change_nothing(
+    settings: Mapping[str, str], tmp_path: Path
+) -> None:
+    other = {"PGSERVICE": "none", "PGHOSTADDR": "192.0.2.1", "PGCLIENTENCODING": "LATIN1"}
+    other |= {"PGTZ": "Asia/Tokyo", "PGDATESTYLE": "German"}
+    shown = run("users", "show", "ada@example.org", env={**settings, **other}, cwd=tmp_path)
+    assert shown == run("users", "show", "ada@example.org", env=settings, cwd=tmp_path)
+    assert (shown.code, shown.err) == (0, "")
+
+
 def test_an_argument_that_is_not_utf_8_is_bad_data(tmp_path: Path) -> None:
     refused = run("users", "show", b"caf\xe9", env=environment(), cwd=tmp_path)
     assert (refused.code, refused.out) == (65, "")

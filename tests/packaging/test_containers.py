@@ -142,7 +142,7 @@ def test_secrets_have_no_default(compose: dict[str, Any]) -> None:
         for name, value in service["environment"].items():
             if re.search(r"SECRET|PASSWORD", name):
                 assert re.fullmatch(r"\$\{[A-Z_]+:\?[^}]+\}", value), name
-            assert not re.search(r"://[^@/]*:[^@/]*@", str(value)), name
+            assert not re.search(r"://[^@/:]*:(?!\$\{)[^@/]*@", str(value)), name
     api = compose["services"]["api"]["environment"]
     assert {"DATABASE_URL", "SECRET_KEY"} <= set(api)
 

@@ -13,7 +13,8 @@ from psycopg_pool import PoolTimeout
 from sqlalchemy import text
 
 from taskcore.adapters.postgres import Connections, PostgresStore
-from taskcore.adapters.postgres.connections import DEADLINE, conninfo
+from taskcore.adapters.postgres.connections import DEADLINE
+from taskcore.adapters.postgres.conninfo import conninfo
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.errors import Misconfigured, NotFound, Overloaded, Unavailable
 from taskcore.domain.tasks import TaskId

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from taskcore.adapters.postgres import task_lists, task_search, trash
-from taskcore.adapters.postgres.connections import conninfo
+from taskcore.adapters.postgres.conninfo import conninfo
 from taskcore.adapters.postgres.task_filters import Shape, arguments
 from taskcore.adapters.postgres.task_orders import SORTED_BY
 from taskcore.adapters.postgres.task_search import search_arguments

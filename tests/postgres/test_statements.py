@@ -22,7 +22,7 @@ from taskcore.adapters.postgres import (
     trash,
     users,
 )
-from taskcore.adapters.postgres.connections import conninfo
+from taskcore.adapters.postgres.conninfo import conninfo
 from taskcore.adapters.postgres.statements import BatchedStatement, Statement
 from taskcore.adapters.postgres.task_filters import Shape
 from taskcore.adapters.postgres.task_rows import WRITTEN

@@ -13,13 +13,13 @@ import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from taskcore.adapters.postgres.arrays import ArrayDumper, int8
 from taskcore.adapters.postgres.batching import RETRIED_AT_ONCE, Batcher
+from taskcore.adapters.postgres.conninfo import conninfo, with_options
 from taskcore.adapters.postgres.errors import (
     NO_ANSWER,
     Unexplained,
@@ -29,73 +29,21 @@ from taskcore.adapters.postgres.errors import (
 )
 from taskcore.adapters.postgres.lanes import Lane, Lanes
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
-from taskcore.domain.errors import Misconfigured, Overloaded, Unavailable
+from taskcore.domain.errors import Overloaded, Unavailable
 
-# In seconds. The server's own timeouts leave the connection usable, so they are the shorter ones;
-# the deadline is for a server that is frozen or unreachable.
+# In seconds.
 WAIT = 1.0
-STATEMENT_TIMEOUT = 2.0
-LOCK_TIMEOUT = 1.0
 DEADLINE = 3.0
-CONNECT_TIMEOUT = 2  # libpq rounds 1 up to 2
 RECONNECT = 1.0
 SIZE = 10
 # Transactions of many calls that run at a time; the other connections are for the rest.
 LONG_TRANSACTIONS = 4
-
-_SERVER_OPTIONS = " ".join(
-    f"-c {name}={value}"
-    for name, value in {
-        "statement_timeout": int(STATEMENT_TIMEOUT * 1000),
-        "lock_timeout": int(LOCK_TIMEOUT * 1000),
-        "idle_in_transaction_session_timeout": 5000,
-        "timezone": "UTC",
-        # A statement is planned once for a connection, and not anew at each execution, which for
-        # most takes longer than the execution. What it reads does not depend on its arguments:
-        # tests/postgres prove the plans for both.
-        "plan_cache_mode": "force_generic_plan",
-        # These would pay for few large statements; here there are many small ones.
-        "jit": "off",
-        "max_parallel_workers_per_gather": 0,
-    }.items()
-)
 
 # For work that holds up no request. The server ends it when this process is gone.
 _UNHURRIED = (
     "-c statement_timeout=1h -c lock_timeout=0 -c client_connection_check_interval=1s"
     " -c max_parallel_maintenance_workers=0"
 )
-
-
-def conninfo(url: str) -> str:
-    """The URL or conninfo with our defaults, which it may override. Raises Misconfigured.
-
-    Its `options` come behind ours: of two for the same setting, the server takes the last.
-    """
-    defaults: dict[str, Any] = {
-        "application_name": "taskcore",
-        "connect_timeout": str(CONNECT_TIMEOUT),
-        "keepalives_idle": "2",
-        "keepalives_interval": "1",
-        "keepalives_count": "3",
-        "tcp_user_timeout": "3000",
-        # After a failover the old primary may still accept connections, read-only ones.
-        "target_session_attrs": "read-write",
-        "options": _SERVER_OPTIONS,
-    }
-    try:
-        given = conninfo_to_dict(url)
-        if options := given.get("options"):
-            given["options"] = f"{_SERVER_OPTIONS} {options}"
-        return make_conninfo(**defaults | given)
-    except psycopg.ProgrammingError:  # its message contains the URL with the password
-        raise Misconfigured(["DATABASE_URL cannot be read as a PostgreSQL URL"]) from None
-
-
-def with_options(url: str, options: str) -> str:
-    """The same, with settings of the server that nothing overrides. Raises Misconfigured."""
-    parts = conninfo_to_dict(conninfo(url))
-    return make_conninfo("", **parts | {"options": f"{parts['options']} {options}"})
 
 
 class _Int8Dumper(Int8BinaryDumper):

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from taskcore.adapters.postgres.connections import with_options
+from taskcore.adapters.postgres.conninfo import with_options
 from taskcore.adapters.postgres.errors import Unexplained, translated
 from taskcore.domain.errors import Invalid, Problem, Unavailable
 

@@ -1,0 +1,113 @@
+"""Connection strings that are complete, so that nothing of the machine adds to them.
+
+libpq fills in what a connection string leaves out: from PG* variables, and from files in the home
+folder (a password file, certificates). They belong to another program or person, and could lead
+us to another database, or make it answer in another encoding.
+"""
+
+import os
+import pwd
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Conninfo
+
+from taskcore.domain.errors import Misconfigured
+
+# In seconds. The server's own timeouts leave the connection usable, so they are the shorter ones;
+# the deadline (in connections.py) is for a server that is frozen or unreachable.
+STATEMENT_TIMEOUT = 2.0
+LOCK_TIMEOUT = 1.0
+CONNECT_TIMEOUT = 2  # libpq rounds 1 up to 2
+
+_SERVER_OPTIONS = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "statement_timeout": int(STATEMENT_TIMEOUT * 1000),
+        "lock_timeout": int(LOCK_TIMEOUT * 1000),
+        "idle_in_transaction_session_timeout": 5000,
+        "timezone": "UTC",
+        # A statement is planned once for a connection, and not anew at each execution, which for
+        # most takes longer than the execution. What it reads does not depend on its arguments:
+        # tests/postgres prove the plans for both.
+        "plan_cache_mode": "force_generic_plan",
+        # These would pay for few large statements; here there are many small ones.
+        "jit": "off",
+        "max_parallel_workers_per_gather": 0,
+    }.items()
+)
+
+_DEFAULTS = {
+    "application_name": "taskcore",
+    "connect_timeout": str(CONNECT_TIMEOUT),
+    "keepalives_idle": "2",
+    "keepalives_interval": "1",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "3000",
+    # After a failover the old primary may still accept connections, read-only ones.
+    "target_session_attrs": "read-write",
+    "options": _SERVER_OPTIONS,
+}
+
+# libpq takes this for a file that is not there, and so looks for none in the home folder.
+_NO_FILE = "/dev/null/none"
+# What libpq means by nothing, where an empty text is an error or would mean a file.
+_NOTHING = {
+    "passfile": _NO_FILE,
+    "sslcert": _NO_FILE,
+    "sslrootcert": _NO_FILE,
+    "sslcrl": _NO_FILE,
+    "sslcertmode": "allow",
+    "min_protocol_version": "3.0",
+    "max_protocol_version": "3.0",
+}
+
+
+def conninfo(url: str) -> str:
+    """The URL or conninfo with our defaults, which it may override. Raises Misconfigured.
+
+    Its `options` come behind ours: of two for the same setting, the server takes the last. The
+    encoding is always UTF-8. What neither says is what libpq has built in, or, if the URL names a
+    service, what that says.
+    """
+    try:
+        given = conninfo_to_dict(url)
+        if options := given.get("options"):
+            given["options"] = f"{_SERVER_OPTIONS} {options}"
+        rest = {} if "service" in given else _built_in(given)
+        return make_conninfo("", **rest | _DEFAULTS | given | {"client_encoding": "UTF8"})
+    except psycopg.ProgrammingError:  # its message contains the URL with the password
+        raise Misconfigured(["DATABASE_URL cannot be read as a PostgreSQL URL"]) from None
+
+
+def with_options(url: str, options: str) -> str:
+    """The same, with settings of the server that nothing overrides. Raises Misconfigured."""
+    parts = conninfo_to_dict(conninfo(url))
+    return make_conninfo("", **parts | {"options": f"{parts['options']} {options}"})
+
+
+def _built_in(given: Mapping[str, Any]) -> dict[str, str]:
+    """A value for each parameter that libpq would look for in the environment."""
+    names = {
+        option.keyword.decode(): (option.compiled or b"").decode()
+        for option in Conninfo.get_defaults()
+        if option.envvar
+    }
+    del names["service"]  # it has no value for none
+    built_in = names | {name: value for name, value in _NOTHING.items() if name in names}
+    if str(given.get("sslmode", "")).startswith("verify-"):
+        built_in["sslrootcert"] = ""  # the URL asks for one: that of the home folder
+    if "user" not in given:
+        built_in["user"] = _account()
+    return built_in
+
+
+def _account() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        raise Misconfigured(
+            [f"DATABASE_URL names no user, and the user id {os.geteuid()} has no name"]
+        ) from None
