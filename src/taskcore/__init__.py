@@ -43,11 +43,13 @@ from taskcore.domain.errors import (
     Overloaded,
     Problem,
     RightsMissing,
+    SchemaTooNew,
     StaleWrite,
     TaskcoreError,
     TooMany,
     Unauthenticated,
     Unavailable,
+    WrongEncoding,
 )
 from taskcore.domain.events import Change, TaskEvent, TaskEventType
 from taskcore.domain.origins import Origin
@@ -113,6 +115,7 @@ __all__ = [
     "Restore",
     "RightsMissing",
     "Role",
+    "SchemaTooNew",
     "Session",
     "SessionId",
     "SessionPosition",
@@ -134,6 +137,7 @@ __all__ = [
     "Update",
     "User",
     "UserId",
+    "WrongEncoding",
     "open_core",
 ]
 

@@ -21,7 +21,9 @@
     │   ├── OutcomeUnknown       it went away while it made a change
     │   ├── Overloaded           it answers, but has too much to do
     │   └── NotMigrated          the database schema is too old
-    │       └── RightsMissing    the database role lacks rights
+    │       ├── RightsMissing    the database role lacks rights
+    │       ├── SchemaTooNew     the database schema is too new for this code
+    │       └── WrongEncoding    the database does not store Unicode
     └── Misconfigured        the settings or the machine prevent a start
 
 Each driving adapter maps this tree once: to problem details over HTTP, to exit codes on the
@@ -185,6 +187,19 @@ class NotMigrated(Unavailable):
 class RightsMissing(NotMigrated):
     code = "rights_missing"
     title = "The database role lacks rights; docs/security.md has the grants"
+
+
+class SchemaTooNew(NotMigrated):
+    code = "schema_too_new"
+    title = "The database is of a newer release, which this one cannot work with; install that one"
+
+
+class WrongEncoding(NotMigrated):
+    code = "wrong_encoding"
+    title = (
+        "The database must have the encoding UTF8; make one with"
+        " `CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0`"
+    )
 
 
 class Misconfigured(TaskcoreError):

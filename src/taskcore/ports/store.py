@@ -61,7 +61,8 @@ class Store(Protocol):
     async def check(self) -> None:
         """Raises Unavailable when there is no answer, NotMigrated when the schema is older.
 
-        Raises RightsMissing when the role lacks rights.
+        Raises RightsMissing when the role lacks rights, SchemaTooNew when a newer release has
+        migrated the store beyond this code, and WrongEncoding when it cannot hold every text.
         """
 
     async def compact(self) -> int:

@@ -13,17 +13,29 @@ from taskcore.adapters.postgres.connections import Autocommit, Connections, Link
 from taskcore.adapters.postgres.events import PostgresEvents
 from taskcore.adapters.postgres.idempotency import PostgresIdempotency
 from taskcore.adapters.postgres.leftovers import PostgresLeftovers
-from taskcore.adapters.postgres.schema import REVISION, RIGHTS, task_ids
+from taskcore.adapters.postgres.schema import (
+    ENCODING,
+    REVISION,
+    RIGHTS,
+    VERSION_TABLE,
+    oldest_code,
+    task_ids,
+)
 from taskcore.adapters.postgres.sessions import PostgresSessions
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.adapters.postgres.tasks import PostgresTasks
 from taskcore.adapters.postgres.trash import PostgresTrash
 from taskcore.adapters.postgres.users import PostgresUsers
 from taskcore.adapters.postgres.word_index import WordIndex
-from taskcore.domain.errors import NotMigrated, RightsMissing
+from taskcore.domain.errors import NotMigrated, RightsMissing, SchemaTooNew, WrongEncoding
 from taskcore.domain.users import UserId
 
-_REVISION = Statement(sa.select(sa.column("version_num")).select_from(sa.table("alembic_version")))
+_REVISION = Statement(
+    sa.select(
+        sa.column("version_num"),
+        sa.func.obj_description(sa.literal_column(f"'{VERSION_TABLE}'::regclass"), "pg_class"),
+    ).select_from(sa.table(VERSION_TABLE))
+)
 _RIGHTS = Statement(
     sa.select(
         sa.and_(
@@ -102,9 +114,14 @@ class PostgresStore:
 
     async def check(self) -> None:
         async with self._connections.borrow() as link:
+            if link.connection.info.parameter_status("server_encoding") != ENCODING:
+                raise WrongEncoding
             row = await link.row(_REVISION)
-            # A newer schema works with older code: migrations run before the code that needs them.
+            # Migrations run before the code that needs them, so a newer schema works with older
+            # code, unless it says otherwise.
             if row is None or row[0] < REVISION:
                 raise NotMigrated
+            if oldest_code(row[1]) > REVISION:
+                raise SchemaTooNew
             if not all(await link.row(_RIGHTS) or ()):
                 raise RightsMissing
