@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 from taskcli.arguments import Json
 from taskcli.exits import FAILURE
 from taskcli.output import message, print_line, show
-from taskcli.running import settings
+from taskcli.running import announce_new_database, require_database, settings
 from taskcli.signals import run
 from taskcore import Misconfigured, NotMigrated, Settings
 
@@ -29,8 +29,13 @@ def upgrade(
     """Migrate, all or nothing. Of two upgrades at the same time the second finds nothing to do."""
     from taskcore import wiring  # noqa: PLC0415
 
-    run(wiring.upgrade_database(settings(), revision))
-    message("the database is up to date" if revision == "head" else f"upgraded to {revision}")
+    loaded = settings()
+    announce_new_database(loaded)
+    done = run(wiring.upgrade_database(loaded, revision))
+    if done.before == done.after:
+        message(f"nothing to do: the database has revision {done.after}")
+    else:
+        message(f"upgraded the database from revision {done.before or 'none'} to {done.after}")
 
 
 @app.command
@@ -38,7 +43,9 @@ def current(*, as_json: Json = False) -> None:
     """Print the revision of the database, or nothing when it was never migrated."""
     from taskcore import wiring  # noqa: PLC0415
 
-    revision = run(wiring.database_revision(settings()))
+    loaded = settings()
+    require_database(loaded)
+    revision = run(wiring.database_revision(loaded))
     if as_json:
         show({"revision": revision}, as_json=True)
     elif revision:
@@ -50,7 +57,9 @@ def current(*, as_json: Json = False) -> None:
 @app.command
 def check() -> int:
     """Exit with 0 if the database has the schema that this version needs, else with 1."""
-    if is_migrated(settings()):
+    loaded = settings()
+    require_database(loaded)
+    if is_migrated(loaded):
         return 0
     message("the database is not migrated; run `taskcli db upgrade`")
     return FAILURE

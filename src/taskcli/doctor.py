@@ -4,7 +4,6 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from taskcli.arguments import Json
 from taskcli.db import is_migrated
 from taskcli.exits import CONFIGURATION, FAILURE
 from taskcli.output import show, show_rows
-from taskcli.running import settings
+from taskcli.running import lacks_database, settings
 from taskcli.signals import run
 from taskcore import Misconfigured, Settings, Unavailable
 
@@ -114,19 +113,13 @@ def _key(settings: Settings) -> Finding:
     return Finding("key", ok=True, detail=f"{file} is there, and private")
 
 
-def _is_absent(file: Path) -> bool:
-    with suppress(PermissionError):
-        return not file.exists()
-    return False
-
-
 def _bad_key(file: Path, what: str, advice: str) -> Finding:
     return Finding("key", ok=False, detail=f"{file} {what}", advice=advice, code=CONFIGURATION)
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
     # Do not make the database here: that would hide a mistaken DATA_DIR.
-    if not settings.database_url and _is_absent(settings.data_dir / "postgres"):
+    if lacks_database(settings):
         detail = f"there is none in {settings.data_dir} yet; the first start will make one"
         yield Finding("database", ok=True, detail=detail)
         return

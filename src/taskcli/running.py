@@ -4,21 +4,65 @@ import logging
 import os
 import pwd
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
 from taskcli.exits import Busy
 from taskcli.output import message
 from taskcli.signals import run
-from taskcore import SYSTEM, Actor, Core, Origin, OutcomeUnknown, Settings, Unavailable, open_core
+from taskcore import (
+    SYSTEM,
+    Actor,
+    Core,
+    Misconfigured,
+    Origin,
+    OutcomeUnknown,
+    Settings,
+    Unavailable,
+    open_core,
+)
 from taskcore.domain.visible import block
 
 Result = TypeVar("Result")
 
 
-def with_core(work: Callable[[Core], Awaitable[Result]]) -> Result:
-    """Return what `work` returns. Raises what the core raises."""
-    return run(_worked(settings(), work))
+def with_core(work: Callable[[Core], Awaitable[Result]], *, creates: bool = False) -> Result:
+    """Return what `work` returns. Raises what the core raises.
+
+    Where there is no database yet, one is made if the command `creates` what others need first;
+    else raises Misconfigured, because a mistaken DATA_DIR would show as an empty list.
+    """
+    loaded = settings()
+    if creates:
+        announce_new_database(loaded)
+    else:
+        require_database(loaded)
+    return run(_worked(loaded, work))
+
+
+def announce_new_database(settings: Settings) -> None:
+    if lacks_database(settings):
+        message(f"making a new database in {settings.data_dir}")
+
+
+def require_database(settings: Settings) -> None:
+    """Raises Misconfigured."""
+    if lacks_database(settings):
+        raise Misconfigured(
+            [
+                f"DATA_DIR: there is no database in {settings.data_dir}",
+                "`taskcli serve`, `taskcli db upgrade` and `taskcli users create` make one",
+            ]
+        )
+
+
+def lacks_database(settings: Settings) -> bool:
+    """Whether the first start would make the embedded database."""
+    with suppress(PermissionError):
+        folder = settings.data_dir / "postgres"
+        return not settings.database_url and not (folder / "cluster").exists()
+    return False
 
 
 def operator() -> Actor:
@@ -51,11 +95,15 @@ class _Visible(logging.Formatter):
 
 
 async def _worked(settings: Settings, work: Callable[[Core], Awaitable[Result]]) -> Result:
-    if not settings.database_url and not (settings.data_dir / "postgres").exists():
-        message(f"making a new database in {settings.data_dir}")
     async with open_core(settings) as core:
-        # `open_core` succeeds without a database, because a server may start before it.
-        await core.store.check()
+        try:
+            # `open_core` succeeds without a database, because a server may start before it.
+            await core.store.check()
+        except Unavailable:
+            from taskcore import wiring  # noqa: PLC0415 - slow to import
+
+            await wiring.reach_database(settings)  # its error says why; that of the pool does not
+            raise
         try:
             return await work(core)
         except OutcomeUnknown:

@@ -74,7 +74,8 @@ def create(
             full_name=full_name,
             role=role,
             time_zone=time_zone,
-        )
+        ),
+        creates=True,
     )
     show(_shape(user), as_json=as_json)
 

@@ -24,6 +24,7 @@ from taskcore.adapters.postgres import (
     Connections,
     PostgresLimiter,
     PostgresStore,
+    Upgrade,
     current_revision,
     is_vacuumed,
     reach,
@@ -106,10 +107,16 @@ async def start_database(settings: Settings, *, serving: bool = False) -> ExitSt
         return started
 
 
-async def upgrade_database(settings: Settings, revision: str = "head") -> None:
-    """Raises Unavailable."""
+async def reach_database(settings: Settings) -> None:
+    """Raises Unavailable with the reason, which may name the host and the user."""
     async with _database(settings) as server:
-        await asyncio.to_thread(upgrade, server.conninfo, revision)
+        await asyncio.to_thread(reach, server.conninfo)
+
+
+async def upgrade_database(settings: Settings, revision: str = "head") -> Upgrade:
+    """Raises Unavailable as `reach_database`, SchemaTooNew and WrongEncoding."""
+    async with _database(settings) as server:
+        return await asyncio.to_thread(upgrade, server.conninfo, revision)
 
 
 async def database_revision(settings: Settings) -> str | None:
@@ -156,7 +163,8 @@ async def _ensure_migrated(settings: Settings, url: str, store: PostgresStore) -
     try:
         await store.check()
     except NotMigrated as problem:
-        if settings.database_url:  # its operator decides when it is migrated
+        # The operator of a database of DATABASE_URL decides when it is migrated.
+        if settings.database_url or type(problem) is not NotMigrated:
             raise Misconfigured([problem.detail]) from None
         await asyncio.to_thread(upgrade, url)
 

@@ -10,7 +10,9 @@ import pytest
 
 from taskcli import doctor
 from taskcore import wiring
+from tests.api.served import as_url
 from tests.cli.conftest import KEY, Taskcli
+from tests.conftest import new_database
 
 NOWHERE = "postgresql://ada:sesame@/tasks?host=/nonexistent"
 
@@ -24,12 +26,18 @@ def test_an_upgrade_migrates_an_empty_database(taskcli: Taskcli) -> None:
     assert taskcli("db", "current").out == ""
     assert taskcli("doctor").code == 1
 
-    assert taskcli("db", "upgrade").code == 0
+    upgraded = taskcli("db", "upgrade")
+    assert upgraded.code == 0
     after = taskcli("db", "check")
     assert (after.code, after.out, after.err) == (0, "", "")
     revision = taskcli("db", "current").out.strip()
     assert json.loads(taskcli("db", "current", "--json").out) == {"revision": revision}
-    assert taskcli("db", "upgrade").code == 0
+    assert upgraded.err == f"taskcli: upgraded the database from revision none to {revision}\n"
+    again = taskcli("db", "upgrade")
+    assert (again.code, again.err) == (
+        0,
+        f"taskcli: nothing to do: the database has revision {revision}\n",
+    )
 
 
 @pytest.mark.usefixtures("bare_database")
@@ -37,6 +45,57 @@ def test_an_upgrade_may_stop_at_a_revision(taskcli: Taskcli) -> None:
     assert taskcli("db", "upgrade", "--revision", "0001").code == 0
     assert taskcli("db", "current").out == "0001\n"
     assert taskcli("db", "check").code == 1
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_text_is_named(
+    taskcli: Taskcli, database_url: str, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    kind = f"template0 ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C'"
+    monkeypatch.setenv("SECRET_KEY", KEY)
+    with new_database(database_url, template=kind) as url:
+        monkeypatch.setenv("DATABASE_URL", as_url(url))
+        for command in (("db", "upgrade"), ("db", "check"), ("users", "list"), ("doctor",)):
+            refused = taskcli(*command)
+            assert (refused.code, "Traceback" in refused.err) == (78, False)
+            assert "must have the encoding UTF8" in refused.err + refused.out
+
+
+def test_a_database_of_a_newer_release_is_told_as_such(
+    taskcli: Taskcli, bare_database: str
+) -> None:
+    taskcli("db", "upgrade")
+    with psycopg.connect(bare_database, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9998'")
+        refused = taskcli("db", "upgrade")
+        assert (refused.code, "revision 9998" in refused.err) == (78, True)
+        assert "a newer release" in refused.err
+        assert taskcli("users", "list").code == taskcli("doctor").code == 0
+        connection.execute("COMMENT ON TABLE alembic_version IS 'oldest code: 9998'")
+        for command in (("db", "check"), ("users", "list"), ("doctor",)):
+            refused = taskcli(*command)
+            assert refused.code == 78
+            assert "of a newer release" in refused.err + refused.out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(("users", "list"), ("users", "show", "1"), ("tasks", "list"), ("audit",)),
+        *(("tasks", "create", "--title", "x", "--as", "1"), ("housekeeping",)),
+        *(("db", "current"), ("db", "check"), ("users", "delete", "1", "--yes")),
+    ],
+)
+@pytest.mark.parametrize("left", ["", "postgres"])  # by a first start that was killed
+def test_only_what_others_need_first_makes_a_database(
+    taskcli: Taskcli, tmp_path: Path, command: tuple[str, ...], left: str
+) -> None:
+    if left:
+        (tmp_path / "data" / left).mkdir(parents=True)
+    refused = taskcli(*command)
+    assert (refused.code, refused.out) == (78, "")
+    assert f"there is no database in {tmp_path / 'data'}" in refused.err
+    assert left or not (tmp_path / "data").exists()
 
 
 @pytest.mark.usefixtures("bare_database")

@@ -174,7 +174,7 @@ def cut(url: str, at: int) -> Iterator[None]:
             db.execute("DROP SCHEMA cut CASCADE")
 
 
-def interrupted(url: str, move: Callable[[str], None], work: Callable[[], None]) -> int:
+def interrupted(url: str, move: Callable[[str], object], work: Callable[[], None]) -> int:
     """How often it was cut before it came to its end; each time later."""
     for times in range(100):
         with cut(url, 3 + 7 * times):

@@ -2,13 +2,20 @@
 
 from taskcore.adapters.postgres.connections import Connections
 from taskcore.adapters.postgres.limits import PostgresLimiter
-from taskcore.adapters.postgres.migrate import current_revision, is_vacuumed, reach, upgrade
+from taskcore.adapters.postgres.migrate import (
+    Upgrade,
+    current_revision,
+    is_vacuumed,
+    reach,
+    upgrade,
+)
 from taskcore.adapters.postgres.store import PostgresStore
 
 __all__ = [
     "Connections",
     "PostgresLimiter",
     "PostgresStore",
+    "Upgrade",
     "current_revision",
     "is_vacuumed",
     "reach",

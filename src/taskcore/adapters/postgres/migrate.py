@@ -3,8 +3,9 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import sqlalchemy as sa
@@ -13,7 +14,8 @@ from sqlalchemy.pool import NullPool
 
 from taskcore.adapters.postgres.conninfo import with_options
 from taskcore.adapters.postgres.errors import Unexplained, translated
-from taskcore.domain.errors import Invalid, Problem, Unavailable
+from taskcore.adapters.postgres.schema import ENCODING, REVISION
+from taskcore.domain.errors import Invalid, Problem, SchemaTooNew, Unavailable, WrongEncoding
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -32,20 +34,36 @@ _UNVACUUMED = sa.text(
 )
 
 
-def upgrade(url: str, revision: str = "head") -> None:
+@dataclass(frozen=True)
+class Upgrade:
+    """The revisions of a database before and after; None for a database that had none."""
+
+    before: str | None
+    after: str | None
+
+
+def upgrade(url: str, revision: str = "head") -> Upgrade:
     """Apply each revision as a whole or not at all; after an interruption call this again.
 
-    A concurrent upgrade waits for this one, and then has nothing to do. Raises Unavailable, and
-    Invalid for an unknown revision.
+    A concurrent upgrade waits for this one, and then has nothing to do. Raises Unavailable,
+    SchemaTooNew for a database that a newer release has migrated, WrongEncoding, and Invalid for an
+    unknown revision.
     """
     from alembic import command
     from alembic.util import CommandError
 
     with _migrating(url) as connection:
+        before = _revision(connection)
+        if before is not None and before > REVISION:
+            raise SchemaTooNew(
+                f"The database has revision {before}, and the newest of this release is {REVISION}:"
+                " a newer release has migrated it"
+            )
         try:
             command.upgrade(_config(connection), revision)
         except CommandError:
             raise Invalid(Problem("revision", "is not one of ours", "unknown_revision")) from None
+        return Upgrade(before, _revision(connection))
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -58,10 +76,16 @@ def downgrade(url: str, revision: str) -> None:
 
 def current_revision(url: str) -> str | None:
     """The revision; None for a database that was never migrated. Raises Unavailable."""
+    with _connection(url) as connection:
+        return _revision(connection)
+
+
+def _revision(connection: sa.Connection) -> str | None:
     from alembic.migration import MigrationContext
 
-    with _connection(url) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+    revision = MigrationContext.configure(connection).get_current_revision()
+    connection.rollback()  # else Alembic would leave its own transactions to this one
+    return revision
 
 
 def is_vacuumed(url: str) -> bool:
@@ -75,11 +99,24 @@ def is_vacuumed(url: str) -> bool:
 
 def reach(url: str) -> None:
     """Raises Unavailable with libpq's message, for operators only: it names host and user."""
+    _connected(url).close()
+
+
+def _connected(url: str) -> "psycopg.Connection[Any]":
     try:
-        psycopg.connect(_conninfo(url)).close()
+        return psycopg.connect(_conninfo(url))
     except psycopg.OperationalError as error:
         reason = str(error).partition("\n")[0]
         raise Unavailable(f"The database cannot be reached: {reason}") from None
+
+
+def _suited(url: str) -> "psycopg.Connection[Any]":
+    """Raises Unavailable as `reach`, and WrongEncoding."""
+    connection = _connected(url)
+    if connection.info.parameter_status("server_encoding") != ENCODING:
+        connection.close()
+        raise WrongEncoding
+    return connection
 
 
 @contextmanager
@@ -120,7 +157,7 @@ def _lock(connection: sa.Connection) -> None:
 @contextmanager
 def _connection(url: str) -> Iterator[sa.Connection]:
     engine = sa.create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(_conninfo(url)), poolclass=NullPool
+        "postgresql+psycopg://", creator=lambda: _suited(url), poolclass=NullPool
     )
     try:
         with engine.connect() as connection:
