@@ -7,10 +7,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 BENCH := $(VENV)-bench
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
-# A checkout keeps its data in .data, unless .env sets DATA_DIR.
-ifeq ($(shell grep -sE '^(export )?DATA_DIR=' .env),)
-export DATA_DIR ?= $(CURDIR)/.data
-endif
+# A checkout keeps its data in .data, unless DATA_DIR is set, in the environment or in .env.
+export DEFAULT_DATA_DIR := $(CURDIR)/.data
 
 # The tests that `make test-quick` picks; of these, those that need PostgreSQL are left out.
 QUICK := tests/domain tests/usecases tests/contracts tests/settings \

@@ -37,7 +37,7 @@ from taskapi.trash import trash
 from taskapi.users import own_account, users
 from taskcore import Core, Settings, open_core
 from taskcore.domain.dues import zone_names
-from taskcore.settings import forget_libpq_variables
+from taskcore.environment import forget_libpq_variables
 
 # Per process. A worker serves over a thousand requests a second, so none waits for long.
 IN_FLIGHT = 256

@@ -86,7 +86,7 @@ def _answer(arguments: list[str]) -> int:
 
     from taskcli.exits import BAD_DATA, USAGE, Usage
     from taskcli.output import message
-    from taskcore.settings import forget_libpq_variables
+    from taskcore.environment import forget_libpq_variables
 
     # Python turns bytes that are not UTF-8 into lone surrogates.
     if any("\ud800" <= character <= "\udfff" for word in arguments for character in word):

@@ -19,7 +19,7 @@ from cyclopts import Parameter
 from taskcli.output import message
 from taskcli.signals import run
 from taskcore import Misconfigured, Settings
-from taskcore.settings import environment
+from taskcore.environment import environment
 
 # Seconds. A deployment must wait longer before it kills: docs/deployment.md.
 DRAIN = 25

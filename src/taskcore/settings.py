@@ -1,24 +1,22 @@
-"""The settings, from the environment and `.env`. All problems are reported together."""
+"""The settings, from the variables that `environment` reads. All problems are reported together."""
 
 import json
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NoReturn, Self
-from urllib.parse import urlsplit
 
 from taskcore.domain.errors import Misconfigured
 from taskcore.domain.events import EVENTS_LIFETIME, LEAST_EVENTS_DAYS
 from taskcore.domain.sessions import SESSION_LIFETIME
 from taskcore.domain.tasks import MAX_TASKS, TRASH_LIFETIME
-
-IPNetwork = IPv4Network | IPv6Network
+from taskcore.environment import default_data_dir, environment
+from taskcore.networks import IPNetwork, host, network, origin
 
 MIN_KEY_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as its hash
 _LOG_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -32,6 +30,9 @@ _PLACEHOLDER = re.compile(
     # The tutorial of FastAPI.
     r"|^09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7$"
 )
+
+
+UNUSED = Path(os.devnull, "taskcore")
 
 
 class Secret:
@@ -71,6 +72,7 @@ class Settings:
     secret_key: Secret | None
     """None, with the embedded database only: a random key is generated into `data_dir`."""
     data_dir: Path
+    """UNUSED where DATABASE_URL is set and DATA_DIR is not."""
     algorithm: str = "HS256"
     access_token_lifetime: timedelta = timedelta(minutes=30)
     refresh_token_lifetime: timedelta = timedelta(days=7)
@@ -119,7 +121,7 @@ class Settings:
         settings = cls(
             database_url=read.database_url(),
             secret_key=read.secret_key(),
-            data_dir=Path(read.text("DATA_DIR", "") or default_data_dir(env)).absolute(),
+            data_dir=read.data_dir(default_data_dir(env)),
             algorithm=read.choice("ALGORITHM", cls.algorithm, ["HS256", "HS384", "HS512"]),
             access_token_lifetime=read.duration(
                 "ACCESS_TOKEN_EXPIRE_MINUTES", cls.access_token_lifetime, _MINUTE, _DAY
@@ -178,7 +180,7 @@ class Settings:
         return {
             "DATABASE_URL": _masked(self.database_url, "embedded PostgreSQL in DATA_DIR"),
             "SECRET_KEY": _masked(self.secret_key, "generated into DATA_DIR"),
-            "DATA_DIR": str(self.data_dir),
+            "DATA_DIR": "(not used)" if self.data_dir == UNUSED else str(self.data_dir),
             "ALGORITHM": self.algorithm,
             "ACCESS_TOKEN_EXPIRE_MINUTES": self.access_token_lifetime // _MINUTE,
             "REFRESH_TOKEN_EXPIRE_DAYS": self.refresh_token_lifetime // _DAY,
@@ -204,55 +206,6 @@ class Settings:
         }
 
 
-def environment(folder: Path | None = None) -> dict[str, str]:
-    """The process's environment over the `.env` of `folder` (the working directory)."""
-    file = (folder or Path.cwd()) / ".env"
-    try:
-        text = file.read_text(encoding="utf-8-sig")  # Windows editors may add a byte order mark
-    except FileNotFoundError:
-        text = ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured([f".env cannot be read: {type(error).__name__}"]) from None
-    return _parsed(text) | os.environ
-
-
-# These say only where services are defined, and count if DATABASE_URL names one.
-_SERVICE_FILES = {"PGSERVICEFILE", "PGSYSCONFDIR"}
-
-
-def forget_libpq_variables() -> None:
-    """Remove libpq's variables, such as PGHOST, from the environment of this process.
-
-    A connection string beats most of them, but not PGSERVICE, PGTZ, PGDATESTYLE and PGGEQO. For our
-    own programs: a library must leave its host's environment as it is.
-    """
-    for name in [name for name in os.environ if name.startswith("PG")]:
-        if name not in _SERVICE_FILES:
-            del os.environ[name]
-
-
-def default_data_dir(env: Mapping[str, str]) -> Path:
-    """The platform's folder for a user's data."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "taskcore"
-    return Path(env.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "taskcore"
-
-
-_LINE = re.compile(
-    r"""\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?:"([^"]*)"|'([^']*)'|(.*?))\s*(?:(?<=\s)\#.*)?"""
-)
-
-
-def _parsed(text: str) -> dict[str, str]:
-    """NAME=value lines, without quotes around the value and without a comment after a space."""
-    values: dict[str, str] = {}
-    for line in text.splitlines():
-        if not line.lstrip().startswith("#") and (match := _LINE.fullmatch(line)):
-            name, *spellings = match.groups()
-            values[name] = next((value for value in spellings if value is not None), "")
-    return values
-
-
 def _masked(secret: Secret | None, default: str) -> str:
     return f"({default})" if secret is None else "(set, not shown)"
 
@@ -269,8 +222,30 @@ class _Reader:
         self.problems.setdefault(name, f"{name} {sentence}")
 
     def text(self, name: str, default: str) -> str:
+        text = self.path(name)
+        if _is_not_utf_8(text):
+            self.problem(name, "must be text in UTF-8")
+            return default
+        return text or default
+
+    def path(self, name: str) -> str:
+        """Of any bytes. Empty if the variable is not set."""
         # An empty variable counts as not set, as `NAME=` in a compose file means it.
-        return self._env.get(name, "").strip() or default
+        return self._env.get(name, "").strip()
+
+    def data_dir(self, default: Path | None) -> Path:
+        text = self.path("DATA_DIR")
+        if not text and any(map(self.path, ("DATABASE_URL", "DATABASE_URL_FILE"))):
+            return UNUSED
+        folder = Path(text) if text else default
+        if folder is None:
+            self.problem("DATA_DIR", "must be set: this account has no home folder")
+            return UNUSED
+        try:
+            return folder.absolute()
+        except OSError:  # the working directory is gone
+            self.problem("DATA_DIR", "must be an absolute path here")
+            return UNUSED
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         text = self.text(name, str(default))
@@ -303,7 +278,7 @@ class _Reader:
 
     def secret(self, name: str) -> Secret | None:
         """The variable, or the content of the file in NAME_FILE."""
-        value, file = self._env.get(name, ""), self.text(f"{name}_FILE", "")
+        value, file = self._env.get(name, ""), self.path(f"{name}_FILE")
         if value.strip() and file:
             self.problem(name, f"and {name}_FILE are both set; keep one")
         elif file:
@@ -318,7 +293,7 @@ class _Reader:
             else:
                 if not value.strip():
                     self.problem(f"{name}_FILE", "names an empty file")
-        if any("\ud800" <= c <= "\udfff" for c in value):  # bytes that are no UTF-8
+        if _is_not_utf_8(value):
             self.problem(name, "must be text in UTF-8")
         return Secret(value) if value.strip() else None
 
@@ -357,7 +332,9 @@ class _Reader:
     def _listed(self, name: str, text: str) -> tuple[str, ...]:
         """A JSON list or a comma list."""
         try:
-            items = json.loads(text) if text.lstrip().startswith("[") else text.split(",")
+            # `[::1]` is a host.
+            is_json = re.match(r"\s*\[\s*(\"|\]|$)", text)
+            items = json.loads(text) if is_json else text.split(",")
         except (ValueError, RecursionError):
             self.problem(name, "must be a JSON list or a list with commas")
             return ()
@@ -365,27 +342,32 @@ class _Reader:
 
     def networks(self, name: str) -> tuple[IPNetwork, ...]:
         with suppress(ValueError):
-            networks = tuple(map(ip_network, self._listed(name, self.text(name, ""))))
-            if all(network.prefixlen for network in networks):  # a /0 would trust every client
+            networks = tuple(map(network, self._listed(name, self.text(name, ""))))
+            if all(each.prefixlen for each in networks):  # a /0 would trust every client
                 return networks
         self.problem(name, "must list the addresses or networks (CIDR) of your proxies")
         return ()
 
     def hosts(self, name: str) -> tuple[str, ...]:
-        hosts = tuple(host.lower() for host in self._listed(name, self.text(name, "")))
-        if not all(re.fullmatch(r"[a-z0-9.\-]+|\[[0-9a-f:]+\]", host) for host in hosts):
-            self.problem(name, "must list host names, with no port and no wildcard")
-        return hosts
+        with suppress(ValueError):
+            return tuple(map(host, self._listed(name, self.text(name, ""))))
+        self.problem(name, "must list host names, with no port and no wildcard")
+        return ()
 
     def origins(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        origins = self._listed(name, self.text(name, json.dumps(default)))
-        if not all(map(_is_origin, origins)):
-            self.problem(
-                name,
-                'must list origins such as ["https://app.example.org"]: scheme, host and port,'
-                " no path, no wildcard",
-            )
-        return origins
+        with suppress(ValueError):
+            return tuple(map(origin, self._listed(name, self.text(name, json.dumps(default)))))
+        self.problem(
+            name,
+            'must list origins such as ["https://app.example.org"]: scheme, host and port,'
+            " no path, no wildcard",
+        )
+        return default
+
+
+def _is_not_utf_8(text: str) -> bool:
+    """Whether Python has read bytes that are not UTF-8, which it keeps as lone surrogates."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _is_loopback(host: str) -> bool:
@@ -393,16 +375,3 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _is_origin(origin: str) -> bool:
-    try:
-        url = urlsplit(origin)
-        port_fits = url.port is None or url.port > 0
-    except ValueError:
-        return False
-    return port_fits and bool(
-        re.fullmatch(
-            r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", origin
-        )
-    )

@@ -7,6 +7,7 @@ import pickle
 import secrets
 from dataclasses import asdict, fields
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskcore.domain.errors import Misconfigured
-from taskcore.settings import Secret, Settings, environment
+from taskcore.environment import environment
+from taskcore.settings import Secret, Settings
 
 KEY = "kXr7-Jq2vZ_93mWfTnB8yLdHcPaGsEuQ"  # 32 bytes
 URL = "postgresql://me:hunter2@db.example.org:5432/tasks"
@@ -104,6 +106,30 @@ def test_every_variable_is_read(name: str, text: str, field: str, value: object)
             assert getattr(found, other.name) == getattr(others, other.name)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    [
+        ("TRUSTED_PROXIES", "::ffff:127.0.0.1", "trusted_proxies", (ip_network("127.0.0.1"),)),
+        ("TRUSTED_PROXIES", "::ffff:10.0.0.0/104", "trusted_proxies", (ip_network("10.0.0.0/8"),)),
+        ("CORS_ORIGINS", "https://a.org:443", "cors_origins", ("https://a.org",)),
+        ("CORS_ORIGINS", "http://a.org:80", "cors_origins", ("http://a.org",)),
+        ("CORS_ORIGINS", "http://a.org:443", "cors_origins", ("http://a.org:443",)),
+        ("CORS_ORIGINS", "http://a.org:08080", "cors_origins", ("http://a.org:8080",)),
+        ("CORS_ORIGINS", "http://[0:0::1]:80", "cors_origins", ("http://[::1]",)),
+        ("CORS_ORIGINS", "http://[::ffff:1.2.3.4]", "cors_origins", ("http://[::ffff:102:304]",)),
+        ("ALLOWED_HOSTS", "[0:0::1], A.org", "allowed_hosts", ("[::1]", "a.org")),
+    ],
+)
+def test_addresses_are_spelled_as_in_requests(
+    name: str, text: str, field: str, value: object
+) -> None:
+    assert getattr(settings(**{name: text}), field) == value
+
+
+def test_all_ipv4_addresses_are_no_trusted_proxies_however_they_are_written() -> None:
+    assert "TRUSTED_PROXIES" in refusal(TRUSTED_PROXIES="::ffff:0:0/96").problems[0]
+
+
 def test_debug_makes_the_log_speak_unless_told_otherwise() -> None:
     assert settings(DEBUG="True").log_level == "DEBUG"
     assert settings(DEBUG="True", LOG_LEVEL="ERROR").log_level == "ERROR"
@@ -126,6 +152,7 @@ BAD = {
         *("*", "null", '["*"]', "https://*.a.org", "https://a.org/", "https://a.org/x", "a.org"),
         *("ftp://a.org", "https://a.org:99999", "https://a.org:0", '["https://a.org"', "[1]"),
         *("https://me@a.org", "https://a.org?x", "HTTPS://A.ORG", "https://", "[" * 99999),
+        *("http://127.1", "http://[::g]", "http://[fe80::1%25eth0]", "http://1.2.3.4.5"),
         *('[["https://a.org"]]', "https://a.org\nhttps://b.org", '{"a": 1}'),
     ],
     "SERVER_PORT": ["0", "65536", "http", "-8000", "80 80"],
@@ -276,6 +303,12 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> None:
         ('APP_NAME="My # tasks" # not of others', "My # tasks"),
         ("APP_NAME=My#tasks", "My#tasks"),
         ("APP_NAME=a=b", "a=b"),
+        (r'APP_NAME="say \"hi\"" # quietly', 'say "hi"'),
+        (r'APP_NAME="a \\ b, \$5, \n"', r"a \ b, $5, \n"),
+        (r"APP_NAME='a \\ b'", r"a \\ b"),
+        ("APP_NAME=it's", "it's"),
+        ('APP_NAME=""', "Task Management API"),
+        ("APP_NAME=a\u2028b", "a\u2028b"),
         ("APP_NAME=$HOME", "$HOME"),
         ("APP_NAME=first\nAPP_NAME=last", "last"),
         ("# APP_NAME=x\n\n\n not a line\nAPP_NAME=Tasks\r\n", "Tasks"),
@@ -290,6 +323,14 @@ def test_a_line_of_the_env_file_is_read_as_people_mean_it(
 ) -> None:
     (tmp_path / ".env").write_bytes(line.encode())
     assert Settings.load(tmp_path).app_name == value
+
+
+@pytest.mark.parametrize("value", ['"abc', '"a"b"', "'a'b", '"a\\"', "'it's'"])
+def test_quotes_that_do_not_match_are_named_and_not_shown(tmp_path: Path, value: str) -> None:
+    (tmp_path / ".env").write_text(f"SECRET_KEY={value}\nB=c")
+    with pytest.raises(Misconfigured, match="SECRET_KEY has quotes that do not match") as raised:
+        environment(tmp_path)
+    assert value not in str(raised.value)
 
 
 @pytest.mark.usefixtures("environ")

@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from taskcore.adapters.postgres.compatibility import ENCODING
 from taskcore.adapters.postgres.conninfo import with_options
 from taskcore.adapters.postgres.errors import Unexplained, translated
-from taskcore.adapters.postgres.schema import ENCODING, REVISION
+from taskcore.adapters.postgres.schema import REVISION
 from taskcore.domain.errors import Invalid, Problem, SchemaTooNew, Unavailable, WrongEncoding
 
 if TYPE_CHECKING:

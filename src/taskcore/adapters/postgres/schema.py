@@ -4,7 +4,6 @@ Everything of an account lies together: `owner_id` leads the keys of its tables.
 triggers and no identity columns, so that they can be distributed by `owner_id`.
 """
 
-import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,21 +14,6 @@ from taskcore.domain.users import DEFAULT_TIME_ZONE
 
 # The oldest revision that this code works with. Revisions are numbered in order.
 REVISION = "0012"
-
-ENCODING = "UTF8"
-VERSION_TABLE = "alembic_version"
-_OLDEST_CODE = re.compile("oldest code: ([0-9]{4})")
-
-
-def oldest_code(comment: str | None) -> str:
-    """The REVISION of the oldest code that works with a schema; empty if every code does.
-
-    By the comment of VERSION_TABLE: a migration after which older code fails, or does harm, writes
-    `oldest code: NUMBER` there.
-    """
-    match = _OLDEST_CODE.search(comment or "")
-    return match[1] if match else ""
-
 
 # The privileges that the server's role needs where it does not own the tables.
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")

@@ -9,18 +9,12 @@ import sqlalchemy as sa
 
 from taskcore.adapters.postgres.audit import PostgresAudit
 from taskcore.adapters.postgres.bulk import PostgresBulk
+from taskcore.adapters.postgres.compatibility import ENCODING, VERSION_TABLE, oldest_code
 from taskcore.adapters.postgres.connections import Autocommit, Connections, Link, Shared
 from taskcore.adapters.postgres.events import PostgresEvents
 from taskcore.adapters.postgres.idempotency import PostgresIdempotency
 from taskcore.adapters.postgres.leftovers import PostgresLeftovers
-from taskcore.adapters.postgres.schema import (
-    ENCODING,
-    REVISION,
-    RIGHTS,
-    VERSION_TABLE,
-    oldest_code,
-    task_ids,
-)
+from taskcore.adapters.postgres.schema import REVISION, RIGHTS, task_ids
 from taskcore.adapters.postgres.sessions import PostgresSessions
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.adapters.postgres.tasks import PostgresTasks
