@@ -1,6 +1,7 @@
 """Ownership and permissions of the data folder, the server's settings, and folders it refuses."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -104,14 +105,37 @@ def test_settings_of_an_older_release_are_replaced(data_dir: Path) -> None:
     assert "trust" not in (cluster / "pg_hba.conf").read_text()
 
 
-def test_the_folder_may_have_any_name(data_dir: Path) -> None:
-    name = r"it's a 'quoted\' name, with a comma"
-    moved = data_dir.rename(data_dir.with_name(name + "ä" * 50))
+@pytest.mark.parametrize("end", [", with a comma" + "ä" * 50, "\udcff"])
+def test_the_folder_may_have_any_name(data_dir: Path, end: str) -> None:
+    name = r"it's a 'quoted\' name"
+    moved = data_dir.rename(data_dir.with_name(name + end))
     try:
         with EmbeddedPostgres(moved) as server:
             assert fetch_value(server.conninfo, "SELECT row FROM kept") == "a row"
     finally:
         moved.rename(data_dir)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("dynamic_shared_memory_type", "mmap"), ("max_connections", "40")]
+)
+def test_what_initdb_chose_for_the_machine_stays(data_dir: Path, setting: str, value: str) -> None:
+    file = data_dir / "postgres/cluster/postgresql.conf"
+    chosen = re.sub(rf"(?m)^{setting} = \w+", f"{setting} = {value}", file.read_text())
+    assert f"{setting} = {value}" in chosen
+    file.write_text(chosen)
+    with EmbeddedPostgres(data_dir) as server:
+        assert fetch_value(server.conninfo, f"SHOW {setting}") == value
+        assert fetch_value(server.conninfo, "SHOW cluster_name") == "taskcore"
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o500])
+def test_a_folder_that_was_opened_to_others_is_closed_again(data_dir: Path, mode: int) -> None:
+    cluster = data_dir / "postgres/cluster"
+    cluster.chmod(mode)
+    with EmbeddedPostgres(data_dir) as server:
+        assert responds(server.conninfo)
+    assert cluster.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ open paths by name, because they run as that account and not as root.
 import errno
 import fcntl
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -38,12 +39,13 @@ _NEW = "cluster.new"
 _TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
 # Written at every start, so that a new release also changes old clusters; ALTER SYSTEM overrides
-# it. Nothing here may weaken durability.
+# it. Nothing here may weaken durability. initdb tries out what the machine allows and writes it
+# into postgresql.conf: how memory is shared, and how many connections there may be.
+_OWN_SETTINGS = "taskcore.conf"
 _SETTINGS = """\
 listen_addresses = ''
 unix_socket_permissions = 0700
 cluster_name = 'taskcore'
-max_connections = 100
 shared_buffers = 64MB
 io_method = sync                        # spares three worker processes,
 max_logical_replication_workers = 0     # and this a fourth
@@ -65,6 +67,8 @@ _ACCESS = """\
 local all         all peer map=owner
 local replication all peer map=owner
 """
+_MOMENT = re.compile(r"\S+ \S+ \S+ \[[0-9]+\] ")  # what log_line_prefix writes
+_WORDS = 4
 _BOOTSTRAP = f"""\
 CREATE ROLE {NAME} LOGIN
 CREATE DATABASE {NAME} OWNER {NAME}
@@ -138,12 +142,22 @@ class Cluster:
         except (OSError, IndexError):
             return False
 
-    def last_words(self) -> str:
+    def log_size(self) -> int:
+        """In bytes."""
+        found = self.folder.status("server.log")
+        return found.st_size if found else 0
+
+    def last_words(self, since: int) -> str:
+        """What the server has logged since the log had that size: few messages, each once."""
         try:
-            lines = self.folder.read("server.log", end=True).splitlines()
+            text = self.folder.read("server.log", end=True)
         except OSError as error:
-            return f"(no log: {error.strerror})"
-        return "\n".join(lines[-8:])
+            return f"no log ({error.strerror})"
+        new = text[-max(1, self.log_size() - since) :]
+        messages = dict.fromkeys(
+            " ".join(_MOMENT.sub("", line).split()) for line in new.splitlines()
+        )
+        return "; ".join(list(messages)[-_WORDS:]) or "it says nothing"
 
     def create(self, lock: int, called_off: Callable[[], bool]) -> None:
         """Create the cluster with our role and database, unless it exists.
@@ -190,7 +204,9 @@ class Cluster:
             self._data() as data,
             os.fdopen(self.folder.file("server.log", os.O_APPEND), "a") as log,
         ):
-            _write(data, "postgresql.conf", _SETTINGS)
+            os.fchmod(data.fd, 0o700)  # PostgreSQL refuses a folder that others can enter
+            _write(data, _OWN_SETTINGS, _SETTINGS)
+            _include(data, _OWN_SETTINGS)
             _write(data, "pg_hba.conf", _ACCESS)
             _write(data, "pg_ident.conf", self._people())
             _forget_the_dead(data, sockets)
@@ -239,6 +255,14 @@ def _write(data: Folder, name: str, text: str) -> None:
         if data.read(name) == text:
             return
     data.replace(name, text)
+
+
+def _include(data: Folder, name: str) -> None:
+    """Let the server read that file last, and leave what initdb chose for this machine."""
+    line = f"include '{name}'\n"
+    chosen = data.read("postgresql.conf")
+    if not chosen.endswith(line):
+        data.replace("postgresql.conf", f"{chosen.removesuffix(chr(10))}\n{line}")
 
 
 def _forget_the_dead(data: Folder, sockets: Folder) -> None:

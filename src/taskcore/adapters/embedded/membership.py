@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -97,10 +98,12 @@ class EmbeddedPostgres:
     def _host(self, leave: ExitStack) -> str:
         """The socket's folder, by a name that fits into a socket address and a conninfo."""
         host = str(self._cluster.folder.path / "run")
-        if len(os.fsencode(host + _SOCKET)) <= _LONGEST_ADDRESS and "," not in host:
+        if len(os.fsencode(host + _SOCKET)) <= _LONGEST_ADDRESS and _is_plain(host):
             return host
         if not sys.platform.startswith("linux"):
-            raise Misconfigured([f"DATA_DIR: {host} is too long for a socket, or has a comma"])
+            raise Misconfigured(
+                [f"DATA_DIR: {host} is too long for a socket, has a comma, or is not UTF-8"]
+            )
         # Name the folder by an open descriptor. A short folder elsewhere would have to be found by
         # processes with another TMPDIR or a private /tmp, and be protected from other users.
         fd = self._cluster.folder.open("run", os.O_RDONLY | os.O_DIRECTORY)
@@ -110,6 +113,7 @@ class EmbeddedPostgres:
     def _join(self, users: int, address: str) -> None:
         deadline = time.monotonic() + _PATIENCE
         starts = 0
+        logged = self._cluster.log_size()
         while True:
             # Refused while the server stops after its last user; while we hold it, no server stops.
             if locked(users, fcntl.LOCK_SH):
@@ -119,12 +123,14 @@ class EmbeddedPostgres:
                     with ExitStack() as done:
                         done.callback(os.close, lock)
                         if starts == _ATTEMPTS:
-                            raise self._unavailable("does not start")
+                            raise self._failure("does not start", logged)
                         self._cluster.create(lock, self._leaving.is_set)
                         self._cluster.start(lock)
                     starts += 1
             if time.monotonic() > deadline:
-                raise self._unavailable(f"is not ready after {_PATIENCE:.0f} s; try again later")
+                raise self._failure(
+                    f"is not ready after {_PATIENCE:.0f} s; try again later", logged
+                )
             if self._leaving.wait(_POLL):
                 raise Unavailable("The start of PostgreSQL was called off")
 
@@ -164,7 +170,17 @@ class EmbeddedPostgres:
                     return
                 time.sleep(_POLL)
 
-    def _unavailable(self, what: str) -> Unavailable:
+    def _failure(self, what: str, logged: int) -> TaskcoreError:
         log = self._cluster.folder.path / "server.log"
-        words = self._cluster.last_words()
-        return Unavailable(f"The embedded PostgreSQL {what}. The end of {log}:\n{words}")
+        words = self._cluster.last_words(logged)
+        sentence = f"The embedded PostgreSQL {what}: {words}; see {log}"
+        return Misconfigured([sentence]) if _NEEDS_ADVICE.search(words) else Unavailable(sentence)
+
+
+# What the server refuses until an operator has changed it.
+_NEEDS_ADVICE = re.compile("configuration file|parameter|permission|ownership")
+
+
+def _is_plain(host: str) -> bool:
+    """Whether a conninfo can hold it: a comma would begin another host."""
+    return "," not in host and not any("\ud800" <= letter <= "\udfff" for letter in host)
