@@ -45,6 +45,7 @@ from taskapi.problems import (
 from taskapi.providers import ApiRequest, administers, logged_in
 from taskapi.query import QueryInt, is_query_int
 from taskapi.responses import struct_in
+from taskapi.schema_names import renamed, schema_name
 from taskcore import (
     ExpiredToken,
     Invalid,
@@ -97,7 +98,8 @@ def document(app: Litestar, settings: Settings) -> bytes:
     _, schemas = msgspec.json.schema_components(
         sorted(shapes, key=lambda shape: shape.__name__), ref_template="#/components/schemas/{name}"
     )
-    selected = {shape.__name__: getattr(shape, "shown", ()) for shape in shapes}
+    schemas = {schema_name(name): renamed(schema) for name, schema in schemas.items()}
+    selected = {schema_name(shape.__name__): getattr(shape, "shown", ()) for shape in shapes}
     for name, schema in schemas.items():
         if "properties" in schema:  # an object: its example consists of those of its fields
             example = _example(schema, schemas)
@@ -134,8 +136,7 @@ def document(app: Litestar, settings: Settings) -> bytes:
             },
         },
     }
-    # The schema of a TaskView is named Task.
-    return json.dumps(parts, ensure_ascii=False).replace('View"', '"').encode()
+    return json.dumps(parts, ensure_ascii=False).encode()
 
 
 _INTRODUCTION = """\
@@ -360,7 +361,7 @@ def _references(headers: tuple[str, ...]) -> Json:
 
 
 def _reference(shape: type[Struct]) -> Json:
-    return {"$ref": f"#/components/schemas/{shape.__name__}"}
+    return {"$ref": f"#/components/schemas/{schema_name(shape.__name__)}"}
 
 
 def _without_null(schema: Json) -> Json:

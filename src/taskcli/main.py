@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from taskcli import help as overview
 from taskcli import signals
-from taskcli.standard_streams import OutputLost, ReaderGone, forget, write
+from taskcli.standard_streams import OutputLost, ReaderGone, fill_closed, forget, write
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     signals.end_at_once()
+    fill_closed()
     # Python looks for garbage every 700 new objects, and imports make 100 000 that stay: that takes
     # an eighth of the start. Commands end before it matters; `serve` turns collection on again.
     gc.disable()

@@ -20,6 +20,7 @@ from taskcli.output import message
 from taskcli.signals import run
 from taskcore import Misconfigured, Settings
 from taskcore.environment import environment
+from taskcore.networks import in_url
 
 # Seconds. A deployment must wait longer before it kills: docs/deployment.md.
 DRAIN = 25
@@ -29,6 +30,8 @@ _HEADER_TIMEOUT_MS = 5000  # also how long a connection may be silent between tw
 _CONNECTIONS = 4096  # of a worker; 1000 silent ones take 2 MB
 _OTHER_FILES = 256  # of a worker: the database's connections, log, libraries
 _MODULE = "taskapi.app"
+# What listens on all addresses is no address to go to.
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with
 
 
 def serve(
@@ -96,9 +99,14 @@ def _serve(settings: Settings) -> None:
             losses.report_losses(sys.stderr, made)
             if _style(settings) == "console":
                 prefix = import_module("taskapi.paths").PREFIX
-                page = f"http://{settings.server_host}:{settings.server_port}{prefix}/docs"
+                page = f"{base_url(settings.server_host, settings.server_port)}{prefix}/docs"
                 message(f"documentation at {page} (ctrl-C stops)")
             server.serve()
+
+
+def base_url(host: str, port: int) -> str:
+    """Where a browser on this machine finds the server."""
+    return f"http://{in_url(_ANYWHERE.get(host, host))}:{port}"
 
 
 def _root(settings: Settings) -> Iterator[str]:
@@ -167,8 +175,9 @@ def _claimed_address(host: str, port: int) -> Iterator[str]:
                 bound.setsockopt(socket.SOL_SOCKET, option, 1)
                 bound.bind(address)
         except OSError as error:
+            place = f"{in_url(host)}:{port}"
             raise Misconfigured(
-                [f"SERVER_HOST and SERVER_PORT: cannot listen on {host}:{port}: {error.strerror}"]
+                [f"SERVER_HOST and SERVER_PORT: cannot listen on {place}: {error.strerror}"]
             ) from None
         yield str(address[0])
 

@@ -3,6 +3,7 @@
 Data comes here only through `output`; other modules write fixed pages.
 """
 
+import errno
 import os
 import sys
 from typing import TextIO
@@ -14,6 +15,22 @@ class ReaderGone(Exception):
 
 class OutputLost(Exception):
     """The output could not be written. What it reports was done all the same."""
+
+
+def fill_closed() -> None:
+    """Open closed standard streams on nothing, before this process opens anything else.
+
+    Else a socket or a file of ours would get their number, and what a library prints would be
+    written to it. A write to standard output still fails, and reading still ends at once; other
+    libraries fail if there is no standard output at all.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # the lowest free number is this one
+            os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)  # noqa: PLR2004
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def is_terminal() -> bool:
@@ -31,6 +48,8 @@ def write(text: str) -> None:
     except BrokenPipeError:
         raise ReaderGone from None
     except OSError as error:
+        if error.errno == errno.EBADF:
+            raise OutputLost("standard output is closed") from None
         raise OutputLost(f"the output cannot be written: {error.strerror}") from None
 
 

@@ -128,6 +128,13 @@ def test_it_is_an_openapi_document() -> None:
     assert DOCUMENT["openapi"].startswith("3.1.")
 
 
+def test_names_of_the_operator_are_written_as_they_are() -> None:
+    named = json.loads(served_document(replace(SETTINGS, app_name="Team View", app_version="View")))
+    assert named["info"] == DOCUMENT["info"] | {"title": "Team View", "version": "View"}
+    assert named | {"info": 0} == DOCUMENT | {"info": 0}
+    assert not [name for name in DOCUMENT["components"]["schemas"] if name.endswith("View")]
+
+
 def test_every_process_writes_the_same_document() -> None:
     """Otherwise its ETag would differ between workers, and the committed copy with every build."""
     program = [sys.executable, "-m", "taskcli", "openapi"]

@@ -8,6 +8,7 @@ import pytest
 
 from taskcli import output
 from taskcli.output import show
+from taskcli.serve import base_url
 
 MOMENT = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=timezone(timedelta(hours=2)))
 
@@ -88,3 +89,18 @@ def test_nested_fields_are_shown_with_their_names(
     ]
     show(record, as_json=True)
     assert json.loads(capsys.readouterr().out)["session"] == str(session)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("tasks.example.org", "http://tasks.example.org:8000"),
+        ("::", "http://[::1]:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),  # noqa: S104 - what containers set
+        ("2001:db8::1", "http://[2001:db8::1]:8000"),
+        ("fe80::1%eth0", "http://[fe80::1%25eth0]:8000"),
+    ],
+)
+def test_the_address_that_a_server_prints_can_be_opened(host: str, url: str) -> None:
+    assert base_url(host, 8000) == url

@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -89,9 +90,21 @@ def redirected(redirection: str, *arguments: str, cwd: Path) -> Result:
         (">&-", "taskcli: standard output is closed\n"),
     ],
 )
-def test_output_that_is_lost_is_a_failure(tmp_path: Path, redirection: str, sentence: str) -> None:
-    done = redirected(redirection, "config", "show", cwd=tmp_path)
+@pytest.mark.parametrize("command", [("config", "show"), ("openapi",)])
+def test_output_that_is_lost_is_a_failure(
+    tmp_path: Path, redirection: str, sentence: str, command: tuple[str, ...]
+) -> None:
+    done = redirected(redirection, *command, cwd=tmp_path)
     assert (done.code, done.err) == (1, sentence)
+
+
+def test_closed_streams_give_their_numbers_to_nothing_else() -> None:
+    program = (
+        "import os; from taskcli.standard_streams import fill_closed; fill_closed();"
+        "os._exit(os.open('/dev/null', os.O_RDONLY))"
+    )
+    command = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", program]
+    assert subprocess.run(command, env=environment(), check=False).returncode > 2  # noqa: S603 - ours
 
 
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
