@@ -83,6 +83,9 @@ MATRIX: dict[str, Rows] = {
     "change": ACCOUNT,
     "remove": ACCOUNT,
     "unlock": ACCOUNT,
+    # One's own is changed with the current one.
+    "set the password": ACCOUNT | {"admin": (FORBIDDEN, DONE, HIDDEN)},
+    "set a one-time password": ACCOUNT | {"admin": (FORBIDDEN, DONE, HIDDEN)},
     "end all sessions of": ACCOUNT,
     "create a task": OWN,
     "see oneself": OWN,
@@ -303,6 +306,12 @@ USE_CASES: dict[str, UseCase] = {
     "show": lambda core, there, user, _: core.accounts.get(there.actor, user),
     "change": lambda core, there, user, _: core.accounts.change(there.actor, user, role=Role.USER),
     "end all sessions of": lambda core, there, user, _: core.sessions.end_all_of(there.actor, user),
+    "set the password": lambda core, there, user, _: core.accounts.set_password(
+        there.actor, user, password=f"{PASSWORD} battery"
+    ),
+    "set a one-time password": lambda core, there, user, _: core.accounts.set_one_time_password(
+        there.actor, user
+    ),
     "unlock": lambda core, there, user, _: core.sessions.unlock(there.actor, user),
     "remove": lambda core, there, user, _: core.accounts.delete(there.actor, user),
 }
@@ -350,6 +359,8 @@ OVER_HTTP: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "show": ("GET", "/users/{user}", None),
     "change": ("PATCH", "/users/{user}", {"role": "user"}),
     "end all sessions of": ("DELETE", "/users/{user}/sessions", None),
+    "set the password": ("POST", "/users/{user}/password", {"password": PASSWORD}),
+    "set a one-time password": ("POST", "/users/{user}/password", {"one_time": True}),
     "remove": ("DELETE", "/users/{user}", None),
 }
 
@@ -425,6 +436,8 @@ ON_THE_COMMAND_LINE = {
     "show": ["users", "show", "{user}"],
     "change": ["users", "set-role", "{user}", "user"],
     "end all sessions of": ["sessions", "revoke", "--user", "{user}", "--yes"],
+    "set the password": ["users", "set-password", "{user}", "--password-stdin"],
+    "set a one-time password": ["users", "set-password", "{user}", "--one-time"],
     "remove": ["users", "delete", "{user}", "--yes"],
 }
 """An operator manages accounts as the system only; what else is one's own has no command."""

@@ -23,6 +23,7 @@ REPLAYED = "Idempotency-Replayed"
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 PATTERN = f'^([!#-~][!-~]{{0,{MAX_KEY - 1}}}|"([!#-[\\]-~]|\\\\["\\\\]){{1,{MAX_KEY}}}")$'
 
+Handler = Callable[..., Awaitable[Any]]
 _takes_key: set[AnyCallable] = set()
 
 
@@ -34,23 +35,34 @@ class _Kept(Struct, array_like=True):
     body: bytes
 
 
-def once(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def once(handler: Handler) -> Handler:
     """Makes a handler behind `logged_in` answer a request with a key once.
 
     Its work, and its answer if that is a success, are one transaction. What it logs is written
     after that is committed.
     """
+    return once_unless(lambda _: False)(handler)
 
-    @wraps(handler)
-    async def answered(**arguments: Any) -> Any:  # noqa: ANN401 - as Litestar calls handlers
-        request: ActorRequest = arguments["request"]
-        key = request.header(b"idempotency-key")
-        if key is None:
-            return await handler(**arguments)
-        return await _answered(request, _unquoted(key), handler, arguments)
 
-    _takes_key.add(answered)
-    return answered
+def once_unless(is_secret: Callable[[dict[str, Any]], bool]) -> Callable[[Handler], Handler]:
+    """As `once`, but for requests with a secret in the answer, which must not be stored.
+
+    These are done each time. `is_secret` gets the arguments of the handler.
+    """
+
+    def decorated(handler: Handler) -> Handler:
+        @wraps(handler)
+        async def answered(**arguments: Any) -> Any:  # noqa: ANN401 - as Litestar calls handlers
+            request: ActorRequest = arguments["request"]
+            key = request.header(b"idempotency-key")
+            if key is None or is_secret(arguments):
+                return await handler(**arguments)
+            return await _answered(request, _unquoted(key), handler, arguments)
+
+        _takes_key.add(answered)
+        return answered
+
+    return decorated
 
 
 def takes_key(handler: HTTPRouteHandler) -> bool:

@@ -6,24 +6,36 @@ from uuid import UUID
 import structlog
 from litestar import delete, get, post
 from litestar.params import FromPath, JSONBody
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from taskapi.bodies import Body
-from taskapi.fields import Ip, Password, Timestamp, UserAgent
+from taskapi.bodies import Body, fields_set
+from taskapi.fields import Ip, NewPassword, Password, Timestamp, UserAgent
 from taskapi.paths import SessionUuid, parse_session_id
 from taskapi.problems import LIMITED, MAY_REFUSE
 from taskapi.providers import ActorRequest, ApiRequest, logged_in, origin_of
 from taskapi.responses import View
 from taskapi.users import UserView
-from taskcore import Actor, Grant, InvalidCredentials, InvalidToken, NotFound, Session, TooMany
+from taskcore import (
+    Actor,
+    Grant,
+    InvalidCredentials,
+    InvalidToken,
+    NotFound,
+    PasswordChangeRequired,
+    Session,
+    TooMany,
+)
 from taskcore.domain.limits import LOGIN, REFRESH
 
 log = structlog.get_logger("taskapi")
 
 
 class Credentials(Body):
+    shown = ("email", "password")
+
     email: Annotated[str, Meta(extra_json_schema={"examples": ["ada@example.org"]})]
     password: Password
+    new_password: NewPassword | UnsetType = UNSET
 
 
 RefreshToken = Annotated[str, Meta(examples=["tcr_mO0…"])]
@@ -65,18 +77,20 @@ class SessionList(View):
     "/login",
     operation_id="logIn",
     status_code=200,
-    opt={MAY_REFUSE: (InvalidCredentials, TooMany), LIMITED: LOGIN},
+    opt={MAY_REFUSE: (InvalidCredentials, PasswordChangeRequired, TooMany), LIMITED: LOGIN},
 )
 async def log_in(request: ApiRequest, data: JSONBody[Credentials]) -> Tokens:
     """Log in.
 
     An unknown address, a wrong password and a deactivated account get the same answer. Failures
     are limited for each account, each address and both together.
+
+    A one-time password, which an administrator has given you, is replaced by the login: send the
+    `new_password` of your choice with it. Without one the answer is 403
+    `password_change_required`. No other login takes a `new_password`.
     """
     try:
-        grant = await request.core.sessions.log_in(
-            email=data.email, password=data.password, origin=origin_of(request)
-        )
+        grant = await request.core.sessions.log_in(**fields_set(data), origin=origin_of(request))
     except InvalidCredentials:
         log.warning("login.refused")
         raise

@@ -21,7 +21,7 @@ from taskapi.fields import (
     Total,
     UserRole,
 )
-from taskapi.idempotency import once
+from taskapi.idempotency import once, once_unless
 from taskapi.openapi import SENDS
 from taskapi.paths import parse_id
 from taskapi.problems import LIMITED, MAY_REFUSE
@@ -44,6 +44,7 @@ from taskcore import (
     InvalidCredentials,
     LastAdmin,
     NotFound,
+    Problem,
     Role,
     TooMany,
     UserId,
@@ -98,6 +99,25 @@ class UserPatch(Body):
     role: UserRole | UnsetType = UNSET
     is_active: IsActive | UnsetType = UNSET
     time_zone: TimeZone | UnsetType = UNSET
+
+
+class PasswordDraft(Body):
+    shown = ("one_time",)
+
+    one_time: Annotated[bool, Meta(examples=[True])] = False
+    password: NewPassword | UnsetType = UNSET
+
+
+class PasswordSetView(View):
+    """The one-time password, if one was asked for. It is shown here alone."""
+
+    one_time_password: Annotated[str, Meta(examples=["k7fqm-2xw9r-hd4tz"])] | None
+    expires_at: Timestamp | None
+
+
+def _is_one_time(arguments: dict[str, Any]) -> bool:
+    data: PasswordDraft = arguments["data"]
+    return data.one_time
 
 
 class UserView(View):
@@ -278,9 +298,50 @@ async def end_user_sessions(request: ActorRequest, user_id: FromPath[str]) -> No
     log.info("session.revoked", user_id=int(user_id), by=request.actor.user_id, sessions=ended)
 
 
+@post(
+    "/{user_id:str}/password",
+    operation_id="setUserPassword",
+    status_code=200,
+    opt={MAY_REFUSE: (Forbidden, NotFound, Invalid)},
+)
+@once_unless(_is_one_time)
+async def set_user_password(
+    user_id: FromPath[str], data: JSONBody[PasswordDraft], request: ActorRequest
+) -> PasswordSetView:
+    """Give a user another password, who has forgotten theirs.
+
+    All sessions of the user end. Name either a `password`, or `one_time` for a random one, which
+    the answer holds: the user can log in with it for 24 hours, once, together with a
+    `new_password`. Your own password is changed under `/auth/password`.
+
+    An answer with a one-time password is not kept for an `Idempotency-Key`: sent again, the request
+    makes another one, and the one before is void.
+    """
+    accounts, of = request.core.accounts, UserId(parse_id(user_id))
+    made = None
+    if data.one_time is (data.password is not UNSET):
+        raise Invalid(Problem("", "takes either a password or one_time", "one_password_only"))
+    if isinstance(data.password, str):
+        await accounts.set_password(request.actor, of, password=data.password)
+    else:
+        made = await accounts.set_one_time_password(request.actor, of)
+    log.info("account.password_set", user_id=of, by=request.actor.user_id, one_time=data.one_time)
+    if made is None:
+        return PasswordSetView(None, None)
+    return PasswordSetView(made.password, made.expires_at)
+
+
 users = Router(
     "/users",
-    route_handlers=[list_users, create_user, get_user, change_user, delete_user, end_user_sessions],
+    route_handlers=[
+        list_users,
+        create_user,
+        get_user,
+        change_user,
+        delete_user,
+        end_user_sessions,
+        set_user_password,
+    ],
     before_request=administers,
     tags=["Users"],
 )

@@ -31,6 +31,7 @@ COMMANDS = (
             "show",
             "edit",
             "set-role",
+            "set-password",
             "activate",
             "deactivate",
             "unlock",

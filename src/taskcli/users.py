@@ -13,7 +13,18 @@ from taskcli.housekeeping import swept
 from taskcli.output import Record, message, show, show_page
 from taskcli.prompts import confirmed, new_password, require_terminal_or
 from taskcli.running import operator, with_core
-from taskcore import Core, Invalid, NotFound, Page, Problem, Role, Unavailable, User, UserId
+from taskcore import (
+    Core,
+    Invalid,
+    NotFound,
+    OneTimePassword,
+    Page,
+    Problem,
+    Role,
+    Unavailable,
+    User,
+    UserId,
+)
 from taskcore.cursors import USERS
 from taskcore.domain.users import DEFAULT_TIME_ZONE, ProfileChanges
 from taskcore.domain.visible import quoted
@@ -192,6 +203,46 @@ def unlock(reference: Reference, /) -> None:
         return await core.sessions.unlock(operator(), user.id)
 
     message(f"unlocked user {with_core(work).id}")
+
+
+@app.command
+def set_password(
+    reference: Reference,
+    /,
+    *,
+    one_time: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    password_stdin: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    as_json: Json = False,
+) -> None:
+    """Give a user who has forgotten theirs another password, and end all sessions of the user.
+
+    It is asked for twice, or read from standard input. Failed logins may have locked the account:
+    `taskcli users unlock` forgets them.
+
+    Parameters
+    ----------
+    one_time
+        Make a random password and print it. The user can log in with it for 24 hours, once, and
+        has to choose another one there.
+    password_stdin
+        Read the password from one line of standard input.
+    """
+    if one_time and password_stdin:
+        raise Usage("give --one-time or --password-stdin, not both")
+    password = None if one_time else new_password(from_stdin=password_stdin)
+
+    async def work(core: Core) -> tuple[User, OneTimePassword | None]:
+        user = await find_user(core, reference)
+        if password is None:
+            return user, await core.accounts.set_one_time_password(operator(), user.id)
+        await core.accounts.set_password(operator(), user.id, password=password)
+        return user, None
+
+    user, made = with_core(work)
+    message(f"set the password of user {user.id}, {user.email}; all sessions have ended")
+    if made or as_json:
+        shown = (made.password, made.expires_at) if made else (None, None)
+        show(dict(zip(("one_time_password", "expires_at"), shown, strict=True)), as_json=as_json)
 
 
 @app.command

@@ -41,6 +41,7 @@ from taskcore.domain.errors import (
     NotMigrated,
     OutcomeUnknown,
     Overloaded,
+    PasswordChangeRequired,
     Problem,
     RightsMissing,
     SchemaTooNew,
@@ -52,6 +53,7 @@ from taskcore.domain.errors import (
     WrongEncoding,
 )
 from taskcore.domain.events import Change, TaskEvent, TaskEventType
+from taskcore.domain.one_time import OneTimePassword
 from taskcore.domain.origins import Origin
 from taskcore.domain.policies import SYSTEM, Actor
 from taskcore.domain.queries import Sort, TaskPosition, TaskQuery
@@ -104,11 +106,13 @@ __all__ = [
     "Misconfigured",
     "NotFound",
     "NotMigrated",
+    "OneTimePassword",
     "Operation",
     "Origin",
     "OutcomeUnknown",
     "Overloaded",
     "Page",
+    "PasswordChangeRequired",
     "Priority",
     "Problem",
     "Progress",

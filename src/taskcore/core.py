@@ -105,6 +105,7 @@ class Core:
                 pseudonyms=pseudonyms,
                 idle=terms.idle,
                 failure_floor=terms.failure_floor,
+                app_name=terms.app_name,
             )
             refreshes = Refreshes(for_logins, gate, clock, issuer, terms.idle)
             return cls(

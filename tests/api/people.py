@@ -23,6 +23,7 @@ HEADERS = {
 }
 
 TOKEN_KEYS = {"access_token", "refresh_token", "token_type"}
+ONE_TIME = "one_time_password"
 _SECRET = re.compile("hash|password|token|secret")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 _PROBLEM = {"type", "title", "status", "detail", "code", "request_id"}
@@ -180,7 +181,9 @@ def _check_problem(answer: httpx.Response) -> None:
 
 def _check_shown(answer: httpx.Response) -> None:
     for key, value in _pairs(answer.json()):
-        assert key in TOKEN_KEYS or not _SECRET.search(key), key
+        assert key in {*TOKEN_KEYS, ONE_TIME} or not _SECRET.search(key), key
+        if key == ONE_TIME:
+            assert re.fullmatch(rf"{V1}/users/\d+/password", answer.request.url.path)
         if key in TOKEN_KEYS:
             assert answer.request.url.path in {f"{V1}/auth/login", f"{V1}/auth/refresh"}
         if key.endswith("_at"):

@@ -68,6 +68,7 @@ ACCESS = {
     "PATCH /api/v1/users/{user_id}": ADMIN,
     "DELETE /api/v1/users/{user_id}": ADMIN,
     "DELETE /api/v1/users/{user_id}/sessions": ADMIN,
+    "POST /api/v1/users/{user_id}/password": ADMIN,
     "GET /api/v1/audit": ADMIN,
     "GET /api/v1/openapi.json": PUBLIC,
     "GET /api/v1/docs": PUBLIC,
@@ -504,7 +505,7 @@ async def _successes_and_states(reached: Reached, root: Person, ada: Person) -> 
     await ask(root, f"DELETE {one}", id=root.id)
     await ask(root, "GET /api/v1/audit", query="?limit=1")
     eve = await join_again(ask, root)
-    await ask(root, f"DELETE {one}/sessions", id=eve)
+    await _one_time_password(ask, root, eve)
     await ask(root, f"DELETE {one}", id=eve)
 
 
@@ -526,6 +527,15 @@ async def _history_and_changes(ask: Any, ada: Person, task: int) -> None:
         await asyncio.sleep(0)
     await follower.post("/auth/logout")  # which ends it
     await stream
+
+
+async def _one_time_password(ask: Any, root: Person, user_id: int) -> None:
+    call = "POST /api/v1/users/{user_id}/password"
+    await ask(root, call, {"one_time": True})
+    made = await ask(root, call, {"one_time": True}, id=user_id)
+    await ask(root, "DELETE /api/v1/users/{user_id}/sessions", id=user_id)
+    again = {"email": "again@example.org", "password": made.json()["one_time_password"]}
+    await ask(Person(root.http), "POST /api/v1/auth/login", again)
 
 
 async def join_again(ask: Any, root: Person) -> int:

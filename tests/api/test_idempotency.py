@@ -66,6 +66,7 @@ CALLS: dict[str, tuple[Callable[[Person, Person], Awaitable[str]], str, object]]
     "PATCH /api/v1/users/{user_id}": (joined, "", {"full_name": "x"}),
     "DELETE /api/v1/users/{user_id}": (joined, "", None),
     "DELETE /api/v1/users/{user_id}/sessions": (joined, "/sessions", None),
+    "POST /api/v1/users/{user_id}/password": (joined, "/password", {"password": PASSWORD}),
 }
 
 

@@ -34,7 +34,7 @@ TASK, PROFILE = TaskChanges.__annotations__, ProfileChanges.__annotations__
 ACCOUNT = UserChanges.__annotations__ | PROFILE
 WRITES: dict[str, tuple[dict[str, Any], Collection[str]]] = {
     "POST /auth/register": ({"email": "x@example.org", "password": PASSWORD}, PROFILE),
-    "POST /auth/login": ({"email": "root@example.org", "password": PASSWORD}, ()),
+    "POST /auth/login": ({"email": "root@example.org", "password": PASSWORD}, {"new_password"}),
     "POST /auth/refresh": ({"refresh_token": "tcr_x"}, ()),
     "PATCH /auth/me": ({}, PROFILE),
     "POST /auth/password": ({"current_password": PASSWORD, "new_password": PASSWORD}, ()),
@@ -47,6 +47,7 @@ WRITES: dict[str, tuple[dict[str, Any], Collection[str]]] = {
     "POST /tasks/{task_id}/revert": ({"version": 1}, {"version"}),
     "POST /users": ({"email": "x@example.org", "password": PASSWORD}, ACCOUNT),
     "PATCH /users/{user_id}": ({}, ACCOUNT),
+    "POST /users/{user_id}/password": ({"password": PASSWORD}, {"one_time"}),
 }
 
 

@@ -39,7 +39,12 @@ SHOWING = (
     *("tasks trash --owner 1", "tasks restore 2", "tasks done 1", "tasks reopen 1"),
     *("tasks delete 1 --yes", "tasks purge 1 --yes"),
     *("sessions list", "audit", "sessions revoke --user 1 --yes", "users set-role 1 user"),
-    *("users deactivate 1", "users activate 1", "users delete 1 --yes"),
+    *(
+        "users set-password 1 --one-time",
+        "users deactivate 1",
+        "users activate 1",
+        "users delete 1 --yes",
+    ),
 )
 GIVEN = (
     *(["{}"], ["tasks", "{}"], ["tasks", "show", "{}"], ["tasks", "list", "--limit={}"]),

@@ -1,6 +1,7 @@
 """`taskcli users`, from creating the first administrator to deleting a user."""
 
 import json
+import re
 from collections.abc import Callable
 
 import psycopg
@@ -12,6 +13,7 @@ from tests.cli.conftest import PASSWORD, Taskcli
 from tests.factories import a_user
 
 MakeUser = Callable[..., str]
+NEW = "another correct horse"
 
 
 @pytest.mark.usefixtures("database")
@@ -214,6 +216,36 @@ def test_a_new_role_applies_at_once(make_user: MakeUser, taskcli: Taskcli) -> No
     assert json.loads(changed.out)["role"] == "admin"
     seen = taskcli("tasks", "list", "--as", "bob@example.org", "--owner", "ada@example.org")
     assert seen.code == 0
+
+
+def test_a_forgotten_password_is_replaced_by_one_from_standard_input(
+    make_user: MakeUser, taskcli: Taskcli
+) -> None:
+    number = make_user("ada@example.org")
+    done = taskcli("users", "set-password", "ada@example.org", "--password-stdin", stdin=f"{NEW}\n")
+    assert (done.code, done.out) == (0, "")
+    said = f"taskcli: set the password of user {number}, ada@example.org; all sessions have ended\n"
+    assert done.err == said
+    for stdin, said in (("short\n", "password: needs at least 8"), ("", "password: is empty")):
+        refused = taskcli("users", "set-password", number, "--password-stdin", stdin=stdin)
+        assert (refused.code, refused.out) == (65, "")
+        assert said in refused.err
+    for options in ((), ("--one-time", "--password-stdin")):
+        assert taskcli("users", "set-password", number, *options, stdin=NEW).code == 2
+    assert taskcli("users", "set-password", "bob@example.org", "--one-time").code == 65
+
+
+def test_a_one_time_password_is_printed_once(make_user: MakeUser, taskcli: Taskcli) -> None:
+    number = make_user("ada@example.org")
+    done = taskcli("users", "set-password", number, "--one-time", "--json")
+    made = json.loads(done.out)
+    assert set(made) == {"one_time_password", "expires_at"}
+    assert re.fullmatch(r"\w{5}-\w{5}-\w{5}", made["one_time_password"])
+    again = taskcli("users", "set-password", number, "--one-time")
+    assert re.match(r"one_time_password\t\w{5}-\w{5}-\w{5}\nexpires_at\t", again.out)
+    told = taskcli("audit", "--user", number, "--event", "password.changed", "--json")
+    details = [item["detail"] for item in json.loads(told.out)["items"]]
+    assert [set(detail) for detail in details] == [{"one_time_until", "sessions"}] * 2
 
 
 @pytest.mark.parametrize(

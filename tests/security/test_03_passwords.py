@@ -11,7 +11,15 @@ import pytest
 from cyclopts import App
 
 from taskapi.sessions import Credentials, Refresh, Tokens
-from taskapi.users import AccountDeletion, PasswordChange, Registration, UserDraft, UserView
+from taskapi.users import (
+    AccountDeletion,
+    PasswordChange,
+    PasswordDraft,
+    PasswordSetView,
+    Registration,
+    UserDraft,
+    UserView,
+)
 from taskcli.main import commands
 from taskcore import SYSTEM, Actor, Core, Invalid, InvalidCredentials, InvalidToken, Settings
 from taskcore.domain import passwords
@@ -259,8 +267,8 @@ async def test_a_change_outside_of_a_session_ends_all_sessions(core: Core) -> No
         await core.sessions.authenticate(ada.grant.access_token)
 
 
-def test_administrators_can_neither_set_nor_see_a_password(site: Site, root: Account) -> None:
-    """PW-9: no field of any request sets the password of an existing account."""
+def test_administrators_set_a_password_by_one_call_and_see_none(site: Site, root: Account) -> None:
+    """PW-9: no field of another request sets the password of an existing account."""
     ada = site.join()
     for field in ("password", "new_password", "hashed_password", "password_hash"):
         refused = site.ask("PATCH", f"/users/{ada.id}", {field: NEW}, token=root.access)
@@ -272,8 +280,8 @@ def test_administrators_can_neither_set_nor_see_a_password(site: Site, root: Acc
     assert b"$argon2" not in shown + site.ask("GET", "/users", token=root.access).body
 
 
-def test_no_operation_takes_a_password_for_another_user(site: Site) -> None:
-    """PW-9: the use cases, operations and commands that take one name no other user."""
+def test_one_operation_takes_a_password_for_another_user(site: Site) -> None:
+    """PW-9: one use case, operation and command; the others that take one name no user."""
     core = Core.__annotations__
     taking = {
         f"{noun}.{name}"
@@ -282,17 +290,71 @@ def test_no_operation_takes_a_password_for_another_user(site: Site) -> None:
         if not name.startswith("_") and "password" in str(inspect.signature(function))
     }
     own = {"accounts.change_password", "accounts.delete_own"}
-    assert taking == own | {"accounts.register", "accounts.create", "sessions.log_in"}
-    for name in taking:
+    of_others = {"accounts.set_password"}
+    assert taking == own | of_others | {"accounts.register", "accounts.create", "sessions.log_in"}
+    for name in taking - of_others:
         noun, _, verb = name.partition(".")
         assert "user_id" not in inspect.signature(getattr(core[noun], verb)).parameters
 
     bodies = site.apis[0].call("GET", f"{V1}/openapi.json").json["components"]["schemas"]
     with_one = {n for n, body in bodies.items() if "password" in str([*body.get("properties", ())])}
     assert with_one == {
-        *("Registration", "Credentials", "PasswordChange", "AccountDeletion", "UserDraft")
+        *("Registration", "Credentials", "PasswordChange", "AccountDeletion", "UserDraft"),
+        *("PasswordDraft", "PasswordSet"),
     }
-    assert _asking(commands()) == {("users", "create")}
+    assert _asking(commands()) == {("users", "create"), ("users", "set-password")}
+
+
+def test_a_set_password_ends_every_session_everywhere(site: Site, root: Account) -> None:
+    """PW-9: on every process; the old password is a wrong one, and the audit names who did it."""
+    ada = site.join()
+    there = f"/users/{ada.id}/password"
+    assert site.ask("POST", there, {"password": NEW}, token=ada.access).status == 403
+    done = site.ask("POST", there, {"password": NEW}, token=root.access)
+    assert (done.status, done.json) == (200, {"one_time_password": None, "expires_at": None})
+    for process in (0, 1):
+        assert site.me(ada.access, process=process) == 401
+        assert site.refresh(ada.refresh, process=process).status == 401
+        assert site.log_in(ada.email, PASSWORD, process=process).status == 401
+    assert site.log_in(ada.email, NEW, process=1).status == 200
+    own = site.ask("POST", f"/users/{root.id}/password", {"password": NEW}, token=root.access)
+    assert (own.status, own.json["code"]) == (403, "forbidden")
+
+
+def test_a_one_time_password_is_good_for_choosing_another(site: Site, root: Account) -> None:
+    """PW-9: it opens no session, works once and for a day, and is stored as a hash alone."""
+    ada = site.join()
+    there = f"/users/{ada.id}/password"
+    key = {"Idempotency-Key": "once"}
+    void = site.ask("POST", there, {"one_time": True}, token=root.access, headers=key)
+    made = site.ask("POST", there, {"one_time": True}, token=root.access, headers=key)
+    one_time = made.json["one_time_password"]
+    assert one_time != void.json["one_time_password"]
+    assert one_time not in site.dump()
+    body = {"email": ada.email, "password": one_time}
+    told = site.ask("POST", "/auth/login", body)
+    assert (told.status, told.json["code"]) == (403, "password_change_required")
+    assert site.sql("SELECT 1 FROM sessions WHERE user_id = %s", ada.id) == []
+    for new, why in ((one_time, "password_unchanged"), ("password1", "password_too_common")):
+        assert code(site.ask("POST", "/auth/login", body | {"new_password": new})) == why
+    old = body | {"password": void.json["one_time_password"], "new_password": NEW}
+    assert site.ask("POST", "/auth/login", old).status == 401
+    changed = site.ask("POST", "/auth/login", body | {"new_password": NEW}, process=1)
+    assert site.me(changed.json["access_token"]) == 200
+    assert site.ask("POST", "/auth/login", body | {"new_password": NEW}).status == 401
+    again = {"email": ada.email, "password": NEW}
+    assert code(site.ask("POST", "/auth/login", again | {"new_password": NEW})) == (
+        "no_one_time_password"
+    )
+
+    late = site.ask("POST", there, {"one_time": True}, token=root.access)
+    site.sql(
+        "UPDATE users SET hashed_password = regexp_replace(hashed_password, '\\d+', '1')"
+        " WHERE id = %s",
+        ada.id,
+    )
+    body["password"] = late.json["one_time_password"]
+    assert site.ask("POST", "/auth/login", body).status == 401
 
 
 def _asking(app: App, *path: str) -> set[tuple[str, ...]]:
@@ -317,6 +379,8 @@ async def test_what_holds_a_secret_does_not_show_it(core: Core, store: Store) ->
         PasswordChange(current_password=PASSWORD, new_password=PASSWORD),
         AccountDeletion(password=PASSWORD),
         UserDraft(email="a@b.org", password=PASSWORD),
+        PasswordDraft(password=PASSWORD),
+        PasswordSetView(PASSWORD, None),
         Refresh(refresh_token=tokens[1]),
         Tokens(*tokens, "bearer", 1800, UserView.of(ada.user)),
         ada.grant,

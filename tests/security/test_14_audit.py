@@ -224,6 +224,27 @@ def test_proofs_of_a_password_are_recorded(site: Site, ada: Account) -> None:
     assert rows == [("user.deleted", "user", me, me, session, {})]
 
 
+def test_a_set_password_is_recorded(site: Site, root: Account, ada: Account) -> None:
+    """AU-1: by whom; of a one-time password until when, and that its owner has replaced it."""
+    by, me, session = root.access, root.id, session_of(site, root)
+    there = f"POST /users/{ada.id}/password"
+    rows = done(site, there, {"password": WRONG}, by, 200)
+    assert rows == [("password.changed", "user", me, ada.id, session, {"sessions": 1})]
+    made = site.ask("POST", f"/users/{ada.id}/password", {"one_time": True}, token=by).json
+    (detail,) = site.sql(
+        "SELECT detail FROM audit_events WHERE user_id = %s ORDER BY id DESC LIMIT 1", ada.id
+    )[0]
+    assert detail == {"sessions": 0, "one_time_until": made["expires_at"].replace("Z", "+00:00")}
+    body = {"email": ada.email, "password": made["one_time_password"]}
+    assert done(site, "POST /auth/login", body, None, 403) == []
+    rows = done(site, "POST /auth/login", body | {"new_password": PASSWORD}, None, 200)
+    session = session_of(site, ada)
+    assert rows == [
+        ("login.succeeded", "user", ada.id, ada.id, session, {}),
+        ("password.changed", "user", ada.id, ada.id, None, {"sessions": 0}),
+    ]
+
+
 def test_a_denial_is_recorded_ten_times_a_minute(site: Site, ada: Account, bob: Account) -> None:
     """AU-1: a client that is refused again and again cannot fill the disk."""
     me, session = ada.id, session_of(site, ada)

@@ -11,14 +11,18 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
-from taskcore import SYSTEM, Core, Grant
+from taskcore import SYSTEM, Core, Grant, OneTimePassword
 from taskcore.ports import Store
 from tests.canaries import leaks
 from tests.guards import agree
 from tests.usecases.people import PASSWORD, address, hash_of, join
 
-# A login and a refresh are asked for nothing else, and what labels are sorted by is no secret.
-MEANT = {"Grant.access_token", "Grant.refresh_token", "LabelCount.key"}
+# A login, a refresh and a one-time password are asked for nothing else, and what labels are sorted
+# by is no secret.
+MEANT = {
+    *("Grant.access_token", "Grant.refresh_token", "OneTimePassword.password"),
+    "LabelCount.key",
+}
 SUSPECT = ("password", "hash", "secret", "token", "digest", "nonce", "key", "signature")
 WAYS: dict[str, Callable[[Any], object]] = {
     "repr": repr,
@@ -54,12 +58,13 @@ def dataclasses_in(hint: Any) -> set[type]:
 
 
 def test_no_use_case_returns_a_type_with_a_field_for_a_secret() -> None:
-    """PW-10: the result of every use case, through all fields; tokens are in a Grant alone."""
+    """PW-10: the result of every use case, but a Grant and a new one-time password."""
     returned: set[type] = set()
     for name, method in use_cases():
         parts = dataclasses_in(get_type_hints(method)["return"])
         returned |= parts
         assert Grant not in parts or name in {"sessions.log_in", "sessions.refresh"}
+        assert OneTimePassword not in parts or name == "accounts.set_one_time_password"
     names = {kind.__name__ for kind in returned}
     assert names >= {"User", "Task", "Session", "AuditEvent", "Page", "Actor", "Origin", "Grant"}
     secret = {

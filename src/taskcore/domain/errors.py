@@ -8,6 +8,7 @@
     │   └── InvalidToken         the access or refresh token is not valid
     │       └── ExpiredToken         the token has expired
     ├── Forbidden            the actor may see it, but not do this
+    │   └── PasswordChangeRequired  a one-time password opens no session
     ├── NotFound             does not exist, or the actor may not see it
     ├── Conflict             the current state does not allow it
     │   ├── EmailTaken           another account has this e-mail address
@@ -101,6 +102,11 @@ class ExpiredToken(InvalidToken):
 class Forbidden(TaskcoreError):
     code = "forbidden"
     title = "Your role does not allow this"
+
+
+class PasswordChangeRequired(Forbidden):
+    code = "password_change_required"
+    title = "This is a one-time password; log in with it and with a new password of your own"
 
 
 class NotFound(TaskcoreError):

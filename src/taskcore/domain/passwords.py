@@ -8,6 +8,7 @@ from taskcore.domain.emails import Email
 from taskcore.domain.errors import Invalid, Problem
 from taskcore.domain.rules import PASSWORD
 
+_SERVICE = "taskcore"
 # Longer texts are refused before normalising, which takes time per character.
 _LONGEST = 4 * PASSWORD.max
 
@@ -34,13 +35,13 @@ def new_password(password: str, *known: str | None, field: str = PASSWORD.field)
     """As `normalized_password`, and refuses a password that is easy to guess.
 
     Compares the whole password, never parts of it, with a list of common ones and with what is
-    `known` of the account: its address and name, and the name of the service.
+    `known` of the account: its address and name, and the names of the service.
     """
     normal = normalized_password(password, field=field)
     guess = normal.casefold()
     if guess in _common():
         raise _refused(field, "is among the most common passwords", "password_too_common")
-    taken = {word for text in known if text for word in _spellings(text)}
+    taken = {word for text in (_SERVICE, *known) if text for word in _spellings(text)}
     if guess in taken or _address(normal) in taken:
         raise _refused(
             field,

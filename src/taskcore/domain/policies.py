@@ -88,6 +88,15 @@ def authorize_accounts(actor: Actor, admins: Container[UserId] | None = None) ->
         raise Forbidden("Only administrators manage accounts")
 
 
+def authorize_password_of(actor: Actor, user_id: UserId) -> None:
+    """Raises Forbidden for one's own, which only the current password changes.
+
+    Otherwise a stolen access token would take over the account for good.
+    """
+    if actor.user_id == user_id:
+        raise Forbidden("Change your own password with the current one")
+
+
 def keep_an_admin(admins: Sequence[UserId], *, without: UserId) -> None:
     """Raises LastAdmin if that user is the only one of `admins`, the active administrators."""
     if list(admins) == [without]:

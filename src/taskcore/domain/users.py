@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType, Self, TypedDict, Unpack
 
+from taskcore.domain import one_time
 from taskcore.domain.dues import check_time_zone
 from taskcore.domain.emails import Email
 from taskcore.domain.rules import FULL_NAME, Refusals, only, refuse
@@ -109,3 +110,13 @@ class StoredCredentials:
 
     user: User
     password_hash: str = field(repr=False)
+    """As stored: that of a one-time password has a mark in front."""
+
+    @property
+    def is_one_time(self) -> bool:
+        return one_time.unmarked(self.password_hash)[1] is not None
+
+    def to_verify(self, now: datetime) -> str | None:
+        """The hash that a password has to match now; None if none would be right."""
+        password_hash, expires_at = one_time.unmarked(self.password_hash)
+        return password_hash if expires_at is None or now < expires_at else None

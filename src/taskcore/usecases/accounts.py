@@ -2,15 +2,24 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Unpack
+from datetime import datetime
+from typing import Any, Unpack
 
+from taskcore.domain import one_time
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.emails import Email
 from taskcore.domain.errors import InvalidCredentials
 from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REAUTH, REGISTER, Limit
+from taskcore.domain.one_time import OneTimePassword
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.passwords import new_password as checked_password
-from taskcore.domain.policies import Actor, authorize_accounts, keep_an_admin, own_id
+from taskcore.domain.policies import (
+    Actor,
+    authorize_accounts,
+    authorize_password_of,
+    keep_an_admin,
+    own_id,
+)
 from taskcore.domain.rules import DEFAULT_LIMIT, Refusals, check_slice, only
 from taskcore.domain.users import (
     DEFAULT_TIME_ZONE,
@@ -26,8 +35,6 @@ from taskcore.ports import Claim, Clock, Page, PasswordHasher, Store
 from taskcore.usecases.followers import Wake
 from taskcore.usecases.gate import Gate, per_network
 from taskcore.usecases.verification import verified
-
-_SERVICE = "taskcore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ class Accounts:
         while True:
             stored = await self._verified(actor, current_password)
             user, old_hash = stored.user, stored.password_hash
-            known = (user.email, user.full_name, self.app_name, _SERVICE)
+            known = (user.email, user.full_name, self.app_name)
             normal = checked_password(new_password, *known, field="new_password")
             new_hash = await self.hasher.hash(normal)
             async with self.store.transaction() as tx:
@@ -199,6 +206,23 @@ class Accounts:
         self.wake(user_id)
         return saved
 
+    async def set_password(self, actor: Actor, user_id: UserId, *, password: str) -> int:
+        """Give an account another password; all its sessions end. Returns how many.
+
+        Raises NotFound, Invalid, Unavailable, and Forbidden for one's own, which
+        `change_password` changes.
+        """
+        return await self._set_password(actor, user_id, password)
+
+    async def set_one_time_password(self, actor: Actor, user_id: UserId) -> OneTimePassword:
+        """As `set_password`, with a random one that its owner replaces at the first login.
+
+        It can be used for 24 hours, and is returned here alone.
+        """
+        made = one_time.new(self.clock.now())
+        await self._set_password(actor, user_id, made.password, made.expires_at)
+        return made
+
     async def delete(self, actor: Actor, user_id: UserId) -> None:
         """Delete an account: it, its tasks and its sessions are gone for every reader at once.
 
@@ -215,6 +239,31 @@ class Accounts:
             await tx.audit.add(NewAuditEvent.by(actor, name, now, user_id=user_id))
         self.wake(user_id)
 
+    async def _set_password(
+        self, actor: Actor, user_id: UserId, password: str, expires_at: datetime | None = None
+    ) -> int:
+        await self.gate.administers(actor)
+        authorize_password_of(actor, user_id)
+        # Before the account is read: with an idempotency key that begins a transaction.
+        new_hash = await self.hasher.hash(checked_password(password, self.app_name))
+        detail: dict[str, Any] = {}
+        if expires_at is not None:
+            new_hash = one_time.marked(new_hash, expires_at)
+            detail["one_time_until"] = expires_at.isoformat()
+        async with self.store.transaction() as tx:
+            authorize_accounts(actor, await tx.users.lock_admins())
+            await tx.users.lock(user_id)
+            stored = await tx.users.get_credentials(user_id)
+            checked_password(password, stored.user.email, stored.user.full_name)
+            await tx.users.replace_password_hash(user_id, stored.password_hash, new_hash)
+            ended = await tx.sessions.end_all(user_id)
+            name, now = AuditEventName.PASSWORD_CHANGED, self.clock.now()
+            await tx.audit.add(
+                NewAuditEvent.by(actor, name, now, user_id=user_id, sessions=ended, **detail)
+            )
+        self.wake(user_id)
+        return ended
+
     async def _admit(self, actor: Actor, limit: Limit) -> None:
         """Raises TooMany."""
         user_id = str(own_id(actor))
@@ -224,8 +273,9 @@ class Accounts:
         """The actor's account, if the password is right. Raises InvalidCredentials."""
         async with self.store.autocommit() as db:
             stored = await db.users.get_credentials(own_id(actor))
-        if not await verified(self.hasher, password, stored.password_hash):
-            name, now = AuditEventName.REAUTH_FAILED, self.clock.now()
+        now = self.clock.now()
+        if not await verified(self.hasher, password, stored, now):
+            name = AuditEventName.REAUTH_FAILED
             await self.gate.record(NewAuditEvent.by(actor, name, now))
             raise InvalidCredentials("The password is wrong")
         await self.gate.succeeded(Claim(REAUTH, str(stored.user.id)))
@@ -241,7 +291,7 @@ class Accounts:
                 email, self.clock.now(), full_name=full_name, role=role, time_zone=time_zone
             )
         with refusals:
-            normal = checked_password(password, email, full_name, self.app_name, _SERVICE)
+            normal = checked_password(password, email, full_name, self.app_name)
         refusals.raise_all()
         return new, await self.hasher.hash(normal)
 

@@ -36,13 +36,24 @@ class Sessions:
     refreshes: Refreshes
     wake: Wake
 
-    async def log_in(self, *, email: str, password: str, origin: Origin = NOWHERE) -> Grant:
+    async def log_in(
+        self,
+        *,
+        email: str,
+        password: str,
+        new_password: str | None = None,
+        origin: Origin = NOWHERE,
+    ) -> Grant:
         """Open a session. Raises InvalidCredentials, TooMany and Unavailable.
+
+        A one-time password opens none but with a `new_password`, which replaces it: raises
+        PasswordChangeRequired without one, and Invalid for one that breaks a rule, or that comes
+        with a password which is no one-time password.
 
         An unknown address, a wrong password and a deactivated account cannot be told apart, neither
         by the error nor by the time it takes. An attempt counts before the password is verified.
         """
-        return await self.logins.log_in(email, password, origin)
+        return await self.logins.log_in(email, password, new_password, origin)
 
     async def refresh(self, *, refresh_token: str, origin: Origin = NOWHERE) -> Grant:
         """Exchange a refresh token for a new pair of tokens.

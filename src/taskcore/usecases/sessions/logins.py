@@ -7,7 +7,13 @@ from uuid import uuid4
 
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.emails import Email
-from taskcore.domain.errors import Invalid, InvalidCredentials, Unavailable
+from taskcore.domain.errors import (
+    Invalid,
+    InvalidCredentials,
+    PasswordChangeRequired,
+    Problem,
+    Unavailable,
+)
 from taskcore.domain.limits import (
     LOGIN,
     LOGIN_ACCOUNT,
@@ -17,11 +23,12 @@ from taskcore.domain.limits import (
     LOGIN_NETWORK,
 )
 from taskcore.domain.origins import Origin
+from taskcore.domain.passwords import new_password as checked_password
 from taskcore.domain.passwords import normalized_password
 from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import Session, SessionId
 from taskcore.domain.users import StoredCredentials, User, UserId
-from taskcore.ports import Claim, Clock, PasswordHasher, Pseudonyms, Store
+from taskcore.ports import Claim, Clock, PasswordHasher, Pseudonyms, Repositories, Store
 from taskcore.usecases.gate import Gate, per_network
 from taskcore.usecases.sessions.grants import Grant, Issuer
 from taskcore.usecases.verification import verified
@@ -81,9 +88,12 @@ class Logins:
     """How long a session lives without a refresh."""
     failure_floor: timedelta
     """How long a failed login takes at least."""
+    app_name: str
 
-    async def log_in(self, email: str, password: str, origin: Origin) -> Grant:
-        """Raises InvalidCredentials, TooMany and Unavailable."""
+    async def log_in(
+        self, email: str, password: str, new_password: str | None, origin: Origin
+    ) -> Grant:
+        """Raises InvalidCredentials, PasswordChangeRequired, Invalid, TooMany and Unavailable."""
         begun = self.clock.now()
         key = _key(email)
         account = self.pseudonyms.of(email if key is None else key)
@@ -91,7 +101,7 @@ class Logins:
         stored = None
         try:
             stored = await self._find(key)
-            grant = await self._verified(stored, key, password, origin)
+            grant = await self._verified(stored, key, password, new_password, origin)
         except InvalidCredentials:
             event = NewAuditEvent.by(
                 origin,
@@ -106,6 +116,9 @@ class Logins:
         except Unavailable:  # the client has learned nothing about the password
             await self.gate.take_back(*claims)
             raise
+        except (PasswordChangeRequired, Invalid):  # the password was right
+            await self.gate.succeeded(*claims)
+            raise
         await self.gate.succeeded(*claims)
         return grant
 
@@ -117,18 +130,27 @@ class Logins:
             return await db.users.find_credentials(key or "")
 
     async def _verified(
-        self, stored: StoredCredentials | None, key: str | None, password: str, origin: Origin
+        self,
+        stored: StoredCredentials | None,
+        key: str | None,
+        password: str,
+        new_password: str | None,
+        origin: Origin,
     ) -> Grant:
         """Raises InvalidCredentials, after exactly one verification whatever is wrong.
 
         Verifies again only if the account changes in between.
         """
-        while await verified(self.hasher, password, stored.password_hash if stored else None):
+        while await verified(self.hasher, password, stored, self.clock.now()):
             if stored is None or not stored.user.is_active:
                 break
-            if self.hasher.needs_rehash(stored.password_hash):
-                stored = await self._rehashed(stored, password)
-            if grant := await self._opened(stored, origin):
+            if stored.is_one_time or new_password is not None:
+                grant = await self._replaced(stored, password, new_password, origin)
+            else:
+                if self.hasher.needs_rehash(stored.password_hash):
+                    stored = await self._rehashed(stored, password)
+                grant = await self._opened(stored, origin)
+            if grant:
                 return grant
             # The account changed while the password was verified, perhaps because another login
             # has replaced an old hash.
@@ -139,15 +161,49 @@ class Logins:
 
     async def _opened(self, stored: StoredCredentials, origin: Origin) -> Grant | None:
         """Open a session; None if the account has changed since it was read."""
+        async with self.store.autocommit() as db:
+            return await self._opened_in(db, stored, origin)
+
+    async def _opened_in(
+        self, db: Repositories, stored: StoredCredentials, origin: Origin
+    ) -> Grant | None:
         user, now = stored.user, self.clock.now()
         session = Session.new(SessionId(uuid4()), user.id, now, self.idle, origin)
         token = self.issuer.refresh_tokens.new()
         kept = self.issuer.stored(session, token)
         actor = Actor(user.id, user.role, session.id, origin, user.time_zone)
         event = NewAuditEvent.by(actor, AuditEventName.LOGIN_SUCCEEDED, now)
-        async with self.store.autocommit() as db:
-            opened = await db.sessions.open(session, kept, of=stored, event=event)
+        opened = await db.sessions.open(session, kept, of=stored, event=event)
         return self.issuer.grant(session, token, user) if opened else None
+
+    async def _replaced(
+        self, stored: StoredCredentials, password: str, new_password: str | None, origin: Origin
+    ) -> Grant | None:
+        """Open a session with a password that replaces the one-time password, or do neither.
+
+        None if the account has changed since it was read.
+        """
+        if not stored.is_one_time:
+            raise _refused("is for a login with a one-time password", "no_one_time_password")
+        if new_password is None:
+            raise PasswordChangeRequired
+        user = stored.user
+        known = (user.email, user.full_name, self.app_name)
+        normal = checked_password(new_password, *known, field="new_password")
+        if normal == normalized_password(password):
+            raise _refused("must not be the one-time password", "password_unchanged")
+        renewed = replace(stored, password_hash=await self.hasher.hash(normal))
+        async with self.store.transaction() as tx:
+            old, new = stored.password_hash, renewed.password_hash
+            if not await tx.users.replace_password_hash(user.id, old, new):
+                return None
+            grant = await self._opened_in(tx, renewed, origin)
+            if grant is None:  # deactivated meanwhile
+                raise InvalidCredentials
+            actor = Actor(user.id, user.role, origin=origin)
+            name, now = AuditEventName.PASSWORD_CHANGED, self.clock.now()
+            await tx.audit.add(NewAuditEvent.by(actor, name, now, sessions=0))
+        return grant
 
     async def _rehashed(self, stored: StoredCredentials, password: str) -> StoredCredentials:
         """The account with a hash of today's kind; unchanged when the hasher is busy."""
@@ -161,6 +217,10 @@ class Logins:
 
 def _of_account(account: str) -> list[Claim]:
     return [Claim(LOGIN_ACCOUNT, account), Claim(LOGIN_IN_A_ROW, account)]
+
+
+def _refused(sentence: str, code: str) -> Invalid:
+    return Invalid(Problem("new_password", sentence, code))
 
 
 def _key(email: str) -> str | None:
