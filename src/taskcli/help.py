@@ -23,6 +23,20 @@ COMMANDS = (
         "taskcli.housekeeping:housekeeping",
     ),
     (
+        "Database",
+        "backup",
+        (),
+        "write database and key into one file, while servers go on",
+        "taskcli.backups:backup",
+    ),
+    (
+        "Database",
+        "restore",
+        (),
+        "put a backup into an empty database, or in its place with --replace",
+        "taskcli.backups:restore",
+    ),
+    (
         "People and tasks",
         "users",
         (

@@ -10,15 +10,18 @@ from contextlib import (
     ExitStack,
     asynccontextmanager,
 )
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taskcore.adapters.archive import Archive, Manifest, Told, Writer, digest_of, new_file
 from taskcore.adapters.argon2 import BCRYPT, Argon2Hasher
 from taskcore.adapters.clock import SystemClock
 from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.jwt import JwtTokens, key_id
-from taskcore.adapters.keys import HmacPseudonyms, derived_key, generated_secret
+from taskcore.adapters.keys import HmacPseudonyms, derived_key, generated_secret, place_secret
 from taskcore.adapters.memory.limits import Unlimited
 from taskcore.adapters.postgres import (
     Connections,
@@ -30,6 +33,8 @@ from taskcore.adapters.postgres import (
     reach,
     upgrade,
 )
+from taskcore.adapters.postgres.backups import dump
+from taskcore.adapters.postgres.backups import restore as restored
 from taskcore.adapters.tokens import OpaqueRefreshTokens
 from taskcore.core import Core, Terms
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
@@ -125,6 +130,48 @@ async def database_revision(settings: Settings) -> str | None:
         return await asyncio.to_thread(current_revision, server.conninfo)
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    manifest: Manifest
+    same_key: bool
+    """Whether SECRET_KEY is the key of the backup; the generated key always is."""
+
+
+async def back_up(settings: Settings, path: Path, told: Told, *, replace: bool = False) -> Manifest:
+    """Write the database and the key into a file, and read that back.
+
+    The file appears when it is complete. Servers go on meanwhile. Raises Conflict if it exists and
+    may not be replaced, NotMigrated, Unavailable, and OSError.
+    """
+    async with _database(settings) as server:
+        with new_file(path, replace=replace) as file:
+            secret = _Keys(settings).present
+            with Writer(file) as writer:
+                made = await dump(server.conninfo, writer, told)
+                made = replaced(made, key=digest_of(secret))
+                writer.finish(made, secret)
+            with Archive(file) as archive:
+                archive.check(told)
+    return made
+
+
+async def restore(settings: Settings, path: Path, told: Told, *, replace: bool = False) -> Restored:
+    """Put a backup into an empty database, or in the place of what is there.
+
+    Raises as `restore` of the PostgreSQL adapter, and OSError.
+    """
+    with Archive(path) as archive:
+        archive.check(told)
+        secret = archive.secret()
+        async with _database(settings) as server:
+            if settings.secret_key is None:
+                place_secret(settings.key_file, secret, replace=False)
+            await restored(server.conninfo, archive, told, replace=replace)
+            if settings.secret_key is None:
+                place_secret(settings.key_file, secret, replace=True)
+        return Restored(archive.manifest, same_key=_Keys(settings).present == secret)
+
+
 async def clock_skew(settings: Settings) -> timedelta:
     """How far the database's clock is ahead of this machine's, give or take a round trip.
 
@@ -199,6 +246,10 @@ class _Keys:
         present = secret.reveal().encode() if secret else generated_secret(settings.key_file)
         self._secrets = (present, *(key.reveal().encode() for key in old))
 
+    @property
+    def present(self) -> bytes:
+        return self._secrets[0]
+
     def derived(self, purpose: str) -> tuple[bytes, ...]:
         """The key of the present secret first."""
         return tuple(derived_key(secret, purpose) for secret in self._secrets)
@@ -227,4 +278,4 @@ async def _record_key(settings: Settings, store: PostgresStore) -> None:
         if before != signs:
             detail = {"key_id": signs, "before": before}
             event = NewAuditEvent.by(SYSTEM, AuditEventName.KEY_ROTATED, SystemClock().now())
-            await tx.audit.add(replace(event, detail=detail))
+            await tx.audit.add(replaced(event, detail=detail))

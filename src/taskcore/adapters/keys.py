@@ -54,6 +54,21 @@ def generated_secret(file: Path) -> bytes:
     return secret
 
 
+def place_secret(file: Path, secret: bytes, *, replace: bool) -> None:
+    """Write this key into `file`, where there is none, or also over another one.
+
+    Raises Misconfigured if it cannot be written.
+    """
+    try:
+        with Folder.at(file.parent.absolute()) as folder:
+            if replace:
+                folder.replace(file.name, secret.decode())
+            elif folder.status(file.name) is None:
+                _create(folder, file.name, secret.decode())
+    except OSError as error:
+        raise Misconfigured([f"{file} cannot be written: {error.strerror}"]) from None
+
+
 _SECRET_BYTES = 32
 _LARGEST_SECRET = 65536
 

@@ -1,0 +1,118 @@
+"""`taskcli backup` and `taskcli restore`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from taskcli.arguments import Json, Yes
+from taskcli.exits import FAILURE
+from taskcli.output import message, progress, show
+from taskcli.prompts import confirmed, require_terminal_or
+from taskcli.running import settings
+from taskcli.signals import run
+from taskcore import Misconfigured, Settings
+from taskcore.adapters.archive import Manifest
+
+# The wiring is imported in the commands, because it takes a second and `--help` needs none of it.
+# ruff: noqa: PLC0415
+
+File = Annotated[Path, Parameter(name="FILE", help="The file of the backup.")]
+Replace = Annotated[bool, Parameter(name="--replace", negative="", show_default=False)]
+
+
+def backup(
+    file: File,
+    /,
+    *,
+    replace: Annotated[Replace, Parameter(help="Write over a file that is there.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Write the database and the secret key into one file, while servers go on.
+
+    The file holds the state of one moment. It is read back and compared before it gets its name,
+    so that one with that name is complete; it is readable for its owner alone. Keep it safe: who
+    has it can log in as anyone.
+    """
+    from taskcore import wiring
+
+    loaded = settings()
+    if not loaded.database_url and not (loaded.data_dir / "postgres").exists():
+        raise Misconfigured([f"DATA_DIR: there is no database in {loaded.data_dir}"])
+    try:
+        made = run(wiring.back_up(loaded, file.absolute(), _told, replace=replace))
+        size = file.stat().st_size
+    except OSError as error:
+        return _failed(f"{file} cannot be written", error)
+    finally:
+        progress("")
+    message(f"backed up {made.rows} rows of revision {made.revision} in {file}, {size} bytes")
+    if as_json:
+        show({"file": str(file), "bytes": size, **_shape(made)}, as_json=True)
+    return 0
+
+
+def restore(
+    file: File,
+    /,
+    *,
+    replace: Annotated[
+        Replace, Parameter(help="Put the backup in the place of what the database holds.")
+    ] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> int:
+    """Put a backup into an empty database, or with --replace in the place of what is there.
+
+    The file is checked, loaded beside the tables that are in use, compared with the file and
+    migrated to this version. Only then it takes their place, at once; a restore that ends before
+    that changes nothing. Servers may run: they go on with the restored rows, and what was written
+    in between is lost. Restart them afterwards, because the key may be another. Cursors of
+    `changes` end. Without SECRET_KEY the key of the backup is put into DATA_DIR.
+    """
+    from taskcore import wiring
+
+    loaded = settings()
+    if replace:
+        require_terminal_or(yes, "replace a database")
+        if not yes and not run(confirmed(f"Replace everything in {_place(loaded)}?")):
+            message("nothing was restored")
+            return FAILURE
+    try:
+        done = run(wiring.restore(loaded, file.absolute(), _told, replace=replace))
+    except OSError as error:
+        return _failed(f"{file} cannot be read", error)
+    finally:
+        progress("")
+    made = done.manifest
+    message(f"restored {made.rows} rows of {made.made_at} into {_place(loaded)}; restart servers")
+    if not done.same_key:
+        message(
+            "SECRET_KEY is not the key of the backup: users have to log in again",
+            f"`unzip -p {file} secret.key` prints that key",
+        )
+    if as_json:
+        show({"same_key": done.same_key, **_shape(made)}, as_json=True)
+    return 0
+
+
+def _told(table: str, rows: int) -> None:
+    progress(f"{table}: {rows} rows")
+
+
+def _shape(made: Manifest) -> dict[str, object]:
+    return {
+        "made_at": made.made_at,
+        "revision": made.revision,
+        "postgres": made.postgres,
+        "rows": made.rows,
+    }
+
+
+def _place(loaded: Settings) -> str:
+    return "the database of DATABASE_URL" if loaded.database_url else str(loaded.data_dir)
+
+
+def _failed(what: str, error: OSError) -> int:
+    message(f"{what}: {error.strerror or error}")
+    return FAILURE

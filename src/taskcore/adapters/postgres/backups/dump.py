@@ -1,0 +1,52 @@
+"""Writing all rows of one moment into a file, while others read and write."""
+
+from datetime import UTC
+from typing import Any
+
+from psycopg import AsyncConnection, IsolationLevel
+from psycopg.sql import SQL, Identifier
+
+from taskcore.adapters.archive import Manifest, Told, Writer
+from taskcore.adapters.postgres.backups.tables import (
+    connected,
+    rows_of,
+    sequences_of,
+    tables_of,
+)
+from taskcore.domain.errors import NotMigrated
+
+
+async def dump(url: str, writer: Writer, told: Told) -> Manifest:
+    """Write every table; returns the manifest, without the key.
+
+    All are read in one snapshot, which holds up no one but migrations. Raises Unavailable, and
+    NotMigrated where there are no tables of ours.
+    """
+    async with connected(url, autocommit=True) as connection:
+        tables = await tables_of(connection)
+        if not tables:
+            raise NotMigrated
+        await connection.set_autocommit(False)
+        await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        await connection.set_read_only(True)
+        names = [table.name for table in tables]
+        # Before the snapshot: what a migration does afterwards would not be seen, but meet us.
+        locked = SQL(", ").join(map(Identifier, names))
+        await connection.execute(SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(locked))
+        revision, at = await _row(connection, "SELECT version_num, now() FROM alembic_version")
+        written = []
+        for table in await tables_of(connection):
+            with writer.table(table.name) as write:
+                written.append(await rows_of(connection, table, told, write))
+        # Sequences have no snapshots: read after the rows, none is behind them.
+        sequences = await sequences_of(connection, names)
+        major, minor = divmod(connection.info.server_version, 10_000)
+    moment, version = at.astimezone(UTC).isoformat(), f"{major}.{minor}"
+    return Manifest(moment, version, revision, written, sequences)
+
+
+async def _row(connection: AsyncConnection[Any], query: str) -> tuple[Any, ...]:
+    row = await (await connection.execute(query)).fetchone()
+    if row is None:
+        raise NotMigrated
+    return tuple(row)
