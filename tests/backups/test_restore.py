@@ -17,11 +17,13 @@ from taskcore import (
     CursorExpired,
     Invalid,
     NotMigrated,
+    RightsMissing,
     Unavailable,
 )
 from taskcore.adapters.archive import Archive, Table
 from taskcore.adapters.postgres import current_revision, upgrade
 from taskcore.adapters.postgres.backups import restore
+from taskcore.adapters.postgres.connections import with_options
 from taskcore.adapters.postgres.migrate import downgrade
 from taskcore.adapters.postgres.schema import REVISION, metadata
 from tests.backups.stored import backed_up, content, core_on, filled, restored, rows, untold
@@ -209,6 +211,24 @@ async def test_what_other_roles_may_do_stays(url: str, tmp_path: Path) -> None:
                 assert connection.execute(query, [role, name, right]).fetchall() == [(has,)]
             query = "SELECT has_sequence_privilege(%s, 'tasks_id_seq', 'USAGE')"
             assert connection.execute(query, [role]).fetchall() == [(True,)]
+        finally:
+            connection.execute(f"DROP OWNED BY {role}".encode())
+            connection.execute(f"DROP ROLE {role}".encode())
+
+
+async def test_a_role_that_may_not_read_all_makes_no_backup(url: str, tmp_path: Path) -> None:
+    """Without the values of sequences, ids would be given a second time after a restore."""
+    role = f"role_{secrets.token_hex(4)}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role}".encode())
+        try:
+            for what in ("USAGE ON SCHEMA public", "SELECT ON ALL TABLES IN SCHEMA public"):
+                connection.execute(f"GRANT {what} TO {role}".encode())
+            with pytest.raises(RightsMissing):
+                await backed_up(with_options(url, f"-c role={role}"), tmp_path / "backup")
+            everything = "SELECT ON ALL SEQUENCES IN SCHEMA public"
+            connection.execute(f"GRANT {everything} TO {role}".encode())
+            await backed_up(with_options(url, f"-c role={role}"), tmp_path / "backup")
         finally:
             connection.execute(f"DROP OWNED BY {role}".encode())
             connection.execute(f"DROP ROLE {role}".encode())

@@ -118,8 +118,9 @@ class Cluster:
         with suppress(FileNotFoundError), self._data() as data:
             if (version := data.read("PG_VERSION").strip()) != MAJOR:
                 raise _misconfigured(
-                    f"{data.path} was made by PostgreSQL {version} and this is {MAJOR}; dump it "
-                    f"with version {version} and restore it into a new folder",
+                    f"{data.path} was made by PostgreSQL {version} and this is {MAJOR}: run "
+                    "`taskcli backup` of the release before, and `taskcli restore` of this one "
+                    "into a new folder",
                 )
 
     def claim(self) -> int | None:

@@ -19,8 +19,8 @@ from taskcore.domain.errors import NotMigrated
 async def dump(url: str, writer: Writer, told: Told) -> Manifest:
     """Write every table; returns the manifest, without the key.
 
-    All are read in one snapshot, which holds up no one but migrations. Raises Unavailable, and
-    NotMigrated where there are no tables of ours.
+    All are read in one snapshot, which holds up no one but migrations. Raises Unavailable,
+    NotMigrated where there are no tables of ours, and RightsMissing.
     """
     async with connected(url, autocommit=True) as connection:
         tables = await tables_of(connection)

@@ -12,6 +12,7 @@ from taskcore.adapters.archive import Sum, Table, Told
 from taskcore.adapters.postgres.connections import with_options
 from taskcore.adapters.postgres.errors import translated
 from taskcore.adapters.postgres.schema import metadata
+from taskcore.domain.errors import RightsMissing
 
 # Tables that revisions before REVISION had besides.
 _FORMER = ("task_counts", "task_notes")
@@ -31,6 +32,11 @@ _REFERENCES = """
 SELECT c.relname, r.relname FROM pg_constraint f
   JOIN pg_class c ON c.oid = f.conrelid JOIN pg_class r ON r.oid = f.confrelid
  WHERE f.contype = 'f' AND f.connamespace = current_schema()::regnamespace
+"""
+_SEQUENCES = """
+SELECT c.relname, pg_sequence_last_value(c.oid), has_sequence_privilege(c.oid, 'SELECT, USAGE')
+  FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'S'
+   AND c.relname = ANY(%s)
 """
 
 Connection = AsyncConnection[Any]
@@ -63,13 +69,12 @@ async def tables_of(connection: Connection) -> list[Table]:
 
 
 async def sequences_of(connection: Connection, names: list[str]) -> dict[str, int]:
-    """The last value of each sequence of these tables that was used."""
-    cursor = await connection.execute(
-        "SELECT sequencename, last_value FROM pg_sequences"
-        " WHERE schemaname = current_schema() AND last_value IS NOT NULL"
-    )
-    ours = {f"{name}_id_seq" for name in names}
-    return {name: last for name, last in await cursor.fetchall() if name in ours}
+    """The last value of each sequence of these tables that was used. Raises RightsMissing."""
+    ours = [f"{name}_id_seq" for name in names]
+    found = await (await connection.execute(_SEQUENCES, [ours])).fetchall()
+    if not all(is_readable for _, _, is_readable in found):  # the values are NULL then
+        raise RightsMissing("The role may not read the sequences; back up as the owner")
+    return {name: last for name, last, _ in found if last is not None}
 
 
 def copying(table: Table, how: str) -> Composed:
