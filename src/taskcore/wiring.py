@@ -164,11 +164,9 @@ async def restore(settings: Settings, path: Path, told: Told, *, replace: bool =
         archive.check(told)
         secret = archive.secret()
         async with _database(settings) as server:
-            if settings.secret_key is None:
-                place_secret(settings.key_file, secret, replace=False)
             await restored(server.conninfo, archive, told, replace=replace)
             if settings.secret_key is None:
-                place_secret(settings.key_file, secret, replace=True)
+                place_secret(settings.key_file, secret)
         return Restored(archive.manifest, same_key=_Keys(settings).present == secret)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskcore.adapters.keys import generated_secret
+from taskcore.adapters.keys import generated_secret, place_secret
 from taskcore.domain.errors import Misconfigured
 
 
@@ -86,3 +86,17 @@ def test_a_key_of_another_account_is_refused(
     monkeypatch.setattr(os, "fstat", fstat)
     with pytest.raises(Misconfigured, match="belongs to another user"):
         generated_secret(file)
+
+
+def test_a_restored_key_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    file = tmp_path / "data" / "secret.key"
+    other = b"f" * 64
+    place_secret(file, other)
+    assert generated_secret(file) == other
+    file.unlink()
+    assert generated_secret(file) != other
+    (file.parent / "secret.key.restored").write_text("left by a process that was killed")
+    place_secret(file, other)
+    assert generated_secret(file) == other
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in file.parent.iterdir()] == ["secret.key"]

@@ -54,17 +54,17 @@ def generated_secret(file: Path) -> bytes:
     return secret
 
 
-def place_secret(file: Path, secret: bytes, *, replace: bool) -> None:
-    """Write this key into `file`, where there is none, or also over another one.
+def place_secret(file: Path, secret: bytes) -> None:
+    """Write this key into `file`, atomically, in the place of another one.
 
     Raises Misconfigured if it cannot be written.
     """
     try:
         with Folder.at(file.parent.absolute()) as folder:
-            if replace:
-                folder.replace(file.name, secret.decode())
-            elif folder.status(file.name) is None:
-                _create(folder, file.name, secret.decode())
+            name = f"{file.name}.restored"
+            folder.remove(name)  # left by a process that was killed
+            _create(folder, name, secret.decode())
+            folder.rename(name, file.name)
     except OSError as error:
         raise Misconfigured([f"{file} cannot be written: {error.strerror}"]) from None
 

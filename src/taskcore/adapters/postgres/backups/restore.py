@@ -8,8 +8,10 @@ restore removes.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
+import psycopg
 from psycopg.errors import LockNotAvailable
 from psycopg.sql import SQL, Composable, Identifier
 
@@ -34,19 +36,22 @@ _ATTEMPTS = 60
 _PAUSE = 0.5  # seconds
 # All that moves: relations but those that belong to a table's column, and functions.
 _RELATIONS = """
-SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relname FROM pg_class c
- WHERE c.relnamespace = %s::regnamespace AND c.relkind IN ('r', 'p', 'S') AND NOT EXISTS (
+SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relname
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'S') AND NOT EXISTS (
        SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass
           AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0)
  ORDER BY 1, 2
 """
-_FUNCTIONS = "SELECT proname FROM pg_proc WHERE pronamespace = %s::regnamespace"
+_FUNCTIONS = """
+SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = %s
+"""
 # What other roles than the owner may do with the tables that are removed.
 _GRANTS = """
 SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relname, a.privilege_type,
        CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
-  FROM pg_class c, aclexplode(c.relacl) a
- WHERE c.relnamespace = %s::regnamespace AND c.relname = ANY(%s) AND a.grantee <> c.relowner
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a
+ WHERE n.nspname = %s AND c.relname = ANY(%s) AND a.grantee <> c.relowner
 """
 
 
@@ -89,7 +94,7 @@ async def restore(url: str, archive: Archive, told: Told, *, replace: bool) -> N
             await _tidy(beside)
             await _swap(connection, place)
         finally:
-            if not connection.closed:
+            with suppress(psycopg.Error):  # the connection is lost: the next restore does it
                 await connection.execute(f"DROP SCHEMA IF EXISTS {SCRATCH} CASCADE")
 
 
