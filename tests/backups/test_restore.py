@@ -115,7 +115,10 @@ async def test_a_backup_during_writes_is_of_one_moment(url: str, bare: str, tmp_
         assert len(found) == len(people)
 
 
-@pytest.mark.parametrize("revision", ["0001", "0004", "0008", HISTORY[-2]])
+SLOW = [pytest.param(revision, marks=pytest.mark.long) for revision in HISTORY[1:-2]]
+
+
+@pytest.mark.parametrize("revision", ["0001", *SLOW, HISTORY[-2]])
 async def test_a_backup_of_an_earlier_revision_is_migrated(
     url: str, bare: str, tmp_path: Path, revision: str
 ) -> None:
