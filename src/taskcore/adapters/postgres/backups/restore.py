@@ -23,7 +23,7 @@ from taskcore.adapters.postgres.backups.tables import (
     rows_of,
     tables_of,
 )
-from taskcore.adapters.postgres.connections import with_options
+from taskcore.adapters.postgres.conninfo import with_options
 from taskcore.adapters.postgres.migrate import current_revision, upgrade
 from taskcore.adapters.postgres.schema import REVISION
 from taskcore.domain.audit import AuditEventName
