@@ -8,9 +8,11 @@ from taskapi.problems import HttpProblem
 # twice, so that time grows with the length.
 _ITEM = re.compile(r'[ \t]*+((?:W/)?"[!\x23-\x7e\x80-\xff]*+")?[ \t]*+(?:,|\Z)')
 _VERSION = re.compile(r'"([1-9][0-9]{0,18})"')
+# What a proxy that compresses adds (Apache, Caddy), and we: each coding of a version has a strong
+# tag of its own. RFC 9110 section 8.8.3.3.
+_CODING = re.compile(r'-(?:gzip|br|zstd|deflate)(?="\Z)')
 _BLANKS = " \t"  # of HTTP; str.strip() would remove more
 _MOST_ITEMS = 100  # empty ones too: each takes time, and a client has seen only a few versions
-NO_VERSION = 0  # matches no task: the first version is 1
 
 
 def etag(version: int) -> str:
@@ -31,11 +33,12 @@ def well_formed(name: str, condition: str | None) -> str | None:
 def matches(if_none_match: str | None, tag: str) -> bool:
     """Whether the condition matches (section 13.1.2): `*` does; the comparison is weak.
 
-    A malformed condition matches none: a read is then answered in full.
+    `tag` is the one of the answer without a coding; those of other codings match too. A malformed
+    condition matches none: a read is then answered in full.
     """
     if if_none_match is None:
         return False
-    tags = (each.removeprefix("W/") for each in _tags(if_none_match))
+    tags = (_CODING.sub("", each.removeprefix("W/")) for each in _tags(if_none_match))
     return if_none_match.strip(_BLANKS) == "*" or tag in tags
 
 
@@ -46,14 +49,8 @@ def if_match_versions(if_match: str | None) -> frozenset[int] | None:
     """
     if if_match is None or if_match.strip(_BLANKS) == "*":
         return None
-    versions = map(_VERSION.fullmatch, _tags(if_match))
+    versions = (_VERSION.fullmatch(_CODING.sub("", tag)) for tag in _tags(if_match))
     return frozenset(int(version[1]) for version in versions if version)
-
-
-def is_weak(if_match: str | None) -> bool:
-    """Whether all tags are weak: a proxy that compresses makes weak tags of strong ones."""
-    tags = _tags(if_match or "")
-    return bool(tags) and all(tag.startswith("W/") for tag in tags)
 
 
 def _tags(header: str) -> list[str]:

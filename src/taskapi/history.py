@@ -15,13 +15,13 @@ from taskapi.fields import Id, Timestamp, Total, Version
 from taskapi.idempotency import once
 from taskapi.openapi import READS, SENDS
 from taskapi.paths import parse_id
+from taskapi.preconditions import precondition
 from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, logged_in
 from taskapi.query import DEFAULT_LIMIT, DEFAULT_SKIP, Limit, Skip
 from taskapi.responses import JsonResponse, View
 from taskapi.task_lists import PATH
 from taskapi.task_views import TaskView, answer, cut, fitting, shown
-from taskapi.tasks import expected_version
 from taskcore import (
     HistoryGone,
     Invalid,
@@ -143,12 +143,10 @@ async def revert_task(
     All fields that an edit may name are then as they were. With `If-Match` it succeeds only on the
     version that you have seen.
     """
-    task = await request.core.tasks.revert(
-        request.actor,
-        TaskId(parse_id(task_id)),
-        data.version,
-        expected_version=await expected_version(request, task_id),
-    )
+    async with precondition(request, task_id) as version:
+        task = await request.core.tasks.revert(
+            request.actor, TaskId(parse_id(task_id)), data.version, expected_version=version
+        )
     log.info("task.reverted", task_id=task.id, by=request.actor.user_id, to=data.version)
     return answer(task)
 

@@ -5,17 +5,11 @@ from litestar import Router, delete, get, patch, post, put
 from litestar.params import FromPath, JSONBody
 
 from taskapi.bodies import fields_set
-from taskapi.etags import (
-    NO_VERSION,
-    etag,
-    if_match_versions,
-    is_weak,
-    matches,
-    well_formed,
-)
+from taskapi.etags import etag, matches
 from taskapi.idempotency import once
 from taskapi.openapi import READS, SENDS
 from taskapi.paths import PREFIX, parse_id
+from taskapi.preconditions import precondition
 from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, logged_in
 from taskapi.responses import JsonResponse
@@ -57,24 +51,6 @@ async def get_task(
     return answer(task)
 
 
-async def expected_version(request: ActorRequest, task_id: str) -> int | None:
-    """The version that the client's conditions allow a write to; None for any."""
-    if_match = well_formed("If-Match", request.header(b"if-match"))
-    versions = if_match_versions(if_match)
-    if_none_match = well_formed("If-None-Match", request.header(b"if-none-match"))
-    if versions is None and if_none_match is None:
-        return None
-    if is_weak(if_match):
-        await request.core.tasks.get(request.actor, TaskId(parse_id(task_id)))
-        raise StaleWrite("If-Match compares strong tags alone; send the ETag without its W/")
-    if if_none_match is not None or len(versions or ()) > 1:  # the current one, if it is allowed
-        task = await request.core.tasks.get(request.actor, TaskId(parse_id(task_id)))
-        is_allowed = versions is None or task.version in versions
-        is_allowed = is_allowed and not matches(if_none_match, etag(task.version))
-        return task.version if is_allowed else NO_VERSION
-    return next(iter(versions or ()), NO_VERSION)
-
-
 @once
 async def _edit(
     request: ActorRequest, task_id: FromPath[str], data: JSONBody[TaskPatch]
@@ -85,12 +61,10 @@ async def _edit(
     `If-Match` it succeeds only on the version that you have seen.
     """
     changes = fields_set(data)
-    task = await request.core.tasks.edit(
-        request.actor,
-        TaskId(parse_id(task_id)),
-        expected_version=await expected_version(request, task_id),
-        **changes,
-    )
+    async with precondition(request, task_id) as version:
+        task = await request.core.tasks.edit(
+            request.actor, TaskId(parse_id(task_id)), expected_version=version, **changes
+        )
     if changes:
         log.info("task.changed", task_id=task.id, by=request.actor.user_id, fields=sorted(changes))
     return answer(task)
@@ -109,11 +83,10 @@ patch_task = patch("/{task_id:str}", operation_id="patchTask", opt=_EDITING)(_ed
 @once
 async def delete_task(request: ActorRequest, task_id: FromPath[str]) -> None:
     """Delete a task: it goes to the trash, from which it can be restored."""
-    await request.core.tasks.delete(
-        request.actor,
-        TaskId(parse_id(task_id)),
-        expected_version=await expected_version(request, task_id),
-    )
+    async with precondition(request, task_id) as version:
+        await request.core.tasks.delete(
+            request.actor, TaskId(parse_id(task_id)), expected_version=version
+        )
     log.info("task.deleted", task_id=int(task_id), by=request.actor.user_id)
 
 

@@ -8,7 +8,15 @@ from datetime import datetime
 from taskcore.domain.errors import Invalid, NotFound, Problem, StaleWrite, TaskcoreError
 from taskcore.domain.events import Changes, TaskEventType, changes_of, content_of
 from taskcore.domain.policies import Actor, Permission, authorize, own_id
-from taskcore.domain.tasks import NewTask, NewTaskFields, Task, TaskChanges, TaskId, limit_reached
+from taskcore.domain.tasks import (
+    NewTask,
+    NewTaskFields,
+    Task,
+    TaskChanges,
+    TaskId,
+    check_changes,
+    limit_reached,
+)
 from taskcore.domain.users import UserId
 
 MAX_OPERATIONS = 100
@@ -143,7 +151,7 @@ class Bulk:
             case Create(content):
                 return self._create(content)
             case Update(task_id, changes, version):
-                return self._update(self._found(task_id, Permission.EDIT, version), changes)
+                return self._update(task_id, changes, version)
             case Delete(task_id, version):
                 task = self._found(task_id, Permission.DELETE, version)
                 self._done(TaskEventType.TRASHED, task.trashed(self.now))
@@ -162,7 +170,13 @@ class Bulk:
         self._steps.append(Step(TaskEventType.CREATED, new, content_of(new)))
         return new
 
-    def _update(self, task: Task, changes: TaskChanges) -> Task:
+    def _update(self, task_id: TaskId, changes: TaskChanges, version: int | None) -> Task:
+        try:
+            task = self._found(task_id, Permission.EDIT, version)
+        except StaleWrite:  # Invalid comes first, as in an edit
+            with _at("changes"):
+                check_changes(changes)
+            raise
         with _at("changes"):
             edited = task.edited(self.now, self.actor.time_zone, **changes)
         if edited is task:

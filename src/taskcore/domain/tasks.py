@@ -147,6 +147,12 @@ class Task:
         return replace(self, deleted_at=None, version=self.version + 1, updated_at=now)
 
 
+def check_changes(changes: Mapping[str, Any]) -> None:
+    """Raises Invalid, with the rules that the changes break whatever task they are made to."""
+    only(changes, TaskChanges)
+    refuse(*_problems(changes))
+
+
 def limit_reached(at_most: int) -> Invalid:
     detail = f"an account holds at most {at_most} tasks, those in the trash included"
     return Invalid(Problem("", f"{detail}; delete some, and then from the trash", "limit_reached"))

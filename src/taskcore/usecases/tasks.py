@@ -28,7 +28,14 @@ from taskcore.domain.policies import (
 )
 from taskcore.domain.queries import PLAIN, TaskPosition, TaskQuery
 from taskcore.domain.rules import MAX_LIMIT, check_slice
-from taskcore.domain.tasks import MAX_TASKS, NewTaskFields, Task, TaskChanges, TaskId
+from taskcore.domain.tasks import (
+    MAX_TASKS,
+    NewTaskFields,
+    Task,
+    TaskChanges,
+    TaskId,
+    check_changes,
+)
 from taskcore.domain.users import UserId
 from taskcore.ports import (
     Clock,
@@ -145,15 +152,18 @@ class Tasks:
         """Fields that `changes` leaves out stay as they are.
 
         Raises NotFound, Forbidden, Invalid, and StaleWrite when the task is not of the expected
-        version.
+        version. Changes that no version would take are Invalid in any case.
         """
 
         async def save(db: Repositories, task: Task) -> Task:
             return await self._saved(db, actor, task, changes)
 
-        return await _TaskWrite(
-            self, actor, Permission.EDIT, task_id, expected_version, _tasks, save
-        ).run()
+        write = _TaskWrite(self, actor, Permission.EDIT, task_id, expected_version, _tasks, save)
+        try:
+            return await write.run()
+        except StaleWrite:
+            check_changes(changes)
+            raise
 
     async def history(
         self,
