@@ -14,8 +14,10 @@ from taskapi.exchange import incomplete
 from taskapi.problems import BY_STATUS, HttpProblem
 from taskapi.request_state import request_state
 
+# RFC 9110 section 5.6.6: blanks around each `;`, after which a parameter may be left out.
 _JSON = re.compile(
-    r"application/(json|merge-patch\+json)\s*(;\s*charset=(\"?)utf-?8\3\s*)?", re.IGNORECASE
+    r"application/(?:json|merge-patch\+json)(?:[ \t]*+;[ \t]*+(?:charset=(\"?)utf-?8\1)?)*+[ \t]*+",
+    re.IGNORECASE,
 )
 _DIGITS = 18  # of a Content-Length: enough to compare it, however many there are
 

@@ -59,8 +59,12 @@ class ActorRequest(ApiRequest):
 
 
 def bearer_token(authorization: str) -> str:
-    """The token in the header (RFC 6750 section 2.1), never of a query parameter or cookie."""
+    """The token in the header (RFC 6750 section 2.1), never of a query parameter or cookie.
+
+    One or more spaces are before it, as in `Bearer  x`.
+    """
     scheme, _, token = authorization.partition(" ")
+    token = token.lstrip(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated
     if not token or " " in token:
