@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from taskapi.capacity import Newcomers, Places, overloaded
 from taskapi.exchange import Exchange
-from taskapi.headers import PREFLIGHT, Header
+from taskapi.headers import Header, preflight
 from taskapi.logs import LINES
 from taskapi.paths import HEALTH_PATHS
 from taskapi.problems import (
@@ -41,6 +41,7 @@ class Edge:
     def __init__(self, app: ASGIApp, settings: Settings, *, in_flight: int) -> None:
         self._app = app
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
+        self._preflight = preflight(settings.cors_headers)
         self._proxies = Proxies(settings.trusted_proxies)
         self._hosts = frozenset(host.encode() for host in settings.allowed_hosts)
         self._newcomers, self._places = Newcomers(), Places(in_flight)
@@ -69,7 +70,10 @@ class Edge:
                 exchange.is_overload = True
                 await send_problem(scope, exchange.send, overloaded())
             elif refusal := self._refusal(scope, exchange.state):
-                await send_problem(scope, exchange.send, refusal)
+                if _is_preflight(scope, exchange):
+                    await self._allow(exchange)
+                else:
+                    await send_problem(scope, exchange.send, refusal)
             elif method == "OPTIONS":
                 await self._options(scope, receive, exchange)
             else:
@@ -129,16 +133,31 @@ class Edge:
 
         scope["method"] = _PROBE  # type: ignore[typeddict-item]
         await self._app(scope, receive, listen)
-        if status is not HTTPStatus.METHOD_NOT_ALLOWED:
+        if status is HTTPStatus.METHOD_NOT_ALLOWED or _is_preflight(scope, exchange):
+            await self._allow(exchange, *headers)
+        else:
             scope["method"] = "GET"
             await self._app(scope, receive, exchange.send)
-            return
-        if exchange.allowed_origin:
-            headers += PREFLIGHT
+
+    async def _allow(self, exchange: Exchange, *allow: Header) -> None:
+        headers = [*allow, *(self._preflight if exchange.allowed_origin else ())]
         await exchange.send(
             {"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": headers}
         )
         await exchange.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _is_preflight(scope: HTTPScope, exchange: Exchange) -> bool:
+    """Whether a browser asks for a page of an allowed origin, before it sends the request itself.
+
+    It is answered with a success also where the request will be refused, as for an unknown path:
+    otherwise the browser would keep the refusal from the page, and call it a network error.
+    """
+    return (
+        exchange.method == "OPTIONS"
+        and exchange.allowed_origin is not None
+        and any(name == b"access-control-request-method" for name, _ in scope["headers"])
+    )
 
 
 async def _refuse_at_little_cost(send: Send) -> None:

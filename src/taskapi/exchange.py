@@ -43,7 +43,7 @@ class Exchange:
         self._started_at = time.perf_counter()
         self._patience = ARRIVES_WITHIN
         self._received = 0
-        self._method = scope["method"]
+        self.method = scope["method"]
         self.status: int | None = None
         self.is_overload = False  # if so, the rest of the body is not waited for
         self._holds_place = False
@@ -117,7 +117,7 @@ class Exchange:
             if self._unread_body and (self.is_overload or not await self._drained()):
                 headers.append((b"connection", b"close"))
             message["headers"] = headers
-        elif message["type"] == "http.response.body" and self._method == "HEAD":
+        elif message["type"] == "http.response.body" and self.method == "HEAD":
             if message.get("more_body"):
                 return
             message["body"] = b""
@@ -144,7 +144,7 @@ class Exchange:
             return
         log.info(
             "request",
-            method=self._method[:_MAX_METHOD],
+            method=self.method[:_MAX_METHOD],
             route=scope.get("path_template") or "unmatched",
             status=self.status,
             duration_ms=round((time.perf_counter() - self._started_at) * 1000, 2),

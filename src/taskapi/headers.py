@@ -1,6 +1,6 @@
 """The headers that every response gets: security, CORS, the request id."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from taskapi.request_state import RequestState
 
@@ -16,19 +16,23 @@ _SECURITY = {
 _HSTS = b"max-age=31536000; includeSubDomains"  # RFC 6797; sent if the client uses TLS
 _EXPOSED = (
     b"ETag, Idempotency-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, "
-    b"X-Request-Id"
+    b"WWW-Authenticate, X-Request-Id"
 )
-PREFLIGHT = [
-    (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
-    (
-        b"access-control-allow-headers",
-        (
-            b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID,"
-            b" X-Request-Id"
-        ),
-    ),
-    (b"access-control-max-age", b"600"),
-]
+# Those that we read, and those that tracing libraries (OpenTelemetry, Sentry) add to every request
+# of a page.
+_ALLOWED = (
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"),
+    *("Last-Event-ID", "X-Request-Id", "traceparent", "tracestate", "baggage", "sentry-trace"),
+)
+
+
+def preflight(more: Sequence[str]) -> list[Header]:
+    """What a page of an allowed origin may send; `more` are other headers that it may send."""
+    return [
+        (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
+        (b"access-control-allow-headers", ", ".join((*_ALLOWED, *more)).encode()),
+        (b"access-control-max-age", b"600"),
+    ]
 
 
 def completed(

@@ -80,6 +80,8 @@ class Settings:
     app_version: str = "1.0.0"
     debug: bool = False
     cors_origins: tuple[str, ...] = ("http://localhost:3000",)
+    cors_headers: tuple[str, ...] = ()
+    """What pages may send besides the headers that the API reads."""
     server_host: str = "127.0.0.1"
     server_port: int = 8000
     workers: int = 1
@@ -133,6 +135,7 @@ class Settings:
             app_version=read.text("APP_VERSION", cls.app_version),
             debug=(debug := read.flag("DEBUG", default=cls.debug)),
             cors_origins=read.origins("CORS_ORIGINS", cls.cors_origins),
+            cors_headers=read.header_names("CORS_HEADERS"),
             server_host=read.text("SERVER_HOST", cls.server_host),
             server_port=read.integer("SERVER_PORT", cls.server_port, 1, 65535),
             workers=read.integer("WORKERS", cls.workers, 1, 64),
@@ -150,11 +153,7 @@ class Settings:
             trash_lifetime=read.duration("TRASH_DAYS", cls.trash_lifetime, _DAY, 3650 * _DAY),
             acts_as=read.text("TASKCLI_AS", "") or None,
             events_lifetime=read.duration(
-                "EVENTS_DAYS",
-                cls.events_lifetime,
-                _DAY,
-                3650 * _DAY,
-                low=LEAST_EVENTS_DAYS,
+                "EVENTS_DAYS", cls.events_lifetime, _DAY, 3650 * _DAY, low=LEAST_EVENTS_DAYS
             ),
             warnings=tuple(read.warnings),
         )
@@ -188,6 +187,7 @@ class Settings:
             "APP_VERSION": self.app_version,
             "DEBUG": self.debug,
             "CORS_ORIGINS": list(self.cors_origins),
+            "CORS_HEADERS": list(self.cors_headers),
             "SERVER_HOST": self.server_host,
             "SERVER_PORT": self.server_port,
             "WORKERS": self.workers,
@@ -353,6 +353,12 @@ class _Reader:
             return tuple(map(host, self._listed(name, self.text(name, ""))))
         self.problem(name, "must list host names, with no port and no wildcard")
         return ()
+
+    def header_names(self, name: str) -> tuple[str, ...]:
+        names = self._listed(name, self.text(name, ""))
+        if not all(re.fullmatch(r"[A-Za-z0-9!#$%&'+.^_`|~\-]+", each) for each in names):
+            self.problem(name, "must list names of headers, with no wildcard")
+        return names
 
     def origins(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
         with suppress(ValueError):

@@ -85,6 +85,8 @@ def test_nothing_need_be_set() -> None:
         ("CORS_ORIGINS", "https://a.org,http://b.org:8080,", "cors_origins", None),
         ("CORS_ORIGINS", "[]", "cors_origins", ()),
         ("CORS_ORIGINS", "http://[::1]:3000", "cors_origins", ("http://[::1]:3000",)),
+        ("CORS_HEADERS", "X-Tenant, b3", "cors_headers", ("X-Tenant", "b3")),
+        ("CORS_HEADERS", '["X-Tenant"]', "cors_headers", ("X-Tenant",)),
         ("SERVER_HOST", "0.0.0.0", "server_host", "0.0.0.0"),  # noqa: S104 - what containers set
         ("SERVER_PORT", "65535", "server_port", 65535),
         ("DATA_DIR", "/srv/tasks", "data_dir", Path("/srv/tasks")),
@@ -155,6 +157,7 @@ BAD = {
         *("http://127.1", "http://[::g]", "http://[fe80::1%25eth0]", "http://1.2.3.4.5"),
         *('[["https://a.org"]]', "https://a.org\nhttps://b.org", '{"a": 1}'),
     ],
+    "CORS_HEADERS": ["*", "X-A,*", "X A", "X-A:", "X-\u00e9", "X-A\r\nX-B", '["X-A"', "[1, 2]x"],
     "SERVER_PORT": ["0", "65536", "http", "-8000", "80 80"],
     "WORKERS": ["0", "65", "many"],
     "LOG_LEVEL": ["LOUD", "10"],
@@ -418,7 +421,7 @@ def test_every_variable_of_the_contract_can_be_shown() -> None:
         *("SERVER_HOST", "SERVER_PORT", "DATA_DIR", "WORKERS", "LOG_LEVEL"),
         *("LOG_FORMAT", "SECRET_KEYS_OLD", "RATE_LIMITS", "TRUSTED_PROXIES", "ALLOWED_HOSTS"),
         *("DOCS_ENABLED", "LOGIN_FAILURE_FLOOR_MS", "MAX_TASKS_PER_USER", "TRASH_DAYS"),
-        *("TASKCLI_AS", "EVENTS_DAYS"),
+        *("TASKCLI_AS", "EVENTS_DAYS", "CORS_HEADERS"),
     }
     shown = settings(DATABASE_URL=URL, SECRET_KEY=KEY, ACCESS_TOKEN_EXPIRE_MINUTES="90").shown()
     assert shown["ACCESS_TOKEN_EXPIRE_MINUTES"] == 90
