@@ -11,8 +11,11 @@ def _header(description: str, **schema: str | int) -> dict[str, Any]:
 
 HEADERS = {
     "ETag": _header("The version of the task"),
-    "Location": _header("Where the task is"),
-    "Link": _header('The next page, as `<…>; rel="next"`; not sent with the last one'),
+    "Location": _header("Where the task is, relative to the address of the request"),
+    "Link": _header(
+        'The next page, as `<…>; rel="next"`, relative to the address of the request; not sent with'
+        " the last one"
+    ),
     REPLAYED: _header("`true` if this is the answer of an earlier request; else absent"),
     "X-Request-Id": _header("Names this request in the log"),
     "WWW-Authenticate": _header("RFC 6750"),

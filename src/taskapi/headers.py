@@ -46,10 +46,26 @@ def completed(
         complete[b"access-control-expose-headers"] = _EXPOSED
     if state.is_secure:
         complete[b"strict-transport-security"] = _HSTS
+    for name in (b"location", b"link"):
+        if reference := complete.get(name):
+            complete[name] = _relative(reference, state.path)
     if allow := complete.get(b"allow"):
         complete[b"allow"] = _with_head(allow)
     # Appended, not merged: a response may have a Vary of its own.
     return [*complete.items(), (b"vary", b"Origin")]
+
+
+def _relative(reference: bytes, path: bytes) -> bytes:
+    """A Location or Link to a path of ours, relative to the path of the request.
+
+    A proxy may serve us below a prefix that it strips, which we do not know; the client resolves
+    the reference against the address that it has asked (RFC 9110 sections 10.2.2 and 7.1).
+    """
+    # Some ASGI servers leave the query in the path.
+    climb = b"../" * (path.partition(b"?")[0].count(b"/") - 1)
+    if reference.startswith(b"</"):
+        return b"<" + climb + reference[2:]
+    return climb + reference[1:] if reference.startswith(b"/") else reference
 
 
 def _with_head(allow: bytes) -> bytes:

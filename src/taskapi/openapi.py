@@ -15,6 +15,7 @@ from litestar.params import ParameterKwarg
 from litestar.routes import HTTPRoute
 from msgspec import Struct
 
+from taskapi.docs import to_canonical
 from taskapi.documented_headers import (
     ALWAYS,
     CONDITION_SCHEMAS,
@@ -81,6 +82,8 @@ _LINKS = {
 
 @get("/openapi.json", include_in_schema=False)
 async def document_handler(request: ApiRequest) -> Response[bytes]:
+    if elsewhere := to_canonical(request, "openapi.json"):
+        return elsewhere
     document: bytes = request.app.state.document
     tag = f'"{sha256(document).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
@@ -113,7 +116,8 @@ def document(app: Litestar, settings: Settings) -> bytes:
             "description": _INTRODUCTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/", "description": "This server"}],
+        # Relative to the document, which may be served below a prefix that a proxy strips.
+        "servers": [{"url": "../..", "description": "This server"}],
         "tags": _TAGS,
         "paths": paths,
         "components": {

@@ -28,6 +28,7 @@ class RequestState:
     client: str | None  # the IP address
     is_secure: bool  # whether the client uses TLS
     headers: Mapping[bytes, bytes]  # those in `_HEADERS`
+    path: bytes  # as the client has sent it
     is_head: bool  # what follows the headers is not sent
     actor: Actor | None = None  # set by `providers.logged_in`
     is_replay: bool = False  # whether the answer is that of an earlier request
@@ -46,7 +47,9 @@ class RequestState:
             request_id = random.randbytes(16).hex()  # noqa: S311 - an id, not a secret
         REQUEST_ID.set(request_id)
         peer = scope["client"][0] if scope["client"] else None
-        state = cls(request_id, *proxies.client(peer, scope), headers, scope["method"] == "HEAD")
+        path = scope["raw_path"] or scope["path"].encode()
+        is_head = scope["method"] == "HEAD"
+        state = cls(request_id, *proxies.client(peer, scope), headers, path, is_head)
         scope["state"][_KEY] = state
         return state
 

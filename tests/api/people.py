@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 
@@ -118,6 +119,18 @@ def broken(answer: httpx.Response, where: str) -> Any:
     (error,) = refused(answer, 422, "invalid")["errors"]
     assert error.get("pointer", error.get("parameter")) == where, answer.text
     return error
+
+
+def led_to(answer: httpx.Response, header: str = "location") -> str:
+    """Where a Location or the Link to the next page leads, within the API."""
+    reference = answer.headers[header]
+    if header == "link":
+        match = re.fullmatch('<(.*)>; rel="next"', reference)
+        assert match
+        reference = match[1]
+    there = urljoin(str(answer.request.url), reference)
+    assert there.startswith(str(answer.request.url.join(V1)))
+    return there.removeprefix(str(answer.request.url.join(V1)))
 
 
 def alike(one: httpx.Response, other: httpx.Response) -> bool:

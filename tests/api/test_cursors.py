@@ -1,11 +1,10 @@
 """Every list is read on by cursor: the same over HTTP, whatever it lists."""
 
-import re
 from typing import Any
 
 import pytest
 
-from tests.api.people import V1, Person, broken
+from tests.api.people import Person, broken, led_to
 from tests.conftest import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -40,9 +39,7 @@ async def pages(person: Person, path: str, limit: int) -> list[Any]:
         if cursor is None:
             assert "link" not in answer.headers
             return found
-        match = re.fullmatch('<(.*)>; rel="next"', answer.headers["link"])
-        assert match
-        there = match[1].removeprefix(V1)
+        there = led_to(answer, "link")
 
 
 @pytest.mark.parametrize("path", [*LISTS, *FILTERED])

@@ -10,7 +10,7 @@ from taskapi.history import ChangeView
 from taskapi.task_views import MAX_PAGE_BYTES, TaskView
 from taskcore import LogPosition, UserId, cursors
 from taskcore.domain.events import CONTENT
-from tests.api.people import Person, alike, broken, refused
+from tests.api.people import Person, alike, broken, led_to, refused
 from tests.guards import agree
 
 pytestmark = pytest.mark.anyio
@@ -54,7 +54,7 @@ async def test_a_history_is_shown_page_by_page(ada: Person) -> None:
         "time_zone": {"from": None, "to": "Europe/Berlin"},
         "labels": {"from": [], "to": ["a"]},
     }
-    assert first.headers["link"].startswith(f"</api/v1{path}/history?limit=2&cursor=")
+    assert led_to(first, "link").startswith(f"{path}/history?limit=2&cursor=")
     rest = (await ada.get(f"{path}/history?cursor={page['next_cursor']}")).json()
     assert [event["type"] for event in rest["items"]] == ["task.created"]
     assert rest["items"][0]["changes"] == {"title": {"from": None, "to": "Write"}}

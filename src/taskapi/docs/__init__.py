@@ -16,7 +16,7 @@ from taskapi.etags import matches
 from taskapi.parameters import IGNORES_QUERY
 from taskapi.problems import AnyRequest
 
-__all__ = ["CONTENT_SECURITY_POLICY", "docs_handlers"]
+__all__ = ["CONTENT_SECURITY_POLICY", "docs_handlers", "to_canonical"]
 
 # Swagger UI and ReDoc write style attributes and style elements, hence 'unsafe-inline' for styles
 # alone; both draw icons from data: URLs, and ReDoc searches in a worker made from a blob.
@@ -81,11 +81,11 @@ def docs_handlers(title: str) -> list[HTTPRouteHandler]:
 
     @get("/docs", include_in_schema=False)
     async def show_swagger_ui(request: AnyRequest) -> Response[bytes]:
-        return _to_canonical(request, "docs") or _show(request, swagger_ui())
+        return to_canonical(request, "docs") or _show(request, swagger_ui())
 
     @get("/redoc", include_in_schema=False)
     async def show_redoc(request: AnyRequest) -> Response[bytes]:
-        return _to_canonical(request, "redoc") or _show(request, redoc())
+        return to_canonical(request, "redoc") or _show(request, redoc())
 
     return [show_swagger_ui, show_redoc, send_asset]
 
@@ -129,8 +129,8 @@ def _show(request: AnyRequest, page: _Page) -> Response[bytes]:
     return Response(page.body, media_type="text/html", headers=headers)
 
 
-def _to_canonical(request: AnyRequest, name: str) -> Response[bytes] | None:
-    """Redirect `/docs/` to `/docs`: Litestar serves both, but relative addresses need the latter.
+def to_canonical(request: AnyRequest, name: str) -> Response[bytes] | None:
+    """Redirect `/docs/` to `/docs`: Litestar serves both, but relative addresses in it need that.
 
     Litestar has removed the slash from `path`; `raw_path` is optional in ASGI, and without it
     there is no redirect.
@@ -141,4 +141,7 @@ def _to_canonical(request: AnyRequest, name: str) -> Response[bytes] | None:
     if slashes == 0:
         return None
     location = "../" * slashes + name
-    return Response(b"", status_code=HTTP_308_PERMANENT_REDIRECT, headers={"location": location})
+    headers = {"location": location}
+    return Response(
+        b"", status_code=HTTP_308_PERMANENT_REDIRECT, headers=headers, media_type="text/plain"
+    )
