@@ -8,6 +8,7 @@ from litestar.params import FromQuery
 from msgspec import Meta
 
 from taskapi.change_streams import ChangeStream
+from taskapi.compression import PackableJson
 from taskapi.cursors import ChangesCursor
 from taskapi.fields import Id
 from taskapi.openapi import STREAMS
@@ -76,7 +77,7 @@ async def list_changes(
     number = fitting(item.task for item in items)
     if number < len(items):
         items, end, has_more = items[:number], items[number - 1].place, True
-    return JsonResponse(
+    return PackableJson(
         ChangesView(list(map(ChangedView.of_task, items)), places.at(end), has_more)
     )
 

@@ -10,6 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta
 
 from taskapi.bodies import Body
+from taskapi.compression import PackableJson
 from taskapi.cursors import HistoryCursor, next_page
 from taskapi.fields import Id, Timestamp, Total, Version
 from taskapi.idempotency import once
@@ -115,7 +116,7 @@ async def get_history(
     items = list(map(TaskEventView.of_event, part.items))
     view = HistoryPage(items, page.total, skip, shown(part, limit), next_cursor)
     headers = next_page(f"{PATH}/{found}/history", next_cursor, limit)
-    return JsonResponse(view, headers=headers)
+    return PackableJson(view, headers=headers)
 
 
 class Reversion(Body):

@@ -3,7 +3,6 @@
 import inspect
 import json
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, get_args, get_type_hints
 
@@ -15,6 +14,7 @@ from litestar.params import ParameterKwarg
 from litestar.routes import HTTPRoute
 from msgspec import Struct
 
+from taskapi.compression import kept
 from taskapi.docs import to_canonical
 from taskapi.documented_headers import (
     ALWAYS,
@@ -24,7 +24,6 @@ from taskapi.documented_headers import (
     HEADERS_BY_STATUS,
     KEY,
 )
-from taskapi.etags import matches
 from taskapi.expectations import expected
 from taskapi.fields import Id
 from taskapi.idempotency import HEADER, PATTERN, REPLAYED, takes_key
@@ -84,12 +83,7 @@ _LINKS = {
 async def document_handler(request: ApiRequest) -> Response[bytes]:
     if elsewhere := to_canonical(request, "openapi.json"):
         return elsewhere
-    document: bytes = request.app.state.document
-    tag = f'"{sha256(document).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    if matches(request.header(b"if-none-match"), tag):
-        return Response(b"", status_code=304, headers=headers)
-    return Response(document, media_type="application/json", headers=headers)
+    return kept(request.app.state.document).answer(request, "application/json", {})
 
 
 def document(app: Litestar, settings: Settings) -> bytes:

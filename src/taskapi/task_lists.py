@@ -8,6 +8,7 @@ from litestar import Router, get
 from litestar.params import FromQuery
 from msgspec import Meta
 
+from taskapi.compression import PackableJson
 from taskapi.cursors import LabelCursor, TaskCursor, next_page
 from taskapi.fields import Label
 from taskapi.openapi import SENDS
@@ -131,7 +132,7 @@ async def list_tasks(  # noqa: PLR0913, PLR0917 - each is a parameter of the que
     items = msgspec.convert(part.items, list[TaskView], from_attributes=True)
     view = TaskPage(items, page.total, skip, shown(part, limit), next_cursor)
     headers = next_page(PATH, next_cursor, limit, owner_id=owner, **given)
-    return JsonResponse(view, headers=headers)
+    return PackableJson(view, headers=headers)
 
 
 _BOUNDS = ("due_from", "due_until", "completed_from", "completed_until", "updated_from")
@@ -192,7 +193,7 @@ async def list_labels(
     next_cursor = cursors.LABELS.after(page)
     items = msgspec.convert(page.items, list[LabelView], from_attributes=True)
     headers = next_page(_LABELS_PATH, next_cursor, limit, owner_id=owner)
-    return JsonResponse(LabelPage(items, next_cursor), headers=headers)
+    return PackableJson(LabelPage(items, next_cursor), headers=headers)
 
 
 labels = Router(

@@ -5,6 +5,7 @@ import structlog
 from litestar import Router, delete, get, post
 from litestar.params import FromPath, FromQuery
 
+from taskapi.compression import PackableJson
 from taskapi.cursors import TrashCursor, next_page
 from taskapi.idempotency import once
 from taskapi.openapi import SENDS
@@ -44,7 +45,7 @@ async def list_trash(
     next_cursor = TRASH.after(part)
     items = msgspec.convert(part.items, list[TrashedTaskView], from_attributes=True)
     view = TrashPage(items, page.total, skip, shown(part, limit), next_cursor)
-    return JsonResponse(view, headers=next_page(_PATH, next_cursor, limit, owner_id=owner))
+    return PackableJson(view, headers=next_page(_PATH, next_cursor, limit, owner_id=owner))
 
 
 @post(

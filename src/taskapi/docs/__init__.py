@@ -1,8 +1,6 @@
 """The documentation pages: Swagger UI and ReDoc, with all assets in this package."""
 
-from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from html import escape
 
 from litestar import Response, get
@@ -11,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_304_NOT_MODIFIED, HTTP_308_PERMANENT_REDIRECT
 
+from taskapi.compression import kept
 from taskapi.docs.files import assets, by_url_name
 from taskapi.etags import matches
 from taskapi.parameters import IGNORES_QUERY
@@ -54,12 +53,6 @@ _HTML = """\
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    body: bytes
-    etag: str
-
-
 def docs_handlers(title: str) -> list[HTTPRouteHandler]:
     """GET `/docs`, `/redoc` and `/docs/assets/{name}`, for a router that has `/openapi.json` too.
 
@@ -68,7 +61,7 @@ def docs_handlers(title: str) -> list[HTTPRouteHandler]:
 
     # Built at the first request: creating an app should not read 0.8 MB of assets.
     @cache
-    def swagger_ui() -> _Page:
+    def swagger_ui() -> bytes:
         return _page(
             f"{title} - Swagger UI",
             styles=("swagger-ui.css",),
@@ -76,7 +69,7 @@ def docs_handlers(title: str) -> list[HTTPRouteHandler]:
         )
 
     @cache
-    def redoc() -> _Page:
+    def redoc() -> bytes:
         return _page(f"{title} - ReDoc", scripts=("redoc.standalone.js", "redoc-init.js"))
 
     @get("/docs", include_in_schema=False)
@@ -105,28 +98,20 @@ async def send_asset(request: AnyRequest, name: FromPath[str]) -> Response[bytes
     return Response(asset.packed, media_type=asset.media_type, headers=headers)
 
 
-def _page(title: str, *, scripts: tuple[str, ...], styles: tuple[str, ...] = ()) -> _Page:
+def _page(title: str, *, scripts: tuple[str, ...], styles: tuple[str, ...] = ()) -> bytes:
     url = {name: f"docs/assets/{asset.url_name}" for name, asset in assets().items()}
     *libraries, start = scripts
-    body = _HTML.format(
+    return _HTML.format(
         title=escape(title),
         styles="".join(f'<link rel="stylesheet" href="{url[name]}">\n' for name in styles),
         scripts="".join(f'<script src="{url[name]}"></script>\n' for name in libraries)
         + f'<script src="{url[start]}" data-spec="openapi.json"></script>\n',
     ).encode()
-    return _Page(body, f'"{sha256(body).hexdigest()[:16]}"')
 
 
-def _show(request: AnyRequest, page: _Page) -> Response[bytes]:
-    headers = {
-        # Revalidation costs a 304; a cached page could name assets of an older version.
-        "cache-control": "no-cache",
-        "content-security-policy": CONTENT_SECURITY_POLICY,
-        "etag": page.etag,
-    }
-    if matches(request.headers.get("if-none-match"), page.etag):
-        return Response(b"", status_code=HTTP_304_NOT_MODIFIED, headers=headers)
-    return Response(page.body, media_type="text/html", headers=headers)
+def _show(request: AnyRequest, page: bytes) -> Response[bytes]:
+    policy = {"content-security-policy": CONTENT_SECURITY_POLICY}
+    return kept(page).answer(request, "text/html", policy)
 
 
 def to_canonical(request: AnyRequest, name: str) -> Response[bytes] | None:
