@@ -8,6 +8,7 @@ from litestar.types import HTTPScope, Message, Receive, ReceiveMessage, Send
 from structlog.typing import FilteringBoundLogger
 
 from taskapi.capacity import MAX_BODY_BYTES, Places, overloaded
+from taskapi.draining import is_draining
 from taskapi.headers import completed
 from taskapi.paths import HEALTH_PATHS
 from taskapi.problems import HttpProblem
@@ -114,7 +115,8 @@ class Exchange:
         if message["type"] == "http.response.start":
             self.status = int(message["status"])
             headers = completed(message["headers"], self.state, self.allowed_origin)
-            if self._unread_body and (self.is_overload or not await self._drained()):
+            is_unread = self._unread_body and (self.is_overload or not await self._drained())
+            if is_unread or is_draining():
                 headers.append((b"connection", b"close"))
             message["headers"] = headers
         elif message["type"] == "http.response.body" and self.method == "HEAD":

@@ -5,9 +5,11 @@ from contextvars import Context
 
 from litestar import get
 
+from taskapi.draining import is_draining
 from taskapi.parameters import IGNORES_QUERY
 from taskapi.providers import ApiRequest
 from taskapi.responses import View
+from taskcore import Unavailable
 
 
 class Health(View):
@@ -22,10 +24,12 @@ async def livez() -> Health:
 
 @get("/readyz", include_in_schema=False, opt={IGNORES_QUERY: True})
 async def readyz(request: ApiRequest) -> Health:
-    """503 unless the database answers and is migrated.
+    """503 unless the database answers and is migrated, and this server goes on.
 
     Requests at the same time share a check, so that they cannot use up the connections.
     """
+    if is_draining():
+        raise Unavailable("This server is about to stop")
     state = request.app.state
     check: asyncio.Task[None] | None = state.get("check")
     if check is None or check.done():

@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from queue import SimpleQueue
@@ -91,6 +91,8 @@ def _serve(settings: Settings) -> None:
             log_dictconfig=_logging(settings),
         )
         server.main_loop_interrupt = _Wakeup()  # type: ignore[assignment]
+        drain = _Drain(server.signal_handler_interrupt, settings.drain.total_seconds())
+        server.signal_handler_interrupt = drain.stop  # type: ignore[method-assign]
         with run(_prepared(settings)):
             _reset_workers_at_fork()
             gc.freeze()  # imported objects stay: each look through them would take 0.1 s
@@ -133,6 +135,26 @@ async def _prepared(settings: Settings) -> ExitStack:
     with await start_database(settings, serving=True) as started:
         await importing
         return started.pop_all()
+
+
+class _Drain:
+    """Stops the server some seconds after the first SIGTERM, which proxies use to go elsewhere.
+
+    Any other signal, or a second one, stops it at once.
+    """
+
+    def __init__(self, stop: Callable[..., None], seconds: float) -> None:
+        self._stop, self._seconds = stop, seconds
+
+    def stop(self, number: int, frame: object) -> None:
+        """A signal handler."""
+        if number == signal.SIGTERM and self._seconds:
+            import_module("taskapi.draining").begin()
+            signal.signal(signal.SIGALRM, self.stop)
+            signal.setitimer(signal.ITIMER_REAL, self._seconds)
+            self._seconds = 0
+        else:
+            self._stop(number, frame)
 
 
 class _Wakeup:
@@ -212,6 +234,7 @@ def _reset_workers_at_fork() -> None:
         gc.disable()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
 
     os.register_at_fork(

@@ -80,11 +80,11 @@ class Settings:
     app_version: str = "1.0.0"
     debug: bool = False
     cors_origins: tuple[str, ...] = ("http://localhost:3000",)
-    cors_headers: tuple[str, ...] = ()
-    """What pages may send besides the headers that the API reads."""
+    cors_headers: tuple[str, ...] = ()  # that pages may send besides those that the API reads
     server_host: str = "127.0.0.1"
     server_port: int = 8000
     workers: int = 1
+    drain: timedelta = timedelta(0)  # between SIGTERM and the stop, so that proxies notice
     log_level: str = "INFO"
     log_format: str | None = None
     """None: `console` on a terminal, else `json`."""
@@ -139,6 +139,7 @@ class Settings:
             server_host=read.text("SERVER_HOST", cls.server_host),
             server_port=read.integer("SERVER_PORT", cls.server_port, 1, 65535),
             workers=read.integer("WORKERS", cls.workers, 1, 64),
+            drain=read.duration("DRAIN_SECONDS", cls.drain, _SECOND, 300 * _SECOND, low=0),
             log_level=read.choice("LOG_LEVEL", "DEBUG" if debug else cls.log_level, _LOG_LEVELS),
             log_format=read.choice("LOG_FORMAT", "", ["console", "json"]) or None,
             old_secret_keys=read.old_secret_keys(),
@@ -191,6 +192,7 @@ class Settings:
             "SERVER_HOST": self.server_host,
             "SERVER_PORT": self.server_port,
             "WORKERS": self.workers,
+            "DRAIN_SECONDS": self.drain // _SECOND,
             "LOG_LEVEL": self.log_level,
             "LOG_FORMAT": self.log_format or "console on a terminal, else json",
             "SECRET_KEYS_OLD": f"({len(self.old_secret_keys)} set, not shown)",
@@ -261,11 +263,9 @@ class _Reader:
 
     def flag(self, name: str, *, default: bool) -> bool:
         text = self.text(name, str(default)).lower()
-        if text in {"true", "1", "yes", "on"}:
-            return True
-        if text not in {"false", "0", "no", "off"}:
+        if text not in {"true", "1", "yes", "on", "false", "0", "no", "off"}:
             self.problem(name, "must be on or off")
-        return False
+        return text in {"true", "1", "yes", "on"}
 
     def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
         text = self.text(name, default)

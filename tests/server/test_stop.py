@@ -155,3 +155,35 @@ def test_a_request_that_hangs_keeps_no_orphaned_worker_alive(folder: Path) -> No
         assert children(api.process.pid)
         api.process.kill()
         assert eventually(lambda: not api.processes(), within=6)
+
+
+def test_a_server_that_drains_serves_on_and_tells_proxies_to_go_elsewhere(folder: Path) -> None:
+    with Api(folder, WORKERS="2", DRAIN_SECONDS="2") as api, api.client() as kept:
+        token = api.ready().register()
+        assert "connection" not in kept.call("GET", "/livez").headers
+        sigterm(api)
+        assert eventually(lambda: api.call("GET", "/readyz").status == 503, within=1)
+        for answer in (
+            kept.call("GET", "/livez"),
+            *(api.call("GET", path) for path in ("/livez", "/api/v1/nowhere") for _ in range(4)),
+            api.call("POST", "/api/v1/tasks", {"title": "x"}, token=token),
+        ):
+            assert answer.status in {200, 201, 404}
+            assert answer.headers["connection"] == "close"
+        refusal = api.call("GET", "/readyz")
+        assert (refusal.status, refusal.json["code"]) == (503, "unavailable")
+        assert refusal.headers["retry-after"]
+        assert api.exit_code(within=10) == 0
+
+
+@pytest.mark.parametrize("first", [ctrl_c, sigterm])
+def test_who_stops_a_draining_server_again_does_not_wait(
+    folder: Path, first: Callable[[Api], None]
+) -> None:
+    with Api(folder, DRAIN_SECONDS="300") as api:
+        api.ready()
+        first(api)
+        if first is sigterm:
+            assert eventually(lambda: not api.is_ready(), within=2)
+            sigterm(api)
+        assert api.exit_code(within=10) == 0

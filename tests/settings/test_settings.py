@@ -91,6 +91,7 @@ def test_nothing_need_be_set() -> None:
         ("SERVER_PORT", "65535", "server_port", 65535),
         ("DATA_DIR", "/srv/tasks", "data_dir", Path("/srv/tasks")),
         ("WORKERS", "4", "workers", 4),
+        ("DRAIN_SECONDS", "10", "drain", timedelta(seconds=10)),
         ("LOG_LEVEL", "warning", "log_level", "WARNING"),
         ("LOG_FORMAT", "JSON", "log_format", "json"),
         ("LOG_FORMAT", "console", "log_format", "console"),
@@ -160,6 +161,7 @@ BAD = {
     "CORS_HEADERS": ["*", "X-A,*", "X A", "X-A:", "X-\u00e9", "X-A\r\nX-B", '["X-A"', "[1, 2]x"],
     "SERVER_PORT": ["0", "65536", "http", "-8000", "80 80"],
     "WORKERS": ["0", "65", "many"],
+    "DRAIN_SECONDS": ["-1", "301", "1.5", "10s"],
     "LOG_LEVEL": ["LOUD", "10"],
     "LOG_FORMAT": ["xml"],
 }
@@ -421,7 +423,7 @@ def test_every_variable_of_the_contract_can_be_shown() -> None:
         *("SERVER_HOST", "SERVER_PORT", "DATA_DIR", "WORKERS", "LOG_LEVEL"),
         *("LOG_FORMAT", "SECRET_KEYS_OLD", "RATE_LIMITS", "TRUSTED_PROXIES", "ALLOWED_HOSTS"),
         *("DOCS_ENABLED", "LOGIN_FAILURE_FLOOR_MS", "MAX_TASKS_PER_USER", "TRASH_DAYS"),
-        *("TASKCLI_AS", "EVENTS_DAYS", "CORS_HEADERS"),
+        *("TASKCLI_AS", "EVENTS_DAYS", "CORS_HEADERS", "DRAIN_SECONDS"),
     }
     shown = settings(DATABASE_URL=URL, SECRET_KEY=KEY, ACCESS_TOKEN_EXPIRE_MINUTES="90").shown()
     assert shown["ACCESS_TOKEN_EXPIRE_MINUTES"] == 90
