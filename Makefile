@@ -57,6 +57,9 @@ test-browser: $(VENV)/.dev ## the documentation pages in a headless Chromium
 	$(PIP) install --require-hashes --no-deps -r requirements-browser.txt
 	$(BIN)/python tests/browser/run.py
 
+test-proxies: $(VENV)/.dev ## nginx, HAProxy and Caddy as documented, while servers stop; needs Debian's packages
+	$(BIN)/python -m tests.proxies.run $(ARGS)
+
 bench: $(VENV)/.runtime $(BENCH)/.bench ## compare with a bare server and FastAPI; about eight minutes
 	SERVED_BY=$(BIN)/python $(BENCH)/bin/python -m benchmarks $(PART) $(ARGS)
 
@@ -106,5 +109,5 @@ $(BENCH)/.bench: requirements-bench.txt pyproject.toml
 	@$(subst $(BIN),$(BENCH)/bin,$(PIP)) install --require-hashes --no-deps -r requirements-bench.txt
 	@touch $@
 
-.PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser bench bench-quick bench-profile bench-lists \
+.PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies bench bench-quick bench-profile bench-lists \
 	claims build lock clean
