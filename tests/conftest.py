@@ -11,8 +11,6 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from uuid import uuid4
@@ -26,18 +24,17 @@ from taskcore import Core
 from taskcore.adapters.argon2 import Argon2Hasher
 from taskcore.adapters.embedded import EmbeddedPostgres
 from taskcore.adapters.jwt import JwtTokens
-from taskcore.adapters.keys import HmacPseudonyms
 from taskcore.adapters.memory import MemoryStore
-from taskcore.adapters.memory.limits import Unlimited
 from taskcore.adapters.postgres import Connections, PostgresStore, upgrade
-from taskcore.adapters.scrypt import ScryptHasher
-from taskcore.adapters.tokens import OpaqueRefreshTokens, SignedAccessTokens
+from taskcore.adapters.tokens import SignedAccessTokens
 from taskcore.core import Terms
 from taskcore.ports import AccessTokens, PasswordHasher, RateLimiter, Store
+from taskcore.testing import CheapHasher, core_on
+from taskcore.testing import ManualClock as ManualClock  # noqa: PLC0414 - tests import it from here
+from taskcore.testing.cores import KEY as KEY  # noqa: PLC0414 - as above
 from tests import canaries
 
 STORES = ["memory", "postgresql"]
-KEY = bytes(range(64))
 
 settings.register_profile("fast", max_examples=60, deadline=None, derandomize=True, database=None)
 settings.register_profile("quick", settings.get_profile("fast"), max_examples=10)
@@ -83,22 +80,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@dataclass
-class ManualClock:
-    """A clock that stands still until it is moved."""
-
-    moment: datetime = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def advance(self, **delta: float) -> None:
-        self.moment += timedelta(**delta)
-
-    async def wait_until(self, moment: datetime) -> None:
-        self.moment = max(self.moment, moment)
 
 
 async def until(condition: Callable[[], object], *, seconds: float = 5) -> None:
@@ -220,7 +201,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
 async def core(store: Store, clock: ManualClock) -> AsyncIterator[Core]:
     """A core on each store, with cheap settings of the adapters that go with it."""
     async with AsyncExitStack() as stack:
-        hasher: PasswordHasher = ScryptHasher(n=2, r=1, p=1)
+        hasher: PasswordHasher = CheapHasher()
         access_tokens: AccessTokens = SignedAccessTokens(KEY)
         if isinstance(store, PostgresStore):
             hasher = await stack.enter_async_context(cheap_argon2())
@@ -241,13 +222,11 @@ def bound(
     terms: Terms | None = None,
 ) -> Core:
     """A core without limits unless a limiter is given."""
-    return Core.bind(
-        store=store,
+    return core_on(
+        store,
+        clock=clock,
         hasher=hasher,
         access_tokens=access_tokens or JwtTokens(KEY),
-        refresh_tokens=OpaqueRefreshTokens((KEY,)),
-        limiter=limiter or Unlimited(),
-        pseudonyms=HmacPseudonyms(KEY),
-        clock=clock,
-        terms=terms or Terms(),
+        limiter=limiter,
+        terms=terms,
     )

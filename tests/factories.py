@@ -1,15 +1,16 @@
 """Entities with default values: a test names only the fields that it is about."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from taskcore.domain.sessions import RefreshToken, SessionId
 from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import Role, User, UserId
+from taskcore.testing import START
 
-NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+NOW = START
 
 
 def a_task(**fields: Any) -> Task:

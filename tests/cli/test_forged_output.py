@@ -24,10 +24,10 @@ from taskcore.domain.origins import Origin
 from taskcore.domain.sessions import Session, SessionId
 from taskcore.domain.tasks import NewTask
 from taskcore.domain.users import NewUser
+from taskcore.testing.contracts.stored import IDLE, NOW, new_token, opened
 from tests.cli.conftest import Taskcli
 from tests.cli.in_process import use_core
 from tests.cli.programs import SOURCE, Result
-from tests.contracts.stored import IDLE, NOW, new_token, opened
 
 SESSION = SessionId(UUID(int=1))
 FORGED = 'x"\ntaskcli: deleted task 8, "y"\r\x1b[2K\u2028\x85\t9  admin   yes'

@@ -12,8 +12,8 @@ from taskcore import SessionId
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.domain.origins import Origin
 from taskcore.domain.sessions import Session
+from taskcore.testing.contracts.stored import add_user, new_token, opened
 from tests.cli.conftest import Taskcli
-from tests.contracts.stored import add_user, new_token, opened
 
 WEEK = timedelta(days=7)
 

@@ -17,8 +17,15 @@ from taskcore.domain.errors import Invalid, NotFound, OutcomeUnknown, StaleWrite
 from taskcore.domain.tasks import MAX_TASKS, Task, TaskId
 from taskcore.domain.users import User, UserId
 from taskcore.ports import Store
+from taskcore.testing.contracts.stored import (
+    LATER,
+    NOW,
+    add_task,
+    add_tasks,
+    add_user,
+    move_to_trash,
+)
 from tests.conftest import until
-from tests.contracts.stored import LATER, NOW, add_task, add_tasks, add_user, move_to_trash
 
 pytestmark = pytest.mark.anyio
 

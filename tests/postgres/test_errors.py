@@ -28,8 +28,8 @@ from taskcore.domain.errors import (
 )
 from taskcore.domain.tasks import Task
 from taskcore.domain.users import NewUser, Role, User
+from taskcore.testing.contracts.stored import IDLE, NOW, add_task, add_user, open_session
 from tests.conftest import emptied, until
-from tests.contracts.stored import IDLE, NOW, add_task, add_user, open_session
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,8 @@ from taskcore.domain.events import EVENT_BYTES, MAX_LOG_BYTES
 from taskcore.domain.tasks import Task
 from taskcore.domain.users import User
 from taskcore.ports import Store
+from taskcore.testing.contracts.stored import LATER, NOW, add_task, add_user, move_to_trash
 from tests.conftest import emptied
-from tests.contracts.stored import LATER, NOW, add_task, add_user, move_to_trash
 
 pytestmark = pytest.mark.anyio
 

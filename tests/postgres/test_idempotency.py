@@ -22,9 +22,9 @@ from taskcore.adapters.postgres.connections import (
 from taskcore.adapters.postgres.errors import translated
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.errors import KeyInProgress, OutcomeUnknown, Unavailable
+from taskcore.testing.contracts.idempotency import ENOUGH, a_claim, answer_to, kept
+from taskcore.testing.contracts.stored import add_user
 from tests.conftest import until
-from tests.contracts.stored import add_user
-from tests.contracts.test_idempotency import ENOUGH, a_claim, answer_to, kept
 from tests.postgres.test_errors import UNAVAILABLE, UNAVAILABLE_AND_CUT, with_state
 
 pytestmark = pytest.mark.anyio

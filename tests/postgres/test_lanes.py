@@ -23,7 +23,7 @@ from taskcore.adapters.postgres.lanes import (
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.errors import Overloaded, Unavailable
 from taskcore.domain.users import UserId
-from tests.contracts.stored import add_user
+from taskcore.testing.contracts.stored import add_user
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from taskcore.adapters.postgres.account_rows import SLOTS
 from taskcore.domain.errors import Invalid, NotFound
 from taskcore.domain.tasks import MAX_TASKS, Task
 from taskcore.domain.users import User
-from tests.contracts.stored import NOW, add_user
+from taskcore.testing.contracts.stored import NOW, add_user
 
 pytestmark = pytest.mark.anyio
 

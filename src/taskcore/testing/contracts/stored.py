@@ -1,4 +1,4 @@
-"""Rows that the contract tests put into a store first."""
+"""Rows that the contract suites put into a store first."""
 
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -11,9 +11,9 @@ from taskcore.domain.sessions import RefreshToken, Session, SessionId
 from taskcore.domain.tasks import MAX_TASKS, Task
 from taskcore.domain.users import Role, StoredCredentials, User
 from taskcore.ports import Repositories, Store
-from tests import factories
+from taskcore.testing.clock import START
 
-NOW = factories.NOW
+NOW = START
 IDLE = timedelta(days=7)
 LATER = NOW + timedelta(hours=1)
 AGAIN = LATER + timedelta(hours=1)
