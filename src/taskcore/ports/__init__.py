@@ -17,6 +17,7 @@ from taskcore.ports.leftovers import Batch as Batch
 from taskcore.ports.leftovers import LeftoverRepository as LeftoverRepository
 from taskcore.ports.leftovers import Leftovers as Leftovers
 from taskcore.ports.leftovers import Removal as Removal
+from taskcore.ports.loops import HomeLoop as HomeLoop
 from taskcore.ports.pages import Page as Page
 from taskcore.ports.services import AccessClaims as AccessClaims
 from taskcore.ports.services import AccessTokens as AccessTokens

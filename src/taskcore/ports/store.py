@@ -38,6 +38,9 @@ class Repositories(Protocol):
 class Store(Protocol):
     """Every call raises Unavailable when there is no answer in time.
 
+    A store belongs to one event loop at a time: calls from another raise RuntimeError, and do not
+    wait.
+
     It is OutcomeUnknown where a change was sent, or its commit, and the connection is lost: the
     change may have been made.
     """

@@ -19,6 +19,7 @@ from taskcore.adapters.memory.tasks import MemoryTasks
 from taskcore.adapters.memory.trash import MemoryTrash
 from taskcore.adapters.memory.users import MemoryUsers
 from taskcore.domain.users import UserId
+from taskcore.ports import HomeLoop
 
 
 class MemoryRepositories:
@@ -38,9 +39,11 @@ class MemoryStore:
     def __init__(self) -> None:
         self._tables = Tables()
         self._lock = asyncio.Lock()
+        self._home = HomeLoop()
 
     @asynccontextmanager
     async def transaction(self, by: UserId | None = None) -> AsyncIterator[MemoryRepositories]:  # noqa: ARG002 - one at a time in any case
+        self._enter()
         async with self._lock:
             tables = self._tables.copy()
             yield MemoryRepositories(lambda: nullcontext(tables))
@@ -50,10 +53,17 @@ class MemoryStore:
     async def autocommit(self, by: UserId | None = None) -> AsyncIterator[MemoryRepositories]:  # noqa: ARG002 - nothing is slow here
         @asynccontextmanager
         async def access() -> AsyncIterator[Tables]:
+            self._enter()
             async with self._lock:
                 yield self._tables
 
         yield MemoryRepositories(access)
+
+    def _enter(self) -> None:
+        """Raises RuntimeError in another event loop, while the one before still runs."""
+        if self._home.is_over():
+            self._lock, self._home = asyncio.Lock(), HomeLoop()
+        self._home.check()
 
     async def check(self) -> None:
         """Memory is always available."""

@@ -30,6 +30,7 @@ from taskcore.adapters.postgres.errors import (
 from taskcore.adapters.postgres.lanes import Lane, Lanes
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
 from taskcore.domain.errors import Overloaded, Unavailable
+from taskcore.ports import HomeLoop
 
 # In seconds.
 WAIT = 1.0
@@ -139,6 +140,7 @@ class Connections:
 
     def __init__(self, url: str, *, size: int = SIZE, deadline: float = DEADLINE) -> None:
         self._deadline = deadline
+        self._home = HomeLoop()
         self._away = False
         self._probing = False
         self._lent_at = -math.inf
@@ -155,12 +157,17 @@ class Connections:
         self._unhurried = with_options(url, _UNHURRIED)
 
     async def __aenter__(self) -> Self:
+        self._home.check()
         # Without waiting for a connection: this process may start before its database.
         await self._pool.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._pool.close(timeout=1)
+
+    def check_loop(self) -> None:
+        """Raises RuntimeError in another event loop than that of `__aenter__`."""
+        self._home.check()
 
     @property
     def is_away(self) -> bool:
@@ -170,6 +177,7 @@ class Connections:
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[BorrowedConnection]:
         """Raises Unavailable, and translates the driver's errors to the core's."""
+        self.check_loop()
         if self._away and self._probing:
             raise Unavailable(NO_ANSWER)
         probe = self._away
@@ -277,6 +285,7 @@ class Autocommit(Link):
             # Unbatched: one request probes the database and the others fail at once. In a batch,
             # they would all wait for the probe.
             return await self.rows(statement, **values)
+        self._connections.check_loop()  # before the request waits in the queue
         batchers = self._shared.batchers
         batcher = batchers.get(statement)
         if batcher is None:

@@ -199,3 +199,20 @@ class TransactionContract(Contract):
                     await tx.users.add(AGAIN, "h")
             left_normally = True
         assert await titles(store) == (["one"] if left_normally else [])
+
+    async def test_calls_from_another_event_loop_are_refused(self, store: Store) -> None:
+        """While this one lasts: they would wait for what is woken in this loop."""
+        ada = await add_user(store)
+
+        async def read() -> None:
+            async with store.autocommit() as db:
+                await db.users.get(ada.id)
+
+        async def write() -> None:
+            async with store.transaction() as tx:
+                await tx.users.lock(ada.id)
+
+        for call in (read, write):
+            with pytest.raises(RuntimeError):
+                await asyncio.to_thread(asyncio.run, call())
+        await add_task(store, ada)
