@@ -13,6 +13,7 @@
 """
 
 from contextlib import AbstractAsyncContextManager
+from typing import Unpack
 
 from taskcore.core import Core
 from taskcore.domain.audit import (
@@ -61,6 +62,7 @@ from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.tasks import Priority, Status, Task, TaskId
 from taskcore.domain.users import Role, User, UserId
 from taskcore.ports import (
+    Adapters,
     ChangedTask,
     ChangesPage,
     LabelCount,
@@ -77,6 +79,7 @@ __all__ = [
     "SYSTEM",
     "Actor",
     "ActorKind",
+    "Adapters",
     "Answer",
     "AuditEvent",
     "AuditEventId",
@@ -146,8 +149,23 @@ __all__ = [
 ]
 
 
-def open_core(settings: Settings) -> AbstractAsyncContextManager[Core]:
-    """A Core on PostgreSQL, until the block ends; see `taskcore.wiring.open_core`."""
-    from taskcore import wiring  # noqa: PLC0415 - needs the adapters' packages
+def open_core(
+    settings: Settings, **adapters: Unpack[Adapters]
+) -> AbstractAsyncContextManager[Core]:
+    """A Core on PostgreSQL, for as long as the block lasts.
 
-    return wiring.open_core(settings)
+    The embedded database is started and migrated. The one of DATABASE_URL is not changed: raises
+    Misconfigured when it is not migrated. When it does not answer, the core opens all the same;
+    its calls raise Unavailable until the database answers.
+
+    A keyword replaces one adapter: `store`, `limiter`, `hasher`, `access_tokens`, `refresh_tokens`,
+    `pseudonyms`, `clock`. With a store of the caller's no database is opened, and limits are
+    counted in this process. Raises ModuleNotFoundError, which says what to install, where an
+    adapter of ours lacks its package.
+
+    The core belongs to the event loop in which the block begins; in another one its calls raise
+    RuntimeError.
+    """
+    from taskcore import opening  # noqa: PLC0415 - imports asyncio, which takes as long again
+
+    return opening.open_core(settings, **adapters)

@@ -1,7 +1,6 @@
-"""The one place that names production adapters: settings in, a Core out."""
+"""The database of the settings: opened for a core, and what operators do with it."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import (
     AbstractAsyncContextManager,
@@ -17,12 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskcore.adapters.archive import Archive, Manifest, Told, Writer, digest_of, new_file
-from taskcore.adapters.argon2 import BCRYPT, Argon2Hasher
+from taskcore.adapters.argon2 import BCRYPT
 from taskcore.adapters.clock import SystemClock
 from taskcore.adapters.denials import RememberingDenials
-from taskcore.adapters.jwt import JwtTokens, key_id
-from taskcore.adapters.keys import HmacPseudonyms, derived_key, generated_secret, place_secret
-from taskcore.adapters.memory.limits import Unlimited
+from taskcore.adapters.jwt import key_id
+from taskcore.adapters.keys import Keys, place_secret
 from taskcore.adapters.postgres import (
     Connections,
     PostgresLimiter,
@@ -35,57 +33,46 @@ from taskcore.adapters.postgres import (
 )
 from taskcore.adapters.postgres.backups import dump
 from taskcore.adapters.postgres.backups import restore as restored
-from taskcore.adapters.tokens import OpaqueRefreshTokens
-from taskcore.core import Core, Terms
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import Misconfigured, NotMigrated, Unavailable
 from taskcore.domain.policies import SYSTEM
-from taskcore.ports import RateLimiter
+from taskcore.extras import needing
+from taskcore.ports import Clock, RateLimiter
 from taskcore.settings import Settings
 
 if TYPE_CHECKING:
     from taskcore.adapters.embedded import EmbeddedPostgres
 
 
-@asynccontextmanager
-async def open_core(settings: Settings) -> AsyncIterator[Core]:
-    """A Core on PostgreSQL, for as long as the block lasts.
+@dataclass(frozen=True)
+class OpenDatabase:
+    """The database of the settings, and what a core has from it."""
 
-    The embedded database is started and migrated. The one of DATABASE_URL is not changed: raises
-    Misconfigured when it is not migrated. When it does not answer, the core opens all the same;
-    its calls raise Unavailable until the database answers.
+    store: PostgresStore
+    connections: Connections
+
+    def limiter(self, keys: Keys, clock: Clock) -> RateLimiter:
+        limiter = PostgresLimiter(self.connections, keys.derived("rate limit")[0])
+        return RememberingDenials(limiter, clock)
+
+
+@asynccontextmanager
+async def opened_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
+    """The database, for as long as the block lasts.
+
+    The embedded one is started and migrated. The one of DATABASE_URL is not changed: raises
+    Misconfigured when it is not migrated. When it does not answer, the block begins all the same;
+    calls raise Unavailable until it answers.
     """
-    async with AsyncExitStack() as stack:
-        database = _database(settings)
-        await stack.enter_async_context(database)
-        connections = await stack.enter_async_context(Connections(database.conninfo))
+    database = _database(settings)
+    async with database, Connections(database.conninfo) as connections:
         store = PostgresStore(connections)
         try:
             await _ensure_migrated(settings, database.conninfo, store)
         except Unavailable:
             if not settings.database_url:  # the embedded one was just started: it must answer
                 raise
-        hasher = await stack.enter_async_context(
-            Argon2Hasher(threads=max(1, (os.cpu_count() or 1) // settings.workers))
-        )
-        keys = _Keys(settings)
-        yield Core.bind(
-            store=store,
-            hasher=hasher,
-            access_tokens=keys.access_tokens(settings),
-            refresh_tokens=OpaqueRefreshTokens(keys.derived("refresh token")),
-            limiter=_limiter(settings, connections, keys),
-            pseudonyms=HmacPseudonyms(keys.derived("pseudonym")[0]),
-            clock=SystemClock(),
-            terms=Terms(
-                idle=settings.refresh_token_lifetime,
-                failure_floor=settings.login_failure_floor,
-                app_name=settings.app_name,
-                max_tasks=settings.max_tasks,
-                trash_lifetime=settings.trash_lifetime,
-                events_lifetime=settings.events_lifetime,
-            ),
-        )
+        yield OpenDatabase(store, connections)
 
 
 async def start_database(settings: Settings, *, serving: bool = False) -> ExitStack:
@@ -145,7 +132,7 @@ async def back_up(settings: Settings, path: Path, told: Told, *, replace: bool =
     """
     async with _database(settings) as server:
         with new_file(path, replace=replace) as file:
-            secret = _Keys(settings).present
+            secret = Keys.of(settings).present
             with Writer(file) as writer:
                 made = await dump(server.conninfo, writer, told)
                 made = replaced(made, key=digest_of(secret))
@@ -167,7 +154,7 @@ async def restore(settings: Settings, path: Path, told: Told, *, replace: bool =
             await restored(server.conninfo, archive, told, replace=replace)
             if settings.secret_key is None:
                 place_secret(settings.key_file, secret)
-        return Restored(archive.manifest, same_key=_Keys(settings).present == secret)
+        return Restored(archive.manifest, same_key=Keys.of(settings).present == secret)
 
 
 async def clock_skew(settings: Settings) -> timedelta:
@@ -218,7 +205,8 @@ def _database(settings: Settings) -> "EmbeddedPostgres | _ExternalDatabase":
     if settings.database_url:
         return _ExternalDatabase(settings.database_url.reveal())
     # Imported here: with DATABASE_URL set, the embedded PostgreSQL need not be installed.
-    from taskcore.adapters.embedded import EmbeddedPostgres  # noqa: PLC0415
+    with needing("embedded"):
+        from taskcore.adapters.embedded import EmbeddedPostgres  # noqa: PLC0415
 
     return EmbeddedPostgres(settings.data_dir)
 
@@ -236,39 +224,8 @@ class _ExternalDatabase(
     async def __aexit__(self, *_: object) -> None: ...
 
 
-class _Keys:
-    """A key for each purpose, derived from the present secret and from each old one."""
-
-    def __init__(self, settings: Settings) -> None:
-        secret, old = settings.secret_key, settings.old_secret_keys
-        present = secret.reveal().encode() if secret else generated_secret(settings.key_file)
-        self._secrets = (present, *(key.reveal().encode() for key in old))
-
-    @property
-    def present(self) -> bytes:
-        return self._secrets[0]
-
-    def derived(self, purpose: str) -> tuple[bytes, ...]:
-        """The key of the present secret first."""
-        return tuple(derived_key(secret, purpose) for secret in self._secrets)
-
-    def access_tokens(self, settings: Settings) -> JwtTokens:
-        return JwtTokens(
-            *self.derived("access token"),
-            algorithm=settings.algorithm,
-            lifetime=settings.access_token_lifetime.total_seconds(),
-        )
-
-
-def _limiter(settings: Settings, connections: Connections, keys: _Keys) -> RateLimiter:
-    if settings.rate_limits:
-        limiter = PostgresLimiter(connections, keys.derived("rate limit")[0])
-        return RememberingDenials(limiter, SystemClock())
-    return Unlimited()
-
-
 async def _record_key(settings: Settings, store: PostgresStore) -> None:
-    signs = key_id(_Keys(settings).derived("access token")[0])
+    signs = key_id(Keys.of(settings).derived("access token")[0])
     async with store.transaction() as tx:
         await tx.users.lock_admins()  # machines that start at once take turns
         last = await tx.audit.page(skip=0, limit=1, event=AuditEventName.KEY_ROTATED)

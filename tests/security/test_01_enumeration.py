@@ -10,11 +10,10 @@ from typing import Any
 import argon2
 import pytest
 
-from taskcore import SYSTEM, Core, InvalidCredentials, Settings
+from taskcore import SYSTEM, Core, InvalidCredentials, Settings, open_core
 from taskcore.adapters.argon2 import Argon2Hasher
 from taskcore.core import Terms
 from taskcore.ports import Store
-from taskcore.wiring import open_core
 from tests.api.conftest import app_over, opened
 from tests.api.served import as_url
 from tests.conftest import ManualClock, bound

@@ -17,12 +17,11 @@ import bcrypt
 import pytest
 from argon2.low_level import Type
 
-from taskcore import SYSTEM, AuditEventName, Core, InvalidCredentials, Settings
+from taskcore import SYSTEM, AuditEventName, Core, InvalidCredentials, Settings, open_core
 from taskcore.adapters import argon2 as adapter
 from taskcore.adapters.argon2 import Argon2Hasher
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.ports import Store
-from taskcore.wiring import open_core
 from tests.api.conftest import app_over, opened
 from tests.api.served import as_url
 from tests.conftest import ManualClock, bound, cheap_argon2, emptied, until

@@ -7,9 +7,11 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from taskcore.adapters.folders import Folder
 from taskcore.domain.errors import Misconfigured
+from taskcore.settings import Settings
 
 
 def derived_key(secret: bytes, purpose: str) -> bytes:
@@ -18,6 +20,29 @@ def derived_key(secret: bytes, purpose: str) -> bytes:
     One step of HKDF-Expand (RFC 5869) with SHA-512, which suffices for 64 bytes.
     """
     return hmac.digest(secret, purpose.encode() + b"\x01", hashlib.sha512)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A key for each purpose, derived from the present secret and from each old one."""
+
+    secrets: tuple[bytes, ...] = field(repr=False)
+    """The present one first."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Generates the key of `settings.key_file` where the settings have none."""
+        secret, old = settings.secret_key, settings.old_secret_keys
+        present = secret.reveal().encode() if secret else generated_secret(settings.key_file)
+        return cls((present, *(key.reveal().encode() for key in old)))
+
+    @property
+    def present(self) -> bytes:
+        return self.secrets[0]
+
+    def derived(self, purpose: str) -> tuple[bytes, ...]:
+        """The key of the present secret first."""
+        return tuple(derived_key(secret, purpose) for secret in self.secrets)
 
 
 @dataclass(frozen=True, slots=True)

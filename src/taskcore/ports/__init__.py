@@ -3,6 +3,7 @@
 They are Protocols: an adapter need not import them, and does not repeat their docstrings.
 """
 
+from taskcore.ports.adapters import Adapters as Adapters
 from taskcore.ports.audit import AuditRepository as AuditRepository
 from taskcore.ports.bulk import BulkRepository as BulkRepository
 from taskcore.ports.events import ChangedTask as ChangedTask
