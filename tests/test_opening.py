@@ -142,6 +142,7 @@ def test_a_package_that_is_missing_is_told_with_the_extra_that_brings_it(
     [
         ("import taskcore.testing", ""),
         ("import taskcore.testing.contracts", "taskcore[testing]"),
+        ("import taskcore.blocking", ""),
     ],
 )
 def test_a_module_says_what_it_needs(line: str, said: str) -> None:
