@@ -151,9 +151,6 @@ def page() -> str:
 
 
 def version() -> str:
-    from importlib import metadata  # noqa: PLC0415 - the help page needs none of it
+    from taskcore import __version__  # noqa: PLC0415 - the help page needs none of it
 
-    try:
-        return metadata.version("taskcore")
-    except metadata.PackageNotFoundError:
-        return "(from a checkout)"
+    return __version__

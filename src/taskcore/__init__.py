@@ -75,6 +75,8 @@ from taskcore.usecases.housekeeping import Progress
 from taskcore.usecases.idempotency import Answer
 from taskcore.usecases.sessions import Grant
 
+__version__ = "1.0.0"
+
 __all__ = [
     "SYSTEM",
     "Actor",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import taskcore
 from tests.packaging.conftest import ROOT, Distributions
 
 PACKAGES = {"taskcore", "taskapi", "taskcli"}
@@ -64,6 +65,8 @@ def test_the_sdist_has_what_a_fork_needs_and_no_local_files(distributions: Distr
 
 def test_the_metadata_describe_the_project(metadata: Message) -> None:
     assert metadata["Name"] == "taskcore"
+    assert metadata["Version"] == taskcore.__version__
+    assert f"\nARG VERSION={taskcore.__version__}\n" in (ROOT / "Dockerfile").read_text()
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["Description-Content-Type"] == "text/markdown"

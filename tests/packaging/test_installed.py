@@ -1,9 +1,9 @@
 """The installed wheel, without the checkout."""
 
 import sys
-import tomllib
 from pathlib import Path
 
+import taskcore
 from tests.packaging.conftest import ROOT, Installed, run
 from tests.server.running import Api
 
@@ -53,5 +53,4 @@ def test_it_serves_the_documentation_pages(served: Api) -> None:
 
 def test_it_prints_its_version(installed: Installed, tmp_path: Path) -> None:
     done = run(installed.taskcli, "--version", cwd=tmp_path)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert done.stdout == f"taskcli {project['version']}\n"
+    assert done.stdout == f"taskcli {taskcore.__version__}\n"
