@@ -24,6 +24,7 @@ from taskcore import (
     Unauthenticated,
     Unavailable,
 )
+from taskcore.prefixes import own_variables
 
 FAILURE = 1
 USAGE = 2
@@ -90,4 +91,4 @@ def debugging() -> bool:
     try:
         return Settings.load().log_level == "DEBUG"
     except Misconfigured:
-        return os.environ.get("LOG_LEVEL", "").upper() == "DEBUG"
+        return own_variables(os.environ).get("LOG_LEVEL", "").upper() == "DEBUG"

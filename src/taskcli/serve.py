@@ -21,6 +21,7 @@ from taskcli.signals import run
 from taskcore import Misconfigured, Settings
 from taskcore.environment import environment
 from taskcore.networks import in_url
+from taskcore.prefixes import PREFIX
 
 # Seconds. A deployment must wait longer before it kills: docs/deployment.md.
 DRAIN = 25
@@ -52,7 +53,8 @@ def serve(
     dies is replaced.
     """
     given = {"SERVER_HOST": host, "SERVER_PORT": port, "WORKERS": workers}
-    overriding = {name: value for name, value in given.items() if value is not None}
+    # With the prefix, which wins over the same name without it.
+    overriding = {f"{PREFIX}{name}": value for name, value in given.items() if value is not None}
     _serve(Settings.from_env(environment() | overriding))
 
 
@@ -68,7 +70,9 @@ def _serve(settings: Settings) -> None:
     sys.stdout, sys.stderr = losses.lossy(sys.stdout), losses.lossy(sys.stderr)
     for warning in (*settings.warnings, *_root(settings)):
         message(warning)
-    os.environ["WORKERS"] = str(settings.workers)  # the workers read their settings themselves
+    os.environ[f"{PREFIX}WORKERS"] = str(
+        settings.workers
+    )  # the workers read their settings themselves
     with _claimed_address(settings.server_host, settings.server_port) as address:
         server = Granian(
             f"{_MODULE}:production",

@@ -17,6 +17,7 @@ from taskcore.domain.sessions import SESSION_LIFETIME
 from taskcore.domain.tasks import MAX_TASKS, TRASH_LIFETIME
 from taskcore.environment import default_data_dir, environment
 from taskcore.networks import IPNetwork, host, network, origin
+from taskcore.prefixes import own_variables, spelled
 
 MIN_KEY_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as its hash
 _LOG_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -117,9 +118,12 @@ class Settings:
         return cls.from_env(environment(folder))
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Raises Misconfigured, with every bad variable by name and never a value."""
-        read = _Reader(env)
+    def from_env(cls, env: Mapping[str, str], *, prefix: str | None = None) -> Self:
+        """The names of `prefix` alone, without one as `own_variables`.
+
+        Raises Misconfigured, with every bad variable by name and never a value.
+        """
+        read = _Reader(own_variables(env, prefix))
         settings = cls(
             database_url=read.database_url(),
             secret_key=read.secret_key(),
@@ -167,7 +171,8 @@ class Settings:
                 " `python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`",
             )
         if read.problems:
-            raise Misconfigured(list(read.problems.values()))
+            problems = read.problems.items()
+            raise Misconfigured([f"{spelled(name, env, prefix)} {said}" for name, said in problems])
         return settings
 
     @property
@@ -221,7 +226,7 @@ class _Reader:
         self.warnings: list[str] = []
 
     def problem(self, name: str, sentence: str) -> None:
-        self.problems.setdefault(name, f"{name} {sentence}")
+        self.problems.setdefault(name, sentence)
 
     def text(self, name: str, default: str) -> str:
         text = self.path(name)
