@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import pydoc
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,7 +37,7 @@ def test_every_refusal_of_the_core_is_public() -> None:
 
 
 def nouns(core: taskcore.Core) -> tuple[object, ...]:
-    return (core.accounts, core.sessions, core.tasks, core.audit, core.housekeeping)
+    return (core.accounts, core.sessions, core.tasks, core.changes, core.audit, core.housekeeping)
 
 
 def kinds_in(hint: Any) -> set[type]:
@@ -66,6 +67,22 @@ def test_what_use_cases_take_and_give_is_public() -> None:
                         f"{type(noun).__name__}.{name} uses {kind.__name__}: "
                         "import it in taskcore/__init__.py and add it to __all__"
                     )
+
+
+def test_what_help_shows_is_documented() -> None:
+    """A dataclass without a docstring gets its signature for one, and others that of their base."""
+    core = memory_core()
+    kinds = [getattr(taskcore, name) for name in taskcore.__all__]
+    kinds = [kind for kind in kinds if inspect.isclass(kind)]
+    silent = []
+    for kind in [*kinds, *map(type, nouns(core))]:
+        said = vars(kind).get("__doc__") or ""
+        if not said or said.startswith(f"{kind.__name__}("):
+            silent.append(kind.__name__)
+    assert not silent, f"{silent} need docstrings: what one is"
+    shown = pydoc.plain(pydoc.render_doc(taskcore))
+    assert {"DESCRIPTION", "VERSION"} <= set(shown.split())
+    assert "Another account has this e-mail address" in shown
 
 
 def test_every_use_case_is_documented_or_speaks_for_itself() -> None:

@@ -59,6 +59,8 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Core:
+    """Every use case, by noun. `taskcore.open_core` makes one."""
+
     accounts: Accounts
     sessions: Sessions
     tasks: Tasks

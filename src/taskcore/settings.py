@@ -68,6 +68,8 @@ class Secret:
 
 @dataclass(frozen=True)
 class Settings:
+    """What a core, the server and the commands are set up with."""
+
     database_url: Secret | None
     """None: an embedded PostgreSQL runs in `data_dir`."""
     secret_key: Secret | None

@@ -15,6 +15,8 @@ AuditEventId = NewType("AuditEventId", int)
 
 
 class AuditEventName(StrEnum):
+    """What an event of the audit is about."""
+
     USER_REGISTERED = "user.registered"
     USER_CREATED = "user.created"
     USER_DEACTIVATED = "user.deactivated"
@@ -47,6 +49,8 @@ class AuditEventName(StrEnum):
 
 
 class ActorKind(StrEnum):
+    """Who has caused an event of the audit."""
+
     USER = "user"
     SYSTEM = "system"
     """The operator at the terminal; `user_agent` holds the name of the Unix user."""
@@ -107,6 +111,8 @@ class AuditEventPosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent(NewAuditEvent):
+    """What happened, when, who did it, and which account it concerns."""
+
     id: AuditEventId
 
     @property

@@ -25,11 +25,15 @@ FIELD = "operations"
 
 @dataclass(frozen=True, slots=True)
 class Create:
+    """Of a bulk: a new task."""
+
     content: NewTaskFields
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
+    """Of a bulk: an edit of the fields that `changes` names."""
+
     task_id: TaskId
     changes: TaskChanges
     version: int | None = None
@@ -46,6 +50,8 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
+    """Of a bulk: a task comes back from the trash."""
+
     task_id: TaskId
 
 

@@ -45,6 +45,11 @@ class TaskcoreError(Exception):
     code: ClassVar[str]
     title: ClassVar[str]
 
+    def __init_subclass__(cls) -> None:
+        """Where a class says no more, `help` shows its title and its code."""
+        if not cls.__dict__.get("__doc__"):
+            cls.__doc__ = f"{cls.title}. The code is `{cls.code}`."
+
     def __init__(self, detail: str | None = None, *, field: str = "") -> None:
         self.detail = detail or self.title
         self.field = field

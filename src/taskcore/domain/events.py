@@ -22,6 +22,8 @@ Value = str | int | date | datetime | tuple[str, ...] | None
 
 
 class TaskEventType(StrEnum):
+    """The kinds of events in the log of an account."""
+
     CREATED = "task.created"
     UPDATED = "task.updated"
     TRASHED = "task.trashed"
@@ -30,6 +32,8 @@ class TaskEventType(StrEnum):
 
 
 class Change(NamedTuple):
+    """A field of a task, before an event and after it."""
+
     was: Value
     now: Value
 
@@ -40,6 +44,8 @@ Changes = Mapping[str, Change]
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
+    """What happened to a task."""
+
     position: int
     """The event's place in the account's log: an event committed later has a greater position."""
     type: TaskEventType

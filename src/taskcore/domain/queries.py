@@ -27,6 +27,8 @@ Moment = date | datetime
 
 
 class Sort(StrEnum):
+    """The order of a list of tasks; a task's id decides between equals."""
+
     NEWEST = "-created"
     OLDEST = "created"
     DUE = "due"

@@ -97,6 +97,8 @@ class NewTask:
 
 @dataclass(frozen=True, slots=True)
 class Task:
+    """A task as it is stored. It never changes: an edit returns another one."""
+
     id: TaskId
     title: str
     description: str
@@ -141,9 +143,11 @@ class Task:
         return replace(self, **settled, version=self.version + 1, updated_at=now)
 
     def trashed(self, now: datetime) -> Self:
+        """The next version, in the trash."""
         return replace(self, deleted_at=now, version=self.version + 1, updated_at=now)
 
     def restored(self, now: datetime) -> Self:
+        """The next version, out of the trash."""
         return replace(self, deleted_at=None, version=self.version + 1, updated_at=now)
 
 

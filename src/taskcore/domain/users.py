@@ -15,6 +15,8 @@ DEFAULT_TIME_ZONE = "UTC"
 
 
 class Role(StrEnum):
+    """What a user may do: an administrator sees and changes all accounts."""
+
     USER = "user"
     ADMIN = "admin"
 

@@ -33,6 +33,8 @@ class ChangedTask:
 
 @dataclass(frozen=True, slots=True)
 class ChangesPage:
+    """The next changes of an account, in their order."""
+
     items: Sequence[ChangedTask]
     """Each task once; the task that changed last comes last."""
     end: LogPosition

@@ -13,6 +13,8 @@ from taskcore.ports.pages import Page
 
 @dataclass(frozen=True, slots=True)
 class LabelCount:
+    """A label, and how many tasks of the account have it."""
+
     name: str
     """The first, by code points, of the names that are alike."""
     count: int
@@ -83,6 +85,8 @@ class TaskRepository(Protocol):
 
 
 class TrashPosition(NamedTuple):
+    """A place in the list of the trash, to read on from."""
+
     deleted_at: datetime
     task_id: TaskId
 

@@ -39,6 +39,8 @@ from taskcore.usecases.verification import verified
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
+    """Users: one's own account, and what administrators do with all."""
+
     store: Store
     hasher: PasswordHasher
     gate: Gate

@@ -13,6 +13,8 @@ from taskcore.usecases.gate import Gate
 
 @dataclass(frozen=True, slots=True)
 class Audit:
+    """Who did what, for administrators, and of one's own account."""
+
     store: Store
     gate: Gate
 

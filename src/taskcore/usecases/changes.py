@@ -16,6 +16,8 @@ _LONG = 3600.0  # seconds; nothing happens then
 
 @dataclass(frozen=True, slots=True)
 class Changes:
+    """What has changed in one's account, and what changes as it happens."""
+
     store: Store
     followers: Followers
 

@@ -28,6 +28,8 @@ PATIENCE = 1.0  # seconds that a request waits for the answer of the same one
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """What `Core.once` returns."""
+
     content: bytes = field(repr=False)
     """What `work` has returned, perhaps when it was asked for the first time."""
     is_replay: bool

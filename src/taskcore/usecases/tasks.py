@@ -70,6 +70,8 @@ LABELS_OF_PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
+    """Tasks, their trash and their past. The actor comes first, then the id."""
+
     store: Store
     gate: Gate
     clock: Clock

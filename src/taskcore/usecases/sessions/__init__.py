@@ -28,6 +28,8 @@ _AT_ONCE = 25
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
+    """Logging in and out, refreshing, and who an access token speaks for."""
+
     store: Store
     gate: Gate
     clock: Clock
