@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 BENCH := $(VENV)-bench
+FRAMEWORKS := $(VENV)-frameworks
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 # A checkout keeps its data in .data, unless DATA_DIR is set, in the environment or in .env.
@@ -60,6 +61,9 @@ test-browser: $(VENV)/.dev ## the documentation pages in a headless Chromium
 test-proxies: $(VENV)/.dev ## nginx, HAProxy and Caddy as documented, while servers stop; needs Debian's packages
 	$(BIN)/python -m tests.proxies.run $(ARGS)
 
+test-frameworks: $(FRAMEWORKS)/.frameworks ## the examples of docs/library.md, those in FastAPI and Django too
+	$(FRAMEWORKS)/bin/pytest tests/test_library_page.py
+
 bench: $(VENV)/.runtime $(BENCH)/.bench ## compare with a bare server and FastAPI; about eight minutes
 	SERVED_BY=$(BIN)/python $(BENCH)/bin/python -m benchmarks $(PART) $(ARGS)
 
@@ -83,9 +87,10 @@ lock: $(VENV)/.dev ## recompile the lock files
 	$(COMPILE) pyproject.toml --extra all --group build -c requirements-dev.txt -o requirements.txt
 	$(COMPILE) pyproject.toml --extra all --group bench -c requirements-dev.txt -o requirements-bench.txt
 	$(COMPILE) tests/browser/requirements.in -o requirements-browser.txt
+	$(COMPILE) tests/frameworks/requirements.in -c requirements-dev.txt -o requirements-frameworks.txt
 
 clean: ## remove everything generated, except the data
-	rm -rf $(VENV) $(BENCH) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(FRAMEWORKS) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -109,5 +114,11 @@ $(BENCH)/.bench: requirements-bench.txt pyproject.toml
 	@$(subst $(BIN),$(BENCH)/bin,$(PIP)) install --require-hashes --no-deps -r requirements-bench.txt
 	@touch $@
 
-.PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies bench bench-quick bench-profile bench-lists \
+$(FRAMEWORKS)/.frameworks: requirements-frameworks.txt requirements-dev.txt pyproject.toml
+	@$(MAKE) --no-print-directory VENV=$(FRAMEWORKS) $(FRAMEWORKS)/.dev
+	@$(subst $(BIN),$(FRAMEWORKS)/bin,$(PIP)) install --require-hashes --no-deps -r requirements-frameworks.txt
+	@touch $@
+
+.PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies test-frameworks \
+	bench bench-quick bench-profile bench-lists \
 	claims build lock clean
