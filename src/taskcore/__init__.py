@@ -9,7 +9,9 @@
         task = await core.tasks.create(actor, title="Write the letter")
 
 `open_core` needs the adapters' packages (`pip install 'taskcore[core]'`);
-`taskcore.adapters.memory.memory_core()` returns the same Core without them.
+`taskcore.adapters.memory.memory_core()` returns the same Core without them. `taskcore.blocking` has
+it without `await`, for scripts and Django; `taskcore.testing` is for tests of what uses it. Every
+refusal is a `TaskcoreError`. docs/library.md has examples, and says what is public.
 """
 
 from contextlib import AbstractAsyncContextManager
