@@ -208,6 +208,10 @@ _SECRET = re.compile("digest|signature|secret|hash|password|token|pseudonym")
 COMPARED = {
     # Typed twice by the same person.
     "run(_typed('The same again:')) != password",
+    # The operator's backup and key, and two passwords of one request that has proved one of them.
+    "Keys.of(settings).present == secret",
+    "digest_of(secret) != self.manifest.key",
+    "normal == normalized_password(password)",
     # Two states of one row: neither comes from a request.
     "tables.password_hashes[user.id] != of.password_hash",
     "users.c.hashed_password == sa.bindparam('old')",
