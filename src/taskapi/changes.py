@@ -16,7 +16,7 @@ from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, logged_in
 from taskapi.query import QueryInt
 from taskapi.responses import JsonResponse, View
-from taskapi.task_views import TaskView, fitting
+from taskapi.task_views import TaskView, fitting_tasks
 from taskcore import ChangedTask, CursorExpired, Invalid, LogPosition, TooMany, cursors
 from taskcore.domain.policies import own_id
 from taskcore.usecases.changes import MAX_CHANGES
@@ -74,7 +74,7 @@ async def list_changes(
     places = cursors.changes(own_id(request.actor))
     page = await request.core.changes.page(request.actor, after=places.read(cursor), limit=limit)
     items, end, has_more = page.items, page.end, page.has_more
-    number = fitting(item.task for item in items)
+    number = fitting_tasks([item.task for item in items])
     if number < len(items):
         items, end, has_more = items[:number], items[number - 1].place, True
     return PackableJson(

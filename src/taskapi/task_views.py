@@ -1,6 +1,6 @@
 """Tasks on the wire: their types, and answers with one task or a page of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -36,9 +36,8 @@ Item = TypeVar("Item")
 # Enough for a hundred tasks of 5000 letters, not of 5000 emoji: a client that does not read keeps
 # as much of our memory.
 MAX_PAGE_BYTES = 524288
-# Characters of descriptions and labels, of 4 bytes at most, with a hundred titles and the rest.
-_FIT_ALWAYS = 80_000
-_LABEL = 64
+# The most bytes of a character, and of a task without its texts and its labels' names.
+_CHARACTER, _REST = 4, 600
 
 
 class TaskDraft(Body):
@@ -118,10 +117,19 @@ def answer(
 
 def bounded(page: Page[Task]) -> Page[Task]:
     """The page, without the last tasks if it has more than MAX_PAGE_BYTES."""
-    size = sum(len(task.description) + _LABEL * len(task.labels) for task in page.items)
-    if size <= _FIT_ALWAYS:
-        return page
-    return cut(page, fitting(page.items))
+    return cut(page, fitting_tasks(page.items))
+
+
+def fitting_tasks(tasks: Sequence[Task | None]) -> int:
+    """As `fitting`, which it spares where texts are short."""
+    characters = sum(
+        len(task.title) + len(task.description) + sum(map(len, task.labels))
+        for task in tasks
+        if task
+    )
+    if _CHARACTER * characters + _REST * len(tasks) <= MAX_PAGE_BYTES:
+        return len(tasks)
+    return fitting(tasks)
 
 
 def fitting(items: Iterable[object]) -> int:

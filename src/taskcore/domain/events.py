@@ -17,6 +17,8 @@ LEAST_EVENTS_DAYS = 30
 # says of the content. A year of ten edits a day takes 1 MB.
 MAX_LOG_BYTES = 512 * 2**20
 EVENT_BYTES = 100
+# A page of changes ends early, behind the task with which its texts reach this.
+MAX_CHANGES_BYTES = 512 * 1024
 
 Value = str | int | date | datetime | tuple[str, ...] | None
 
@@ -80,3 +82,8 @@ def content_of(task: NewTask) -> Changes:
         for name, default in _DEFAULTS.items()
         if (value := getattr(task, name)) != default
     }
+
+
+def text_size(task: Task) -> int:
+    """The bytes of the texts of a task, in UTF-8: what its size depends on."""
+    return sum(len(text.encode()) for text in (task.title, task.description, *task.labels))

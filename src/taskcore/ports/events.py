@@ -52,6 +52,7 @@ class EventRepository(Protocol):
     async def changes(self, owner_id: UserId, *, after: LogPosition, limit: int) -> ChangesPage:
         """The tasks of the next `limit` events, as the tasks are now.
 
+        The page ends early, behind the task with which `text_size` reaches MAX_CHANGES_BYTES.
         An event that is committed later has a greater position, so that none is skipped. Raises
         CursorExpired if events behind `after` are not kept any more, and for a position of another
         epoch or beyond the end.

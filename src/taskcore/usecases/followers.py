@@ -24,7 +24,7 @@ EVERY = 0.5  # seconds
 # Of the ten connections that a process has. Without a bound, many followers with news at the same
 # moment would keep them from requests.
 _READS = 4
-_PAGE = 100  # tasks: 2 MB at most, kept while a client does not read
+_PAGE = 100  # events; a page has half a megabyte at most, kept while a client does not read
 
 
 Wake = Callable[[UserId], None]

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from taskcore.adapters.memory.tables import Access, Tables, page_of
 from taskcore.domain.errors import CursorExpired, HistoryGone
-from taskcore.domain.events import TaskEvent, Value
+from taskcore.domain.events import MAX_CHANGES_BYTES, TaskEvent, Value, text_size
 from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import ChangedTask, ChangesPage, LogPosition, Page, Removal
@@ -32,14 +32,17 @@ class MemoryEvents:
             if after.epoch != _EPOCH or not floor <= after.position <= head:
                 raise CursorExpired
             later = [each for each in _of(tables, owner_id) if each.position > after.position]
-            read = later[:limit]
-            last = {event.task_id: event.position for event in read}
-            items = [
-                ChangedTask(LogPosition(_EPOCH, last[task_id]), task_id, tables.tasks.get(task_id))
-                for task_id in sorted(last, key=lambda task_id: last[task_id])
-            ]
-            end = read[-1].position if read else after.position
-            return ChangesPage(items, LogPosition(_EPOCH, end), has_more=end < head)
+            last = {event.task_id: event.position for event in later[:limit]}
+            items: list[ChangedTask] = []
+            size = 0
+            for task_id in sorted(last, key=lambda task_id: last[task_id]):
+                if size >= MAX_CHANGES_BYTES:
+                    break
+                task = tables.tasks.get(task_id)
+                size += text_size(task) if task else 0
+                items.append(ChangedTask(LogPosition(_EPOCH, last[task_id]), task_id, task))
+            end = items[-1].place if items else after
+            return ChangesPage(items, end, has_more=end.position < head)
 
     async def history(
         self, owner_id: UserId, task_id: TaskId, *, skip: int, limit: int, after: int | None = None

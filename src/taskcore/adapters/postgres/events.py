@@ -22,7 +22,7 @@ from taskcore.adapters.postgres.schema import epochs, events, streams, tasks
 from taskcore.adapters.postgres.statements import Statement, in_index_order
 from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
 from taskcore.domain.errors import CursorExpired, HistoryGone
-from taskcore.domain.events import TaskEvent, Value
+from taskcore.domain.events import MAX_CHANGES_BYTES, TaskEvent, Value
 from taskcore.domain.rules import MAX_ID
 from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import UserId
@@ -32,10 +32,12 @@ _BIG = sa.BigInteger()
 _ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 _OWNER, _TASK = sa.bindparam("owner_id", type_=_BIG), sa.bindparam("task_id", type_=_BIG)
 _LIMIT = sa.bindparam("limit", type_=_BIG)
-# Accounts of which one batch of housekeeping removes old events.
 # Purged tasks whose events one batch erases.
 _PURGED_AT_ONCE: sa.ColumnElement[int] = sa.literal_column("10")
+# Accounts of which one batch of housekeeping removes old events.
 _ACCOUNTS_AT_ONCE: sa.ColumnElement[int] = sa.literal_column("50")
+# Pages of so many events run beside others; longer ones take turns.
+_SHORT = 100
 
 _STREAM = (
     sa.select(epochs.c.epoch, streams.c.head, streams.c.floor)
@@ -71,17 +73,31 @@ def _changes() -> Statement:
         .cte("changed")
     )
     now = (
-        sa.select(*columns_of_tasks(tasks))
+        sa.select(*columns_of_tasks(tasks), _size_of(tasks).label("size"))
         .where(tasks.c.owner_id == _OWNER, tasks.c.id == changed.c.object_id)
         .lateral("now")
     )
-    return Statement(
-        sa.select(*stream.c, changed.c.position, changed.c.object_id, *now.c)
-        .select_from(
-            stream.join(changed, sa.true(), isouter=True).join(now, sa.true(), isouter=True)
-        )
-        .order_by(changed.c.position)
+    size = sa.func.coalesce(now.c.size, _ZERO)
+    before = sa.func.sum(size).over(order_by=changed.c.position) - size
+    sized = (
+        sa.select(changed.c.position, changed.c.object_id, *now.c, before.label("before"))
+        .select_from(changed.join(now, sa.true(), isouter=True))
+        .subquery("sized")
     )
+    bound: sa.ColumnElement[int] = sa.literal_column(str(MAX_CHANGES_BYTES))
+    told = sa.select(*sized.c).where(sized.c.before < bound).subquery("told")
+    return Statement(
+        sa.select(*stream.c, told.c.position, told.c.object_id, *columns_of_tasks(told))
+        .select_from(stream.join(told, sa.true(), isouter=True))
+        .order_by(told.c.position)
+    )
+
+
+def _size_of(table: sa.Table) -> sa.ColumnElement[int]:
+    """`text_size` of the domain. The length of a long text is known without reading it."""
+    labels = sa.func.array_to_string(table.c.labels, sa.literal_column("''"))
+    parts = [sa.func.octet_length(each) for each in (table.c.title, table.c.description, labels)]
+    return sum(parts[1:], start=parts[0])
 
 
 def _history(*, counted: bool) -> Statement:
@@ -292,7 +308,9 @@ class PostgresEvents:
         return {UserId(owner_id): head for owner_id, head in rows}
 
     async def changes(self, owner_id: UserId, *, after: LogPosition, limit: int) -> ChangesPage:
-        rows = await self._link.rows(_CHANGES, owner_id=owner_id, after=after.position, limit=limit)
+        rows = await (self._link.rows if limit <= _SHORT else self._link.in_turn)(
+            _CHANGES, owner_id=owner_id, after=after.position, limit=limit
+        )
         epoch, head, floor = rows[0][:3]
         if epoch != after.epoch or not (floor or 0) <= after.position <= (head or 0):
             raise CursorExpired

@@ -4,12 +4,19 @@ import asyncio
 import random
 from dataclasses import replace
 from datetime import date, timedelta
+from math import ceil
 from typing import Any
 
 import pytest
 
 from taskcore.domain.errors import CursorExpired, HistoryGone, Invalid, StaleWrite
-from taskcore.domain.events import Change, TaskEvent, TaskEventType
+from taskcore.domain.events import (
+    MAX_CHANGES_BYTES,
+    Change,
+    TaskEvent,
+    TaskEventType,
+    text_size,
+)
 from taskcore.domain.tasks import Status, Task, TaskId
 from taskcore.domain.users import User
 from taskcore.ports import LogPosition, Removal, Store
@@ -160,6 +167,22 @@ class EventContract(Contract):
             assert len(items) <= 2
             found += items
         assert found == [(task.id, task) for task in tasks]
+
+    async def test_a_page_of_long_texts_ends_early_and_leaves_nothing_out(
+        self, store: Store
+    ) -> None:
+        ada = await add_user(store)
+        place = await end(store, ada)
+        long = {"description": "\u20ac" * 5000, "labels": ["\u20ac" * 64]}
+        tasks = [await add_task(store, ada, str(number), **long) for number in range(40)]
+        gone = await move_to_trash(store, tasks.pop())
+        size, page_sizes, found, more = text_size(tasks[0]), [], [], True
+        while more:
+            items, place, more = await read(store, ada, place)
+            page_sizes.append(sum(task is not None for _, task in items))
+            found += items
+        assert page_sizes == [full := ceil(MAX_CHANGES_BYTES / size), len(tasks) - full]
+        assert found == [*((task.id, task) for task in tasks), (gone.id, None)]
 
     async def test_after_each_item_one_can_read_on(self, store: Store) -> None:
         ada = await add_user(store)
