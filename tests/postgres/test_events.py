@@ -7,13 +7,15 @@ from typing import Any
 import psycopg
 import pytest
 
+from taskcore import Actor, Create, Delete, Operation, Role, Update
 from taskcore.adapters.postgres import Connections, PostgresStore, event_rows
+from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.domain.events import EVENT_BYTES, MAX_LOG_BYTES
 from taskcore.domain.tasks import Task
 from taskcore.domain.users import User
 from taskcore.ports import Store
 from taskcore.testing.contracts.stored import LATER, NOW, add_task, add_user, move_to_trash
-from tests.conftest import emptied
+from tests.conftest import ManualClock, bound, emptied
 
 pytestmark = pytest.mark.anyio
 
@@ -73,6 +75,15 @@ async def test_the_size_of_a_log_is_known_whatever_is_written_and_removed(
     assert size_of(db, ada) == (0, False)
     await edited(postgres, kept, "again")
     assert size_of(db, ada)[0] > 0
+    core = bound(postgres, ManualClock(), ScryptHasher(n=2, r=1, p=1))
+    before, _ = size_of(db, ada)
+    operations: list[Operation] = [
+        Create({"title": "new"}),
+        Update(kept.id, {"title": "\u00e9"}),
+        Delete(kept.id),
+    ]
+    await core.tasks.bulk(Actor(ada.id, Role.USER), operations)
+    assert size_of(db, ada)[0] > before + 3 * EVENT_BYTES
 
 
 async def test_of_a_log_that_is_too_large_the_oldest_events_go(postgres: Store, db: Db) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from taskcore.adapters.postgres.account_rows import add_to_total
+from taskcore.adapters.postgres.account_rows import add_to_total, log_size
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.event_rows import TYPE_NUMBERS, Logged, changes_text, logged
 from taskcore.adapters.postgres.schema import streams, task_ids, task_words, tasks, trash
@@ -141,30 +141,35 @@ def _logged(rows: sa.CTE) -> tuple[sa.CTE, ...]:
         name: sa.bindparam(f"more_{name}", type_=sa.Integer())
         for name in ("live", "in_trash", "head")
     }
+    # It is locked, so that this is what it has.
+    account = sa.select(streams.c.head).where(streams.c.owner_id == _OWNER).cte("account")
+    happened = (
+        sa.select(
+            rows.c.id,
+            *(steps.c[name] for name in ("kind", "version", "at", "changes")),
+            (account.c.head + steps.c.number).label("position"),
+            _ACTOR.label("actor_id"),
+        )
+        .select_from(steps.join(rows, rows.c.number == steps.c.task).join(account, sa.true()))
+        .cte("happened")
+    )
+    of = Logged(_OWNER, happened.c.id, happened.c.version, happened.c.at)
+    log = logged(happened, happened.c.kind, of, happened.c.changes)
+    weight = sa.select(sa.cast(sa.func.sum(log.c.weight), _BIG)).scalar_subquery()
     moved = (
         sa.update(streams)
         .where(streams.c.owner_id == _OWNER)
         .values(
             **{name: streams.c[name] + more for name, more in added.items()},
+            **log_size(streams.c.log_bytes + weight),
             oldest_at=sa.func.coalesce(streams.c.oldest_at, sa.bindparam("now", type_=_MOMENT)),
         )
-        .returning((streams.c.head - added["head"]).label("before"))
+        .returning(streams.c.owner_id)
         .cte("moved")
     )
     # As a sum, of the one row: it waits for the account's row.
     total = add_to_total(sa.select(sa.func.sum(added["live"])).select_from(moved))
-    happened = (
-        sa.select(
-            rows.c.id,
-            *(steps.c[name] for name in ("kind", "version", "at", "changes")),
-            (moved.c.before + steps.c.number).label("position"),
-            _ACTOR.label("actor_id"),
-        )
-        .select_from(steps.join(rows, rows.c.number == steps.c.task).join(moved, sa.true()))
-        .cte("happened")
-    )
-    of = Logged(_OWNER, happened.c.id, happened.c.version, happened.c.at)
-    return moved, total, logged(happened, happened.c.kind, of, happened.c.changes)
+    return log, moved, total
 
 
 _TABLES = (tasks, trash)
