@@ -35,6 +35,8 @@ class IdempotencyRepository(Protocol):
     async def keep(self, claim: KeyClaim, answer: bytes, *, at_most: int) -> None:
         """Keep the answer of a claimed key. Does nothing when the user was removed meanwhile.
 
+        If it was not the work that removed the user, the commit raises InvalidToken.
+
         Raises TooMany if the user's answers would take more than `at_most` bytes within
         LIFETIME, each counted as ROW bytes more than it has.
         """

@@ -13,6 +13,7 @@ from taskcore.domain.errors import (
     Conflict,
     EmailTaken,
     Invalid,
+    InvalidToken,
     NotFound,
     NotMigrated,
     OutcomeUnknown,
@@ -26,8 +27,8 @@ _BY_CONSTRAINT: dict[str, Callable[[], TaskcoreError]] = {
     "users_email_key_key": EmailTaken,
     "tasks_owner_id_fkey": NotFound,
     "sessions_user_id_fkey": NotFound,
-    "idempotency_keys_user_id_fkey": NotFound,
-    "idempotency_usage_user_id_fkey": NotFound,
+    "idempotency_keys_user_id_fkey": InvalidToken,
+    "idempotency_usage_user_id_fkey": InvalidToken,
 }
 
 # The statement failed; the connection stays usable.

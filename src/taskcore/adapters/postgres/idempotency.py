@@ -27,6 +27,7 @@ _BEFORE = sa.bindparam("before", type_=sa.DateTime(timezone=True))
 def _claim() -> Statement:
     """Returns the request that the key belongs to, and its answer; no row if there is no user.
 
+    Locks nothing but the key: what the work locks comes before the user's row, as in other writes.
     Another transaction that has claimed the key is waited for at its row. A row that is there is
     updated, though nothing changes: a replay that commits nothing could answer before the first
     commit has reached the replica.
@@ -52,11 +53,20 @@ def _claim() -> Statement:
 
 
 def _keep() -> Statement:
-    """Returns how much the user has kept, and since when; no row if the key is gone."""
+    """Returns how much the user has kept, and since when; no row if the user is gone.
+
+    Locks the user before the row of how much is kept, which goes with the user.
+    """
     size = sa.bindparam("size", type_=sa.BigInteger())
+    user = (
+        sa.select(users.c.id)
+        .where(users.c.id == _USER)
+        .with_for_update(read=True, key_share=True)
+        .cte("account")
+    )
     kept = (
         sa.update(keys)
-        .where(keys.c.user_id == _USER, keys.c.key == _KEY)
+        .where(keys.c.user_id == user.c.id, keys.c.key == _KEY)
         .values(answer=sa.bindparam("answer", type_=sa.LargeBinary()))
         .returning(keys.c.user_id)
         .cte("kept")

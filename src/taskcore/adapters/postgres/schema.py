@@ -13,7 +13,7 @@ from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TIME_ZONE, TITL
 from taskcore.domain.users import DEFAULT_TIME_ZONE
 
 # The oldest revision that this code works with. Revisions are numbered in order.
-REVISION = "0012"
+REVISION = "0013"
 
 # The privileges that the server's role needs where it does not own the tables.
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -350,22 +350,24 @@ rate_limits = sa.Table(
 )
 
 
-def _user() -> sa.Column[int]:
+def _user(*, locked_last: bool = False) -> sa.Column[int]:
+    late: Any = {"deferrable": True, "initially": "DEFERRED"} if locked_last else {}
     return sa.Column(
         "user_id",
         sa.BigInteger,
-        sa.ForeignKey(users.c.id, ondelete="CASCADE"),
+        sa.ForeignKey(users.c.id, ondelete="CASCADE", **late),
         nullable=False,
         autoincrement=False,
     )
 
 
 # The answers of requests with an idempotency key. `answer` is NULL only within the transaction that
-# does the work. Key and request as SHA-256.
+# does the work. Key and request as SHA-256. A key is claimed before the work locks its rows, so the
+# user is looked for, and locked, last: in the order of all other writes.
 idempotency_keys = sa.Table(
     "idempotency_keys",
     metadata,
-    _user(),
+    _user(locked_last=True),
     sa.Column("key", sa.LargeBinary, nullable=False),
     sa.Column("request", sa.LargeBinary, nullable=False),
     sa.Column("at", sa.DateTime(timezone=True), nullable=False),
