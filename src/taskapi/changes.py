@@ -93,8 +93,9 @@ async def follow_changes(
     after that is not kept any more, an event `reset` has the present cursor in its `data`: read all
     tasks again. A comment comes every 15 seconds.
 
-    The stream ends with the session, the access token or the role. A user has at most 5 at a time
-    in each process of the server.
+    The stream ends with the session, the access token or the role. While the database is away it
+    stays open, and goes on where it was. A user has at most 5 at a time in each process of the
+    server, so several times as many where a service runs several: then 429.
     """
     actor = request.actor
     places = cursors.changes(own_id(actor))

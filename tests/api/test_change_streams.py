@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 import pytest
 from litestar import Litestar
 
+from taskapi import change_streams
 from taskapi.edge import Edge
 from taskcore import LogPosition, UserId, cursors
 from taskcore.usecases.followers import PER_USER
@@ -61,6 +62,22 @@ async def test_after_a_place_that_has_expired_it_says_so_and_goes_on(
         assert event == Event(present, "reset", {"cursor": present})
         task = await ada.task("x")
         assert (await stream.change())["task"] == task
+
+
+async def test_a_stream_without_changes_says_from_time_to_time_that_it_lives(
+    app: Litestar, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert change_streams._COMMENT_EVERY == 15
+    monkeypatch.setattr(change_streams, "_COMMENT_EVERY", 0.01)
+    async with streaming(app, ada) as stream:
+        await stream.start()
+        await stream.event()
+        for _ in range(2):
+            assert (await stream.message())["body"] == b":\n\n"
+        task = await ada.task("x")
+        assert (await stream.change())["task"] == task
+        while (await stream.message())["body"] != b":\n\n":
+            pass
 
 
 async def test_cursors_that_are_none_are_refused_before_it_begins(ada: Person, bob: Person) -> None:

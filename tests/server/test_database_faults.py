@@ -14,7 +14,8 @@ from taskcore.adapters.postgres import upgrade
 from tests.postgres.servers import Server, server
 from tests.processes import children, eventually
 from tests.server.load import Exchange, Load, create_task, list_tasks, ok, stored_tasks, violations
-from tests.server.running import KEY, Api
+from tests.server.running import KEY, Answer, Api
+from tests.server.test_streams import change
 
 # In seconds.
 NOISE = 1.0  # other programs on this machine may cost as much
@@ -148,6 +149,24 @@ def test_while_the_database_is_frozen_requests_get_503_in_time(
     after = load.since(thawed + RECOVERY)
     assert after
     assert all(map(ok, after)), [e for e in after if not ok(e)][:3]
+
+
+def test_a_stream_outlives_an_outage_and_misses_nothing(
+    api: Api, database: Server, token: str
+) -> None:
+    def create(title: str) -> Answer:
+        return api.call("POST", "/api/v1/tasks", {"title": title}, token=token)
+
+    with api.stream(token) as response:
+        before = create("before").json
+        with outage(database, kill):
+            assert create("meanwhile").status == 503
+            assert eventually(lambda: not api.is_ready(), within=5)
+        assert eventually(api.is_ready, within=10)
+        after = create("after").json
+        assert [change(response)["task"] for _ in range(2)] == [before, after]
+        assert api.call("POST", "/api/v1/auth/logout", token=token).status == 204
+        assert response.read().strip() == b""
 
 
 def test_requests_succeed_again_soon_after_a_backend_is_killed(

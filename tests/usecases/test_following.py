@@ -23,6 +23,7 @@ from taskcore import (
 )
 from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.ports import Store
+from taskcore.usecases import followers
 from taskcore.usecases.followers import PER_USER
 from tests.conftest import ManualClock, bound
 from tests.usecases.people import PASSWORD, join, log_in
@@ -158,6 +159,24 @@ async def test_a_user_follows_a_few_times_at_once(core: Core) -> None:
     for task in waiting[1:]:
         task.cancel()
     await asyncio.wait(waiting)
+
+
+async def test_a_process_has_a_limit_for_the_followers_of_all_users(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followers, "AT_ONCE", 2)
+    ada, bob, cyd = [(await join(core, name)).actor for name in ("ada", "bob", "cyd")]
+    async with following(core, ada) as of_ada, following(core, bob) as of_bob:
+        waiting = [asyncio.create_task(following_one(feed)) for feed in (of_ada, of_bob)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await anext(core.changes.follow(cyd))
+        for actor in (ada, bob):
+            await core.tasks.create(actor, title="x")
+        assert all([(await told).task for told in waiting])
+    async with following(core, cyd) as feed:
+        made = await core.tasks.create(cyd, title="x")
+        assert (await following_one(feed)).task == made
 
 
 async def test_when_the_process_stops_followers_end_and_none_begins(core: Core) -> None:
