@@ -13,6 +13,7 @@ import pytest
 from taskcore.adapters import postgres
 from taskcore.adapters.postgres import (
     audit,
+    events,
     leftovers,
     limits,
     sessions,
@@ -240,6 +241,19 @@ def test_no_owner_is_delayed_by_the_tasks_of_others(owned: Db, *, generic: bool)
                 batch = [values] * requests
                 found = plan(owned, statement, generic=generic, requests=batch)
                 assert rows_read(found) <= skip + LIMIT, values
+
+
+@pytest.mark.parametrize("generic", [False, True])
+def test_a_page_of_the_log_reads_what_it_shows(owned: Db, *, generic: bool) -> None:
+    """However many events the account has before, behind and beside them."""
+    owned.execute("VACUUM ANALYZE")  # the planner knows the events, and which pages all may see
+    for owner, after in ((1, 0), (2, 0), (7, 0), (7, 300)):
+        values: dict[str, Any] = {"owner_id": owner, "limit": LIMIT, "after": after}
+        values |= {"task_id": owner, "before": MAX_ID, "skip": 0}
+        for statement in (events._CHANGES, events._HISTORY):
+            found = plan(owned, statement, generic=generic, **values)
+            assert "Incremental Sort" not in {node["Node Type"] for node in found}
+            assert rows_read(found) <= LIMIT, (owner, statement)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from taskcore.adapters.postgres.event_rows import (
 from taskcore.adapters.postgres.removals import TURN, fewer_if_slow, removed
 from taskcore.adapters.postgres.schema import epochs, events, streams, tasks
 from taskcore.adapters.postgres.statements import Statement, in_index_order
+from taskcore.adapters.postgres.task_filters import one
 from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
 from taskcore.domain.errors import CursorExpired, HistoryGone
 from taskcore.domain.events import MAX_CHANGES_BYTES, TaskEvent, Value
@@ -53,8 +54,11 @@ _ENDS = Statement(
 
 
 def _behind(owner_id: sa.ColumnElement[int], after: sa.ColumnElement[int]) -> sa.Select[Any]:
+    # All events have a version. The other index does not hold it: PostgreSQL would read that one
+    # without the rows, for all events of the account, and sort them.
+    every = events.c.version > _ZERO
     return in_index_order(
-        sa.select(events.c.position, events.c.object_id),
+        sa.select(events.c.position, events.c.object_id).where(every),
         [events.c.owner_id, events.c.position],
         low=[owner_id, after],
         below=[owner_id, sa.literal_column(str(MAX_ID))],
@@ -72,11 +76,8 @@ def _changes() -> Statement:
         .group_by(read.c.object_id)
         .cte("changed")
     )
-    now = (
-        sa.select(*columns_of_tasks(tasks), _size_of(tasks).label("size"))
-        .where(tasks.c.owner_id == _OWNER, tasks.c.id == changed.c.object_id)
-        .lateral("now")
-    )
+    columns = [*columns_of_tasks(tasks), _size_of(tasks).label("size")]
+    now = one(tasks.c.id, changed.c.object_id, columns)
     size = sa.func.coalesce(now.c.size, _ZERO)
     before = sa.func.sum(size).over(order_by=changed.c.position) - size
     sized = (
@@ -103,12 +104,14 @@ def _size_of(table: sa.Table) -> sa.ColumnElement[int]:
 def _history(*, counted: bool) -> Statement:
     """Rows of the total and COLUMNS; one row of NULLs where the page is empty."""
     of_task = sa.and_(events.c.owner_id == _OWNER, events.c.object_id == _TASK)
+    # Without the owner in the order, of which the primary key has a part: PostgreSQL would read all
+    # events of the account by it, and sort them.
     page = (
         in_index_order(
-            sa.select(*(events.c[name] for name in COLUMNS)),
-            [events.c.owner_id, events.c.object_id, events.c.position],
-            low=[_OWNER, _TASK, _ZERO],
-            below=[_OWNER, _TASK, sa.bindparam("before", type_=_BIG)],
+            sa.select(*(events.c[name] for name in COLUMNS)).where(events.c.owner_id == _OWNER),
+            [events.c.object_id, events.c.position],
+            low=[_TASK, _ZERO],
+            below=[_TASK, sa.bindparam("before", type_=_BIG)],
         )
         .limit(_LIMIT)
         .offset(sa.bindparam("skip", type_=_BIG))
