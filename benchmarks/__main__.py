@@ -1,4 +1,4 @@
-"""`make bench`: three parts, printed as tables and kept as JSON. `--quick` runs a small share."""
+"""`make bench`: four parts, printed as tables and kept as JSON. `--quick` runs a small share."""
 
 import argparse
 import asyncio
@@ -19,6 +19,7 @@ from benchmarks import report
 from benchmarks.comparison import Plot, compare
 from benchmarks.contestants import LIMIT, WORKLOADS
 from benchmarks.data import Database
+from benchmarks.following import long_logs, told
 from benchmarks.growth import OWNERS, grow
 from benchmarks.load import find_wrk
 from benchmarks.roundtrips import count_round_trips
@@ -58,6 +59,10 @@ def main() -> None:
                 grown = list(_with_progress(grow(sizes, plot.repetitions, database, folder)))
                 _print(report.growth(grown))
                 results["growth"] = _raw(grown)
+                runs = list(_with_progress(long_logs(plot.repetitions, database, people, folder)))
+                streams = list(told(database, people, folder))
+                _print(report.following(runs, streams))
+                results |= {"long_logs": _raw(runs), "told": _raw(streams)}
         if not arguments.quick:
             started = start_up(folder)
             _print(report.startup(started))
@@ -66,7 +71,8 @@ def main() -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(results, indent=1) + "\n")
     print(f"{time.monotonic() - begun:.0f} s; every run is in {file}")
-    if failed := sum(run["failed"] for run in results["comparison"] + results.get("growth", [])):
+    measured = [results.get(part, []) for part in ("comparison", "growth", "long_logs")]
+    if failed := sum(run["failed"] for part in measured for run in part):
         raise SystemExit(f"{failed} requests have failed, so their runs prove nothing")
 
 

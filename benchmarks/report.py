@@ -6,6 +6,7 @@ from statistics import median
 from typing import TypeVar
 
 from benchmarks.comparison import ALONE, Row
+from benchmarks.following import CHANGES, LIMIT, LOGS, Logged, Told
 from benchmarks.growth import Growth
 from benchmarks.roundtrips import RoundTrips
 from benchmarks.startup import Startup
@@ -60,6 +61,35 @@ def growth(rows: Sequence[Growth]) -> Iterator[str]:
             for size in sizes[1:]
         )
         yield _line(workload, f"{median(few):.2f}", *times)
+
+
+def following(runs: Sequence[Logged], streams: Sequence[Told]) -> Iterator[str]:
+    """The multiples of a long log, and of `changes` to a list; how late streams tell changes."""
+    few, many = LOGS
+    yield _line("p50 of", f"{few:,} events, ms", f"{many:,} events")
+    yield "|---|---|---|"
+    medians: dict[tuple[str, int], list[float]] = {}
+    for workload, cell in _grouped(runs, lambda run: run.workload).items():
+        sides = _grouped(cell, lambda run: run.events)
+        for count, side in sides.items():
+            medians[workload, count] = [run.p50_ms for run in side]
+        ratio = _times(medians[workload, many], medians[workload, few])
+        yield _line(workload, f"{median(medians[workload, few]):.2f}", ratio)
+    yield ""
+    yield _line("following", "")
+    yield "|---|---|"
+    for count in LOGS:
+        ratio = _times(medians[CHANGES, count], medians["list", count])
+        yield _line(f"{CHANGES}, of {count:,} events: of a list of {LIMIT}", ratio)
+    for stream in streams:
+        times = sorted(stream.milliseconds)
+        last = times[len(times) * 99 // 100]
+        shown = f"{median(times):.0f} ms, p99 {last:.0f} ms"
+        yield _line(f"a change by {stream.process}, until a stream tells it", shown)
+
+
+def _times(these: Sequence[float], those: Sequence[float]) -> str:
+    return _spread([one / other for one, other in zip(these, those, strict=True)], 2)
 
 
 def startup(times: Startup) -> Iterator[str]:

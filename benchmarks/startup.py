@@ -1,4 +1,4 @@
-"""The third part: the time to the first response, and the memory of an idle worker."""
+"""The fourth part: the time to the first response, and the memory of an idle worker."""
 
 import os
 import subprocess
