@@ -1,8 +1,10 @@
 """What changes in one's account, over HTTP: page by page, and as a stream."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
+import msgspec
 from litestar import Router, get
 from litestar.params import FromQuery
 from msgspec import Meta
@@ -45,8 +47,18 @@ class ChangedView(View):
 
     @classmethod
     def of_task(cls, item: ChangedTask) -> Self:
-        task = None if item.task is None else TaskView.of(item.task)
-        return cls("task", item.task_id, "upserted" if task else "removed", task)
+        return cls.of_tasks([item])[0]
+
+    @classmethod
+    def of_tasks(cls, items: Sequence[ChangedTask]) -> list[Self]:
+        # All at once: a conversion takes twenty times as long to begin as to convert a task.
+        tasks = msgspec.convert(
+            [item.task for item in items], list[TaskView | None], from_attributes=True
+        )
+        return [
+            cls("task", item.task_id, "upserted" if task else "removed", task)
+            for item, task in zip(items, tasks, strict=True)
+        ]
 
 
 class ChangesView(View):
@@ -77,9 +89,7 @@ async def list_changes(
     number = fitting_tasks([item.task for item in items])
     if number < len(items):
         items, end, has_more = items[:number], items[number - 1].place, True
-    return PackableJson(
-        ChangesView(list(map(ChangedView.of_task, items)), places.at(end), has_more)
-    )
+    return PackableJson(ChangesView(ChangedView.of_tasks(items), places.at(end), has_more))
 
 
 @get("/stream", operation_id="followChanges", opt={MAY_REFUSE: (Invalid, TooMany), STREAMS: True})
