@@ -179,7 +179,7 @@ ROUND_TRIPS: dict[str, tuple[Work, int]] = {
     "me": (lambda core, ada: core.accounts.me(ada.actor), 1),
     "change profile": (rename, 1 + 4),
     "change": (change, 1 + 7),
-    "register and remove": (remove, 4 + 7),
+    "register and remove": (remove, 4 + 8),
     "find": (lambda core, ada: core.accounts.find(SYSTEM, ada.user.email), 1),
     "page of accounts": (lambda core, _: core.accounts.page(SYSTEM), 1),
 }

@@ -42,10 +42,8 @@ from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.domain.errors import KeyReused
 from taskcore.domain.idempotency import LIFETIME
 from tests.conftest import ManualClock, bound
-from tests.contracts.conftest import Place, place
+from tests.stateful.conftest import Place
 from tests.usecases.people import PASSWORD, address
-
-__all__ = ["place"]  # a fixture
 
 MISSING = TaskId(2**62)
 CONTENT = (

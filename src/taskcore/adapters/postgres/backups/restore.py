@@ -129,6 +129,8 @@ async def _load(url: str, archive: Archive, told: Told) -> None:
                     await rows.write(chunk)
         for name, last in archive.manifest.sequences.items():
             await connection.execute("SELECT setval(%s, %s)", [name, last])
+        # A table with checks that wait for the commit cannot be altered.
+        await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for name in names:
             await _run(connection, "ALTER TABLE {} ENABLE TRIGGER USER", Identifier(name))
 
