@@ -17,7 +17,7 @@ from taskapi.bulk import bulk
 from taskapi.capacity import MAX_BODY_BYTES
 from taskapi.changes import changes
 from taskapi.client_connections import Connections
-from taskapi.docs import docs_handlers
+from taskapi.docs import docs_handlers, show_home
 from taskapi.edge import Edge
 from taskapi.health import livez, readyz
 from taskapi.history import history
@@ -30,11 +30,11 @@ from taskapi.providers import ActorRequest, CoreOpener, anyone, container
 from taskapi.proxies import Proxies
 from taskapi.query import decode_query_int, is_query_int
 from taskapi.responses import JsonResponse
-from taskapi.sessions import own_sessions
+from taskapi.sessions import log_in, own_sessions, refresh
 from taskapi.task_lists import labels
 from taskapi.tasks import tasks
 from taskapi.trash import trash
-from taskapi.users import own_account, users
+from taskapi.users import delete_account, own_account, register, users
 from taskcore import Core, Settings, open_core
 from taskcore.domain.dues import zone_names
 from taskcore.environment import forget_libpq_variables
@@ -62,8 +62,19 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
         finally:
             await di.close()
 
+    # The document has the operations in this order.
     auth = Router(
-        "/auth", route_handlers=[*own_account, *own_sessions, own_events], tags=["Authentication"]
+        "/auth",
+        route_handlers=[
+            register,
+            log_in,
+            refresh,
+            *own_account,
+            *own_sessions,
+            own_events,
+            delete_account,
+        ],
+        tags=["Authentication"],
     )
     v1 = Router(
         PREFIX,
@@ -81,7 +92,7 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
         ],
     )
     app = Litestar(
-        route_handlers=[v1, livez, readyz],
+        route_handlers=[v1, livez, readyz, *([show_home] if settings.docs else [])],
         before_request=anyone,
         exception_handlers=HANDLERS,
         lifespan=[lifespan],

@@ -25,35 +25,40 @@ from taskapi.query import (
     parse_timestamp,
 )
 from taskapi.responses import JsonResponse, View
-from taskcore import AuditEvent, AuditEventName, Forbidden, Invalid, Page, UserId
+from taskcore import ActorKind, AuditEvent, AuditEventName, Forbidden, Invalid, Page, UserId
 from taskcore.cursors import AUDIT, OWN_AUDIT
 
 _EVENTS = {name.value: name for name in AuditEventName}
 UserFilter = Annotated[QueryInt, QueryInt.meta("What this user did, and what concerns them")]
-EventFilter = Annotated[str, one_of(_EVENTS, "Of one kind")]
+EventFilter = Annotated[str, one_of(AuditEventName, "Of one kind", name="AuditEventName")]
 Since = Annotated[str, moment("At this moment or later")]
 
 
-class EventView(View):
+class AuditEventView(View):
     """Who did what to whom, from where."""
 
     id: Id
     at: Timestamp
     event: Annotated[AuditEventName, Meta(examples=[AuditEventName.ROLE_CHANGED.value])]
-    actor: Annotated[
-        str, Meta(extra_json_schema={"enum": ["user", "system", "anonymous"]}, examples=["user"])
-    ]
+    actor: Annotated[ActorKind, Meta(examples=[ActorKind.USER.value])]
     actor_id: Annotated[Id | None, Meta(description="Who did it")]
     user_id: Annotated[Id | None, Meta(description="Whom it concerns")]
     session_id: Annotated[UUID | None, Meta(examples=["0b0f6f0a-3c1c-4d0b-9a55-2f9f4c1f8a11"])]
     ip: Ip | None
     user_agent: UserAgent | None
     request_id: Annotated[str | None, Meta(examples=["4d5f6c0e8b7a4f3e9d2c1b0a99887766"])]
-    detail: Annotated[dict[str, Any], Meta(examples=[{"old": "user", "new": "admin"}])]
+    detail: Annotated[
+        dict[str, Any],
+        Meta(
+            description="What else there is to say, by the kind of event",
+            examples=[{"old": "user", "new": "admin"}],
+            extra_json_schema={"additionalProperties": True},
+        ),
+    ]
 
 
-class EventPage(View):
-    items: list[EventView]
+class AuditEventPage(View):
+    items: list[AuditEventView]
     total: Total
     skip: Skip
     limit: Limit
@@ -69,7 +74,7 @@ async def list_events(
     event: FromQuery[EventFilter | None] = None,
     since: FromQuery[Since | None] = None,
     cursor: FromQuery[EventCursor] = "",
-) -> JsonResponse[EventPage]:
+) -> JsonResponse[AuditEventPage]:
     """List what was done, newest first.
 
     For the next page send `next_cursor` as `cursor`, or follow the `Link` header.
@@ -100,7 +105,7 @@ async def own_events(
     skip: FromQuery[Skip] = DEFAULT_SKIP,
     limit: FromQuery[Limit] = DEFAULT_LIMIT,
     cursor: FromQuery[OwnEventCursor] = "",
-) -> JsonResponse[EventPage]:
+) -> JsonResponse[AuditEventPage]:
     """List the events of your own account, newest first.
 
     For the next page send `next_cursor` as `cursor`, or follow the `Link` header.
@@ -115,9 +120,9 @@ async def own_events(
 
 def _response(
     page: Page[AuditEvent], skip: Skip, limit: Limit, cursor: str | None, link: dict[str, str]
-) -> JsonResponse[EventPage]:
-    items = [EventView.of(event) for event in page.items]
-    return JsonResponse(EventPage(items, page.total, skip, limit, cursor), headers=link)
+) -> JsonResponse[AuditEventPage]:
+    items = [AuditEventView.of(event) for event in page.items]
+    return JsonResponse(AuditEventPage(items, page.total, skip, limit, cursor), headers=link)
 
 
 audit = Router("/audit", route_handlers=[list_events], before_request=administers, tags=["Audit"])

@@ -41,7 +41,11 @@ class ChangedView(View):
     id: Id
     change: Annotated[
         Literal["upserted", "removed"],
-        Meta(description="`removed` is in the trash, or gone for good", examples=["upserted"]),
+        Meta(
+            title="ChangeKind",
+            description="`removed` is in the trash, or gone for good",
+            examples=["upserted"],
+        ),
     ]
     task: Annotated[TaskView | None, Meta(description="Null for a task that was removed")]
 

@@ -19,7 +19,7 @@ HEADERS = {
     REPLAYED: _header("`true` if this is the answer of an earlier request; else absent"),
     "X-Request-Id": _header("Names this request in the log"),
     "WWW-Authenticate": _header("RFC 6750"),
-    "Retry-After": _header("Seconds", type="integer", minimum=1),
+    "Retry-After": _header("Seconds", type="integer", format="int64", minimum=1),
     "RateLimit-Policy": _header("The quota `q` in a window of `w` seconds"),
     "RateLimit": _header("The remaining quota `r`, and the seconds `t` until it grows"),
 }

@@ -14,8 +14,10 @@ from taskapi.headers import Header, preflight
 from taskapi.logs import LINES
 from taskapi.paths import HEALTH_PATHS
 from taskapi.problems import (
+    BY_STATUS,
     NOT_UTF_8,
     SEVERAL_CREDENTIALS,
+    UNKNOWN_HOST,
     FieldProblem,
     HttpProblem,
     send_problem,
@@ -109,16 +111,18 @@ class Edge:
             and scope["path"] not in HEALTH_PATHS
             and not self._hosts.issuperset(_PORT.sub(b"", host.lower()) for host in hosts)
         ):
-            return HttpProblem(400, "unknown_host", "This service has another name")
+            return HttpProblem(400, *UNKNOWN_HOST)
         # The router would skip an empty segment, so that an id of `/` would mean the list. It also
-        # decodes %2F to a slash, which the path rules of a proxy do not.
+        # decodes %2F to a slash, which the path rules of a proxy do not. A target without a slash,
+        # such as `GET livez`, has no path.
         raw_path = scope["raw_path"] or b""
-        if "//" in scope["path"] or b"%2f" in raw_path.lower() or len(raw_path) > _MAX_PATH:
+        path = scope["path"]
+        if not path or "//" in path or b"%2f" in raw_path.lower() or len(raw_path) > _MAX_PATH:
             return HttpProblem(404, NotFound.code, NotFound.title)
         # RFC 9112 section 6.1. Under another coding a proxy may see another end of the body.
         coding = state.header(b"transfer-encoding")
         if coding is not None and coding.strip().lower() != "chunked":
-            return HttpProblem(501, "unsupported_transfer_encoding", "Only `chunked` is understood")
+            return HttpProblem(501, *BY_STATUS[501])
         return _header_or_query_refusal(scope)
 
     async def _options(self, scope: HTTPScope, receive: Receive, exchange: Exchange) -> None:
@@ -178,7 +182,7 @@ def _header_or_query_refusal(scope: HTTPScope) -> HttpProblem | None:
         size += len(name) + len(value)
         credentials += name == b"authorization"
     if size > MAX_HEADER_BYTES:
-        return HttpProblem(431, "headers_too_large", "The headers are larger than any that help")
+        return HttpProblem(431, *BY_STATUS[431])
     query = scope["query_string"]
     # The length first: what follows takes time with it, and the server passes 64 KiB on.
     if len(query) > _MAX_QUERY:
@@ -211,4 +215,4 @@ def _query_problem(query: bytes, part: bytes, detail: str, code: str) -> HttpPro
     return HttpProblem(422, Invalid.code, Invalid.title, errors=[error])
 
 
-_FAILED = HttpProblem(500, "internal_error", "Something went wrong on our side")
+_FAILED = HttpProblem(500, *BY_STATUS[500])

@@ -33,7 +33,6 @@ def _documented(rule: TextRule, example: str, **more: object) -> Meta:
 
 _PLAIN_TEXT = "^[^" + CONTROL.replace(r"\x", r"\u00") + "]*$"
 _ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
-_MOMENT = {"format": "date-time"}  # msgspec says so only of moments with any offset
 
 STATUS = (
     "`todo` and `in_progress` are open, `done` and `cancelled` closed; any may follow any. "
@@ -66,6 +65,7 @@ TimeZone = Annotated[
 TaskStatusWord = Annotated[
     str,
     Meta(
+        title="Status",
         description=STATUS,
         extra_json_schema={"enum": list(Status), "examples": [Status.IN_PROGRESS.value]},
     ),
@@ -73,6 +73,7 @@ TaskStatusWord = Annotated[
 TaskPriorityWord = Annotated[
     str,
     Meta(
+        title="Priority",
         description=PRIORITY,
         extra_json_schema={"enum": list(Priority), "examples": [Priority.HIGH.value]},
     ),
@@ -97,8 +98,9 @@ DueAt = Annotated[
 ShownDueAt = Annotated[
     datetime,
     Meta(
+        tz=True,
         description="Due at a moment: RFC 3339, in UTC",
-        extra_json_schema=_MOMENT | {"examples": ["2026-12-01T08:00:00Z"]},
+        examples=["2026-12-01T08:00:00Z"],
     ),
 ]
 DueTimeZone = Annotated[
@@ -129,14 +131,11 @@ Id = Annotated[int, Meta(ge=1, le=MAX_ID, examples=[1])]
 Version = Annotated[int, Meta(ge=1, le=MAX_ID, description="Counts the changes", examples=[1])]
 CompletedAt = Annotated[
     datetime,
-    Meta(description="When it became done: RFC 3339, in UTC", extra_json_schema=_MOMENT),
+    Meta(tz=True, description="When it became done: RFC 3339, in UTC"),
 ]
 Timestamp = Annotated[
     datetime,
-    Meta(
-        description="RFC 3339, in UTC",
-        extra_json_schema=_MOMENT | {"examples": ["2026-01-31T09:30:00Z"]},
-    ),
+    Meta(tz=True, description="RFC 3339, in UTC", examples=["2026-01-31T09:30:00Z"]),
 ]
 # Not `admin`: trying out the example must not create an administrator.
 UserRole = Annotated[Role, Meta(examples=[Role.USER.value])]

@@ -2,9 +2,9 @@
 
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
-from typing import Any, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
 import msgspec
 from litestar import Litestar, Response, get
@@ -24,6 +24,7 @@ from taskapi.documented_headers import (
     HEADERS_BY_STATUS,
     KEY,
 )
+from taskapi.documented_schemas import Json, Schemas, reference
 from taskapi.expectations import expected
 from taskapi.fields import Id
 from taskapi.idempotency import HEADER, PATTERN, REPLAYED, takes_key
@@ -36,16 +37,18 @@ from taskapi.problems import (
     NOT_UTF_8,
     REQUEST_ID,
     SEVERAL_CREDENTIALS,
+    UNKNOWN_HOST,
     FieldProblem,
     HttpProblem,
     ProblemView,
+    kinds_of,
     status_of,
     view,
 )
 from taskapi.providers import ApiRequest, administers, logged_in
 from taskapi.query import QueryInt, is_query_int
 from taskapi.responses import struct_in
-from taskapi.schema_names import renamed, schema_name
+from taskapi.schema_names import schema_name
 from taskcore import (
     ExpiredToken,
     Invalid,
@@ -53,7 +56,6 @@ from taskcore import (
     KeyInProgress,
     KeyReused,
     OutcomeUnknown,
-    Overloaded,
     Settings,
     TaskcoreError,
     TooMany,
@@ -61,8 +63,6 @@ from taskcore import (
     Unavailable,
 )
 from taskcore.domain.idempotency import REUSED as KEY_REUSED
-
-Json = dict[str, Any]
 
 # Keys in the `opt` of a handler: the response headers that it sends on success, besides those of
 # every response, and the conditional request headers that it reads.
@@ -77,6 +77,8 @@ _LINKS = {
     "createTask": ("task_id", ("getTask", "editTask", "patchTask", "deleteTask", "getTaskHistory")),
     "createUser": ("user_id", ("getUser", "changeUser", "deleteUser")),
 }
+# Of the operations on one path, in the order in which people use them.
+_METHODS = ("post", "get", "put", "patch", "delete")
 
 
 @get("/openapi.json", include_in_schema=False)
@@ -88,19 +90,21 @@ async def document_handler(request: ApiRequest) -> Response[bytes]:
 
 def document(app: Litestar, settings: Settings) -> bytes:
     operations = [_Operation(path, handler) for path, handler in _documented(app)]
+    schemas = Schemas()
     paths: dict[str, Json] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method] = operation.as_json()
+        paths.setdefault(operation.path, {})[operation.method] = operation.as_json(schemas)
     shapes = {shape for operation in operations for shape in operation.shapes} | {ProblemView}
-    _, schemas = msgspec.json.schema_components(
-        sorted(shapes, key=lambda shape: shape.__name__), ref_template="#/components/schemas/{name}"
-    )
-    schemas = {schema_name(name): renamed(schema) for name, schema in schemas.items()}
-    selected = {schema_name(shape.__name__): getattr(shape, "shown", ()) for shape in shapes}
-    for name, schema in schemas.items():
-        if "properties" in schema:  # an object: its example consists of those of its fields
-            example = _example(schema, schemas)
-            schema["examples"] = [{key: example[key] for key in selected.get(name) or example}]
+    components = schemas.components(shapes)
+    refusals = [
+        each
+        for operation in operations
+        for found in operation.refusals().values()
+        for each in found
+    ]
+    components[schema_name(ProblemView.__name__)]["examples"] += [
+        _written(each)["value"] for each in _before_any_operation(refusals)
+    ]
     parts = {
         "openapi": "3.1.0",
         "info": {
@@ -108,6 +112,8 @@ def document(app: Litestar, settings: Settings) -> bytes:
             "version": settings.app_version,
             "summary": "Accounts, sessions and tasks",
             "description": _INTRODUCTION,
+            # Whom to ask is for the operator to say; linters want the field.
+            "contact": {"name": "The operator of this server"},
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         # Relative to the document, which may be served below a prefix that a proxy strips.
@@ -115,14 +121,10 @@ def document(app: Litestar, settings: Settings) -> bytes:
         "tags": _TAGS,
         "paths": paths,
         "components": {
-            "schemas": schemas,
+            "schemas": components,
             "headers": HEADERS,
             "examples": {
-                each.code: _written(each)
-                for operation in operations
-                for refusals in operation.refusals().values()
-                for each in refusals
-                if _is_the_same_everywhere(each)
+                each.code: _written(each) for each in refusals if _is_the_same_everywhere(each)
             },
             "securitySchemes": {
                 "bearer": {
@@ -148,6 +150,12 @@ it does not name as they are. A field that a body has twice counts as given last
 is sent only once, except for those of several values, at most 20. HEAD works wherever GET does.
 
 If no answer comes, or a 503, send a change again with the same `Idempotency-Key`: it is made once.
+
+Any request can also be refused before it reaches an operation, with 405, 431 or 501.
+
+What may be added without a new version: operations, optional parameters and fields, fields of
+answers, kinds of events, the rules that `errors` names, and a `code` that only a request with
+something new can get. Ignore what you do not know; an unknown `code` means what its status means.
 """
 _TAGS = [
     {"name": "Authentication", "description": "Your own account and sessions"},
@@ -159,20 +167,31 @@ _TAGS = [
 ]
 
 
+# Any statement can tell that another process has changed the schema or the rights.
+_UNAVAILABLE: tuple[type[TaskcoreError], ...] = (
+    Unavailable,
+    *(each for each in kinds_of(Unavailable) if each is not OutcomeUnknown),
+)
+
+
 def _documented(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler]]:
     for route in app.routes:
         if isinstance(route, HTTPRoute):
-            # Sorted, because Litestar's order differs between workers, and so would the ETag.
-            for handler in sorted(route.route_handlers, key=lambda each: sorted(each.http_methods)):
-                if handler.include_in_schema is not False and handler.operation_id:
-                    yield route.path_format, handler
+            shown = [each for each in route.route_handlers if each.include_in_schema is not False]
+            # Litestar's own order differs between workers, and so would the ETag.
+            for handler in sorted(shown, key=lambda each: _METHODS.index(_method(each))):
+                yield route.path_format, handler
+
+
+def _method(handler: HTTPRouteHandler) -> str:
+    (method,) = handler.http_methods
+    return method.lower()
 
 
 class _Operation:
     def __init__(self, path: str, handler: HTTPRouteHandler) -> None:
         self.path, self._handler = path, handler
-        (method,) = handler.http_methods
-        self.method = method.lower()
+        self.method = _method(handler)
         self._hints = get_type_hints(handler.fn, include_extras=True)
         self._body = struct_in(self._hints.get("data"))
         self._success = struct_in(self._hints["return"])
@@ -185,7 +204,7 @@ class _Operation:
     def shapes(self) -> list[type[Struct]]:
         return [shape for shape in (self._body, self._success) if shape]
 
-    def as_json(self) -> Json:
+    def as_json(self, schemas: Schemas) -> Json:
         text = inspect.getdoc(self._handler.fn) or ""
         summary, _, description = text.partition("\n")
         operation: Json = {
@@ -196,26 +215,25 @@ class _Operation:
                 {tag for layer in self._handler.ownership_layers for tag in layer.tags or ()}
             ),
         }
-        if parameters := list(self._parameters()):
+        if parameters := list(self._parameters(schemas)):
             operation["parameters"] = parameters
         if self._body:
             operation["requestBody"] = {
                 "required": True,
-                "content": {"application/json": {"schema": _reference(self._body)}},
+                "content": {"application/json": {"schema": reference(self._body)}},
             }
-        if self._is_protected:
-            operation["security"] = [{"bearer": []}]
+        operation["security"] = [{"bearer": []}] if self._is_protected else []
         operation["responses"] = self._responses()
         return operation
 
-    def _parameters(self) -> Iterator[Json]:
+    def _parameters(self, schemas: Schemas) -> Iterator[Json]:
         signature = inspect.signature(self._handler.fn)
         for name, hint in self._hints.items():
             metadata = getattr(hint, "__metadata__", ())
             parameter = next((each for each in metadata if isinstance(each, ParameterKwarg)), None)
             if parameter is None:
                 continue
-            schema = msgspec.json.schema(hint)
+            schema = schemas.of_parameter(hint)
             if parameter.param_type is ParamType.PATH:
                 is_number = "format" not in schema
                 kind = "a whole number from 1" if is_number else "a canonical UUID"
@@ -224,10 +242,9 @@ class _Operation:
                     "in": "path",
                     "required": True,
                     "description": f"Anything but {kind} names nothing: 404",
-                    "schema": msgspec.json.schema(Id) if is_number else schema,
+                    "schema": schemas.of_parameter(Id) if is_number else schema,
                 }
                 continue
-            schema = _without_null(schema)
             description = parameter.description or schema.pop("description", "")
             default = signature.parameters[name].default
             if isinstance(default, QueryInt) and default >= default.low:
@@ -265,8 +282,11 @@ class _Operation:
             "headers": _references((*ALWAYS, *sends)),
         }
         if self._success:
-            media = "text/event-stream" if STREAMS in self._handler.opt else "application/json"
-            success["content"] = {media: {"schema": _reference(self._success)}}
+            success["content"] = (
+                {"text/event-stream": {"schema": _stream_of(self._success)}}
+                if STREAMS in self._handler.opt
+                else {"application/json": {"schema": reference(self._success)}}
+            )
         if self._handler.operation_id in _LINKS:
             parameter, operations = _LINKS[self._handler.operation_id]
             success["links"] = {
@@ -285,7 +305,7 @@ class _Operation:
                 "headers": _references((*ALWAYS, *self._headers(code))),
                 "content": {
                     MEDIA_TYPE: {
-                        "schema": _reference(ProblemView),
+                        "schema": reference(ProblemView),
                         "examples": {each.code: _shown(each) for each in refusals},
                     }
                 },
@@ -300,12 +320,12 @@ class _Operation:
 
     def refusals(self) -> dict[int, list[HttpProblem]]:
         """By status: this operation's errors, and those of its body, login and query."""
-        errors: list[type[TaskcoreError]] = [*self._errors, Invalid, Unavailable, Overloaded]
+        errors: list[type[TaskcoreError]] = [*self._errors, Invalid, *_UNAVAILABLE]
         if self.method != "get":
             errors.append(OutcomeUnknown)
         if self._takes_key:
             errors += [KeyInProgress, KeyReused, TooMany]
-        other = [(500, BY_STATUS[500])]
+        other = [(400, UNKNOWN_HOST), (500, BY_STATUS[500])]
         if self._is_protected:
             errors += [Unauthenticated, InvalidToken, ExpiredToken]
             other += [(400, SEVERAL_CREDENTIALS)]
@@ -340,6 +360,14 @@ class _Operation:
         return FieldProblem(unknown("verbose", {}), "unknown_parameter", parameter="verbose")
 
 
+def _before_any_operation(refusals: Iterable[HttpProblem]) -> Iterator[HttpProblem]:
+    """Those that the server alone gives, on whatever path."""
+    documented = {each.status for each in refusals}
+    for status, (code, detail) in BY_STATUS.items():
+        if status not in documented:
+            yield HttpProblem(status, code, detail)
+
+
 def _shown(refusal: HttpProblem) -> Json:
     if _is_the_same_everywhere(refusal):
         return {"$ref": f"#/components/examples/{refusal.code}"}
@@ -354,40 +382,11 @@ def _is_the_same_everywhere(refusal: HttpProblem) -> bool:
     return refusal.code not in {Invalid.code, NOT_UTF_8[0]}
 
 
+def _stream_of(shape: type[Struct]) -> Json:
+    """OpenAPI 3.1 describes the whole of a stream, which is a text."""
+    data = f"The `data` of each event `change` is an object as in {reference(shape)['$ref']}"
+    return {"type": "string", "description": data}
+
+
 def _references(headers: tuple[str, ...]) -> Json:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
-
-
-def _reference(shape: type[Struct]) -> Json:
-    return {"$ref": f"#/components/schemas/{schema_name(shape.__name__)}"}
-
-
-def _without_null(schema: Json) -> Json:
-    """Without the null option: a parameter without a value is absent, never null."""
-    if "anyOf" in schema:
-        rest = [option for option in schema["anyOf"] if option != {"type": "null"}]
-        return rest[0] if len(rest) == 1 else schema | {"anyOf": rest}
-    return schema
-
-
-def _example(schema: Json, schemas: Mapping[str, Json]) -> Any:  # noqa: ANN401 - JSON
-    for key in ("examples", "enum"):
-        if key in schema:
-            return schema[key][0]
-    if "$ref" in schema:
-        return _example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
-    if "properties" in schema:
-        fields = {name: _example(field, schemas) for name, field in schema["properties"].items()}
-        # A field without an example is left out: it does not occur together with the others.
-        # In an answer it is null.
-        needed = schema.get("required", ())
-        return {
-            name: example
-            for name, example in fields.items()
-            if example is not None or name in needed
-        }
-    if "anyOf" in schema:
-        return _example(schema["anyOf"][0], schemas)
-    if "items" in schema:
-        return [_example(schema["items"], schemas)]
-    return schema.get("const", schema.get("default", schema.get("minimum")))

@@ -1,7 +1,7 @@
 """Errors over HTTP: every exception becomes an RFC 9457 problem here."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from math import ceil
 from typing import Annotated, Any
@@ -59,6 +59,40 @@ STATUS: Mapping[type[TaskcoreError], int] = {
 }
 
 
+# The code and the detail of refusals by HTTP alone.
+BY_STATUS = {
+    400: ("malformed_request", "The request cannot be read; send well-formed JSON in UTF-8"),
+    404: (NotFound.code, NotFound.title),
+    405: ("method_not_allowed", "This resource does not know the method; see Allow"),
+    413: ("body_too_large", "The body is larger than this service takes"),
+    415: ("unsupported_media_type", "Send the body as application/json in UTF-8"),
+    431: ("headers_too_large", "The headers are larger than any that help"),
+    500: ("internal_error", "Something went wrong on our side; the request id helps to find it"),
+    501: ("unsupported_transfer_encoding", "Only `chunked` is understood"),
+}
+UNKNOWN_HOST = ("unknown_host", "This service has another name")
+NOT_UTF_8 = ("malformed_request", "Percent-encode the query as UTF-8: `f%C3%BCr` is `für`")
+SEVERAL_CREDENTIALS = ("several_credentials", "Send one Authorization header")
+
+
+# Of a category of which only the members are raised, and of what ends a start.
+_NEVER_ANSWERED = {Conflict.code, Misconfigured.code}
+
+
+def _codes() -> Iterator[str]:
+    """Each code that an answer can have: see docs/decisions/0040 before you add one."""
+    by_http = [*BY_STATUS.values(), UNKNOWN_HOST, NOT_UTF_8, SEVERAL_CREDENTIALS]
+    by_the_core = {kind.code for kind in kinds_of(TaskcoreError)} - _NEVER_ANSWERED
+    yield from sorted(by_the_core | {code for code, _ in by_http})
+
+
+def kinds_of(kind: type[TaskcoreError]) -> Iterator[type[TaskcoreError]]:
+    """All errors below it in the tree."""
+    for each in kind.__subclasses__():
+        yield each
+        yield from kinds_of(each)
+
+
 REQUEST_ID = "4d5f6c0e8b7a4f3e9d2c1b0a99887766"  # in examples
 
 
@@ -66,7 +100,7 @@ class FieldProblem(Struct, omit_defaults=True):
     """One broken rule: where (a JSON pointer into the body, or a parameter's name) and why."""
 
     detail: Annotated[str, Meta(examples=["needs at least 1 character"])]
-    code: Annotated[str, Meta(examples=["too_short"])]
+    code: Annotated[str, Meta(description="Names the rule", examples=["too_short"])]
     pointer: Annotated[str, Meta(examples=["/title"])] | UnsetType = UNSET
     parameter: str | UnsetType = UNSET
 
@@ -76,9 +110,14 @@ class ProblemView(Struct, omit_defaults=True):
 
     type: Annotated[str, Meta(examples=[f"urn:taskcore:problem:{Invalid.code}"])]
     title: Annotated[str, Meta(examples=[Invalid.title])]
-    status: Annotated[int, Meta(examples=[STATUS[Invalid]])]
+    status: Annotated[int, Meta(ge=400, le=599, examples=[STATUS[Invalid]])]
     detail: Annotated[str, Meta(examples=[Invalid.title])]
-    code: Annotated[str, Meta(examples=[Invalid.code])]
+    code: Annotated[
+        str,
+        Meta(
+            title="ProblemCode", examples=[Invalid.code], extra_json_schema={"enum": list(_codes())}
+        ),
+    ]
     request_id: Annotated[str, Meta(examples=[REQUEST_ID])]
     errors: list[FieldProblem] | UnsetType = UNSET
 
@@ -102,19 +141,6 @@ class HttpProblem(Exception):
 
 
 _TITLES = {kind.code: kind.title for kind in STATUS}  # also for an HttpProblem with such a code
-
-
-# The code and the detail of refusals by HTTP alone.
-BY_STATUS = {
-    400: ("malformed_request", "The request cannot be read; send well-formed JSON in UTF-8"),
-    404: (NotFound.code, NotFound.title),
-    405: ("method_not_allowed", "This resource does not know the method; see Allow"),
-    413: ("body_too_large", "The body is larger than this service takes"),
-    415: ("unsupported_media_type", "Send the body as application/json in UTF-8"),
-    500: ("internal_error", "Something went wrong on our side; the request id helps to find it"),
-}
-NOT_UTF_8 = ("malformed_request", "Percent-encode the query as UTF-8: `f%C3%BCr` is `für`")
-SEVERAL_CREDENTIALS = ("several_credentials", "Send one Authorization header")
 
 
 def status_of(error: type[TaskcoreError]) -> int:
@@ -270,7 +296,7 @@ def _http_error(request: AnyRequest, error: HTTPException) -> Response[ProblemVi
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _internal_error(request, error)
     phrase = HTTPStatus(status).phrase
-    code, detail = BY_STATUS.get(status, (phrase.lower().replace(" ", "_"), phrase))
+    code, detail = BY_STATUS.get(status, (BY_STATUS[400][0], phrase))
     headers = error.headers  # the Allow of a 405
     return _response(request, HttpProblem(status, code, detail, headers))
 

@@ -181,4 +181,4 @@ def _view(session: Session, actor: Actor) -> SessionView:
     )
 
 
-own_sessions = [log_in, refresh, log_out, log_out_everywhere, list_sessions, end_session]
+own_sessions = [list_sessions, end_session, log_out, log_out_everywhere]

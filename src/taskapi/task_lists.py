@@ -43,10 +43,12 @@ OwnerId = Annotated[
     QueryInt, QueryInt.meta("Whose tasks; only administrators may name another owner")
 ]
 _Statuses = Annotated[
-    Sequence[Annotated[str, one_of((*Status, *STATUS_GROUPS))]],
+    Sequence[Annotated[str, one_of((*Status, *STATUS_GROUPS), name="StatusFilter")]],
     several("Any of these; `open` and `closed` stand for two each"),
 ]
-_Priorities = Annotated[Sequence[Annotated[str, one_of(Priority)]], several("Any of these")]
+_Priorities = Annotated[
+    Sequence[Annotated[str, one_of(Priority, name="Priority")]], several("Any of these")
+]
 _Labels = Annotated[Sequence[Label], several("Any of these, in upper or lower case")]
 _DueFrom = Annotated[str, moment_or_day("Due then or later")]
 _DueUntil = Annotated[str, moment_or_day("Due before")]
@@ -72,6 +74,7 @@ _Order = Annotated[
         "`-created` is the newest first, and the default without `q`; `due` has tasks without a "
         "due last; `priority` has the urgent first; `relevance`, the default with `q`, has those "
         "first that have the words in their titles",
+        name="Sort",
     ),
 ]
 _SORTS = {sort.value: sort for sort in Sort}

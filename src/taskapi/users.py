@@ -57,7 +57,7 @@ log = structlog.get_logger("taskapi")
 
 _ROLES = {role.value: role for role in Role}
 ActiveFilter = Annotated[Any, flag("Who may log in, or who may not")]
-RoleFilter = Annotated[str, one_of(_ROLES, "Of one role")]
+RoleFilter = Annotated[str, one_of(Role, "Of one role", name="Role")]
 EmailFilter = Annotated[Email, Meta(description="The one account with this address")]
 
 
@@ -207,7 +207,7 @@ async def delete_account(request: ActorRequest, data: JSONBody[AccountDeletion])
     log.info("account.deleted", user_id=request.actor.user_id)
 
 
-own_account = [register, me, change_profile, change_password, delete_account]
+own_account = [me, change_profile, change_password]
 
 
 @get("/", operation_id="listUsers", opt={MAY_REFUSE: (Forbidden, Invalid), SENDS: ("Link",)})

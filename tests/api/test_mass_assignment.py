@@ -63,7 +63,7 @@ def offers() -> dict[str, set[str]]:
 def shows() -> dict[str, set[str]]:
     """The fields of what each write answers with, by the document."""
     return {
-        call.replace("/api/v1", ""): set(resolved(media["schema"])["properties"])
+        call.replace("/api/v1", ""): set(resolved(media["schema"]).get("properties", ()))
         for call, operation in operations()
         for status, answer in operation["responses"].items()
         if status in {"200", "201"}

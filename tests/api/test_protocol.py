@@ -96,8 +96,17 @@ async def test_an_unknown_path_is_not_found(anonymous: Person) -> None:
             refused(await anonymous.ask(method, path), 404, "not_found")
         assert (await anonymous.ask("OPTIONS", path)).status_code == 404, path
     refused(await anonymous.get("/docs/assets/x"), 404, "not_found")
-    for url in ("/", "/api", "/api/v2/tasks", "/schema", "/metrics", "/favicon.ico", "/%00"):
+    for url in ("/api", "/api/v2/tasks", "/schema", "/metrics", "/favicon.ico", "/%00"):
         refused(await anonymous.http.get(url), 404, "not_found")
+
+
+async def test_the_root_leads_to_the_documentation(anonymous: Person) -> None:
+    """Relative to it, so that it holds behind a prefix that a proxy strips."""
+    answer = await anonymous.http.get("/?from=search")
+    assert answer.status_code == 307
+    assert answer.headers["location"] == "api/v1/docs"
+    followed = await anonymous.http.get(answer.headers["location"])
+    assert followed.headers["content-type"].startswith("text/html")
 
 
 async def test_head_answers_as_get_does_without_the_body(root: Person) -> None:

@@ -199,7 +199,7 @@ def test_a_refused_body_is_never_read_as_the_next_request(caller: Caller) -> Non
 V1 = b"/api/v1"
 TARGETS = {
     404: [
-        *(b"/", b"livez", b"//api/v1/tasks", b"/api/v1//tasks", V1 + b"/tasks/../users"),
+        *(b"livez", b"//api/v1/tasks", b"/api/v1//tasks", V1 + b"/tasks/../users"),
         *(V1 + b"/tasks" + rest for rest in (b"\\1", b";x=1")),
         *(V1 + b"/docs/assets/" + name for name in (b"..%2f..%2f__init__.py", b"%2e%2e")),
         *(

@@ -7,15 +7,20 @@ from litestar import Response, get
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
-from litestar.status_codes import HTTP_304_NOT_MODIFIED, HTTP_308_PERMANENT_REDIRECT
+from litestar.status_codes import (
+    HTTP_304_NOT_MODIFIED,
+    HTTP_307_TEMPORARY_REDIRECT,
+    HTTP_308_PERMANENT_REDIRECT,
+)
 
 from taskapi.compression import kept
 from taskapi.docs.files import assets, by_url_name
 from taskapi.etags import matches
 from taskapi.parameters import IGNORES_QUERY
+from taskapi.paths import PREFIX
 from taskapi.problems import AnyRequest
 
-__all__ = ["CONTENT_SECURITY_POLICY", "docs_handlers", "to_canonical"]
+__all__ = ["CONTENT_SECURITY_POLICY", "docs_handlers", "show_home", "to_canonical"]
 
 # Swagger UI and ReDoc write style attributes and style elements, hence 'unsafe-inline' for styles
 # alone; both draw icons from data: URLs, and ReDoc searches in a worker made from a blob.
@@ -83,6 +88,12 @@ def docs_handlers(title: str) -> list[HTTPRouteHandler]:
     return [show_swagger_ui, show_redoc, send_asset]
 
 
+@get("/", include_in_schema=False, opt={IGNORES_QUERY: True})
+async def show_home() -> Response[bytes]:
+    """Lead a person who has only the address of the server to the documentation."""
+    return _redirect(HTTP_307_TEMPORARY_REDIRECT, f"{PREFIX.removeprefix('/')}/docs")
+
+
 @get("/docs/assets/{name:str}", include_in_schema=False, opt={IGNORES_QUERY: True})
 async def send_asset(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
     asset = by_url_name().get(name)
@@ -125,8 +136,10 @@ def to_canonical(request: AnyRequest, name: str) -> Response[bytes] | None:
     slashes = len(path) - len(path.rstrip(b"/"))
     if slashes == 0:
         return None
-    location = "../" * slashes + name
+    return _redirect(HTTP_308_PERMANENT_REDIRECT, "../" * slashes + name)
+
+
+def _redirect(status: int, location: str) -> Response[bytes]:
+    """To an address relative to the page, so that it leads on behind any prefix."""
     headers = {"location": location}
-    return Response(
-        b"", status_code=HTTP_308_PERMANENT_REDIRECT, headers=headers, media_type="text/plain"
-    )
+    return Response(b"", status_code=status, media_type="text/plain", headers=headers)

@@ -22,9 +22,14 @@ BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
 ONLY_TRUE: Mapping[str, bool] = {"true": True}  # for a filter without an opposite
 
 
-def one_of(words: Iterable[str], description: str | None = None) -> Meta:
-    """Documents a `str` that `parse_choice` reads."""
-    return Meta(description=description, extra_json_schema={"enum": list(words)})
+def one_of(
+    words: Iterable[str], description: str | None = None, *, name: str | None = None
+) -> Meta:
+    """Documents a `str` that `parse_choice` reads.
+
+    A name makes the words one type of the document, and of the clients that are generated from it.
+    """
+    return Meta(title=name, description=description, extra_json_schema={"enum": list(words)})
 
 
 def several(description: str) -> Meta:
