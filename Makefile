@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 BENCH := $(VENV)-bench
 FRAMEWORKS := $(VENV)-frameworks
+CLIENTS := $(VENV)-clients
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 # A checkout keeps its data in .data, unless DATA_DIR is set, in the environment or in .env.
@@ -43,7 +44,7 @@ format-check: $(VENV)/.dev ## check the format
 
 lint: $(VENV)/.dev ## ruff, every rule
 	$(BIN)/ruff check
-	@if grep -nE 'https?://' requirements*.txt; then echo "lock files must name no host"; exit 1; fi
+	@if grep -nE 'https?://' requirements*.txt || grep -n '"resolved"' tests/clients/package-lock.json; then echo "lock files must name no host"; exit 1; fi
 
 types: $(VENV)/.dev ## mypy --strict
 	$(BIN)/mypy
@@ -63,6 +64,9 @@ test-proxies: $(VENV)/.dev ## nginx, HAProxy and Caddy as documented, while serv
 
 test-frameworks: $(FRAMEWORKS)/.frameworks ## the examples of docs/library.md, those in FastAPI and Django too
 	$(FRAMEWORKS)/bin/pytest tests/test_library_page.py
+
+test-clients: $(VENV)/.dev $(CLIENTS)/.clients ## clients that others generate from the document; needs Node.js
+	$(BIN)/python -m tests.clients.run $(CLIENTS) $(CLIENTS)/bin
 
 bench: $(VENV)/.runtime $(BENCH)/.bench ## compare with a bare server and FastAPI; about eight minutes
 	SERVED_BY=$(BIN)/python $(BENCH)/bin/python -m benchmarks $(PART) $(ARGS)
@@ -88,9 +92,10 @@ lock: $(VENV)/.dev ## recompile the lock files
 	$(COMPILE) pyproject.toml --extra all --group bench -c requirements-dev.txt -o requirements-bench.txt
 	$(COMPILE) tests/browser/requirements.in -o requirements-browser.txt
 	$(COMPILE) tests/frameworks/requirements.in -c requirements-dev.txt -o requirements-frameworks.txt
+	$(COMPILE) tests/clients/requirements.in -o requirements-clients.txt
 
 clean: ## remove everything generated, except the data
-	rm -rf $(VENV) $(BENCH) $(FRAMEWORKS) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(FRAMEWORKS) $(CLIENTS) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -119,6 +124,17 @@ $(FRAMEWORKS)/.frameworks: requirements-frameworks.txt requirements-dev.txt pypr
 	@$(subst $(BIN),$(FRAMEWORKS)/bin,$(PIP)) install --require-hashes --no-deps -r requirements-frameworks.txt
 	@touch $@
 
-.PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies test-frameworks \
+# Node.js comes from the machine; the tools that it runs, and those of Python, are pinned.
+$(CLIENTS)/.clients: requirements-clients.txt tests/clients/package-lock.json
+	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null \
+		&& command -v npm >/dev/null \
+		|| { echo "Node.js 20.19 or newer, with npm, is needed to generate clients of JavaScript"; exit 1; }
+	@$(MAKE) --no-print-directory VENV=$(CLIENTS) $(CLIENTS)/bin/python
+	@$(subst $(BIN),$(CLIENTS)/bin,$(PIP)) install --require-hashes --no-deps -r requirements-clients.txt
+	@cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)
+	@cd $(CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies test-frameworks test-clients \
 	bench bench-quick bench-profile bench-lists \
 	claims build lock clean

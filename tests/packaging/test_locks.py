@@ -1,5 +1,6 @@
 """The lock files: hashed, without host names, and consistent with each other."""
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -36,6 +37,20 @@ def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
 @pytest.mark.parametrize("name", LOCKS)
 def test_no_lock_names_a_host(name: str) -> None:
     assert not re.search(r"://|--(index|find|extra|trusted)", (ROOT / name).read_text())
+
+
+def test_the_lock_of_the_javascript_tools_is_hashed_and_names_no_host() -> None:
+    text = (ROOT / "tests/clients/package-lock.json").read_text()
+    packages = json.loads(text)["packages"]
+    named = packages.pop("")
+    assert all(re.fullmatch("[0-9.]+", version) for version in named["dependencies"].values())
+    assert (
+        named["dependencies"]
+        == json.loads((ROOT / "tests/clients/package.json").read_text())["dependencies"]
+    ), "lock again: `npm install --package-lock-only` in tests/clients"
+    for name, package in packages.items():
+        assert package["integrity"].startswith("sha512-"), name
+        assert "resolved" not in package, name
 
 
 def test_tests_use_the_versions_of_the_runtime_lock() -> None:
