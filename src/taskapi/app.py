@@ -13,8 +13,8 @@ from litestar import Litestar, Router
 
 from taskapi import logs
 from taskapi.audit import audit, own_events
+from taskapi.body_limits import MAX_BODY_BYTES
 from taskapi.bulk import bulk
-from taskapi.capacity import MAX_BODY_BYTES
 from taskapi.changes import changes
 from taskapi.client_connections import Connections
 from taskapi.docs import docs_handlers, show_home

@@ -12,7 +12,7 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from taskapi.bodies import Body, fields_set
-from taskapi.capacity import LARGEST_BODY
+from taskapi.body_limits import LARGEST_BODY
 from taskapi.fields import Id, Version
 from taskapi.idempotency import once
 from taskapi.problems import MAY_REFUSE

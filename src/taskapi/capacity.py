@@ -17,8 +17,6 @@ from taskcore.domain.origins import Origin
 _PER_SITE = 192
 _WAITING = 4  # requests that may wait for their body, for each that may be served
 _WINDOW = 0.2  # seconds
-MAX_BODY_BYTES = 65536  # the largest useful body is a task of 5000 characters, all escaped
-LARGEST_BODY = 2**20  # of a bulk, the one that may be larger
 # Requests with a body beyond MAX_BODY_BYTES that are there at a time, and those of one client.
 _LARGE, _LARGE_OF_ONE = 32, 4
 

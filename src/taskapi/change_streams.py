@@ -24,10 +24,11 @@ _HEADERS = [
 
 
 class ChangeStream(Response[Item], Generic[Item]):
-    """It takes no place and no turn of other requests, and no connection while nothing changes.
+    """Does not count as a running request, and holds no database connection while nothing changes.
 
-    What waits to be sent is bounded: an event is made when the one before was taken by the kernel,
-    which keeps 128 KiB of a connection, and resets one that is not read for ten seconds.
+    What waits to be sent is bounded: the next event is made only when the kernel has accepted the
+    last. The kernel keeps 128 KiB of a connection, and resets it if its client reads nothing for
+    ten seconds.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class ChangeStream(Response[Item], Generic[Item]):
         return self._event("reset", place, {"cursor": self._cursor(place)})
 
     def _id(self, place: LogPosition) -> bytes:
-        """Alone it is no event: the client remembers where it is."""
+        """Sent alone, it raises no event in the client, which only notes where to read on."""
         return f"id: {self._cursor(place)}\n\n".encode()
 
 

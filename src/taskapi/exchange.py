@@ -7,7 +7,8 @@ from contextlib import suppress
 from litestar.types import HTTPScope, Message, Receive, ReceiveMessage, Send
 from structlog.typing import FilteringBoundLogger
 
-from taskapi.capacity import MAX_BODY_BYTES, Places, overloaded
+from taskapi.body_limits import MAX_BODY_BYTES
+from taskapi.capacity import Places, overloaded
 from taskapi.draining import is_draining
 from taskapi.headers import completed
 from taskapi.paths import HEALTH_PATHS

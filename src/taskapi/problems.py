@@ -248,10 +248,10 @@ def _shape_problem(
     body: Any,  # noqa: ANN401 - a type expression
     returned: object,
 ) -> FieldProblem:
-    """In words of ours, because msgspec's name types of Python.
+    """In our own words, because the messages of msgspec name types of Python.
 
-    `body` is the type that the handler takes. `returned` is the one that it returns: what it shows
-    the client cannot write.
+    `body` is the type that the handler takes, and `returned` the one that it returns: a field that
+    only `returned` has is read-only.
     """
     message, key = str(entry.get("message", "")), str(entry.get("key", ""))
     for start, (text, slug) in _SHAPE_CODES.items():

@@ -7,7 +7,8 @@ from datetime import timedelta
 from taskcore.domain.events import EVENTS_LIFETIME
 from taskcore.domain.idempotency import MAX_KEPT
 from taskcore.domain.policies import Actor
-from taskcore.domain.tasks import MAX_TASKS, TRASH_LIFETIME
+from taskcore.domain.tasks import MAX_TASKS
+from taskcore.domain.trash import TRASH_LIFETIME
 from taskcore.ports import (
     AT_ONCE,
     BATCH,

@@ -14,7 +14,8 @@ from typing import NoReturn, Self
 from taskcore.domain.errors import Misconfigured
 from taskcore.domain.events import EVENTS_LIFETIME, LEAST_EVENTS_DAYS
 from taskcore.domain.sessions import SESSION_LIFETIME
-from taskcore.domain.tasks import MAX_TASKS, TRASH_LIFETIME
+from taskcore.domain.tasks import MAX_TASKS
+from taskcore.domain.trash import TRASH_LIFETIME
 from taskcore.environment import default_data_dir, environment
 from taskcore.networks import IPNetwork, host, network, origin
 from taskcore.prefixes import own_variables, spelled

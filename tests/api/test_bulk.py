@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from taskapi.capacity import LARGEST_BODY, MAX_BODY_BYTES, LargeBodies
+from taskapi.body_limits import LARGEST_BODY, MAX_BODY_BYTES
+from taskapi.capacity import LargeBodies
 from taskcore import Origin
 from taskcore.domain.bulk import MAX_OPERATIONS
 from tests.api.people import MISSING_ID, Person

@@ -16,7 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from taskapi.app import served_document
-from taskapi.capacity import LARGEST_BODY
+from taskapi.body_limits import LARGEST_BODY
 from taskapi.problems import status_of
 from taskapi.providers import ActorRequest, administers, anyone, logged_in
 from taskcore import KeyInProgress, LogPosition, Role, TooMany, Unavailable, UserId, cursors

@@ -13,7 +13,6 @@ from taskcore.domain.dues import (
     DueRange,
     check_moment,
     check_time_zone,
-    due_key,
     in_utc,
     local_moment,
     start_of_day,
@@ -21,6 +20,7 @@ from taskcore.domain.dues import (
     zone,
     zone_names,
 )
+from taskcore.domain.task_orders import due_key
 
 BERLIN = zone("Europe/Berlin")
 DAY = timedelta(days=1)

@@ -13,7 +13,7 @@ import pytest
 import typing_extensions
 
 from taskcore.adapters.embedded import EmbeddedPostgres, programs
-from taskcore.adapters.embedded.cluster import Cluster
+from taskcore.adapters.embedded.cluster_folder import Cluster
 from taskcore.domain.errors import Misconfigured
 from tests.embedded.conftest import AS_ROOT, SOURCES, fetch_value, postmaster, responds
 from tests.processes import parent

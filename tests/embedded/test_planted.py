@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from taskcore.adapters.embedded import EmbeddedPostgres, programs
-from taskcore.adapters.embedded.cluster import Cluster
+from taskcore.adapters.embedded.cluster_folder import Cluster
 from taskcore.adapters.folders import Folder
 from taskcore.adapters.keys import generated_secret
 from taskcore.domain.errors import Misconfigured

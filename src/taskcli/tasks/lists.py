@@ -16,7 +16,8 @@ from taskcli.tasks.shown import line, shape
 from taskcli.when import Bound, When, typed
 from taskcore import Actor, Core, Page, Priority, Sort, Status, Task, TaskQuery, cursors
 from taskcore.cursors import LABELS, Cursors
-from taskcore.domain.queries import STATUS_GROUPS, TaskPosition
+from taskcore.domain.queries import STATUS_GROUPS
+from taskcore.domain.task_orders import TaskPosition
 from taskcore.domain.visible import quoted
 from taskcore.ports import LabelCount
 from taskcore.usecases.tasks import LABELS_OF_PAGE

@@ -22,7 +22,7 @@ class _Period(NamedTuple):
 class RememberingDenials:
     """A rate limiter that repeats the denials of another one until there is room again.
 
-    A flood of attempts that are denied so costs the other limiter nothing. What is admitted stays
+    Denying a flood this way costs the other limiter nothing. What is admitted stays
     the same: a denied attempt counts nowhere, so asking again before the `retry_after` of the
     denial would have brought another one. When this process gives back to a claim, its denial is
     forgotten; limits to which other processes give back are asked again after 0.2 s.
@@ -61,7 +61,7 @@ class RememberingDenials:
         period = self._denied.get(key)
         if period is None:
             return None
-        if period.begin <= now < period.until:  # before its begin the clock was set back
+        if period.begin <= now < period.until:  # else the clock was set back, or the period is over
             return Denial(claim, (period.retry_at - now).total_seconds())
         del self._denied[key]
         return None

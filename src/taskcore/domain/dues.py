@@ -124,13 +124,6 @@ def start_of_day(day: date, zone: tzinfo) -> datetime:
     return end
 
 
-def due_key(due_date: date | None, due_at: datetime | None) -> datetime:
-    """What tasks are sorted by: the moment, the day at 00:00 UTC, or NO_DUE."""
-    if due_at is not None:
-        return due_at
-    return NO_DUE if due_date is None else datetime.combine(due_date, time.min, UTC)
-
-
 @dataclass(frozen=True, slots=True)
 class DueRange:
     """Half-open bounds for both kinds of dues; None is no bound. Moments are in UTC."""

@@ -7,6 +7,7 @@ from unicodedata import normalize
 from taskcore.domain.errors import Problem
 from taskcore.domain.rules import TextRule
 
+# PostgreSQL checks the number of labels too: change `schema.py`, and add a migration.
 MAX_LABELS = 20
 MIN_LABEL, MAX_LABEL = 1, 64  # code points
 FIELD = "labels"

@@ -54,7 +54,7 @@ def address(text: str | None) -> str | None:
     return _address(text) if text and len(text) <= _LONGEST else None
 
 
-# `::ffff:255.255.255.255`, or eight groups, with a `%` and the name of an interface.
+# No longer text is parsed: eight groups, with a `%` and the name of an interface, are shorter.
 _LONGEST = 64
 
 

@@ -1,18 +1,17 @@
-"""Lists of tasks: what may be asked for, which tasks match, and in which order they come."""
+"""Lists of tasks: what may be asked for, and which tasks match."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from enum import StrEnum
 from hashlib import sha256
-from typing import NamedTuple
 
-from taskcore.domain.dues import DueRange, check_moment, due_key, start_of_day, zone
+from taskcore.domain.dues import DueRange, check_moment, start_of_day, zone
 from taskcore.domain.errors import Invalid, Problem
 from taskcore.domain.labels import label_key, label_problem
 from taskcore.domain.rules import refuse
 from taskcore.domain.search import Search
-from taskcore.domain.tasks import CLOSED, OPEN, Priority, Status, Task, TaskId
+from taskcore.domain.task_orders import Sort
+from taskcore.domain.tasks import CLOSED, OPEN, Priority, Status, Task
 from taskcore.domain.users import UserId
 
 MAX_VALUES = 20
@@ -24,34 +23,6 @@ MAX_RANKED = 500
 STATUS_GROUPS = {"open": OPEN, "closed": CLOSED}
 
 Moment = date | datetime
-
-
-class Sort(StrEnum):
-    """The order of a list of tasks; a task's id decides between equals."""
-
-    NEWEST = "-created"
-    OLDEST = "created"
-    DUE = "due"
-    UPDATED = "-updated"
-    PRIORITY = "priority"
-    RELEVANCE = "relevance"
-
-    @property
-    def descends(self) -> bool:
-        return self not in {Sort.OLDEST, Sort.DUE}
-
-
-class TaskPosition(NamedTuple):
-    """Where a task stands in a list: what it is sorted by, and its id.
-
-    The first is the id as well where tasks are sorted by their creation.
-    """
-
-    key: int | datetime
-    task_id: TaskId
-
-
-_RANKS = {priority: rank for rank, priority in enumerate(Priority)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +59,6 @@ class TaskFilter:
         if self.completed_until and not (completed and completed < self.completed_until):
             return False
         return self.updated_from is None or task.updated_at >= self.updated_from
-
-
-def position(task: Task, sort: Sort, search: Search | None = None) -> TaskPosition:
-    """Where a task of the list stands in it; `search` is what Sort.RELEVANCE ranks by."""
-    key: int | datetime = task.id
-    match sort:
-        case Sort.DUE:
-            key = due_key(task.due_date, task.due_at)
-        case Sort.UPDATED:
-            key = task.updated_at
-        case Sort.PRIORITY:
-            key = _RANKS[task.priority]
-        case Sort.RELEVANCE if search:
-            key = search.rank(task.title, task.description) or 0
-    return TaskPosition(key, task.id)
 
 
 EVERYTHING = TaskFilter()

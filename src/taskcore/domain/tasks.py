@@ -6,7 +6,7 @@ A new field goes into both TypedDicts and both dataclasses, there behind `labels
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from types import NoneType
 from typing import Any, NewType, NotRequired, Self, TypedDict, Unpack, get_args
@@ -21,8 +21,6 @@ TaskId = NewType("TaskId", int)
 
 # How many tasks an account holds at most, those in the trash included; a setting may change it.
 MAX_TASKS = 100_000
-# How long a task stays in the trash; a setting may change it.
-TRASH_LIFETIME = timedelta(days=30)
 
 
 class Status(StrEnum):

@@ -26,8 +26,9 @@ from taskcore.domain.policies import (
     reaches_all_tasks,
     visible_tasks,
 )
-from taskcore.domain.queries import PLAIN, TaskPosition, TaskQuery
+from taskcore.domain.queries import PLAIN, TaskQuery
 from taskcore.domain.rules import MAX_LIMIT, check_slice
+from taskcore.domain.task_orders import TaskPosition
 from taskcore.domain.tasks import (
     MAX_TASKS,
     NewTaskFields,

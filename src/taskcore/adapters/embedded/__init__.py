@@ -1,9 +1,9 @@
 """A PostgreSQL in a folder, so that nothing has to be set up.
 
-    membership.py   one user of the server: joins, watches, leaves
-    cluster.py      the folder: created, configured, started
-    programs.py     PostgreSQL's programs, and the account they run under
-    supervisor.py   the process that runs the server until its last user leaves
+    membership.py      one user of the server: joins, watches, leaves
+    cluster_folder.py  the folder: created, configured, started
+    programs.py        PostgreSQL's programs, and the account they run under
+    supervisor.py      the process that runs the server until its last user leaves
 
 Locks tell which processes are alive, never pids in files: the kernel releases the locks of a dead
 process, but may give its pid to another one.

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from taskcore.adapters.embedded.cluster import NAME, Cluster, explained
+from taskcore.adapters.embedded.cluster_folder import NAME, Cluster, explained
 from taskcore.adapters.embedded.supervisor import locked
 from taskcore.adapters.folders import called
 from taskcore.domain.errors import Misconfigured, TaskcoreError, Unavailable

@@ -135,7 +135,10 @@ def _bin(site: Path) -> Path:
 
 
 def _refusal(site: Path, account: Account) -> str | None:
-    """Why that account cannot run the programs; None if it can. Runs one: modes tell too little."""
+    """Why that account cannot run the programs; None if it can.
+
+    Tries it with `initdb --version`, because file modes alone do not tell.
+    """
     try:
         done = account.run([_bin(site) / "initdb", "--version"], cwd=Path("/"))
     except OSError as error:
@@ -169,7 +172,7 @@ def _copied(site: Path) -> Path:
             for path in (new, *new.rglob("*")):
                 mode = path.stat().st_mode
                 path.chmod(mode | (0o555 if mode & stat.S_IXUSR else 0o444))
-            os.sync()  # a power cut must not leave the name on files that are not whole
+            os.sync()  # so that after a power cut the name holds no incomplete files
             with suppress(OSError):  # another process was faster
                 new.rename(copy)
     return copy

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from taskcore.adapters.postgres.schema import tasks
 from taskcore.adapters.postgres.task_rows import PRIORITY_NUMBERS, STATUS_NUMBERS, label_hash
 from taskcore.domain.dues import NO_DUE, DueRange
-from taskcore.domain.queries import Sort, TaskFilter, TaskPosition
+from taskcore.domain.queries import TaskFilter
 from taskcore.domain.rules import MAX_ID
+from taskcore.domain.task_orders import Sort, TaskPosition
 
 BIG, MOMENT, NUMBER = sa.BigInteger(), sa.DateTime(timezone=True), sa.SmallInteger()
 LOWEST_ID: sa.ColumnElement[int] = sa.literal_column("0")  # all ids are greater

@@ -39,8 +39,9 @@ from taskcore.adapters.postgres.task_filters import (
 from taskcore.adapters.postgres.task_orders import counted, in_order, looked_up, ordered
 from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
 from taskcore.adapters.postgres.task_search import FEW, Matches, search_arguments, searched
-from taskcore.domain.queries import EVERYTHING, Sort, TaskFilter, TaskPosition
+from taskcore.domain.queries import EVERYTHING, TaskFilter
 from taskcore.domain.rules import MAX_ID
+from taskcore.domain.task_orders import Sort, TaskPosition
 from taskcore.domain.tasks import Task
 from taskcore.domain.users import UserId
 from taskcore.ports import LabelCount, Page

@@ -1,7 +1,6 @@
 """The order of a list of tasks: what its rows are compared by, and where its pages begin.
 
-The domain has the same order for one task: `position` in `domain/queries.py`, and `due_key`
-in `domain/dues.py`, which puts tasks without a due last.
+`domain/task_orders.py` has the same order for one task.
 """
 
 from typing import Any
@@ -24,7 +23,7 @@ from taskcore.adapters.postgres.task_filters import (
     bind,
     conditions,
 )
-from taskcore.domain.queries import Sort
+from taskcore.domain.task_orders import Sort
 
 SORTED_BY: dict[Sort, sa.ColumnElement[Any]] = {
     Sort.NEWEST: tasks.c.id,

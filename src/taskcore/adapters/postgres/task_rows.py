@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from taskcore.adapters.postgres.schema import tasks
-from taskcore.domain.dues import due_key
 from taskcore.domain.labels import label_key
 from taskcore.domain.search import found_by
+from taskcore.domain.task_orders import due_key
 from taskcore.domain.tasks import NewTask, Priority, Status, Task
 from taskcore.domain.users import UserId
 

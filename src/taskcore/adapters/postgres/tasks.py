@@ -29,7 +29,8 @@ from taskcore.adapters.postgres.task_rows import (
 )
 from taskcore.domain.errors import NotFound, StaleWrite
 from taskcore.domain.events import TaskEventType, changes_of, content_of
-from taskcore.domain.queries import EVERYTHING, Sort, TaskFilter, TaskPosition
+from taskcore.domain.queries import EVERYTHING, TaskFilter
+from taskcore.domain.task_orders import Sort, TaskPosition
 from taskcore.domain.tasks import NewTask, Task, TaskId, limit_reached
 from taskcore.domain.users import UserId
 from taskcore.ports import LabelCount, Page

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from taskcore.domain.errors import NotFound, StaleWrite
-from taskcore.domain.queries import Sort, TaskPosition
 from taskcore.domain.rules import MAX_ID, MAX_SKIP
+from taskcore.domain.task_orders import Sort, TaskPosition
 from taskcore.domain.tasks import MAX_TASKS, NewTask, Priority, Status, Task, TaskChanges, TaskId
 from taskcore.domain.users import User, UserId
 from taskcore.ports import Repositories, Store
