@@ -120,7 +120,9 @@ class Core:
                 housekeeping=housekeeping,
                 gate=gate,
                 store=store,
-                idempotency=Idempotency(store, gate, clock, wake, in_transaction, terms.max_kept),
+                idempotency=Idempotency(
+                    store, gate, clock, wake, pseudonyms, in_transaction, terms.max_kept
+                ),
             )
 
         def in_transaction(store: Store, gate: Gate, wake: Wake) -> Core:

@@ -1,6 +1,7 @@
 """A request is done once, on every store."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -20,6 +21,7 @@ from taskcore import (
     Role,
     TooMany,
 )
+from taskcore.adapters.keys import HmacPseudonyms
 from taskcore.adapters.memory import MemoryStore
 from taskcore.core import Terms
 from taskcore.domain.audit import AuditEventName
@@ -60,6 +62,19 @@ async def test_the_same_request_is_done_once(core: Core, ada: Person) -> None:
     assert await titles(core, ada) == ["Write"]
     assert not (await create(core, await join(core, "bob"))).is_replay
     assert not (await create(core, ada, key="l")).is_replay
+
+
+async def test_what_is_kept_of_a_request_depends_on_the_secret_key(clock: ManualClock) -> None:
+    """A digest alone would let a reader of the database try the password in a request."""
+    kept = []
+    for secret in (b"one", b"one", b"other"):
+        store = MemoryStore()
+        core = bound(store, clock, CHEAP)
+        of_secret = replace(core.idempotency, pseudonyms=HmacPseudonyms(secret))
+        await create(replace(core, idempotency=of_secret), await join(core, "ada"))
+        kept += [answer.request for answer in store._tables.answers.values()]
+    same, again, other = kept
+    assert same == again != other
 
 
 async def test_requests_at_the_same_moment_are_done_once(core: Core, ada: Person) -> None:

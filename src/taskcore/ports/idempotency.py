@@ -10,7 +10,7 @@ from taskcore.ports.leftovers import Removal
 
 @dataclass(frozen=True, slots=True)
 class KeyClaim:
-    """A key of a user, and the request that it comes with; both as SHA-256."""
+    """A key of a user, and the request that it comes with; both as digests of 32 bytes."""
 
     user_id: UserId
     key: bytes

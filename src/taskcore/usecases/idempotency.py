@@ -14,7 +14,7 @@ from taskcore.domain.errors import InvalidToken, KeyInProgress, NotFound
 from taskcore.domain.idempotency import MAX_KEPT, check_answer, check_key
 from taskcore.domain.policies import Actor, own_id
 from taskcore.domain.users import UserId
-from taskcore.ports import Clock, KeyClaim, Repositories, Store
+from taskcore.ports import Clock, KeyClaim, Pseudonyms, Repositories, Store
 from taskcore.usecases.followers import Wake
 from taskcore.usecases.gate import Gate
 
@@ -42,6 +42,7 @@ class Idempotency(Generic[Core]):
     gate: Gate
     clock: Clock
     wake: Wake
+    pseudonyms: Pseudonyms
     bind: Callable[[Store, Gate, Wake], Core]
     """A core whose use cases run on that store behind that gate, and in which no one logs in."""
     at_most: int = MAX_KEPT
@@ -73,7 +74,7 @@ class Idempotency(Generic[Core]):
         claim = KeyClaim(
             own_id(actor),
             sha256(key.encode()).digest(),
-            sha256(request).digest(),
+            self._identity(request),
             self.clock.now(),
         )
         gate = _PatientGate(self.gate.store, self.gate.limiter, self.gate.clock, [])
@@ -93,6 +94,14 @@ class Idempotency(Generic[Core]):
         finally:
             if gate.refusals:
                 await self.gate.record(*gate.refusals)
+
+    def _identity(self, request: bytes) -> bytes:
+        """Two requests are the same if this is. It says nothing about a password in one of them.
+
+        Without the key of the pseudonyms: a bare digest would let a reader of the database try
+        passwords as fast as a digest is made.
+        """
+        return sha256(self.pseudonyms.of(sha256(request).hexdigest()).encode()).digest()
 
     def _wake(self, user_ids: Iterable[UserId]) -> None:
         for user_id in user_ids:

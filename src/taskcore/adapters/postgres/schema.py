@@ -362,7 +362,7 @@ def _user(*, locked_last: bool = False) -> sa.Column[int]:
 
 
 # The answers of requests with an idempotency key. `answer` is NULL only within the transaction that
-# does the work. Key and request as SHA-256. A key is claimed before the work locks its rows, so the
+# does the work. Key and request as digests. A key is claimed before the work locks its rows, so the
 # user is looked for, and locked, last: in the order of all other writes.
 idempotency_keys = sa.Table(
     "idempotency_keys",
