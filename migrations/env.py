@@ -5,7 +5,8 @@ import os
 from alembic import context
 from sqlalchemy import Connection, create_engine
 
-from taskcore.adapters.postgres.schema import metadata
+import taskcore.adapters.postgres.schema  # noqa: F401 - declares the tables in `metadata`
+from taskcore.adapters.postgres.columns import metadata
 
 
 def run(connection: Connection) -> None:

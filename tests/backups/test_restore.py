@@ -23,9 +23,10 @@ from taskcore import (
 from taskcore.adapters.archive import Archive, Table
 from taskcore.adapters.postgres import current_revision, upgrade
 from taskcore.adapters.postgres.backups import restore
+from taskcore.adapters.postgres.columns import metadata
 from taskcore.adapters.postgres.conninfo import with_options
 from taskcore.adapters.postgres.migrate import downgrade
-from taskcore.adapters.postgres.schema import REVISION, metadata
+from taskcore.adapters.postgres.schema import REVISION
 from tests.backups.stored import backed_up, content, core_on, filled, restored, rows, untold
 from tests.conftest import migrated_database, new_database, until
 from tests.migrations.test_migrations import HISTORY, catalogue

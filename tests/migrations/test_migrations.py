@@ -19,8 +19,9 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import create_engine
 
 from taskcore.adapters.postgres import Connections, PostgresStore, current_revision, upgrade
+from taskcore.adapters.postgres.columns import metadata
 from taskcore.adapters.postgres.migrate import downgrade, scripts
-from taskcore.adapters.postgres.schema import REVISION, RIGHTS, metadata
+from taskcore.adapters.postgres.schema import REVISION, RIGHTS
 from taskcore.domain.errors import NotMigrated, SchemaTooNew, Unavailable
 from tests.conftest import migrated_database, new_database, until
 

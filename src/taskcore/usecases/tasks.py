@@ -1,12 +1,10 @@
 """Creating, reading, editing and deleting tasks, and the trash."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 from weakref import WeakValueDictionary
 
-from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.bulk import Operation
 from taskcore.domain.errors import (
     Forbidden,
@@ -23,7 +21,6 @@ from taskcore.domain.policies import (
     Permission,
     authorize,
     own_id,
-    reaches_all_tasks,
     visible_tasks,
 )
 from taskcore.domain.queries import PLAIN, TaskQuery
@@ -51,20 +48,12 @@ from taskcore.ports import (
 from taskcore.usecases.bulk import BulkWrite
 from taskcore.usecases.followers import Wake
 from taskcore.usecases.gate import Gate
+from taskcore.usecases.task_writes import TaskWrite, found
 
 if TYPE_CHECKING:
     import asyncio
 
-Result = TypeVar("Result")
 
-# After so many more conflicts, a write without an expected version takes the lock.
-_OPTIMISTIC_ATTEMPTS = 3
-_EVENTS = {
-    Permission.EDIT: AuditEventName.TASK_CHANGED,
-    Permission.DELETE: AuditEventName.TASK_DELETED,
-    Permission.RESTORE: AuditEventName.TASK_RESTORED,
-    Permission.PURGE: AuditEventName.TASK_PURGED,
-}
 # Of those of one page; a name has 64 characters at most.
 LABELS_OF_PAGE = 1000
 
@@ -98,7 +87,7 @@ class Tasks:
     async def get(self, actor: Actor, task_id: TaskId) -> Task:
         """Raises NotFound, also for a task that the actor may not see or that is in the trash."""
         async with self.store.autocommit(actor.user_id) as db:
-            task = await _found(db.tasks, actor, task_id)
+            task = await found(db.tasks, actor, task_id)
         authorize(actor, Permission.VIEW, task)
         return task
 
@@ -161,7 +150,7 @@ class Tasks:
         async def save(db: Repositories, task: Task) -> Task:
             return await self._saved(db, actor, task, changes)
 
-        write = _TaskWrite(self, actor, Permission.EDIT, task_id, expected_version, _tasks, save)
+        write = TaskWrite(self, actor, Permission.EDIT, task_id, expected_version, _tasks, save)
         try:
             return await write.run()
         except StaleWrite:
@@ -207,7 +196,7 @@ class Tasks:
             content = await db.events.version(task.owner_id, task.id, version, of=task.version)
             return await self._saved(db, actor, task, content)
 
-        return await _TaskWrite(
+        return await TaskWrite(
             self, actor, Permission.EDIT, task_id, expected_version, _tasks, save
         ).run()
 
@@ -219,7 +208,7 @@ class Tasks:
         async def move(db: Repositories, task: Task) -> None:
             await db.tasks.trash(task.trashed(self.clock.now()), was=task, by=actor.user_id)
 
-        await _TaskWrite(
+        await TaskWrite(
             self, actor, Permission.DELETE, task_id, expected_version, _tasks, move
         ).run()
 
@@ -244,7 +233,7 @@ class Tasks:
     async def get_trashed(self, actor: Actor, task_id: TaskId) -> Task:
         """Raises NotFound, also for a task that the actor may not see or that is not deleted."""
         async with self.store.autocommit(actor.user_id) as db:
-            task = await _found(db.trash, actor, task_id)
+            task = await found(db.trash, actor, task_id)
         authorize(actor, Permission.VIEW, task)
         return task
 
@@ -256,7 +245,7 @@ class Tasks:
             await db.trash.restore(restored, was=task, by=actor.user_id)
             return restored
 
-        return await _TaskWrite(self, actor, Permission.RESTORE, task_id, None, _trash, move).run()
+        return await TaskWrite(self, actor, Permission.RESTORE, task_id, None, _trash, move).run()
 
     async def purge(self, actor: Actor, task_id: TaskId) -> None:
         """Removes a task in the trash for good. Raises NotFound and Forbidden."""
@@ -265,7 +254,7 @@ class Tasks:
             now = self.clock.now()
             await db.trash.purge(task.owner_id, task.id, at=now, by=actor.user_id)
 
-        await _TaskWrite(self, actor, Permission.PURGE, task_id, None, _trash, remove).run()
+        await TaskWrite(self, actor, Permission.PURGE, task_id, None, _trash, remove).run()
 
     async def bulk(self, actor: Actor, operations: Sequence[Operation]) -> list[Task | None]:
         """Apply 1 to MAX_OPERATIONS operations in order, all or none.
@@ -306,85 +295,3 @@ def _tasks(db: Repositories) -> TaskRepository:
 
 def _trash(db: Repositories) -> TrashRepository:
     return db.trash
-
-
-async def _found(
-    repository: TaskRepository | TrashRepository, actor: Actor, task_id: TaskId
-) -> Task:
-    """First among the actor's own; those of others only for an actor who may reach them."""
-    if actor.user_id is not None:
-        try:
-            return await repository.get(actor.user_id, task_id)
-        except NotFound:
-            if not reaches_all_tasks(actor):
-                raise
-    return await repository.get(await repository.owner_of(task_id), task_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _TaskWrite(Generic[Result]):
-    """One write to one task: read it, authorize, and write if its version is still the same.
-
-    The version makes two statements as safe as a locked transaction, in half the round trips.
-    """
-
-    tasks: Tasks
-    actor: Actor
-    permission: Permission
-    task_id: TaskId
-    expected_version: int | None
-    repository: Callable[[Repositories], TaskRepository | TrashRepository]
-    write: Callable[[Repositories, Task], Awaitable[Result]]
-
-    async def run(self) -> Result:
-        """Without an expected version, retries on a conflict, and in the end takes the lock.
-
-        Requests of this process that retry for one task queue up here: each would otherwise wait
-        for the lock with a connection in hand, and all connections could be taken for one task.
-        """
-        owner_id, result = await self._written()
-        self.tasks.wake(owner_id)
-        return result
-
-    async def _written(self) -> tuple[UserId, Result]:
-        import asyncio  # noqa: PLC0415 - `import taskcore` would take twice as long with it
-
-        try:
-            return await self._write_optimistically()
-        except StaleWrite:
-            if self.expected_version is not None:
-                raise
-        queue = self.tasks.contended.setdefault(self.task_id, asyncio.Lock())
-        async with queue:
-            return await self._write_in_the_end()
-
-    async def _write_in_the_end(self) -> tuple[UserId, Result]:
-        for _ in range(_OPTIMISTIC_ATTEMPTS):
-            with suppress(StaleWrite):  # another process has written
-                return await self._write_optimistically()
-        async with self.tasks.store.transaction() as tx:
-            repository = self.repository(tx)
-            found = await _found(repository, self.actor, self.task_id)
-            task = await repository.lock(found.owner_id, self.task_id)
-            authorize(self.actor, self.permission, task)
-            return task.owner_id, await self._write_and_record(tx, task)
-
-    async def _write_optimistically(self) -> tuple[UserId, Result]:
-        async with self.tasks.store.autocommit(self.actor.user_id) as db:
-            task = await _found(self.repository(db), self.actor, self.task_id)
-            authorize(self.actor, self.permission, task)
-            if self.expected_version not in {None, task.version}:
-                raise StaleWrite
-            if task.owner_id == self.actor.user_id:
-                return task.owner_id, await self.write(db, task)
-        async with self.tasks.store.transaction() as tx:
-            return task.owner_id, await self._write_and_record(tx, task)
-
-    async def _write_and_record(self, tx: Repositories, task: Task) -> Result:
-        """Writes to another user's task go into the audit log."""
-        result = await self.write(tx, task)
-        if result is not task and task.owner_id != self.actor.user_id:
-            name, now = _EVENTS[self.permission], self.tasks.clock.now()
-            event = NewAuditEvent.by(self.actor, name, now, user_id=task.owner_id, task_id=task.id)
-            await tx.audit.add(event)
-        return result

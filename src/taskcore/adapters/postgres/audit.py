@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from psycopg.types.json import Jsonb
 from sqlalchemy.dialects.postgresql import JSONB
 
+from taskcore.adapters.postgres.account_tables import audit_events
 from taskcore.adapters.postgres.connections import Link
-from taskcore.adapters.postgres.schema import audit_events
 from taskcore.adapters.postgres.statements import (
     Statement,
     batch_of,

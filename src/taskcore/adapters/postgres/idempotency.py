@@ -7,12 +7,12 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from taskcore.adapters.postgres.account_tables import idempotency_keys as keys
+from taskcore.adapters.postgres.account_tables import idempotency_usage as usage
+from taskcore.adapters.postgres.account_tables import users
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.errors import waited_too_long
 from taskcore.adapters.postgres.removals import TURN, removed
-from taskcore.adapters.postgres.schema import idempotency_keys as keys
-from taskcore.adapters.postgres.schema import idempotency_usage as usage
-from taskcore.adapters.postgres.schema import users
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.errors import KeyInProgress, NotFound, Unavailable
 from taskcore.domain.idempotency import LIFETIME, ROW, keeps_too_much, reused

@@ -5,10 +5,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from taskcore.adapters.postgres.account_tables import users
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.event_rows import ROW, deleted
 from taskcore.adapters.postgres.removals import TURN, fewer_if_slow
-from taskcore.adapters.postgres.schema import events, streams, task_words, tasks, trash, users
+from taskcore.adapters.postgres.schema import events, streams, task_words, tasks, trash
 from taskcore.adapters.postgres.statements import Statement, in_index_order
 from taskcore.domain.rules import MAX_ID
 from taskcore.ports import Batch, Leftovers

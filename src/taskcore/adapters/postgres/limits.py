@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from taskcore.adapters.postgres.account_tables import rate_limits
 from taskcore.adapters.postgres.connections import Connections
 from taskcore.adapters.postgres.removals import fewer_if_slow, removal
-from taskcore.adapters.postgres.schema import rate_limits
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.ports import Claim, Denial, Removal
 

@@ -1,7 +1,8 @@
-"""The tables. Limits are named constraints; errors.py translates some by name.
+"""The tables: those of tasks here, and the others in `account_tables.py`.
 
-Everything of an account lies together: `owner_id` leads the keys of its tables. They have no
-triggers and no identity columns, so that they can be distributed by `owner_id`.
+Limits are named constraints; errors.py translates some by name. Everything of an account lies
+together: `owner_id` leads the keys of its tables. They have no triggers and no identity columns, so
+that they can be distributed by `owner_id`.
 """
 
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
-from taskcore.domain.rules import DESCRIPTION, EMAIL, FULL_NAME, TIME_ZONE, TITLE, TextRule
-from taskcore.domain.users import DEFAULT_TIME_ZONE
+from taskcore.adapters.postgres.account_tables import users
+from taskcore.adapters.postgres.columns import limits, metadata, moment
+from taskcore.domain.rules import DESCRIPTION, TITLE
 
 # The oldest revision that this code works with. Revisions are numbered in order.
 REVISION = "0013"
@@ -34,65 +36,6 @@ RIGHTS = {
     "audit_events": ("SELECT", "INSERT"),
 }
 
-metadata = sa.MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "uq": "%(table_name)s_%(column_0_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    }
-)
-
-
-def _limits(rule: TextRule, column: str | None = None) -> sa.CheckConstraint:
-    name = column or rule.field
-    return sa.CheckConstraint(f"char_length({name}) BETWEEN {rule.min} AND {rule.max}", name=name)
-
-
-def _id() -> sa.Column[int]:
-    return sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True)
-
-
-def _moment(name: str, *, nullable: bool = False) -> sa.Column[object]:
-    return sa.Column(
-        name,
-        sa.DateTime(timezone=True),
-        nullable=nullable,
-        server_default=None if nullable else sa.text("CURRENT_TIMESTAMP"),
-    )
-
-
-users = sa.Table(
-    "users",
-    metadata,
-    _id(),
-    sa.Column("email", sa.Text, nullable=False),
-    sa.Column("email_key", sa.Text, nullable=False),
-    sa.Column("hashed_password", sa.Text, nullable=False),
-    sa.Column("full_name", sa.Text),
-    sa.Column("role", sa.Text, nullable=False, server_default="user"),
-    sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.text("true")),
-    _moment("created_at"),
-    _moment("updated_at"),
-    # NULL while the account exists. Every statement that reads users leaves removed accounts out.
-    _moment("removed_at", nullable=True),
-    sa.Column("time_zone", sa.Text, nullable=False, server_default=DEFAULT_TIME_ZONE),
-    _limits(EMAIL),
-    _limits(EMAIL, "email_key"),
-    _limits(FULL_NAME),
-    _limits(TIME_ZONE),
-    sa.CheckConstraint("char_length(hashed_password) BETWEEN 1 AND 255", name="hashed_password"),
-    sa.CheckConstraint("role IN ('user', 'admin')", name="role"),
-    sa.UniqueConstraint("email_key"),
-    # For the lists by these filters, newest first. The last one also finds the administrators
-    # for `lock_admins`.
-    sa.Index("users_role_id_idx", "role", "id"),
-    sa.Index("users_is_active_id_idx", "is_active", "id"),
-    sa.Index("users_role_is_active_id_idx", "role", "is_active", "id"),
-    # The few accounts whose rows are not removed to the end.
-    sa.Index("users_removed_idx", "id", postgresql_where=sa.text("removed_at IS NOT NULL")),
-)
-
 # Ids of tasks, also of those in the trash.
 task_ids = sa.Sequence("tasks_id_seq", metadata=metadata)
 # What `due_sort` is for a task that is not due: it comes last.
@@ -115,13 +58,13 @@ def _task() -> tuple[sa.Column[Any], ...]:
         # The entity's version. Servers of before 0009, which would not count what they write, fail
         # because they find no column of that name.
         sa.Column("edition", sa.BigInteger, nullable=False, server_default=sa.text("1")),
-        _moment("created_at"),
-        _moment("updated_at"),
+        moment("created_at"),
+        moment("updated_at"),
         # The number of the word in Status and in Priority.
         sa.Column("status", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
         sa.Column("priority", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
         sa.Column("due_date", sa.Date),
-        _moment("due_at", nullable=True),
+        moment("due_at", nullable=True),
         sa.Column("time_zone", sa.Text),
         # What tasks are sorted by: `due_key` of the domain.
         sa.Column("due_sort", sa.DateTime(timezone=True), nullable=False, server_default=_NO_DUE),
@@ -130,14 +73,14 @@ def _task() -> tuple[sa.Column[Any], ...]:
         # Both in the order of the labels, and NULL without any.
         sa.Column("label_keys", sa.ARRAY(sa.Text)),
         sa.Column("label_hashes", sa.ARRAY(sa.BigInteger)),
-        _moment("completed_at", nullable=True),
+        moment("completed_at", nullable=True),
     )
 
 
 def _checks() -> tuple[sa.CheckConstraint, ...]:
     return (
-        _limits(TITLE),
-        _limits(DESCRIPTION),
+        limits(TITLE),
+        limits(DESCRIPTION),
         sa.CheckConstraint("edition >= 1", name="edition"),
         sa.CheckConstraint("status BETWEEN 0 AND 3", name="status"),
         sa.CheckConstraint("priority BETWEEN 0 AND 4", name="priority"),
@@ -232,7 +175,7 @@ streams = sa.Table(
     sa.Column("head", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("floor", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     # The time of the oldest event that is kept; NULL without any.
-    _moment("oldest_at", nullable=True),
+    moment("oldest_at", nullable=True),
     # How large the log is, and whether that is more than MAX_LOG_BYTES.
     sa.Column("log_bytes", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("log_full", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -280,113 +223,5 @@ totals = sa.Table(
     metadata,
     sa.Column("slot", sa.SmallInteger, primary_key=True, autoincrement=False),
     sa.Column("tasks", sa.BigInteger, nullable=False),
-    postgresql_with={"fillfactor": "50"},
-)
-
-sessions = sa.Table(
-    "sessions",
-    metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column(
-        "user_id", sa.BigInteger, sa.ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False
-    ),
-    _moment("created_at"),
-    _moment("last_used_at"),
-    _moment("expires_at"),
-    sa.Column("ip", sa.Text),
-    sa.Column("user_agent", sa.Text),
-    sa.Index("sessions_user_id_idx", "user_id"),
-    # For housekeeping, which finds the expired ones of all users.
-    sa.Index("sessions_expires_at_idx", "expires_at"),
-)
-
-refresh_tokens = sa.Table(
-    "refresh_tokens",
-    metadata,
-    sa.Column("digest", sa.LargeBinary, primary_key=True),
-    sa.Column(
-        "session_id", sa.Uuid, sa.ForeignKey(sessions.c.id, ondelete="CASCADE"), nullable=False
-    ),
-    sa.Column("nonce", sa.LargeBinary, nullable=False),
-    _moment("issued_at"),
-    _moment("expires_at"),
-    _moment("used_at", nullable=True),
-    sa.Column("superseded", sa.Boolean, nullable=False, server_default=sa.text("false")),
-    sa.CheckConstraint("octet_length(digest) = 32", name="digest"),
-    sa.Index("refresh_tokens_session_id_idx", "session_id"),
-)
-
-# No foreign keys: events outlive the accounts they are about. A trigger of migration 0003 refuses
-# changes.
-audit_events = sa.Table(
-    "audit_events",
-    metadata,
-    _id(),
-    sa.Column("event", sa.Text, nullable=False),
-    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("actor_id", sa.BigInteger),
-    sa.Column("user_id", sa.BigInteger),
-    sa.Column("session_id", sa.Uuid),
-    sa.Column("ip", sa.Text),
-    sa.Column("user_agent", sa.Text),
-    sa.Column("request_id", sa.Text),
-    sa.Column("detail", JSONB, nullable=False),
-    # For the lists by each filter, newest first.
-    sa.Index("audit_events_at_id_idx", "at", "id"),
-    sa.Index("audit_events_user_id_at_id_idx", "user_id", "at", "id"),
-    sa.Index("audit_events_actor_id_at_id_idx", "actor_id", "at", "id"),
-    sa.Index("audit_events_event_at_id_idx", "event", "at", "id"),
-)
-
-# GCRA needs one timestamp per limit and subject. Unlogged: no attempt waits for the disk, and a
-# crash of the database resets all limits.
-rate_limits = sa.Table(
-    "rate_limits",
-    metadata,
-    sa.Column("key", sa.LargeBinary, primary_key=True),
-    sa.Column("forgotten_at", sa.DateTime(timezone=True), nullable=False),
-    prefixes=["UNLOGGED"],
-)
-
-
-def _user(*, locked_last: bool = False) -> sa.Column[int]:
-    late: Any = {"deferrable": True, "initially": "DEFERRED"} if locked_last else {}
-    return sa.Column(
-        "user_id",
-        sa.BigInteger,
-        sa.ForeignKey(users.c.id, ondelete="CASCADE", **late),
-        nullable=False,
-        autoincrement=False,
-    )
-
-
-# The answers of requests with an idempotency key. `answer` is NULL only within the transaction that
-# does the work. Key and request as digests. A key is claimed before the work locks its rows, so the
-# user is looked for, and locked, last: in the order of all other writes.
-idempotency_keys = sa.Table(
-    "idempotency_keys",
-    metadata,
-    _user(locked_last=True),
-    sa.Column("key", sa.LargeBinary, nullable=False),
-    sa.Column("request", sa.LargeBinary, nullable=False),
-    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("answer", sa.LargeBinary),
-    sa.PrimaryKeyConstraint("user_id", "key"),
-    sa.CheckConstraint("octet_length(key) = 32", name="key"),
-    sa.CheckConstraint("octet_length(request) = 32", name="request"),
-    # For housekeeping, which finds the old ones of all users.
-    sa.Index("idempotency_keys_at_idx", "at"),
-)
-
-# How many bytes of answers each user has kept since that moment, of those who have kept any lately.
-idempotency_usage = sa.Table(
-    "idempotency_usage",
-    metadata,
-    _user(),
-    sa.Column("since", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("size", sa.BigInteger, nullable=False),
-    sa.PrimaryKeyConstraint("user_id"),
-    sa.Index("idempotency_usage_since_idx", "since"),
     postgresql_with={"fillfactor": "50"},
 )

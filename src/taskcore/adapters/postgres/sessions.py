@@ -10,10 +10,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from taskcore.adapters.postgres.account_tables import refresh_tokens, sessions, users
 from taskcore.adapters.postgres.audit import recorded, values_of
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.removals import removal, removed
-from taskcore.adapters.postgres.schema import refresh_tokens, sessions, users
 from taskcore.adapters.postgres.statements import (
     BatchedStatement,
     Statement,

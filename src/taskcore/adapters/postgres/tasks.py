@@ -11,9 +11,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from taskcore.adapters.postgres.account_rows import counted, heads, numbered
+from taskcore.adapters.postgres.account_tables import users
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.event_rows import LOGGED, Logged, changes_text, logged
-from taskcore.adapters.postgres.schema import streams, task_ids, task_words, tasks, trash, users
+from taskcore.adapters.postgres.schema import streams, task_ids, task_words, tasks, trash
 from taskcore.adapters.postgres.statements import BatchedStatement, Statement, batch_of
 from taskcore.adapters.postgres.task_lists import labels_page, tasks_page
 from taskcore.adapters.postgres.task_rows import (

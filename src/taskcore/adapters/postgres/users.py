@@ -8,9 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from taskcore.adapters.postgres.account_rows import add_to_total
+from taskcore.adapters.postgres.account_tables import sessions, users
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.leftovers import REMOVED
-from taskcore.adapters.postgres.schema import events, sessions, streams, task_words, users
+from taskcore.adapters.postgres.schema import events, streams, task_words
 from taskcore.adapters.postgres.statements import (
     Statement,
     columns_of,

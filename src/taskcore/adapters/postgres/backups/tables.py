@@ -9,9 +9,9 @@ from psycopg import AsyncConnection
 from psycopg.sql import SQL, Composed, Identifier
 
 from taskcore.adapters.archive import Sum, Table, Told
+from taskcore.adapters.postgres.columns import metadata
 from taskcore.adapters.postgres.conninfo import with_options
 from taskcore.adapters.postgres.errors import translated
-from taskcore.adapters.postgres.schema import metadata
 from taskcore.domain.errors import RightsMissing
 
 # Tables that revisions before REVISION had besides.
