@@ -14,7 +14,7 @@ from taskapi.headers import completed
 from taskapi.paths import HEALTH_PATHS
 from taskapi.problems import HttpProblem
 from taskapi.proxies import Proxies
-from taskapi.request_state import RequestState
+from taskapi.request_state import RequestState, nothing_held
 
 ARRIVES_WITHIN = 5.0  # seconds for a body of MAX_BODY_BYTES; enough at 13 KB/s
 _BYTES_PER_SECOND = 13_000  # of what is beyond MAX_BODY_BYTES
@@ -71,6 +71,9 @@ class Exchange:
             self._places.turns.end(self)
             self._places.leave(self.client)
             self._places.large.release(self)
+        # Else the two would hold each other, and with them the server's request, until the garbage
+        # collector runs: granian does not close a connection whose body is still held unread.
+        self.state.release = nothing_held
 
     async def receive(self) -> ReceiveMessage:
         """Raises `overloaded` if there is no place to wait for the body, or then to be served.

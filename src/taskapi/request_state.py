@@ -21,6 +21,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY = "taskapi"
 
 
+def nothing_held() -> None:
+    """A request that holds no place gives none back."""
+
+
 @dataclass(slots=True)
 class RequestState:
     request_id: str
@@ -31,7 +35,7 @@ class RequestState:
     is_head: bool  # what follows the headers is not sent
     actor: Actor | None = None  # set by `providers.logged_in`
     is_replay: bool = False  # whether the answer is that of an earlier request
-    release: Callable[[], None] = lambda: None
+    release: Callable[[], None] = nothing_held
     """Gives back the place and the turn: for a response that goes on for long."""
 
     @classmethod

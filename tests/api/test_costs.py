@@ -1,11 +1,20 @@
 """What takes time with the length of a request is bounded before it begins."""
 
+import asyncio
+import gc
 import re
+import weakref
+from dataclasses import replace
 from typing import Any, NoReturn
 
+import httpx
 import pytest
+from litestar import Litestar
+from litestar.types import Receive, Scope, Send
 
 from taskapi import edge, etags
+from taskapi.body_limits import LARGEST_BODY
+from tests.api.people import Person
 
 
 class Query(bytes):
@@ -37,3 +46,49 @@ def test_what_a_condition_costs_is_bounded_by_its_items(monkeypatch: pytest.Monk
     monkeypatch.setattr(etags, "_ITEM", Pattern())
     assert not etags.matches("," * 15_000, '"1"')
     assert len(tried) == etags._MOST_ITEMS
+
+
+class Received:
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+
+    async def __call__(self) -> Any:
+        return await self._receive()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/tasks", None, 200),
+        ("POST", "/tasks", b'{"title": "x"}', 201),
+        ("POST", "/tasks", b'{"title": 1}', 422),
+        ("POST", "/tasks", b"{", 400),
+        ("POST", "/tasks", b" " * (LARGEST_BODY + 1), 413),
+        ("PUT", "/tasks/1", b'{"title": "x"}', 404),
+        ("DELETE", "/nowhere", b"x" * 9, 404),
+        ("OPTIONS", "/tasks", None, 204),
+    ],
+)
+async def test_nothing_holds_a_request_that_is_answered(
+    app: Litestar, ada: Person, method: str, path: str, body: bytes | None, status: int
+) -> None:
+    """Else its body, and a connection that waits for it, stay until the garbage collector runs."""
+    held: list[weakref.ref[Received]] = []
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        received = Received(receive)
+        held.append(weakref.ref(received))
+        await app(dict(scope), received, send)  # type: ignore[arg-type]
+
+    transport = httpx.ASGITransport(watched)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as http:
+        gc.disable()
+        try:
+            answer = await replace(ada, http=http).ask(method, path, content=body)
+            assert answer.status_code == status
+            for _ in range(3):  # a round of turns ends with the event loop's
+                await asyncio.sleep(0)
+            assert [reference() for reference in held] == [None]
+        finally:
+            gc.enable()

@@ -41,7 +41,7 @@ async def test_a_refusal_says_which_operation_it_is_about(core: Core) -> None:
     refused_ones: list[tuple[Operation, type, str]] = [
         (Update(MISSING, {}), NotFound, "operations/2/id"),
         (Restore(task.id), NotFound, "operations/2/id"),
-        (Update(task.id, {"title": ""}, version=1), StaleWrite, "operations/2/version"),
+        (Update(task.id, {"title": "q"}, version=1), StaleWrite, "operations/2/version"),
         (Delete(task.id, version=3), StaleWrite, "operations/2/version"),
     ]
     for operation, kind, field in refused_ones:
@@ -50,6 +50,7 @@ async def test_a_refusal_says_which_operation_it_is_about(core: Core) -> None:
     invalid: list[tuple[Operation, str]] = [
         (Create({"title": "", "labels": ["a", "A"]}), "operations/2/task/title"),
         (Update(task.id, {"title": ""}, version=2), "operations/2/changes/title"),
+        (Update(task.id, {"title": ""}, version=1), "operations/2/changes/title"),  # stale as well
     ]
     for operation, field in invalid:
         refused = await refusal(core, ada, *fine, operation)
