@@ -50,7 +50,7 @@ class Content:
     label: Annotated[Labels, Parameter(help="A label; repeat it for several.")] = ()
 
     def changes(self, now: datetime, here: str) -> TaskChanges:
-        """`here` is the time zone of the user. Raises Invalid for unknown ones."""
+        """`here` is the zone of a due without --time-zone. Raises Invalid if --time-zone is unknown."""
         changes: dict[str, Any] = {
             each.name: value
             for each in fields(self)
@@ -117,7 +117,7 @@ class Edits(Content):
         """The changes to this task, as `changes` returns them."""
         has_time = isinstance(self.due, When) and not self.due.is_day
         keeps_zone = has_time and self.time_zone is None and task.time_zone is not None
-        # A time that is moved stays in the time zone in which it is meant.
+        # A new time without --time-zone is meant in the task's own zone.
         there = task.time_zone if keeps_zone and task.time_zone else here
         changes = self.changes(now, there)
         if keeps_zone:

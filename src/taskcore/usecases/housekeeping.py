@@ -53,7 +53,7 @@ class Housekeeping:
     - rate limits: one row for a limit and subject, removed here when its period is over. Some stay
       longer: one in a hundred of those that count (`PostgresLimiter.forget`)
     - tasks: an account holds 100 000 (MAX_TASKS), those in its trash included
-    - the trash: removed here after 30 days (TRASH_LIFETIME)
+    - the trash: removed here after TRASH_LIFETIME
     - events of tasks: removed here after 365 days (EVENTS_LIFETIME), with a task that is purged,
       and the oldest of an account that has more than 512 MiB of them (MAX_LOG_BYTES)
     - the row that counts an account's tasks: removed with the account

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# After so many more conflicts, a write without an expected version takes the lock.
+# After the first conflict and so many further tries, a write without an expected version locks.
 _OPTIMISTIC_ATTEMPTS = 3
 
 _EVENTS = {

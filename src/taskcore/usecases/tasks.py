@@ -54,13 +54,13 @@ if TYPE_CHECKING:
     import asyncio
 
 
-# Of those of one page; a name has 64 characters at most.
+# The most labels of one page. A name has at most 64 characters.
 LABELS_OF_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """Tasks, their trash and their past. The actor comes first, then the id."""
+    """Tasks, their trash and their past. Methods take the actor first, then the id."""
 
     store: Store
     gate: Gate
@@ -144,7 +144,7 @@ class Tasks:
         """Fields that `changes` leaves out stay as they are.
 
         Raises NotFound, Forbidden, Invalid, and StaleWrite when the task is not of the expected
-        version. Changes that no version would take are Invalid in any case.
+        version. Changes that break a rule raise Invalid even if the version is stale.
         """
 
         async def save(db: Repositories, task: Task) -> Task:

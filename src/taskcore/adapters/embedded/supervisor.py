@@ -29,7 +29,7 @@ from pathlib import Path
 LOG_LIMIT = 4 * 1024 * 1024
 _LOG_KEPT = 256 * 1024
 _POLL = 0.05
-_PATIENCE = 5.0
+_FAST_SHUTDOWN_PATIENCE = 5.0
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINUX = sys.platform.startswith("linux")
 _PR_SET_PDEATHSIG = 1
@@ -72,8 +72,8 @@ def supervise(lock: int, folder: int, postgres: str, uid: int, gid: int) -> None
         if locked(users, fcntl.LOCK_EX):
             # Repeat the signal: one that comes before the program has started is lost. SIGINT is
             # PostgreSQL's fast shutdown; in the first moments of a crash recovery it never ends, so
-            # send SIGQUIT, the immediate shutdown, after _PATIENCE.
-            late = time.monotonic() > used + _PATIENCE
+            # send SIGQUIT, the immediate shutdown, after _FAST_SHUTDOWN_PATIENCE.
+            late = time.monotonic() > used + _FAST_SHUTDOWN_PATIENCE
             postmaster.send_signal(signal.SIGQUIT if late else signal.SIGINT)
             time.sleep(_POLL / 5)
         else:

@@ -17,7 +17,7 @@ from taskcore.domain.errors import NotMigrated
 
 
 async def dump(url: str, writer: Writer, told: Told) -> Manifest:
-    """Write every table; returns the manifest, without the key.
+    """Write every table; returns the manifest, whose `key` the caller fills in.
 
     All are read in one snapshot, which holds up no one but migrations. Raises Unavailable,
     NotMigrated where there are no tables of ours, and RightsMissing.
@@ -30,7 +30,7 @@ async def dump(url: str, writer: Writer, told: Told) -> Manifest:
         await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         await connection.set_read_only(True)
         names = [table.name for table in tables]
-        # Before the snapshot: what a migration does afterwards would not be seen, but meet us.
+        # Lock before the snapshot: a migration could change the tables unseen, and the reads would fail.
         locked = SQL(", ").join(map(Identifier, names))
         await connection.execute(SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(locked))
         revision, at = await _row(connection, "SELECT version_num, now() FROM alembic_version")
@@ -38,7 +38,7 @@ async def dump(url: str, writer: Writer, told: Told) -> Manifest:
         for table in await tables_of(connection):
             with writer.table(table.name) as write:
                 written.append(await rows_of(connection, table, told, write))
-        # Sequences have no snapshots: read after the rows, none is behind them.
+        # A snapshot does not cover sequences. Read last, none is lower than an id in the rows.
         sequences = await sequences_of(connection, names)
         major, minor = divmod(connection.info.server_version, 10_000)
     moment, version = at.astimezone(UTC).isoformat(), f"{major}.{minor}"

@@ -19,8 +19,8 @@ from taskcore.adapters.folders import called
 from taskcore.domain.errors import Misconfigured, TaskcoreError, Unavailable
 
 _logger = logging.getLogger(__name__)
-_PATIENCE = 30.0
-_PATIENCE_AT_STOP = 10.0
+_START_PATIENCE = 30.0
+_STOP_PATIENCE = 10.0
 _ATTEMPTS = 5
 _POLL = 0.01
 _WATCH = 0.25
@@ -111,7 +111,7 @@ class EmbeddedPostgres:
         return f"/proc/{os.getpid()}/fd/{fd}"
 
     def _join(self, users: int, address: str) -> None:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _START_PATIENCE
         starts = 0
         logged = self._cluster.log_size()
         while True:
@@ -129,7 +129,7 @@ class EmbeddedPostgres:
                     starts += 1
             if time.monotonic() > deadline:
                 raise self._failure(
-                    f"is not ready after {_PATIENCE:.0f} s; try again later", logged
+                    f"is not ready after {_START_PATIENCE:.0f} s; try again later", logged
                 )
             if self._leaving.wait(_POLL):
                 raise Unavailable("The start of PostgreSQL was called off")
@@ -156,7 +156,7 @@ class EmbeddedPostgres:
 
     def _await_stop(self) -> None:
         """Return when the server has stopped, or at once if another process uses it."""
-        deadline = time.monotonic() + _PATIENCE_AT_STOP
+        deadline = time.monotonic() + _STOP_PATIENCE
         with suppress(OSError, Misconfigured), ExitStack() as done:
             users = self._cluster.folder.file("users.lock")
             done.callback(os.close, users)
