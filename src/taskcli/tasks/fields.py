@@ -50,7 +50,7 @@ class Content:
     label: Annotated[Labels, Parameter(help="A label; repeat it for several.")] = ()
 
     def changes(self, now: datetime, here: str) -> TaskChanges:
-        """`here` is the zone of a due without --time-zone. Raises Invalid if --time-zone is unknown."""
+        """`here` is the zone of a due without --time-zone. Raises Invalid if that is unknown."""
         changes: dict[str, Any] = {
             each.name: value
             for each in fields(self)

@@ -12,7 +12,7 @@ class BulkRepository(Protocol):
     """The tasks of an account that a bulk of at most MAX_OPERATIONS operations works on."""
 
     async def owners_of(self, task_ids: Sequence[TaskId]) -> Mapping[TaskId, UserId]:
-        """Return the owner of each task, in the trash or not, for actors who reach the tasks of others.
+        """Return the owner of each task, in the trash or not, for actors who reach others' tasks.
 
         Leaves out those that are not found.
         """
@@ -26,6 +26,6 @@ class BulkRepository(Protocol):
     async def write(self, work: Work, *, by: UserId | None = None) -> Sequence[TaskId]:
         """Do the work in the account that this transaction holds. Returns the new tasks' ids.
 
-        Raises StaleWrite unless each stored task is still the first of its pair in `work.changed`. The events get the
-        next positions, in the order of the steps; `by` is the user who acted.
+        Raises StaleWrite unless each stored task is still the first of its pair in `work.changed`.
+        The events get the next positions, in the order of the steps; `by` is the user who acted.
         """

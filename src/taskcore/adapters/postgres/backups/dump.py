@@ -30,7 +30,7 @@ async def dump(url: str, writer: Writer, told: Told) -> Manifest:
         await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         await connection.set_read_only(True)
         names = [table.name for table in tables]
-        # Lock before the snapshot: a migration could change the tables unseen, and the reads would fail.
+        # Lock before the snapshot: else a migration could change the tables between the two.
         locked = SQL(", ").join(map(Identifier, names))
         await connection.execute(SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(locked))
         revision, at = await _row(connection, "SELECT version_num, now() FROM alembic_version")
