@@ -60,6 +60,8 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 log_line_prefix = '%m [%p] '
 log_checkpoints = off
+log_min_duration_statement = 500ms      # slow statements, as they are written:
+log_parameter_max_length = 0            # never with what people typed
 log_error_verbosity = terse             # the details quote what people typed
 lc_messages = 'C'
 """
