@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from litestar import Litestar, Router
 
@@ -39,6 +39,9 @@ from taskcore import Core, Settings, open_core
 from taskcore.domain.dues import zone_names
 from taskcore.environment import forget_libpq_variables
 
+if TYPE_CHECKING:  # imported only where METRICS_ADDRESS is set
+    from taskapi.metrics.recorder import Recorder
+
 # Per process. A worker serves over a thousand requests a second, so none waits for long.
 IN_FLIGHT = 256
 ORPHAN_DRAIN = 3  # seconds; few requests take longer
@@ -47,7 +50,9 @@ _GC_THRESHOLD = 20_000  # new objects until a collection; Python's default is 70
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
-def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
+def create_app(
+    opener: CoreOpener, settings: Settings, recorder: "Recorder | None" = None
+) -> Litestar:
     """An ASGI application over the core that the opener opens, for as long as it runs."""
     di = container(opener)
 
@@ -58,7 +63,12 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
             # The first look takes tenths of a second, for which no request should wait.
             asyncio.get_running_loop().run_in_executor(None, zone_names)
             async with Housekeeper(app.state.core) as app.state.housekeeper:
-                yield
+                if recorder is None:
+                    yield
+                else:
+                    parts = (edge, app.state.housekeeper)
+                    async with recorder.publishing(app.state.core, parts):
+                        yield
         finally:
             await di.close()
 
@@ -105,7 +115,8 @@ def create_app(opener: CoreOpener, settings: Settings) -> Litestar:
     )
     declare_parameters(app)
     app.state.document = document(app, settings)
-    app.asgi_handler = Edge(app.asgi_handler, settings, in_flight=IN_FLIGHT)
+    edge = Edge(app.asgi_handler, settings, in_flight=IN_FLIGHT, recorder=recorder)
+    app.asgi_handler = edge
     return app
 
 
@@ -130,11 +141,23 @@ def production() -> Litestar:
         for watch in watches:
             watch.cancel()
 
-    app = create_app(opener, settings)
+    app = create_app(opener, settings, _recorder(settings))
     # Ctrl-C reaches a worker twice, from the terminal and from the server's main process. Two
     # signals before the worker listens would make it hang, so they are blocked until then.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     return app
+
+
+def _recorder(settings: Settings) -> "Recorder | None":
+    """What counts requests, if METRICS_ADDRESS is set, and `taskcli serve` has begun to serve it.
+
+    Another ASGI server has no process that adds its workers up.
+    """
+    if settings.metrics_address is None:
+        return None
+    from taskapi.metrics.listener import claimed  # noqa: PLC0415 - not paid for when it is off
+
+    return claimed()
 
 
 def served_document(settings: Settings) -> bytes:

@@ -11,6 +11,7 @@ from taskapi.problems import HttpProblem
 from taskapi.turns import Turns
 from taskcore.domain.errors import RETRY_AFTER
 from taskcore.domain.origins import Origin
+from taskcore.ports import Measures
 
 # The most requests that are served at a time for an IPv6 /48, as one subscriber may hold all of it.
 # For one network the most is PER_CLIENT, as many as it may have connections.
@@ -89,6 +90,7 @@ class Places:
         self.large = LargeBodies()
         self._limit = limit
         self._served = self._arriving = 0
+        self.refused = 0
         self._held: Counter[str | None] = Counter()  # by network and site; those that have any
 
     def enter(self, client: Origin | None) -> bool:
@@ -123,14 +125,28 @@ class Places:
         """Whether no request is being served."""
         return not self._served
 
+    def refusal(self) -> HttpProblem:
+        """To be raised, once for each request that is refused."""
+        self.refused += 1
+        return overloaded()
+
+    def measures(self) -> Measures:
+        waiting = self.turns.waiting
+        return {
+            "requests_active:served": self._served - waiting,
+            "requests_active:waiting for a turn": waiting,
+            "requests_active:waiting for its body": self._arriving,
+            "refused:overload": self.refused,
+        }
+
     @contextmanager
     def arriving(self) -> Iterator[None]:
         """Holds no place while the request waits for its body.
 
-        Raises `overloaded`: on entry if too many wait so, on exit if no place is free.
+        Raises a `refusal`: on entry if too many wait so, on exit if no place is free.
         """
         if self._arriving >= self._limit * _WAITING:
-            raise overloaded()
+            raise self.refusal()
         self._served -= 1
         self._arriving += 1
         try:
@@ -139,4 +155,4 @@ class Places:
             self._served += 1
             self._arriving -= 1
         if self._served > self._limit:
-            raise overloaded()
+            raise self.refusal()

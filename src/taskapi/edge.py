@@ -2,13 +2,14 @@
 
 import re
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_to_bytes
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from taskapi.capacity import Newcomers, Places, overloaded
+from taskapi.capacity import Newcomers, Places
 from taskapi.exchange import Exchange
 from taskapi.headers import Header, preflight
 from taskapi.logs import LINES
@@ -27,6 +28,10 @@ from taskapi.request_state import RequestState
 from taskcore import Invalid, NotFound, Settings
 from taskcore.domain.errors import RETRY_AFTER
 from taskcore.domain.origins import address
+from taskcore.ports import Measures
+
+if TYPE_CHECKING:  # imported only where METRICS_ADDRESS is set
+    from taskapi.metrics.recorder import Recorder
 
 log = structlog.get_logger("taskapi")
 
@@ -40,8 +45,16 @@ _PORT = re.compile(rb":[0-9]*\Z")
 class Edge:
     """Refuses what no route should see, and answers HEAD and OPTIONS. The rest is in `exchange`."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, *, in_flight: int) -> None:
-        self._app = app
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        *,
+        in_flight: int,
+        recorder: "Recorder | None" = None,
+    ) -> None:
+        self._app, self._recorder = app, recorder
+        self._storms = 0  # requests refused in one
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
         self._preflight = preflight(settings.cors_headers)
         self._proxies = Proxies(settings.trusted_proxies)
@@ -58,6 +71,7 @@ class Edge:
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         if self._comes_in_a_storm(scope):
+            self._storms += 1
             await _refuse_at_little_cost(send)
             return
         exchange = Exchange(scope, receive, send, self._origins, self._proxies, self._places)
@@ -70,7 +84,7 @@ class Edge:
         try:
             if not has_place or (takes_place and not await turns.take(exchange, exchange.client)):
                 exchange.is_overload = True
-                await send_problem(scope, exchange.send, overloaded())
+                await send_problem(scope, exchange.send, self._places.refusal())
             elif refusal := self._refusal(scope, exchange.state):
                 if _is_preflight(scope, exchange):
                     await self._allow(exchange)
@@ -89,9 +103,12 @@ class Edge:
             await send_problem(scope, exchange.send, _FAILED)
         finally:
             exchange.release()
-            exchange.write_access_log(self._log)
+            exchange.report(self._log, self._recorder)
             if self._places.are_free:  # no other request would be delayed
                 LINES.write_out()
+
+    def measures(self) -> Measures:
+        return {**self._places.measures(), "refused:storm": self._storms}
 
     def _comes_in_a_storm(self, scope: HTTPScope) -> bool:
         if scope["client"] is None:

@@ -3,18 +3,22 @@
 import asyncio
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from litestar.types import HTTPScope, Message, Receive, ReceiveMessage, Send
 from structlog.typing import FilteringBoundLogger
 
 from taskapi.body_limits import MAX_BODY_BYTES
-from taskapi.capacity import Places, overloaded
+from taskapi.capacity import Places
 from taskapi.draining import is_draining
 from taskapi.headers import completed
 from taskapi.paths import HEALTH_PATHS
 from taskapi.problems import HttpProblem
 from taskapi.proxies import Proxies
 from taskapi.request_state import RequestState, nothing_held
+
+if TYPE_CHECKING:  # imported only where METRICS_ADDRESS is set
+    from taskapi.metrics.recorder import Recorder
 
 ARRIVES_WITHIN = 5.0  # seconds for a body of MAX_BODY_BYTES; enough at 13 KB/s
 _BYTES_PER_SECOND = 13_000  # of what is beyond MAX_BODY_BYTES
@@ -49,8 +53,9 @@ class Exchange:
         self.status: int | None = None
         self.is_overload = False  # if so, the rest of the body is not waited for
         self._holds_place = False
+        self._seconds: float | None = None  # of a stream: until it began
         self.state = RequestState.of(scope, proxies)
-        self.state.release = self.release
+        self.state.release = self._begin_stream
         self.client = proxies.stranger(self.state.client)
         headers = self.state.headers
         self._unread_body = b"transfer-encoding" in headers or (
@@ -75,8 +80,12 @@ class Exchange:
         # collector runs: granian does not close a connection whose body is still held unread.
         self.state.release = nothing_held
 
+    def _begin_stream(self) -> None:
+        self._seconds = time.perf_counter() - self._started_at
+        self.release()
+
     async def receive(self) -> ReceiveMessage:
-        """Raises `overloaded` if there is no place to wait for the body, or then to be served.
+        """Raises a refusal if there is no place to wait for the body, or then to be served.
 
         Raises `incomplete` if the client takes more than ARRIVES_WITHIN to send the body, and one
         more second for each _BYTES_PER_SECOND beyond MAX_BODY_BYTES. The wait for a turn does not
@@ -91,7 +100,7 @@ class Exchange:
             self._unread_body = bool(message.get("more_body"))
             self._admit(message)
         if had_turn and not await turns.take(self, self.client):
-            raise overloaded()
+            raise self._places.refusal()
         return message
 
     def _admit(self, message: ReceiveMessage) -> None:
@@ -100,7 +109,7 @@ class Exchange:
         if self._received <= MAX_BODY_BYTES or self.status is not None:  # else it is discarded
             return
         if not self._places.large.admit(self, self.client):
-            raise overloaded()
+            raise self._places.refusal()
         self._patience += size / _BYTES_PER_SECOND
 
     async def _arrived(self) -> ReceiveMessage:
@@ -143,7 +152,22 @@ class Exchange:
                     size += len(message["body"]) if message["type"] == "http.request" else 0
         return not self._unread_body
 
-    def write_access_log(self, log: FilteringBoundLogger) -> None:
+    def report(self, log: FilteringBoundLogger, recorder: "Recorder | None") -> None:
+        """Write the line of the log, and count the request if requests are counted."""
+        self._write_access_log(log)
+        if recorder is None:
+            return
+        seconds = self._seconds
+        if seconds is None:
+            seconds = time.perf_counter() - self._started_at
+        # Without a status the client has left.
+        recorder.request(self.method, self._route, self.status or 499, seconds)
+
+    @property
+    def _route(self) -> str:
+        return self._scope.get("path_template") or "unmatched"
+
+    def _write_access_log(self, log: FilteringBoundLogger) -> None:
         """Write a line for the request, except for the health checks."""
         scope, actor = self._scope, self.state.actor
         if scope["path"] in HEALTH_PATHS:
@@ -151,7 +175,7 @@ class Exchange:
         log.info(
             "request",
             method=self.method[:_MAX_METHOD],
-            route=scope.get("path_template") or "unmatched",
+            route=self._route,
             status=self.status,
             duration_ms=round((time.perf_counter() - self._started_at) * 1000, 2),
             user_id=actor.user_id if actor else None,

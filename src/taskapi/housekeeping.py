@@ -1,6 +1,7 @@
 """When a server does its housekeeping: at its start, after a deletion, and every minute."""
 
 import asyncio
+import time
 from collections import Counter
 from contextlib import aclosing, suppress
 from typing import Self
@@ -8,6 +9,7 @@ from typing import Self
 import structlog
 
 from taskcore import Core, Unavailable
+from taskcore.ports import Measures
 
 log = structlog.get_logger("taskapi")
 
@@ -29,10 +31,21 @@ class Housekeeper:
         self._core = core
         self._due = asyncio.Event()
         self._stopping = False
+        self._removed: Counter[str] = Counter()  # since the start, by a few fixed kinds
+        self._failures = 0
+        self._succeeded_at = 0.0
 
     def wake(self) -> None:
         """Begin now, because there is something to do."""
         self._due.set()
+
+    def measures(self) -> Measures:
+        removed = {f"housekeeping_removed:{kind}": n for kind, n in self._removed.items()}
+        return {
+            **removed,
+            "housekeeping_failures": self._failures,
+            "housekeeping_last_success_timestamp_seconds": self._succeeded_at,
+        }
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -51,6 +64,7 @@ class Housekeeper:
             try:
                 await self._sweep()
             except Exception:
+                self._failures += 1
                 log.exception("housekeeping.failed")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._due.wait(), _EVERY)
@@ -58,9 +72,11 @@ class Housekeeper:
     async def _sweep(self) -> None:
         removed: Counter[str] = Counter()
         postponed: dict[str, Unavailable] = {}
+        has_failed = False
         async with aclosing(self._core.housekeeping.sweep()) as steps:
             async for step in steps:
                 removed.update(step.removed)
+                has_failed |= step.error is not None
                 if isinstance(step.error, Unavailable):
                     postponed[step.kind] = step.error
                 elif step.error:
@@ -68,6 +84,11 @@ class Housekeeper:
                 if self._stopping:
                     break
                 await asyncio.sleep(_PAUSE)
+        self._removed.update(removed)
+        if has_failed:
+            self._failures += 1
+        elif not self._stopping:
+            self._succeeded_at = time.time()
         if any(removed.values()):
             log.info("housekeeping.removed", **+removed)
         if postponed:

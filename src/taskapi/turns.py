@@ -83,6 +83,10 @@ class Turns:
             self._latest, self._since = client, now
         self._width = WIDTH if now - self._since < ALONE_AFTER else WIDTH_ALONE
 
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
     def step_aside(self, request: object) -> bool:
         """Pass the turn on at once. Returns False if the request has none, or none any more."""
         has_turn = request in self._at_work

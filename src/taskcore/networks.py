@@ -55,6 +55,15 @@ def origin(text: str) -> str:
     return f"{url.scheme}://{host(named)}{port}"
 
 
+def listening(text: str) -> tuple[str, int]:
+    """The host and the port of `host:port`, an IPv6 address in brackets. Raises ValueError."""
+    named, _, port = text.rpartition(":")
+    number = int(port) if re.fullmatch(r"[0-9]{1,5}", port) else 0
+    if not 0 < number < 65536:  # noqa: PLR2004 - of TCP
+        raise ValueError(text)
+    return host(named).strip("[]"), number
+
+
 def in_url(address: str) -> str:
     """An address or a host name as a URL has it: that of IPv6 in brackets."""
     return f"[{address.replace('%', '%25')}]" if ":" in address else address

@@ -17,7 +17,7 @@ from taskcore.domain.sessions import SESSION_LIFETIME
 from taskcore.domain.tasks import MAX_TASKS
 from taskcore.domain.trash import TRASH_LIFETIME
 from taskcore.environment import default_data_dir, environment
-from taskcore.networks import IPNetwork, host, network, origin
+from taskcore.networks import IPNetwork, host, listening, network, origin
 from taskcore.prefixes import own_variables, spelled
 
 MIN_KEY_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as its hash
@@ -32,8 +32,6 @@ _PLACEHOLDER = re.compile(
     # The tutorial of FastAPI.
     r"|^09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7$"
 )
-
-
 UNUSED = Path(os.devnull, "taskcore")
 
 
@@ -89,6 +87,7 @@ class Settings:
     server_port: int = 8000
     workers: int = 1
     drain: timedelta = timedelta(0)  # between SIGTERM and the stop, so that proxies notice
+    metrics_address: str | None = None  # `host:port`
     log_level: str = "INFO"
     log_format: str | None = None
     """None: `console` on a terminal, else `json`."""
@@ -147,6 +146,7 @@ class Settings:
             server_port=read.integer("SERVER_PORT", cls.server_port, 1, 65535),
             workers=read.integer("WORKERS", cls.workers, 1, 64),
             drain=read.duration("DRAIN_SECONDS", cls.drain, _SECOND, 300 * _SECOND, low=0),
+            metrics_address=read.listening("METRICS_ADDRESS"),
             log_level=read.choice("LOG_LEVEL", "DEBUG" if debug else cls.log_level, _LOG_LEVELS),
             log_format=read.choice("LOG_FORMAT", "", ["console", "json"]) or None,
             old_secret_keys=read.old_secret_keys(),
@@ -201,6 +201,7 @@ class Settings:
             "SERVER_PORT": self.server_port,
             "WORKERS": self.workers,
             "DRAIN_SECONDS": self.drain // _SECOND,
+            "METRICS_ADDRESS": self.metrics_address or "(off)",
             "LOG_LEVEL": self.log_level,
             "LOG_FORMAT": self.log_format or "console on a terminal, else json",
             "SECRET_KEYS_OLD": f"({len(self.old_secret_keys)} set, not shown)",
@@ -361,6 +362,13 @@ class _Reader:
             return tuple(map(host, self._listed(name, self.text(name, ""))))
         self.problem(name, "must list host names, with no port and no wildcard")
         return ()
+
+    def listening(self, name: str) -> str | None:
+        with suppress(ValueError):
+            if (text := self.text(name, "") or None) is None or listening(text):
+                return text
+        self.problem(name, "must be an address and a port, such as 127.0.0.1:9100")
+        return None
 
     def header_names(self, name: str) -> tuple[str, ...]:
         names = self._listed(name, self.text(name, ""))

@@ -92,6 +92,8 @@ def test_nothing_need_be_set() -> None:
         ("DATA_DIR", "/srv/tasks", "data_dir", Path("/srv/tasks")),
         ("WORKERS", "4", "workers", 4),
         ("DRAIN_SECONDS", "10", "drain", timedelta(seconds=10)),
+        ("METRICS_ADDRESS", "127.0.0.1:9100", "metrics_address", "127.0.0.1:9100"),
+        ("METRICS_ADDRESS", "[::1]:9100", "metrics_address", "[::1]:9100"),
         ("LOG_LEVEL", "warning", "log_level", "WARNING"),
         ("LOG_FORMAT", "JSON", "log_format", "json"),
         ("LOG_FORMAT", "console", "log_format", "console"),
@@ -162,6 +164,15 @@ BAD = {
     "SERVER_PORT": ["0", "65536", "http", "-8000", "80 80"],
     "WORKERS": ["0", "65", "many"],
     "DRAIN_SECONDS": ["-1", "301", "1.5", "10s"],
+    "METRICS_ADDRESS": [
+        "9100",
+        ":9100",
+        "10.0.0.77",
+        "localhost:0",
+        "a:65536",
+        "::1:9100",
+        "a b:1",
+    ],
     "LOG_LEVEL": ["LOUD", "10"],
     "LOG_FORMAT": ["xml"],
 }
@@ -424,6 +435,7 @@ def test_every_variable_of_the_contract_can_be_shown() -> None:
         *("LOG_FORMAT", "SECRET_KEYS_OLD", "RATE_LIMITS", "TRUSTED_PROXIES", "ALLOWED_HOSTS"),
         *("DOCS_ENABLED", "LOGIN_FAILURE_FLOOR_MS", "MAX_TASKS_PER_USER", "TRASH_DAYS"),
         *("TASKCLI_AS", "EVENTS_DAYS", "CORS_HEADERS", "DRAIN_SECONDS"),
+        "METRICS_ADDRESS",
     }
     shown = settings(DATABASE_URL=URL, SECRET_KEY=KEY, ACCESS_TOKEN_EXPIRE_MINUTES="90").shown()
     assert shown["ACCESS_TOKEN_EXPIRE_MINUTES"] == 90

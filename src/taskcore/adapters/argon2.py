@@ -17,6 +17,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from taskcore.domain.errors import Unavailable
+from taskcore.ports import Measures
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ class Argon2Hasher:
         self._threads = threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2")
         self._queue = QUEUE * self._threads if queue is None else queue
-        self._waiting = 0
+        self._waiting = 0  # those that run too
+        self._refused = 0
         # Has today's parameters, so that an unknown address takes as long as a wrong password.
         self._decoy = self._argon2.hash(secrets.token_urlsafe())
 
@@ -78,6 +80,14 @@ class Argon2Hasher:
         return not _ARGON2.fullmatch(password_hash) or self._argon2.check_needs_rehash(
             password_hash
         )
+
+    def measures(self) -> Measures:
+        running = min(self._waiting, self._threads)
+        return {
+            "hashing:running": running,
+            "hashing:waiting": self._waiting - running,
+            "hashing_refused": self._refused,
+        }
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -104,6 +114,7 @@ class Argon2Hasher:
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         if self._waiting >= self._threads + self._queue:
+            self._refused += 1
             raise Unavailable("Too many logins at once; try again")
         self._waiting += 1
         future = self._pool.submit(work)

@@ -19,6 +19,9 @@ from taskcore.ports.leftovers import LeftoverRepository as LeftoverRepository
 from taskcore.ports.leftovers import Leftovers as Leftovers
 from taskcore.ports.leftovers import Removal as Removal
 from taskcore.ports.loops import HomeLoop as HomeLoop
+from taskcore.ports.measures import Estimated as Estimated
+from taskcore.ports.measures import Measured as Measured
+from taskcore.ports.measures import Measures as Measures
 from taskcore.ports.pages import Page as Page
 from taskcore.ports.services import AccessClaims as AccessClaims
 from taskcore.ports.services import AccessTokens as AccessTokens

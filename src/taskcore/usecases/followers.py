@@ -58,6 +58,10 @@ class Followers:
         self._left = asyncio.Event()
         self._is_closed = False
 
+    @property
+    def count(self) -> int:
+        return sum(map(len, self._of.values()))
+
     def wake(self, user_id: UserId) -> None:
         """Their tasks, sessions or rights may have changed."""
         for follower in self._of.get(user_id, ()):
@@ -77,7 +81,7 @@ class Followers:
         user_id, follower = own_id(actor), Follower(actor, asyncio.Event())
         if len(self._of.get(user_id, ())) >= PER_USER:
             raise TooMany(f"You follow your changes {PER_USER} times already; end one of them")
-        if self._is_closed or sum(map(len, self._of.values())) >= AT_ONCE:
+        if self._is_closed or self.count >= AT_ONCE:
             raise Overloaded
         self._of.setdefault(user_id, []).append(follower)
         if self._watch is None or self._watch.done():

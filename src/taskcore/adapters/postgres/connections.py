@@ -18,7 +18,7 @@ from psycopg.types.numeric import Int8BinaryDumper
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from taskcore.adapters.postgres.arrays import ArrayDumper, int8
-from taskcore.adapters.postgres.batching import RETRIED_AT_ONCE, Batcher
+from taskcore.adapters.postgres.batching import MAX_REQUESTS, RETRIED_AT_ONCE, Batcher
 from taskcore.adapters.postgres.conninfo import conninfo, with_options
 from taskcore.adapters.postgres.errors import (
     NO_ANSWER,
@@ -30,7 +30,7 @@ from taskcore.adapters.postgres.errors import (
 from taskcore.adapters.postgres.lanes import Lane, Lanes
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
 from taskcore.domain.errors import Overloaded, Unavailable
-from taskcore.ports import HomeLoop
+from taskcore.ports import HomeLoop, Measures
 
 # In seconds.
 WAIT = 1.0
@@ -145,6 +145,7 @@ class Connections:
         self._probing = False
         self._lent_at = -math.inf
         self._lent = 0
+        self._refused = 0
         self._pool = AsyncConnectionPool(
             conninfo(url),
             kwargs={"autocommit": True, "context": _adapters()},
@@ -173,6 +174,16 @@ class Connections:
     def is_away(self) -> bool:
         """Whether the latest attempt to reach the database failed."""
         return self._away
+
+    def measures(self) -> Measures:
+        pool = self._pool.get_stats()
+        return {
+            "pool_connections:in use": self._lent,
+            "pool_connections:idle": pool["pool_available"],
+            "pool_waiting": pool["requests_waiting"],
+            "pool_refused": self._refused,
+            "pool_away": self._away,
+        }
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[BorrowedConnection]:
@@ -231,6 +242,7 @@ class Connections:
             # The second condition is for the moment between the return of a connection and its
             # next use: it is not lent then, but it was to others during this wait.
             if self._lent or self._lent_at >= began:
+                self._refused += 1
                 raise Overloaded from error
             self._away = True  # no request holds a connection, and yet none could be opened
             raise translated(error) from error
@@ -254,6 +266,7 @@ class Shared:
         self.lanes = Lanes()
         self.transactions = Lane(width=LONG_TRANSACTIONS)
         self.batchers: dict[BatchedStatement, Batcher] = {}
+        self.batches = [0] * (MAX_REQUESTS + 1)  # how many were sent, by their size
         self.retries = asyncio.Semaphore(RETRIED_AT_ONCE)
 
 
@@ -307,6 +320,7 @@ class Autocommit(Link):
     async def _run_batch(
         self, statement: BatchedStatement, requests: Sequence[Values]
     ) -> Sequence[Rows]:
+        self._shared.batches[len(requests)] += 1
         async with self._connections.borrow() as link:
             cursor = await link.execute(statement, statement.arrays(requests))
             return statement.split(await cursor.fetchall(), len(requests))

@@ -23,6 +23,7 @@ from taskcore.adapters.postgres.users import PostgresUsers
 from taskcore.adapters.postgres.word_index import WordIndex
 from taskcore.domain.errors import NotMigrated, RightsMissing, SchemaTooNew, WrongEncoding
 from taskcore.domain.users import UserId
+from taskcore.ports import Measures
 
 _REVISION = Statement(
     sa.select(
@@ -47,6 +48,25 @@ _RIGHTS = Statement(
     )
 )
 
+# What autovacuum has found, or what was counted at each write since then: after a crash of
+# PostgreSQL that begins at 0. Neither waits for a lock on the tables.
+_ESTIMATES = Statement(
+    sa.select(
+        sa.column("relname", sa.Text),
+        sa.func.greatest(
+            sa.column("n_live_tup"),
+            sa.select(sa.cast(sa.column("reltuples"), sa.BigInteger))
+            .select_from(sa.table("pg_class"))
+            .where(sa.column("oid") == sa.column("relid"))
+            .scalar_subquery(),
+        ),
+    )
+    .select_from(sa.table("pg_stat_user_tables"))
+    .where(
+        sa.column("relname", sa.Text).in_([sa.literal_column(f"'{name}'") for name in RIGHTS]),
+        sa.func.pg_table_is_visible(sa.column("relid")),
+    )
+)
 _NOW = Statement(sa.select(sa.func.clock_timestamp()))
 
 
@@ -105,6 +125,15 @@ class PostgresStore:
         async with self._connections.borrow() as link:
             ((now,),) = await link.rows(_NOW)
         return cast(datetime, now)
+
+    def measures(self) -> Measures:
+        sizes = enumerate(self._shared.batches)
+        batches = {f"batch_requests:{size}": count for size, count in sizes if count}
+        return {**self._connections.measures(), **batches}
+
+    async def estimates(self) -> Measures:
+        async with self._connections.borrow() as link:
+            return {f"rows:{table}": rows for table, rows in await link.rows(_ESTIMATES)}
 
     async def check(self) -> None:
         async with self._connections.borrow() as link:
