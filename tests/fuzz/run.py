@@ -17,6 +17,7 @@ from tests.server.running import PASSWORD, Api
 
 SEEDS = (1, 2, 3)
 EXAMPLES = 50
+ALL = "examples,coverage,fuzzing,stateful"
 HERE = Path(__file__).parent
 # In no example of the document, so that no generated body deletes or locks out this account.
 _OWN_PASSWORD = "the password of the one who asks"
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if clean and not any(codes) else 1
 
 
-def fuzz(api: Api, role: str, examples: int, seed: int) -> int:
+def fuzz(api: Api, role: str, examples: int, seed: int, phases: str = ALL) -> int:
     """The exit code; not 0 either when the account that asked did not survive."""
     email = f"{role}-{seed}@fuzz.example.org"
     own_id = _create(api, email, role)
@@ -54,6 +55,7 @@ def fuzz(api: Api, role: str, examples: int, seed: int) -> int:
             "run",
             f"http://127.0.0.1:{api.port}/api/v1/openapi.json",
             "--checks=all",
+            f"--phases={phases}",
             f"--max-examples={examples}",
             f"--seed={seed}",
             "--request-timeout=10",

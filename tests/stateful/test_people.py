@@ -540,9 +540,10 @@ def missed(api: Api) -> list[str]:
 
 def test_whatever_people_do_the_api_and_the_model_agree(api: Api) -> None:
     """Rounds with one seed each: at least two, and more until every status has been seen."""
-    for number in range(10):
+    # Together the first four reach every status. A change of the rules moves what a seed reaches.
+    for count, number in enumerate((0, 3, 4, 5, *range(6, 12))):
         machine = seed(number)(type("Machine", (People,), {"api": api}))
         run_state_machine_as_test(machine, settings=WALKS)
-        if number and not missed(api):
+        if count and not missed(api):
             break
     assert not missed(api)
