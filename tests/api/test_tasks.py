@@ -8,6 +8,7 @@ import pytest
 
 from taskapi.task_views import MAX_PAGE_BYTES
 from taskcore import Task
+from taskcore.domain.tasks import NewTaskFields
 from tests.api.people import MISSING_ID, Person, broken, led_to, refused
 from tests.conftest import ManualClock
 
@@ -89,7 +90,7 @@ async def test_creating_says_which_rule_is_broken(ada: Person) -> None:
 
 
 async def test_a_field_that_is_unknown_is_answered_with_those_that_are_taken(ada: Person) -> None:
-    taken = "title, description, status, priority, due_date, due_at, time_zone, labels"
+    taken = ", ".join(NewTaskFields.__annotations__)
     draft = {"title": "x", "done": True}
     for path, body, where in (
         ("/tasks", draft, "/done"),

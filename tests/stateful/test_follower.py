@@ -40,15 +40,13 @@ from taskcore import (
 )
 from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.domain.errors import KeyReused
+from taskcore.domain.events import CONTENT
 from taskcore.domain.idempotency import LIFETIME
 from tests.conftest import ManualClock, bound
 from tests.stateful.conftest import Place
 from tests.usecases.people import PASSWORD, address
 
 MISSING = TaskId(2**62)
-CONTENT = (
-    *("title", "description", "status", "priority", "due_date", "due_at", "time_zone", "labels"),
-)
 Content = dict[str, Any]
 Call = Callable[[Core], Awaitable[object]]
 

@@ -164,7 +164,13 @@ _DUE = ("due_date", "due_at", "time_zone")
 _NULLABLE = {
     name for name, kind in TaskChanges.__annotations__.items() if NoneType in get_args(kind)
 }
-_WORDS: Mapping[str, type[StrEnum]] = {"status": Status, "priority": Priority}
+WORDS: Mapping[str, type[StrEnum]] = {
+    name: each
+    for name, kind in TaskChanges.__annotations__.items()
+    for each in (kind, *get_args(kind))
+    if isinstance(each, type) and issubclass(each, StrEnum)
+}
+"""The fields that hold a word, and the words that there are."""
 
 
 def _settled(
@@ -173,8 +179,8 @@ def _settled(
     """The changes to a task (None: a new one), and what follows from them. Raises Invalid."""
     refuse(*_problems(changes))
     settled = dict(changes)
-    for name, words in _WORDS.items():
-        if name in settled:
+    for name, words in WORDS.items():
+        if settled.get(name) is not None:
             settled[name] = words(settled[name])
     if "labels" in settled:
         settled["labels"] = tuple(settled["labels"])  # kept as sent, in their order
@@ -197,7 +203,7 @@ def _problems(changes: Mapping[str, Any]) -> list[Problem | None]:
     ]
     given = {name: value for name, value in changes.items() if name not in nulls}
     problems += [rule.problem(given[rule.field]) for rule in TASK_RULES if rule.field in given]
-    for name, words in _WORDS.items():
+    for name, words in WORDS.items():
         if name in given and given[name] not in set(words):
             problems.append(Problem(name, f"must be one of {', '.join(words)}", "wrong_type"))
     if "labels" in given:

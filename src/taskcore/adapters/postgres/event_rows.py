@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeEngine
 
 from taskcore.adapters.postgres.schema import events
 from taskcore.domain.events import EVENT_BYTES, Change, Changes, TaskEvent, TaskEventType, Value
-from taskcore.domain.tasks import Priority, Status, TaskId
+from taskcore.domain.tasks import WORDS, TaskId
 
 _TYPES = tuple(TaskEventType)
 TYPE_NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
@@ -21,8 +21,7 @@ LOGGED: dict[str, TypeEngine[Any]] = {"actor_id": sa.BigInteger(), "changes": sa
 COLUMNS = ("position", "type", "at", "actor_id", "object_id", "version", "changes")
 
 _PARSED: Mapping[str, Any] = {
-    "status": Status,
-    "priority": Priority,
+    **WORDS,
     "due_date": date.fromisoformat,
     "due_at": datetime.fromisoformat,
     "labels": tuple,
