@@ -28,7 +28,7 @@ from taskapi.request_state import RequestState
 from taskcore import Invalid, NotFound, Settings
 from taskcore.domain.errors import RETRY_AFTER
 from taskcore.domain.origins import address
-from taskcore.ports import Measures
+from taskcore.ports import BUDGET, Measures
 
 if TYPE_CHECKING:  # imported only where METRICS_ADDRESS is set
     from taskapi.metrics.recorder import Recorder
@@ -76,6 +76,7 @@ class Edge:
             return
         exchange = Exchange(scope, receive, send, self._origins, self._proxies, self._places)
         receive = exchange.receive
+        before = BUDGET.set(exchange.budget)
         method = scope["method"]
         # Health checks take no place: they must be answered when all are taken.
         takes_place = scope["path"] not in HEALTH_PATHS
@@ -102,6 +103,7 @@ class Edge:
                 raise
             await send_problem(scope, exchange.send, _FAILED)
         finally:
+            BUDGET.reset(before)
             exchange.release()
             exchange.report(self._log, self._recorder)
             if self._places.are_free:  # no other request would be delayed

@@ -1,6 +1,7 @@
 """One request and its response, as they pass the edge."""
 
 import asyncio
+import math
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -16,10 +17,13 @@ from taskapi.paths import HEALTH_PATHS
 from taskapi.problems import HttpProblem
 from taskapi.proxies import Proxies
 from taskapi.request_state import RequestState, nothing_held
+from taskcore.ports import TimeBudget
 
 if TYPE_CHECKING:  # imported only where METRICS_ADDRESS is set
     from taskapi.metrics.recorder import Recorder
 
+# Seconds in all that a request waits for the store: a connection, and a statement that hangs.
+WAITS_FOR_STORE = 3.5
 ARRIVES_WITHIN = 5.0  # seconds for a body of MAX_BODY_BYTES; enough at 13 KB/s
 _BYTES_PER_SECOND = 13_000  # of what is beyond MAX_BODY_BYTES
 _DRAIN_BYTES = 131072
@@ -51,6 +55,7 @@ class Exchange:
         self._received = 0
         self.method = scope["method"]
         self.status: int | None = None
+        self.budget = TimeBudget(WAITS_FOR_STORE)
         self.is_overload = False  # if so, the rest of the body is not waited for
         self._holds_place = False
         self._seconds: float | None = None  # of a stream: until it began
@@ -70,7 +75,11 @@ class Exchange:
         return self._places.enter(self.client)
 
     def release(self) -> None:
-        """Give back the place and the turn, once: a stream does so when it begins."""
+        """Give back the place and the turn, once: a stream does so when it begins.
+
+        What the stream asks of the store while it lasts waits for each call, not for all.
+        """
+        self.budget.left = math.inf
         if self._holds_place:
             self._holds_place = False
             self._places.turns.end(self)

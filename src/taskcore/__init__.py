@@ -72,6 +72,7 @@ from taskcore.ports import (
     LogPosition,
     Page,
     TrashPosition,
+    time_budget,
 )
 from taskcore.settings import Settings
 from taskcore.usecases.housekeeping import Progress
@@ -151,6 +152,7 @@ __all__ = [
     "UserId",
     "WrongEncoding",
     "open_core",
+    "time_budget",
 ]
 
 

@@ -1,4 +1,4 @@
-"""A proxy before PostgreSQL that loses a connection after so many messages."""
+"""A proxy before PostgreSQL that loses a connection after so many messages, or is slow."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,6 +19,8 @@ class Cutter:
 
     def __init__(self, server: Path) -> None:
         self._server = server
+        self.delay = 0.0
+        """How late each reply of the server arrives, in seconds."""
         self._left: int | None = None
         self._counts = b""
         self._ends: set[asyncio.StreamWriter] = set()
@@ -87,6 +89,8 @@ class Cutter:
                 body = await source.readexactly(int.from_bytes(length) - 4)
                 if started.is_set() and self._is_the_one(kind):
                     return
+                if started.is_set() and kind == _READY and self.delay:
+                    await asyncio.sleep(self.delay)
                 sink.write(kind + length + body)
                 if kind == _READY:
                     started.set()

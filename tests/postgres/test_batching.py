@@ -16,7 +16,7 @@ from taskcore.adapters.postgres.statements import BatchedStatement, Rows, batch_
 from taskcore.domain.errors import Invalid, NotFound, OutcomeUnknown, StaleWrite, Unavailable
 from taskcore.domain.tasks import MAX_TASKS, Task, TaskId
 from taskcore.domain.users import User, UserId
-from taskcore.ports import Store
+from taskcore.ports import Store, time_budget
 from taskcore.testing.contracts.stored import (
     LATER,
     NOW,
@@ -168,6 +168,30 @@ async def test_an_error_of_one_request_is_raised_for_that_one_alone(database: Da
     assert isinstance(results[1], Invalid)
     assert isinstance(results[3], RuntimeError)
     assert sorted(map(len, database.batches)) == [1, 1, 1, 1, 4]
+
+
+@pytest.mark.parametrize("writes", [False, True])
+async def test_a_request_ends_with_its_time_and_its_batch_goes_on(*, writes: bool) -> None:
+    """Of one that was sent it is not known what became of it; of one that was not, it is."""
+    statement = BatchedStatement(select(_BATCH.c.number, _BATCH.c.id))
+    statement.writes = writes
+    database = Database(statement)
+    patient = [asyncio.create_task(database.get(1))]
+    await until(lambda: database.batches)
+    with time_budget(0.05), pytest.raises(Unavailable) as queued:
+        await database.get(2)
+    assert not isinstance(queued.value, OutcomeUnknown)
+    patient.append(asyncio.create_task(database.get(3)))
+    database.may_respond.set()
+    assert await asyncio.gather(*patient) == [[(1,)], [(3,)]]
+    assert database.batches == [[1], [3]]
+    database.may_respond.clear()
+    with time_budget(0.05):
+        with pytest.raises(OutcomeUnknown if writes else Unavailable):
+            await database.get(4)
+        with pytest.raises(Unavailable):
+            await database.get(5)
+    assert database.batches == [[1], [3], [4]]
 
 
 async def test_a_batch_is_not_retried_while_the_database_is_away(database: Database) -> None:

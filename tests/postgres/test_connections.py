@@ -275,7 +275,7 @@ async def test_a_connection_on_its_way_to_its_next_use_is_no_absent_database(
     async with Connections(database_url, size=1) as connections:
         take = connections._pool.getconn
 
-        async def time_out() -> None:
+        async def time_out(_: float) -> None:
             monkeypatch.setattr(connections._pool, "getconn", take)
             if is_lent_meanwhile:
                 await query(connections)

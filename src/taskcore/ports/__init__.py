@@ -5,6 +5,9 @@ They are Protocols: an adapter need not import them, and does not repeat their d
 
 from taskcore.ports.adapters import Adapters as Adapters
 from taskcore.ports.audit import AuditRepository as AuditRepository
+from taskcore.ports.budgets import BUDGET as BUDGET
+from taskcore.ports.budgets import TimeBudget as TimeBudget
+from taskcore.ports.budgets import time_budget as time_budget
 from taskcore.ports.bulk import BulkRepository as BulkRepository
 from taskcore.ports.events import ChangedTask as ChangedTask
 from taskcore.ports.events import ChangesPage as ChangesPage

@@ -24,6 +24,7 @@ from typing import NamedTuple
 from taskcore.adapters.postgres.errors import NO_ANSWER, concerns_one_request
 from taskcore.adapters.postgres.statements import BatchedStatement, Rows, Values
 from taskcore.domain.errors import OutcomeUnknown, Unavailable
+from taskcore.ports import BUDGET
 
 RunBatch = Callable[[BatchedStatement, Sequence[Values]], Awaitable[Sequence[Rows]]]
 
@@ -35,12 +36,14 @@ MAX_ROWS = MAX_REQUESTS * 26  # pages of 25, each with one more row to see wheth
 # request, a batch costs its own timeout and those of a few statements more.
 RETRIED_AT_ONCE = 3
 RETRY_WITHIN = 2.0
+_LOOK_EVERY = 0.1  # seconds; so much later than its budget a request ends
 
 
 class _Request(NamedTuple):
     values: Values
     result: "asyncio.Future[Rows]"
     turn: int
+    until: float  # by the clock of the event loop
 
 
 class Batcher:
@@ -69,18 +72,48 @@ class Batcher:
         self._turn = 0  # the one served last
         self._turns: dict[Hashable, int] = {}  # the last one of each user; emptied with the queue
         self._running = 0
+        self._sent: list[Sequence[_Request]] = []  # batches without an answer
+        self._watch: asyncio.TimerHandle | None = None  # while requests wait
         self._tasks: set[asyncio.Task[None]] = set()  # kept here: the loop's references are weak
 
     async def submit(self, values: Values, user: Hashable = None) -> Rows:
-        """Raises what the statement would raise for this request alone."""
+        """Raises what the statement would raise for this request alone.
+
+        Takes its time from the budget of the request. Others of its batch may have more, so the
+        statement goes on without it.
+        """
+        budget = BUDGET.get()
+        if budget.left <= 0:
+            raise Unavailable(NO_ANSWER)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         turn = max(self._turns.get(user, -1) + 1, self._turn)
         self._turns[user] = turn
-        request = _Request(values, asyncio.get_running_loop().create_future(), turn)
+        request = _Request(values, loop.create_future(), turn, began + budget.left)
         insort(self._queue, request, key=_turn)
         if self._running < self._statement.max_concurrent:
             self._running += 1
             self._start(self._drain())
-        return await request.result
+        if self._watch is None:
+            self._watch = loop.call_later(_LOOK_EVERY, self._look)
+        try:
+            return await request.result
+        finally:
+            budget.left -= loop.time() - began
+
+    def _look(self) -> None:
+        """End the requests whose time is over: one timer for all, instead of one for each."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        late = [each for each in self._queue if each.until <= now]
+        if late:
+            _refuse(late, Unavailable(NO_ANSWER))
+            self._queue = [each for each in self._queue if each.until > now]
+        error = OutcomeUnknown() if self._statement.writes else Unavailable(NO_ANSWER)
+        for batch in self._sent:
+            _refuse([each for each in batch if each.until <= now], error)
+        is_idle = not self._queue and not self._sent
+        self._watch = None if is_idle else loop.call_later(_LOOK_EVERY, self._look)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         # A separate task: the caller that creates it may be cancelled while others wait. The
@@ -120,6 +153,7 @@ class Batcher:
         batch = [request for request in batch if not request.result.done()]  # drop cancelled ones
         if not batch:
             return
+        self._sent.append(batch)
         try:
             results = await self._run_batch(self._statement, [request.values for request in batch])
         except Exception as error:  # noqa: BLE001 - raised in the callers
@@ -134,15 +168,20 @@ class Batcher:
             for request, rows in zip(batch, results, strict=True):
                 if not request.result.done():
                     request.result.set_result(rows)
+        finally:
+            self._sent.remove(batch)
 
     async def _retry(self, batch: Sequence[_Request], error: Exception) -> None:
         """Run each request alone; those that cannot start in time fail with the batch's error."""
         until = asyncio.get_running_loop().time() + self._retry_within
+        self._sent.append(batch)
         try:
             await asyncio.gather(*(self._retry_one(request, error, until) for request in batch))
         except BaseException:  # the process is stopping
             _cancel(batch)
             raise
+        finally:
+            self._sent.remove(batch)
 
     async def _retry_one(self, request: _Request, error: Exception, until: float) -> None:
         async with self._retries:

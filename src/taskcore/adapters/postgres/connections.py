@@ -30,7 +30,7 @@ from taskcore.adapters.postgres.errors import (
 from taskcore.adapters.postgres.lanes import Lane, Lanes
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
 from taskcore.domain.errors import Overloaded, Unavailable
-from taskcore.ports import HomeLoop, Measures
+from taskcore.ports import BUDGET, HomeLoop, Measures
 
 # In seconds.
 WAIT = 1.0
@@ -187,20 +187,27 @@ class Connections:
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[BorrowedConnection]:
-        """Raises Unavailable, and translates the driver's errors to the core's."""
+        """Raises Unavailable, and translates the driver's errors to the core's.
+
+        Takes its time from the budget of the request, and ends with that.
+        """
         self.check_loop()
-        if self._away and self._probing:
+        budget = BUDGET.get()
+        if budget.left <= 0 or (self._away and self._probing):
             raise Unavailable(NO_ANSWER)
         probe = self._away
         self._probing |= probe
         loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            connection = await self._take()
+            connection = await self._take(began, min(WAIT, budget.left))
             self._lent += 1
             self._lent_at = loop.time()
             # At the deadline, shut down the socket: the statement then fails at once. If its task
             # were cancelled, psycopg would first try to cancel the query, for 10 s.
-            watchdog = loop.call_later(self._deadline, self._shut_down, connection)
+            late = self._lent_at + self._deadline
+            until = min(late, began + budget.left)
+            watchdog = loop.call_at(until, self._shut_down, connection, until == late)
             link = BorrowedConnection(connection)
             try:
                 yield link
@@ -217,6 +224,7 @@ class Connections:
                 await self._pool.putconn(connection)
         finally:
             self._probing &= not probe
+            budget.left -= loop.time() - began
 
     @asynccontextmanager
     async def unhurried(self) -> AsyncIterator[AsyncConnection[Any]]:
@@ -231,11 +239,10 @@ class Connections:
                 raise
             raise meaning from error
 
-    async def _take(self) -> AsyncConnection[Any]:
+    async def _take(self, began: float, patience: float) -> AsyncConnection[Any]:
         """A connection of the pool. Discards those that the server has closed meanwhile."""
-        began = asyncio.get_running_loop().time()
         try:
-            while _closed_by_server(connection := await self._pool.getconn()):
+            while _closed_by_server(connection := await self._pool.getconn(patience)):
                 await connection.close()
                 await self._pool.putconn(connection)
         except PoolTimeout as error:
@@ -244,15 +251,16 @@ class Connections:
             if self._lent or self._lent_at >= began:
                 self._refused += 1
                 raise Overloaded from error
-            self._away = True  # no request holds a connection, and yet none could be opened
+            # No request holds a connection, and yet none could be opened.
+            self._away |= patience >= WAIT
             raise translated(error) from error
         except Exception as error:
             self._away = True
             raise translated(error) from error
         return connection
 
-    def _shut_down(self, connection: AsyncConnection[Any]) -> None:
-        self._away = True
+    def _shut_down(self, connection: AsyncConnection[Any], is_late: bool) -> None:  # noqa: FBT001
+        self._away |= is_late  # else the request was, and no answer need be overdue
         if not connection.closed:
             with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
                 duplicate.shutdown(socket.SHUT_RDWR)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 from taskcore.domain.errors import Overloaded
+from taskcore.ports import BUDGET
 
 Clock = Callable[[], float]
 WIDTH = 3
@@ -86,8 +87,9 @@ class Lane:
         admission = asyncio.get_running_loop().create_future()
         queue.append(admission)
         self._waiting[user] = queue
+        budget, began = BUDGET.get(), monotonic()
         try:
-            async with asyncio.timeout(self._wait):
+            async with asyncio.timeout(min(self._wait, budget.left)):
                 await admission
         except BaseException as error:
             if admission.done() and not admission.cancelled():
@@ -99,6 +101,8 @@ class Lane:
             if isinstance(error, TimeoutError):
                 raise Overloaded from None
             raise
+        finally:
+            budget.left -= monotonic() - began
 
     def _start(self, user: Hashable) -> None:
         self._free -= 1

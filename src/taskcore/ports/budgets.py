@@ -1,0 +1,38 @@
+"""How long a request may wait for the store, in all that it asks of it."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+
+class TimeBudget:
+    """Seconds that are left. Each wait for the store takes its time from them.
+
+    Other work, such as the hash of a password, takes nothing: it has bounds of its own.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self, seconds: float) -> None:
+        self.left = seconds
+
+
+BUDGET: ContextVar[TimeBudget] = ContextVar(
+    "taskcore_budget",
+    default=TimeBudget(math.inf),  # noqa: B039 - what is taken from infinity leaves it as it is
+)
+"""That of the request which is served. Without one only each call of the store is bounded."""
+
+
+@contextmanager
+def time_budget(seconds: float) -> Iterator[None]:
+    """What the block asks of the store waits for so many seconds in all.
+
+    Then it raises Unavailable; OutcomeUnknown if a change was sent that may have been made.
+    """
+    before = BUDGET.set(TimeBudget(seconds))
+    try:
+        yield
+    finally:
+        BUDGET.reset(before)
