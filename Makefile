@@ -65,6 +65,9 @@ test-proxies: $(VENV)/.dev ## nginx, HAProxy and Caddy as documented, while serv
 test-metrics: $(VENV)/.dev ## a Prometheus asks a server of two workers; needs Debian's package
 	$(BIN)/python -m tests.metrics.run
 
+test-pooler: $(VENV)/.dev ## the API through PgBouncer as documented, while PostgreSQL stops; needs Debian's package
+	$(BIN)/python -m tests.poolers.run $(ARGS)
+
 test-frameworks: $(FRAMEWORKS)/.frameworks ## the examples of docs/library.md, those in FastAPI and Django too
 	$(FRAMEWORKS)/bin/pytest tests/test_library_page.py
 
@@ -138,6 +141,6 @@ $(CLIENTS)/.clients: requirements-clients.txt tests/clients/package-lock.json
 	@cd $(CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-.PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies test-metrics test-frameworks test-clients \
+.PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies test-metrics test-pooler test-frameworks test-clients \
 	bench bench-quick bench-profile bench-lists \
 	claims build lock clean

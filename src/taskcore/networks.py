@@ -6,6 +6,7 @@ from ipaddress import (
     IPv4Network,
     IPv6Address,
     IPv6Network,
+    ip_address,
     ip_network,
 )
 from urllib.parse import urlsplit
@@ -67,3 +68,10 @@ def listening(text: str) -> tuple[str, int]:
 def in_url(address: str) -> str:
     """An address or a host name as a URL has it: that of IPv6 in brackets."""
     return f"[{address.replace('%', '%25')}]" if ":" in address else address
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import NoReturn, Self
 
@@ -17,7 +16,7 @@ from taskcore.domain.sessions import SESSION_LIFETIME
 from taskcore.domain.tasks import MAX_TASKS
 from taskcore.domain.trash import TRASH_LIFETIME
 from taskcore.environment import default_data_dir, environment
-from taskcore.networks import IPNetwork, host, listening, network, origin
+from taskcore.networks import IPNetwork, host, is_loopback, listening, network, origin
 from taskcore.prefixes import own_variables, spelled
 
 MIN_KEY_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as its hash
@@ -75,6 +74,8 @@ class Settings:
     """None, with the embedded database only: a random key is generated into `data_dir`."""
     data_dir: Path
     """UNUSED where DATABASE_URL is set and DATA_DIR is not."""
+    database_pooler: bool = False  # DATABASE_URL leads to one, which lends for a transaction
+    database_pool_size: int = 10  # connections of each process
     algorithm: str = "HS256"
     access_token_lifetime: timedelta = timedelta(minutes=30)
     refresh_token_lifetime: timedelta = timedelta(days=7)
@@ -130,6 +131,8 @@ class Settings:
             database_url=read.database_url(),
             secret_key=read.secret_key(),
             data_dir=read.data_dir(default_data_dir(env)),
+            database_pooler=read.flag("DATABASE_POOLER", default=cls.database_pooler),
+            database_pool_size=read.integer("DATABASE_POOL_SIZE", cls.database_pool_size, 5, 100),
             algorithm=read.choice("ALGORITHM", cls.algorithm, ["HS256", "HS384", "HS512"]),
             access_token_lifetime=read.duration(
                 "ACCESS_TOKEN_EXPIRE_MINUTES", cls.access_token_lifetime, _MINUTE, _DAY
@@ -165,7 +168,7 @@ class Settings:
             ),
             warnings=tuple(read.warnings),
         )
-        if debug and not _is_loopback(settings.server_host):
+        if debug and not is_loopback(settings.server_host):
             read.problem("DEBUG", "is for this machine alone; SERVER_HOST lets others in")
         if settings.database_url and not settings.secret_key:
             read.problem(
@@ -187,6 +190,8 @@ class Settings:
         """Every variable and its value, for people; of a secret, only whether it is set."""
         return {
             "DATABASE_URL": _masked(self.database_url, "embedded PostgreSQL in DATA_DIR"),
+            "DATABASE_POOLER": self.database_pooler,
+            "DATABASE_POOL_SIZE": self.database_pool_size,
             "SECRET_KEY": _masked(self.secret_key, "generated into DATA_DIR"),
             "DATA_DIR": "(not used)" if self.data_dir == UNUSED else str(self.data_dir),
             "ALGORITHM": self.algorithm,
@@ -390,10 +395,3 @@ class _Reader:
 def _is_not_utf_8(text: str) -> bool:
     """Whether Python has read bytes that are not UTF-8, which it keeps as lone surrogates."""
     return any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -65,7 +65,7 @@ async def opened_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
     calls raise Unavailable until it answers.
     """
     database = _database(settings)
-    async with database, Connections(database.conninfo) as connections:
+    async with database, _connections(settings, database.conninfo) as connections:
         store = PostgresStore(connections)
         try:
             await _ensure_migrated(settings, database.conninfo, store)
@@ -87,8 +87,10 @@ async def start_database(settings: Settings, *, serving: bool = False) -> ExitSt
         database = _database(settings)
         await undo.enter_async_context(database)
         url = database.conninfo
-        await asyncio.to_thread(reach, url)  # its error says why; that of the pool does not
-        async with Connections(url) as connections:
+        # Its error says why; that of the pool does not.
+        await asyncio.to_thread(reach, url, pooler=_is_pooled(settings))
+        async with _connections(settings, url) as connections:
+            await connections.ready()
             store = PostgresStore(connections)
             await _ensure_migrated(settings, url, store)
             if serving:
@@ -102,19 +104,20 @@ async def start_database(settings: Settings, *, serving: bool = False) -> ExitSt
 async def reach_database(settings: Settings) -> None:
     """Raises Unavailable with the reason, which may name the host and the user."""
     async with _database(settings) as server:
-        await asyncio.to_thread(reach, server.conninfo)
+        await asyncio.to_thread(reach, server.conninfo, pooler=_is_pooled(settings))
 
 
 async def upgrade_database(settings: Settings, revision: str = "head") -> Upgrade:
-    """Raises Unavailable as `reach_database`, SchemaTooNew and WrongEncoding."""
-    async with _database(settings) as server:
+    """Raises Unavailable as `reach_database`, SchemaTooNew, WrongEncoding and Misconfigured."""
+    async with _direct(settings) as server:
         return await asyncio.to_thread(upgrade, server.conninfo, revision)
 
 
 async def database_revision(settings: Settings) -> str | None:
     """None where it was never migrated. Raises Unavailable."""
     async with _database(settings) as server:
-        return await asyncio.to_thread(current_revision, server.conninfo)
+        pooler = _is_pooled(settings)
+        return await asyncio.to_thread(current_revision, server.conninfo, pooler=pooler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +131,9 @@ async def back_up(settings: Settings, path: Path, told: Told, *, replace: bool =
     """Write the database and the key into a file, and read that back.
 
     The file appears when it is complete. Servers go on meanwhile. Raises Conflict if it exists and
-    may not be replaced, NotMigrated, Unavailable, and OSError.
+    may not be replaced, NotMigrated, Unavailable, Misconfigured, and OSError.
     """
-    async with _database(settings) as server:
+    async with _direct(settings) as server:
         with new_file(path, replace=replace) as file:
             secret = Keys.of(settings).present
             with Writer(file) as writer:
@@ -150,7 +153,7 @@ async def restore(settings: Settings, path: Path, told: Told, *, replace: bool =
     with Archive(path) as archive:
         archive.check(told)
         secret = archive.secret()
-        async with _database(settings) as server:
+        async with _direct(settings) as server:
             await restored(server.conninfo, archive, told, replace=replace)
             if settings.secret_key is None:
                 place_secret(settings.key_file, secret)
@@ -163,31 +166,27 @@ async def clock_skew(settings: Settings) -> timedelta:
     Raises Unavailable.
     """
     clock = SystemClock()
-    async with _database(settings) as server, Connections(server.conninfo) as connections:
+    async with _connected(settings) as connections:
         store = PostgresStore(connections)
-        await store.now()  # the first one waits for a connection
+        await store.now()  # the first one opens what the second one need not
         return await store.now() - clock.now()
 
 
 async def count_old_hashes(settings: Settings) -> int:
     """How many passwords still have a bcrypt hash, which a login replaces. Raises Unavailable."""
-    async with (
-        _database(settings) as server,
-        Connections(server.conninfo) as connections,
-        PostgresStore(connections).autocommit() as db,
-    ):
+    async with _connected(settings) as connections, PostgresStore(connections).autocommit() as db:
         return await db.users.count_hashes(BCRYPT)
 
 
 async def is_vacuuming(settings: Settings) -> bool:
     """False while a migration has autovacuum off, or has left it so. Raises Unavailable."""
     async with _database(settings) as server:
-        return await asyncio.to_thread(is_vacuumed, server.conninfo)
+        return await asyncio.to_thread(is_vacuumed, server.conninfo, pooler=_is_pooled(settings))
 
 
 async def is_word_index_stuck(settings: Settings) -> bool:
     """Whether servers should rebuild the index of words and may not. Raises Unavailable."""
-    async with _database(settings) as server, Connections(server.conninfo) as connections:
+    async with _connected(settings) as connections:
         return await PostgresStore(connections).word_index.is_stuck()
 
 
@@ -199,6 +198,38 @@ async def _ensure_migrated(settings: Settings, url: str, store: PostgresStore) -
         if settings.database_url or type(problem) is not NotMigrated:
             raise Misconfigured([problem.detail]) from None
         await asyncio.to_thread(upgrade, url)
+
+
+_THROUGH_POOLER = (
+    "DATABASE_POOLER is on, and a pooler has no place for this command: run it with"
+    " DATABASE_POOLER=off and a DATABASE_URL that leads to PostgreSQL itself"
+)
+
+
+def _is_pooled(settings: Settings) -> bool:
+    return settings.database_url is not None and settings.database_pooler
+
+
+def _connections(settings: Settings, url: str) -> Connections:
+    return Connections(url, size=settings.database_pool_size, pooler=_is_pooled(settings))
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[Connections]:
+    """For a command, which waits until the database has answered, or has had time to."""
+    async with (
+        _database(settings) as server,
+        _connections(settings, server.conninfo) as connections,
+    ):
+        await connections.ready()
+        yield connections
+
+
+def _direct(settings: Settings) -> "EmbeddedPostgres | _ExternalDatabase":
+    """The database for what lasts longer than a transaction. Raises Misconfigured."""
+    if _is_pooled(settings):
+        raise Misconfigured([_THROUGH_POOLER])
+    return _database(settings)
 
 
 def _database(settings: Settings) -> "EmbeddedPostgres | _ExternalDatabase":

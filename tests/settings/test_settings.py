@@ -69,6 +69,8 @@ def test_nothing_need_be_set() -> None:
             Secret("postgresql://me@h/d"),
         ),
         ("DATABASE_URL", f" {URL} ", "database_url", Secret(URL)),
+        ("DATABASE_POOLER", "on", "database_pooler", True),
+        ("DATABASE_POOL_SIZE", "20", "database_pool_size", 20),
         ("SECRET_KEY", KEY, "secret_key", Secret(KEY)),
         ("ALGORITHM", "HS512", "algorithm", "HS512"),
         ("ALGORITHM", "hs384", "algorithm", "HS384"),
@@ -163,6 +165,8 @@ BAD = {
     "CORS_HEADERS": ["*", "X-A,*", "X A", "X-A:", "X-\u00e9", "X-A\r\nX-B", '["X-A"', "[1, 2]x"],
     "SERVER_PORT": ["0", "65536", "http", "-8000", "80 80"],
     "WORKERS": ["0", "65", "many"],
+    "DATABASE_POOLER": ["pgbouncer"],
+    "DATABASE_POOL_SIZE": ["4", "101", "all"],
     "DRAIN_SECONDS": ["-1", "301", "1.5", "10s"],
     "METRICS_ADDRESS": [
         "9100",
@@ -436,6 +440,7 @@ def test_every_variable_of_the_contract_can_be_shown() -> None:
         *("DOCS_ENABLED", "LOGIN_FAILURE_FLOOR_MS", "MAX_TASKS_PER_USER", "TRASH_DAYS"),
         *("TASKCLI_AS", "EVENTS_DAYS", "CORS_HEADERS", "DRAIN_SECONDS"),
         "METRICS_ADDRESS",
+        *("DATABASE_POOLER", "DATABASE_POOL_SIZE"),
     }
     shown = settings(DATABASE_URL=URL, SECRET_KEY=KEY, ACCESS_TOKEN_EXPIRE_MINUTES="90").shown()
     assert shown["ACCESS_TOKEN_EXPIRE_MINUTES"] == 90

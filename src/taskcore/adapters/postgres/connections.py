@@ -6,7 +6,7 @@ import os
 import select
 import socket
 from collections.abc import AsyncIterator, Hashable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, Self
 
 import psycopg
@@ -19,7 +19,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from taskcore.adapters.postgres.arrays import ArrayDumper, int8
 from taskcore.adapters.postgres.batching import MAX_REQUESTS, RETRIED_AT_ONCE, Batcher
-from taskcore.adapters.postgres.conninfo import conninfo, with_options
+from taskcore.adapters.postgres.conninfo import conninfo, patience, with_options
 from taskcore.adapters.postgres.errors import (
     NO_ANSWER,
     Unexplained,
@@ -37,6 +37,7 @@ WAIT = 1.0
 DEADLINE = 3.0
 RECONNECT = 1.0
 SIZE = 10
+PREPARE_AFTER = 5  # executions
 # Transactions of many calls that run at a time; the other connections are for the rest.
 LONG_TRANSACTIONS = 4
 
@@ -138,7 +139,14 @@ class Connections:
     except that it counts cancelled waiters and so never recovers.)
     """
 
-    def __init__(self, url: str, *, size: int = SIZE, deadline: float = DEADLINE) -> None:
+    def __init__(
+        self, url: str, *, size: int = SIZE, deadline: float = DEADLINE, pooler: bool = False
+    ) -> None:
+        """`pooler`: the URL leads to one that lends a connection for a transaction.
+
+        Then no setting, no prepared statement and no lock lasts longer than that.
+        """
+        self.has_sessions = not pooler
         self._deadline = deadline
         self._home = HomeLoop()
         self._away = False
@@ -147,15 +155,20 @@ class Connections:
         self._lent = 0
         self._refused = 0
         self._pool = AsyncConnectionPool(
-            conninfo(url),
-            kwargs={"autocommit": True, "context": _adapters()},
+            conninfo(url, pooler=pooler),
+            kwargs={
+                "autocommit": True,
+                "context": _adapters(),
+                "prepare_threshold": None if pooler else PREPARE_AFTER,
+            },
             min_size=1,
             max_size=size,
             timeout=WAIT,
             reconnect_timeout=RECONNECT,
             open=False,
         )
-        self._unhurried = with_options(url, _UNHURRIED)
+        self._patience = patience(url)
+        self._unhurried = None if pooler else with_options(url, _UNHURRIED)
 
     async def __aenter__(self) -> Self:
         self._home.check()
@@ -165,6 +178,11 @@ class Connections:
 
     async def __aexit__(self, *_: object) -> None:
         await self._pool.close(timeout=1)
+
+    async def ready(self) -> None:
+        """Wait for the first connection: some seconds where the first host of several hangs."""
+        with suppress(PoolTimeout):
+            await self._pool.wait(self._patience + WAIT)
 
     def check_loop(self) -> None:
         """Raises RuntimeError in another event loop than that of `__aenter__`."""
@@ -228,7 +246,12 @@ class Connections:
 
     @asynccontextmanager
     async def unhurried(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """A connection beside the pool, for statements that may take long. Raises as `borrow`."""
+        """A connection beside the pool, for statements that may take long. Raises as `borrow`.
+
+        Not through a pooler: that has no place for them.
+        """
+        if self._unhurried is None:
+            raise Unavailable("This needs a connection without a pooler")
         try:
             async with await AsyncConnection.connect(
                 self._unhurried, autocommit=True

@@ -22,22 +22,20 @@ STATEMENT_TIMEOUT = 2.0
 LOCK_TIMEOUT = 1.0
 CONNECT_TIMEOUT = 2  # libpq rounds 1 up to 2
 
-_SERVER_OPTIONS = " ".join(
-    f"-c {name}={value}"
-    for name, value in {
-        "statement_timeout": int(STATEMENT_TIMEOUT * 1000),
-        "lock_timeout": int(LOCK_TIMEOUT * 1000),
-        "idle_in_transaction_session_timeout": 5000,
-        "timezone": "UTC",
-        # A statement is planned once for a connection, and not anew at each execution, which for
-        # most takes longer than the execution. What it reads does not depend on its arguments:
-        # tests/postgres prove the plans for both.
-        "plan_cache_mode": "force_generic_plan",
-        # These would pay for few large statements; here there are many small ones.
-        "jit": "off",
-        "max_parallel_workers_per_gather": 0,
-    }.items()
-)
+SESSION_SETTINGS: dict[str, str | int] = {
+    "statement_timeout": int(STATEMENT_TIMEOUT * 1000),
+    "lock_timeout": int(LOCK_TIMEOUT * 1000),
+    "idle_in_transaction_session_timeout": 5000,
+    "timezone": "UTC",
+    # A statement is planned once for a connection, and not anew at each execution, which for most
+    # takes longer than the execution. What it reads does not depend on its arguments:
+    # tests/postgres prove the plans for both.
+    "plan_cache_mode": "force_generic_plan",
+    # These would pay for few large statements; here there are many small ones.
+    "jit": "off",
+    "max_parallel_workers_per_gather": 0,
+}
+_SERVER_OPTIONS = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())
 
 _DEFAULTS = {
     "application_name": "taskcore",
@@ -48,7 +46,6 @@ _DEFAULTS = {
     "tcp_user_timeout": "3000",
     # After a failover the old primary may still accept connections, read-only ones.
     "target_session_attrs": "read-write",
-    "options": _SERVER_OPTIONS,
 }
 
 # libpq takes this for a file that is not there, and so looks for none in the home folder.
@@ -65,17 +62,19 @@ _NOTHING = {
 }
 
 
-def conninfo(url: str) -> str:
+def conninfo(url: str, *, pooler: bool = False) -> str:
     """The URL or conninfo with our defaults, which it may override. Raises Misconfigured.
 
     Its `options` come behind ours: of two for the same setting, the server takes the last. The
     encoding is always UTF-8. What neither says is what libpq has built in, or, if the URL names a
-    service, what that says.
+    service, what that says. A pooler gets no `options`: it would refuse the connection.
     """
     try:
         given = conninfo_to_dict(url)
-        if options := given.get("options"):
-            given["options"] = f"{_SERVER_OPTIONS} {options}"
+        options = given.pop("options", None)
+        if pooler and options:
+            raise Misconfigured(["DATABASE_URL has options, which a pooler does not pass on"])
+        given["options"] = "" if pooler else f"{_SERVER_OPTIONS} {options or ''}".rstrip()
         rest = {} if "service" in given else _built_in(given)
         return make_conninfo("", **rest | _DEFAULTS | given | {"client_encoding": "UTF8"})
     except psycopg.ProgrammingError:  # its message contains the URL with the password
@@ -86,6 +85,13 @@ def with_options(url: str, options: str) -> str:
     """The same, with settings of the server that nothing overrides. Raises Misconfigured."""
     parts = conninfo_to_dict(conninfo(url))
     return make_conninfo("", **parts | {"options": f"{parts['options']} {options}"})
+
+
+def patience(url: str) -> float:
+    """Seconds within which a connection is made if one of the hosts answers."""
+    parts = conninfo_to_dict(conninfo(url))
+    hosts = str(parts.get("host") or parts.get("hostaddr") or "").count(",") + 1
+    return hosts * max(2.0, float(parts["connect_timeout"] or CONNECT_TIMEOUT))
 
 
 def _built_in(given: Mapping[str, Any]) -> dict[str, str]:

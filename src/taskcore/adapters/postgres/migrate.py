@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from taskcore.adapters.postgres.compatibility import ENCODING
-from taskcore.adapters.postgres.conninfo import with_options
+from taskcore.adapters.postgres.conninfo import conninfo, with_options
 from taskcore.adapters.postgres.errors import Unexplained, translated
 from taskcore.adapters.postgres.schema import REVISION
 from taskcore.domain.errors import Invalid, Problem, SchemaTooNew, Unavailable, WrongEncoding
@@ -75,9 +75,9 @@ def downgrade(url: str, revision: str) -> None:
         command.downgrade(_config(connection), revision)
 
 
-def current_revision(url: str) -> str | None:
+def current_revision(url: str, *, pooler: bool = False) -> str | None:
     """The revision; None for a database that was never migrated. Raises Unavailable."""
-    with _connection(url) as connection:
+    with _connection(url, pooler=pooler) as connection:
         return _revision(connection)
 
 
@@ -89,31 +89,33 @@ def _revision(connection: sa.Connection) -> str | None:
     return revision
 
 
-def is_vacuumed(url: str) -> bool:
+def is_vacuumed(url: str, *, pooler: bool = False) -> bool:
     """Whether autovacuum of the tasks is on. A migration switches it off, and may leave it so.
 
     Raises Unavailable.
     """
-    with _connection(url) as connection:
+    with _connection(url, pooler=pooler) as connection:
         return not connection.scalar(_UNVACUUMED)
 
 
-def reach(url: str) -> None:
+def reach(url: str, *, pooler: bool = False) -> None:
     """Raises Unavailable with libpq's message, for operators only: it names host and user."""
-    _connected(url).close()
+    _connected(url, pooler=pooler).close()
 
 
-def _connected(url: str) -> "psycopg.Connection[Any]":
+def _connected(url: str, *, pooler: bool) -> "psycopg.Connection[Any]":
     try:
+        if pooler:  # which knows no statement of another connection
+            return psycopg.connect(conninfo(url, pooler=True), prepare_threshold=None)
         return psycopg.connect(_conninfo(url))
     except psycopg.OperationalError as error:
         reason = str(error).partition("\n")[0]
         raise Unavailable(f"The database cannot be reached: {reason}") from None
 
 
-def _suited(url: str) -> "psycopg.Connection[Any]":
+def _suited(url: str, *, pooler: bool) -> "psycopg.Connection[Any]":
     """Raises Unavailable as `reach`, and WrongEncoding."""
-    connection = _connected(url)
+    connection = _connected(url, pooler=pooler)
     if connection.info.parameter_status("server_encoding") != ENCODING:
         connection.close()
         raise WrongEncoding
@@ -156,9 +158,9 @@ def _lock(connection: sa.Connection) -> None:
 
 
 @contextmanager
-def _connection(url: str) -> Iterator[sa.Connection]:
+def _connection(url: str, *, pooler: bool = False) -> Iterator[sa.Connection]:
     engine = sa.create_engine(
-        "postgresql+psycopg://", creator=lambda: _suited(url), poolclass=NullPool
+        "postgresql+psycopg://", creator=lambda: _suited(url, pooler=pooler), poolclass=NullPool
     )
     try:
         with engine.connect() as connection:

@@ -11,6 +11,7 @@ from taskcore.adapters.postgres.audit import PostgresAudit
 from taskcore.adapters.postgres.bulk import PostgresBulk
 from taskcore.adapters.postgres.compatibility import ENCODING, VERSION_TABLE, oldest_code
 from taskcore.adapters.postgres.connections import Autocommit, Connections, Link, Shared
+from taskcore.adapters.postgres.conninfo import SESSION_SETTINGS
 from taskcore.adapters.postgres.events import PostgresEvents
 from taskcore.adapters.postgres.idempotency import PostgresIdempotency
 from taskcore.adapters.postgres.leftovers import PostgresLeftovers
@@ -67,6 +68,16 @@ _ESTIMATES = Statement(
         sa.func.pg_table_is_visible(sa.column("relid")),
     )
 )
+# What a pooler does not pass on, and so must be set for the role: each of these is wanted, and
+# without it a statement could wait without an end, or a moment be shown in another zone.
+_OF_THE_ROLE = Statement(
+    sa.text("""
+SELECT current_user, current_setting('TimeZone') IN ('UTC', 'Etc/UTC')
+    AND NOT '0' = ANY(ARRAY[current_setting('statement_timeout'), current_setting('lock_timeout'),
+        current_setting('idle_in_transaction_session_timeout')])
+""")
+)
+
 _NOW = Statement(sa.select(sa.func.clock_timestamp()))
 
 
@@ -148,3 +159,16 @@ class PostgresStore:
                 raise SchemaTooNew
             if not all(await link.row(_RIGHTS) or ()):
                 raise RightsMissing
+            if not self._connections.has_sessions:
+                ((role, is_set),) = await link.rows(_OF_THE_ROLE)
+                if not is_set:
+                    raise RightsMissing(_unset(role))
+
+
+def _unset(role: str) -> str:
+    name = '"' + role.replace('"', '""') + '"'
+    settings = [f"ALTER ROLE {name} SET {each} = '{to}'" for each, to in SESSION_SETTINGS.items()]
+    return (
+        "Through a pooler the role needs settings of its own; in the database run the following,"
+        f" and let the pooler reconnect (RECONNECT): {'; '.join(settings)};"
+    )

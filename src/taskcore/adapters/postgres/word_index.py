@@ -1,6 +1,6 @@
 """The index of words, rebuilt when most of it is about words that no task has any more."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -35,7 +35,7 @@ class _Index:
     name: str  # quoted, and with its schema where it needs one
     size: int
     rebuilt_size: int | None
-    is_ours: bool  # only its owner may rebuild an index
+    is_ours: bool  # only its owner may rebuild an index, and not through a pooler
     is_left: bool
 
     @property
@@ -70,7 +70,10 @@ class WordIndex:
             return 0
         if not all(index.is_ours for index in found):
             self._not_before = monotonic() + _RETRY_AFTER
-            raise Unavailable("Only its owner can rebuild the index of words; see `taskcli doctor`")
+            raise Unavailable(
+                "Only its owner, without a pooler, can rebuild the index of words;"
+                " see `taskcli doctor`"
+            )
         async with self._connections.unhurried() as connection:
             # No migration is under way, and none begins meanwhile.
             cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", [SCHEMA_LOCK])
@@ -80,7 +83,10 @@ class WordIndex:
 
     async def _indexes(self) -> list[_Index]:
         async with self._connections.borrow() as link:
-            return [_Index(*row) for row in await link.rows(_STATE)]
+            found = [_Index(*row) for row in await link.rows(_STATE)]
+        if self._connections.has_sessions:
+            return found
+        return [replace(index, is_ours=False) for index in found]
 
     def _is_due(self, index: _Index) -> bool:
         return index.is_left or (index.is_overgrown and monotonic() >= self._not_before)
