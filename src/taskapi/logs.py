@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import sys
 import traceback
 from collections import deque
@@ -145,7 +146,7 @@ def rendered(style: str) -> list[Processor]:
         return [
             _visible,
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
+                colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
                 # If rich is installed, the default shows local variables, passwords included.
                 exception_formatter=_traceback,
             ),

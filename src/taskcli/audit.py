@@ -1,12 +1,11 @@
 """`taskcli audit`: who did what to whom."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from taskcli.arguments import FIRST_PAGE, USER, Paging
-from taskcli.exits import Usage
 from taskcli.output import Record, show_page
 from taskcli.running import operator, with_core
 from taskcli.users import find_user, is_id
@@ -14,14 +13,17 @@ from taskcli.when import Bound, When
 from taskcore import ActorKind, AuditEvent, AuditEventName, Core, Page, UserId
 from taskcore.cursors import AUDIT
 from taskcore.domain.dues import start_of_day
-from taskcore.domain.visible import quoted
 
 _FIELDS = (
     *("id", "at", "event", "actor", "actor_id", "user_id", "session_id"),
     *("ip", "user_agent", "request_id", "detail"),
 )
 _COLUMNS = ("at", "event", "by", "user_id", "ip", "detail")
-_BY_VALUE = {event.value: event for event in AuditEventName}
+if TYPE_CHECKING:
+    Name = str
+else:
+    # So that shells complete them. They are the values and not the names of the enumeration.
+    Name = Literal[tuple(event.value for event in AuditEventName)]
 
 
 def audit(
@@ -31,7 +33,7 @@ def audit(
         Parameter(metavar=USER, help="Only what this user did or what was done to them."),
     ] = None,
     event: Annotated[
-        str | None,
+        Name | None,
         Parameter(metavar="NAME", help="Only events of this kind, such as `login.failed`."),
     ] = None,
     since: Annotated[Bound, Parameter(help="Only from this time on, in UTC.")] = None,
@@ -42,8 +44,6 @@ def audit(
     WHEN is a day (2026-12-01, today, yesterday, friday or fri, -2w), a time of today
     (18:00), or both ("fri 17:30", 2026-12-01T09:00, 2026-12-01T09:00+01:00).
     """
-    if event is not None and event not in _BY_VALUE:
-        raise Usage(f"--event: {quoted(event)} is none of {', '.join(_BY_VALUE)}")
 
     async def work(core: Core) -> Page[AuditEvent]:
         user_id = None if user is None else await _id(core, user)
@@ -52,7 +52,7 @@ def audit(
             skip=paging.skip,
             limit=paging.limit,
             user_id=user_id,
-            event=None if event is None else _BY_VALUE[event],
+            event=None if event is None else AuditEventName(event),
             since=None if since is None else _moment(since, core.tasks.clock.now()),
             after=AUDIT.read(paging.cursor),
         )

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from taskcli.arguments import Json, Yes
 from taskcli.exits import FAILURE
-from taskcli.output import message, progress, show
+from taskcli.output import message, note, progress, show
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import settings
 from taskcli.signals import run
@@ -46,7 +46,7 @@ def backup(
         return _failed(f"{file} cannot be written", error)
     finally:
         progress("")
-    message(f"backed up {made.rows} rows of revision {made.revision} in {file}, {size} bytes")
+    note(f"backed up {made.rows} rows of revision {made.revision} in {file}, {size} bytes")
     if as_json:
         show({"file": str(file), "bytes": size, **_shape(made)}, as_json=True)
     return 0
@@ -76,7 +76,7 @@ def restore(
     if replace:
         require_terminal_or(yes, "replace a database")
         if not yes and not run(confirmed(f"Replace everything in {_place(loaded)}?")):
-            message("nothing was restored")
+            note("nothing was restored")
             return FAILURE
     try:
         done = run(wiring.restore(loaded, file.absolute(), _told, replace=replace))
@@ -85,7 +85,7 @@ def restore(
     finally:
         progress("")
     made = done.manifest
-    message(f"restored {made.rows} rows of {made.made_at} into {_place(loaded)}; restart servers")
+    note(f"restored {made.rows} rows of {made.made_at} into {_place(loaded)}; restart servers")
     if not done.same_key:
         message(
             "SECRET_KEY is not the key of the backup: users have to log in again",

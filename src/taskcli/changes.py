@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from taskcli.arguments import USER, Cursor, Whole
 from taskcli.exits import Usage
-from taskcli.output import Record, message, print_json, show_rows
+from taskcli.output import Record, note, print_json, show_rows
 from taskcli.tasks.acting import As, acting_user, with_tasks
 from taskcli.tasks.shown import shape
 from taskcore import Actor, ChangedTask, Core, cursors
@@ -63,7 +63,7 @@ def changes(
         for item in page.items:
             _show(item, places.at(item.place), as_json=False)
         more = "there is more" if page.has_more else "that is all for now"
-        message(f"{more}; --cursor {end} goes on from here")
+        note(f"{more}; --cursor {end} goes on from here")
 
     with_tasks(as_user, work)
 

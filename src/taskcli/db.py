@@ -6,7 +6,7 @@ from cyclopts import App, Parameter
 
 from taskcli.arguments import Json
 from taskcli.exits import FAILURE
-from taskcli.output import message, print_line, show
+from taskcli.output import message, note, print_line, show
 from taskcli.running import announce_new_database, require_database, settings
 from taskcli.signals import run
 from taskcore import Misconfigured, NotMigrated, Settings
@@ -33,9 +33,9 @@ def upgrade(
     announce_new_database(loaded)
     done = run(wiring.upgrade_database(loaded, revision))
     if done.before == done.after:
-        message(f"nothing to do: the database has revision {done.after}")
+        note(f"nothing to do: the database has revision {done.after}")
     else:
-        message(f"upgraded the database from revision {done.before or 'none'} to {done.after}")
+        note(f"upgraded the database from revision {done.before or 'none'} to {done.after}")
 
 
 @app.command
@@ -51,7 +51,7 @@ def current(*, as_json: Json = False) -> None:
     elif revision:
         print_line(revision)
     else:
-        message("the database was never migrated; run `taskcli db upgrade`")
+        note("the database was never migrated; run `taskcli db upgrade`")
 
 
 @app.command

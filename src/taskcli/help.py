@@ -4,6 +4,8 @@ Written without cyclopts and rich, which together take ten times as long to impo
 takes to print. They still print the help of each command.
 """
 
+from taskcli.everywhere import OPTIONS
+
 # Group, noun, verbs, one line, and where the App or the function is.
 COMMANDS = (
     ("Serve", "serve", (), "run the HTTP API", "taskcli.serve:serve"),
@@ -87,6 +89,7 @@ COMMANDS = (
         "check settings, database, key, clock and disk, and say what to do",
         "taskcli.doctor:doctor",
     ),
+    ("This machine", "help", (), "say what a command takes", "taskcli.help_command:help_"),
     (
         "This machine",
         "completion",
@@ -126,7 +129,7 @@ _SETTINGS = """\
 Settings come from the environment and from .env in the working directory, as the server's do.
 Without DATABASE_URL an embedded PostgreSQL runs in DATA_DIR for as long as it is used.
 Data goes to standard output, in a pipe with tabs between columns; messages to standard error.
---json prints one JSON object. `taskcli tasks` acts as the user in TASKCLI_AS, if that is set.
+`taskcli tasks` acts as the user in TASKCLI_AS, if that is set. NO_COLOR leaves colours out.
 """
 
 
@@ -146,6 +149,8 @@ def page() -> str:
             lines.append(f"  {'':<16}{' | '.join(verbs[first : first + _VERBS_A_LINE])}")
     lines += ["", _EXAMPLES, "Exit codes:"]
     lines += [f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES]
+    lines += ["", "Options of every command, before or after it:"]
+    lines += [f"  {name:<11}{meaning}" for name, meaning in OPTIONS]
     lines += ["", _SETTINGS + "Also: -h, --help, --version."]
     return "\n".join(lines)
 

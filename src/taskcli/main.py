@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from taskcli import everywhere, signals
 from taskcli import help as overview
-from taskcli import signals
 from taskcli.standard_streams import OutputLost, ReaderGone, fill_closed, forget, write
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def commands() -> "App":
         name="taskcli",
         help="Operate the task-management backend.",
         help_format="plaintext",
+        help_epilogue=f"Also, as for every command: {everywhere.QUIET}, {everywhere.VERBOSE}.",
         version_flags=(),  # `taskcli --version` is answered here
         print_error=False,
         exit_on_error=False,
@@ -71,8 +72,9 @@ def commands() -> "App":
     return app
 
 
-def _answer(arguments: list[str]) -> int:
-    if arguments[:1] == ["help"]:
+def _answer(typed: list[str]) -> int:
+    arguments = everywhere.without([everywhere.QUIET, everywhere.VERBOSE], typed)
+    if arguments[:1] == ["help"] and arguments[1:]:
         arguments = [*arguments[1:], "--help"]
     if not arguments or (
         arguments[0].startswith("-") and not {"-h", "--help"}.isdisjoint(arguments)
@@ -86,16 +88,24 @@ def _answer(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
     from taskcli.exits import BAD_DATA, USAGE, Usage
-    from taskcli.output import message
+    from taskcli.output import be_quiet, message
     from taskcore.environment import forget_libpq_variables
 
+    quiet, verbose = (everywhere.has(each, typed) for each in ("--quiet", "--verbose"))
+    be_quiet(quiet=quiet)
+    if verbose:
+        everywhere.be_verbose()
     # Python turns bytes that are not UTF-8 into lone surrogates.
     if any("\ud800" <= character <= "\udfff" for word in arguments for character in word):
         message("an argument is not valid UTF-8")
         return BAD_DATA
     forget_libpq_variables()
     app = commands()
+    if quiet and verbose:
+        message("give --quiet or --verbose, not both")
+        return USAGE
     try:
+        arguments = _with_json_behind(app, arguments)
         result = app(arguments)
     except (CycloptsError, Usage) as error:
         from taskcli.mistakes import explained
@@ -106,3 +116,13 @@ def _answer(arguments: list[str]) -> int:
         message(said, f"try `{command} --help`")
         return USAGE
     return result if isinstance(result, int) else 0
+
+
+def _with_json_behind(app: "App", arguments: list[str]) -> list[str]:
+    """The arguments, with a `--json` in front of the command moved behind its name."""
+    behind = arguments[1:]
+    names, _, rest = app.parse_commands(behind)
+    if arguments[0] != everywhere.JSON or not names:
+        return arguments
+    already = everywhere.has(everywhere.JSON, rest)
+    return [*names, *rest] if already else [*names, everywhere.JSON, *rest]

@@ -13,6 +13,7 @@ from cyclopts.exceptions import (
     UnusedCliTokensError,
 )
 
+from taskcli.everywhere import QUIET, VERBOSE
 from taskcore.domain.visible import quoted
 
 
@@ -29,7 +30,7 @@ def explained(error: CycloptsError, command: str, app: App) -> str:
             said = _unknown_command(word, [name for name in app if not name.startswith("-")])
         case UnknownOptionError():
             option = (error.token.keyword or error.token.value).partition("=")[0]
-            names = _names(error.argument_collection)
+            names = [*_names(error.argument_collection), QUIET, VERBOSE]
             said = f"there is no option {quoted(option)}{_meant(option, names)}"
         case UnusedCliTokensError(unused_tokens=[_, *_] as words):
             said = _surplus(words, typed, command, _arguments(app))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # the help texts do without
 Record = Mapping[str, object]
 Item = TypeVar("Item")
 
+_quiet = False
+
 # The one field that is a text of several lines. In any other a line end is escaped.
 _TEXT = "description"
 _PROGRESS_WIDTH = 60
@@ -30,6 +32,18 @@ _PROGRESS_WIDTH = 60
 def message(*lines: str) -> None:
     """Print lines for people on standard error. Data in a line cannot begin another line."""
     write_error("taskcli: " + "\n  ".join(map(visible, lines)) + "\n")
+
+
+def be_quiet(*, quiet: bool) -> None:
+    """Whether `note` and `progress` print nothing from now on."""
+    global _quiet  # noqa: PLW0603 - one command line, one answer
+    _quiet = quiet
+
+
+def note(*lines: str) -> None:
+    """Print a message that tells no error; nothing with --quiet."""
+    if not _quiet:
+        message(*lines)
 
 
 def trace(error: BaseException) -> None:
@@ -45,7 +59,7 @@ def ask(question: str) -> None:
 
 def progress(text: str) -> None:
     """On a terminal, write over what `progress` has written before."""
-    if sys.stderr is not None and sys.stderr.isatty():
+    if not _quiet and sys.stderr is not None and sys.stderr.isatty():
         write_error(f"\r{visible(text):<{_PROGRESS_WIDTH}}\r")
 
 
@@ -107,18 +121,18 @@ def show_page(
             write(_written([columns, *rows], aligned=False))
     if not items:
         in_all = "" if total is None else f", {total} in all"
-        message(f"none here{in_all}" if total or cursor else "nothing found")
+        note(f"none here{in_all}" if total or cursor else "nothing found")
     elif next_cursor or skip or cursor:
         which = f"{len(items)}" if cursor else f"{skip + 1} to {skip + len(items)}"
         of = " shown" if total is None else f" of {total}"
-        message(which + of + (f"; --cursor {next_cursor} shows the next" if next_cursor else ""))
+        note(which + of + (f"; --cursor {next_cursor} shows the next" if next_cursor else ""))
 
 
 def _write_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table, left_out = fitted(columns, rows, shutil.get_terminal_size().columns)
     write(table)
     if left_out:
-        message(f"too narrow for {', '.join(left_out)}; --json shows all")
+        note(f"too narrow for {', '.join(left_out)}; --json shows all")
 
 
 def _plain(value: object) -> object:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from taskcli.exits import Busy
-from taskcli.output import message
+from taskcli.output import note
 from taskcli.signals import run
 from taskcore import (
     SYSTEM,
@@ -43,7 +43,7 @@ def with_core(work: Callable[[Core], Awaitable[Result]], *, creates: bool = Fals
 
 def announce_new_database(settings: Settings) -> None:
     if lacks_database(settings):
-        message(f"making a new database in {settings.data_dir}")
+        note(f"making a new database in {settings.data_dir}")
 
 
 def require_database(settings: Settings) -> None:

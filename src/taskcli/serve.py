@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from taskcli.output import message
+from taskcli.output import message, note
 from taskcli.signals import run
 from taskcore import Misconfigured, Settings
 from taskcore.environment import environment
@@ -109,7 +109,7 @@ def _serve(settings: Settings) -> None:
             if _style(settings) == "console":
                 prefix = import_module("taskapi.paths").PREFIX
                 page = f"{base_url(settings.server_host, settings.server_port)}{prefix}/docs"
-                message(f"documentation at {page} (ctrl-C stops)")
+                note(f"documentation at {page} (ctrl-C stops)")
             server.serve()
 
 

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from taskcli.arguments import FIRST_PAGE, USER, Paging, Yes
 from taskcli.exits import FAILURE, Usage
-from taskcli.output import Record, message, show_page
+from taskcli.output import Record, note, show_page
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator, with_core
 from taskcli.users import find_user
@@ -77,7 +77,7 @@ def revoke(
         return await core.sessions.end_everybodys(operator())
 
     ended = with_core(work)
-    message("nothing was ended" if ended is None else f"sessions ended: {ended}")
+    note("nothing was ended" if ended is None else f"sessions ended: {ended}")
     return FAILURE if ended is None else 0
 
 

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from taskcli.arguments import FIRST_PAGE, USER, Json, Paging, Yes
 from taskcli.exits import FAILURE, Usage
 from taskcli.housekeeping import swept
-from taskcli.output import Record, message, show, show_page
+from taskcli.output import Record, note, show, show_page
 from taskcli.prompts import confirmed, new_password, require_terminal_or
 from taskcli.running import operator, with_core
 from taskcore import (
@@ -202,7 +202,7 @@ def unlock(reference: Reference, /) -> None:
         user = await find_user(core, reference)
         return await core.sessions.unlock(operator(), user.id)
 
-    message(f"unlocked user {with_core(work).id}")
+    note(f"unlocked user {with_core(work).id}")
 
 
 @app.command
@@ -239,7 +239,7 @@ def set_password(
         return user, None
 
     user, made = with_core(work)
-    message(f"set the password of user {user.id}, {user.email}; all sessions have ended")
+    note(f"set the password of user {user.id}, {user.email}; all sessions have ended")
     if made or as_json:
         shown = (made.password, made.expires_at) if made else (None, None)
         show(dict(zip(("one_time_password", "expires_at"), shown, strict=True)), as_json=as_json)
@@ -262,17 +262,17 @@ def delete(reference: Reference, /, *, yes: Yes = False) -> int:
             if not await confirmed(f"Delete {what}, with {tasks.total} tasks and every session?"):
                 return False
         await core.accounts.delete(operator(), user.id)
-        message(f"deleted user {user.id}, {user.email}")
+        note(f"deleted user {user.id}, {user.email}")
         for error in (await swept(core, Counter(), ACCOUNTS)).values():
             if not isinstance(error, Unavailable):
                 raise error
             # No reader sees the tasks that are left: the deletion has succeeded.
-            message("its tasks take longer: a server or `taskcli housekeeping` removes the rest")
+            note("its tasks take longer: a server or `taskcli housekeeping` removes the rest")
         return True
 
     if with_core(work):
         return 0
-    message("nothing was deleted")
+    note("nothing was deleted")
     return FAILURE
 
 

@@ -5,7 +5,7 @@ from typing import cast
 
 from taskcli.arguments import USER, Json, Version
 from taskcli.exits import Usage
-from taskcli.output import Record, message, show
+from taskcli.output import Record, note, show
 from taskcli.tasks.acting import (
     As,
     Key,
@@ -115,6 +115,6 @@ def _set_status(
         return await core.tasks.edit(actor, task.id, status=status), ""
 
     task, already = with_tasks(as_user, work)
-    message(f"task {task.id}, {quoted(task.title)}, is {task.status}{already}")
+    note(f"task {task.id}, {quoted(task.title)}, is {task.status}{already}")
     if as_json:
         show(shape(task), as_json=True)

@@ -9,7 +9,7 @@ from cyclopts import Parameter, Token
 
 from taskcli.arguments import FIRST_PAGE, Cursor, Json, Paging, Whole
 from taskcli.exits import Usage
-from taskcli.output import Record, message, print_json, show_page, show_rows
+from taskcli.output import Record, note, print_json, show_page, show_rows
 from taskcli.tasks.acting import OF_ALL, Reader, Whose, with_tasks
 from taskcli.tasks.fields import Labels, Text
 from taskcli.tasks.shown import line, shape
@@ -199,6 +199,6 @@ def labels(
     elif page.items:
         show_rows([("name", "count"), *((each.name, str(each.count)) for each in page.items)])
     else:
-        message("nothing found")
+        note("nothing found")
     if next_cursor and not as_json:
-        message(f"{len(page.items)} shown; --cursor {next_cursor} shows the next")
+        note(f"{len(page.items)} shown; --cursor {next_cursor} shows the next")

@@ -2,7 +2,7 @@
 
 from taskcli.arguments import FIRST_PAGE, Json, Paging, Version, Yes
 from taskcli.exits import FAILURE
-from taskcli.output import Record, message, show_page
+from taskcli.output import Record, note, show_page
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator
 from taskcli.tasks.acting import (
@@ -53,9 +53,9 @@ def delete(
 
     deleted = once(as_user, key, ("delete", task_id, expected_version), work)
     if deleted is None:
-        message("nothing was deleted")
+        note("nothing was deleted")
         return FAILURE
-    message(f"deleted {deleted}", f"`taskcli tasks restore {task_id}` takes it out of the trash")
+    note(f"deleted {deleted}", f"`taskcli tasks restore {task_id}` takes it out of the trash")
     return 0
 
 
@@ -111,9 +111,9 @@ def purge(task_id: Number, /, *, as_user: As = None, key: Key = None, yes: Yes =
 
     removed = once(as_user, key, ("purge", task_id), work)
     if removed is None:
-        message("nothing was removed")
+        note("nothing was removed")
         return FAILURE
-    message(f"removed {removed}, for good")
+    note(f"removed {removed}, for good")
     return 0
 
 

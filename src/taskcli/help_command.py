@@ -1,0 +1,25 @@
+"""`taskcli help`: what a command takes."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from taskcli.help import COMMANDS, page
+from taskcli.standard_streams import write
+
+if TYPE_CHECKING:
+    Noun = str
+else:
+    # So that shells complete them.
+    Noun = Literal[tuple(noun for _, noun, *_ in COMMANDS)]
+
+
+def help_(
+    command: Annotated[Noun | None, Parameter(name="COMMAND", help="The command.")] = None,
+    verb: Annotated[str | None, Parameter(name="VERB", help="One of its verbs.")] = None,
+    /,
+) -> None:
+    """Say what a command takes, or which commands there are."""
+    # `main` has answered what names a command: it reads `help users` as `users --help`.
+    _ = command, verb
+    write(page() + "\n")
