@@ -17,7 +17,7 @@ app = App(
     name="db",
     version_flags=(),
     help="Migrate the database to the schema that this version needs, or show its revision.\n\n"
-    "The embedded database is migrated by itself at each start.",
+    "The embedded database is migrated by itself at each start. No SECRET_KEY is needed.",
 )
 
 
@@ -29,7 +29,7 @@ def upgrade(
     """Migrate, all or nothing. Of two upgrades at the same time the second finds nothing to do."""
     from taskcore import wiring  # noqa: PLC0415
 
-    loaded = settings()
+    loaded = settings(keyless=True)
     announce_new_database(loaded)
     done = run(wiring.upgrade_database(loaded, revision))
     if done.before == done.after:
@@ -43,7 +43,7 @@ def current(*, as_json: Json = False) -> None:
     """Print the revision of the database, or nothing when it was never migrated."""
     from taskcore import wiring  # noqa: PLC0415
 
-    loaded = settings()
+    loaded = settings(keyless=True)
     require_database(loaded)
     revision = run(wiring.database_revision(loaded))
     if as_json:
@@ -57,7 +57,7 @@ def current(*, as_json: Json = False) -> None:
 @app.command
 def check() -> int:
     """Exit with 0 if the database has the schema that this version needs, else with 1."""
-    loaded = settings()
+    loaded = settings(keyless=True)
     require_database(loaded)
     if is_migrated(loaded):
         return 0

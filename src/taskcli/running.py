@@ -74,9 +74,9 @@ def operator() -> Actor:
     return replace(SYSTEM, origin=Origin.new(user_agent=f"cli:{name}"))
 
 
-def settings() -> Settings:
-    """The settings, as the server reads them. Raises Misconfigured."""
-    loaded = Settings.load()
+def settings(*, keyless: bool = False) -> Settings:
+    """The settings, as the server reads them; `keyless` as there. Raises Misconfigured."""
+    loaded = Settings.load(keyless=keyless)
     if loaded.log_level == "DEBUG":
         shown = logging.StreamHandler()
         shown.setFormatter(_Visible(logging.BASIC_FORMAT))

@@ -113,18 +113,21 @@ class Settings:
     """Problems that do not prevent a start."""
 
     @classmethod
-    def load(cls, folder: Path | None = None) -> Self:
+    def load(cls, folder: Path | None = None, *, keyless: bool = False) -> Self:
         """Read the process's environment and the `.env` of the working directory.
 
-        The real environment wins. Raises Misconfigured.
+        The real environment wins. `keyless` as in `from_env`. Raises Misconfigured.
         """
-        return cls.from_env(environment(folder))
+        return cls.from_env(environment(folder), keyless=keyless)
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str], *, prefix: str | None = None) -> Self:
+    def from_env(
+        cls, env: Mapping[str, str], *, prefix: str | None = None, keyless: bool = False
+    ) -> Self:
         """The names of `prefix` alone, without one as `own_variables`.
 
-        Raises Misconfigured, with every bad variable by name and never a value.
+        `keyless`: for work that signs and verifies nothing, SECRET_KEY may be absent. Raises
+        Misconfigured, with every bad variable by name and never a value.
         """
         read = _Reader(own_variables(env, prefix))
         settings = cls(
@@ -170,7 +173,7 @@ class Settings:
         )
         if debug and not is_loopback(settings.server_host):
             read.problem("DEBUG", "is for this machine alone; SERVER_HOST lets others in")
-        if settings.database_url and not settings.secret_key:
+        if settings.database_url and not settings.secret_key and not keyless:
             read.problem(
                 "SECRET_KEY",
                 "is required with DATABASE_URL; make one with"

@@ -41,6 +41,17 @@ def test_an_upgrade_migrates_an_empty_database(taskcli: Taskcli) -> None:
 
 
 @pytest.mark.usefixtures("bare_database")
+def test_migrating_needs_no_secret_key(taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SECRET_KEY")
+    assert taskcli("db", "upgrade").code == 0
+    assert taskcli("db", "check").code == 0
+    assert taskcli("db", "current").out
+    refused = taskcli("users", "list")
+    assert refused.code == 78
+    assert "SECRET_KEY" in refused.err
+
+
+@pytest.mark.usefixtures("bare_database")
 def test_an_upgrade_may_stop_at_a_revision(taskcli: Taskcli) -> None:
     assert taskcli("db", "upgrade", "--revision", "0001").code == 0
     assert taskcli("db", "current").out == "0001\n"
