@@ -33,7 +33,7 @@ LABEL org.opencontainers.image.title="taskcore" \
 RUN groupadd --gid 10001 taskcore \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin taskcore \
-    && install --directory --mode 0700 --owner 10001 --group 10001 /data
+    && install --directory --mode 0770 --owner 10001 --group 0 /data
 COPY --from=build /app /app
 ENV PATH=/app/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -41,7 +41,8 @@ ENV PATH=/app/bin:$PATH \
     DATA_DIR=/data \
     SERVER_HOST=0.0.0.0 \
     SERVER_PORT=8000
-WORKDIR /data
+# Any user may enter it, and any `--user` runs: OpenShift picks a uid of its own, in group 0.
+WORKDIR /app
 USER 10001:10001
 EXPOSE 8000
 # /livez, not /readyz: a container must not be replaced because its database is away.

@@ -68,6 +68,9 @@ test-metrics: $(VENV)/.dev ## a Prometheus asks a server of two workers; needs D
 test-pooler: $(VENV)/.dev ## the API through PgBouncer as documented, while PostgreSQL stops; needs Debian's package
 	$(BIN)/python -m tests.poolers.run $(ARGS)
 
+test-container: $(VENV)/.dev ## the image, built without a registry and run; needs root, buildah, debootstrap
+	$(BIN)/python -m tests.container.run $(ARGS)
+
 test-frameworks: $(FRAMEWORKS)/.frameworks ## the examples of docs/library.md, those in FastAPI and Django too
 	$(FRAMEWORKS)/bin/pytest tests/test_library_page.py
 
@@ -141,6 +144,6 @@ $(CLIENTS)/.clients: requirements-clients.txt tests/clients/package-lock.json
 	@cd $(CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-.PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies test-metrics test-pooler test-frameworks test-clients \
+.PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies test-container test-metrics test-pooler test-frameworks test-clients \
 	bench bench-quick bench-profile bench-lists \
 	claims build lock clean

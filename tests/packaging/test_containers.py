@@ -9,6 +9,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from taskcli.serve import DRAIN
+from taskcore import Settings
 from tests.packaging.conftest import ROOT, run
 from tests.server.running import Api, free_port
 
@@ -79,6 +80,14 @@ def test_it_runs_as_a_numeric_user_other_than_root(image: list[Instruction]) -> 
     assert [word for word, _ in image].index("USER") > [w for w, _ in image].index("COPY")
 
 
+def test_any_user_may_enter_its_working_directory_and_group_0_the_data(
+    image: list[Instruction],
+) -> None:
+    assert argument(image, "WORKDIR") == "/app"  # made by the build, for everyone to read
+    runs = " ".join(rest for word, rest in image if word == "RUN")
+    assert "install --directory --mode 0770 --owner 10001 --group 0 /data" in runs
+
+
 def test_it_listens_on_all_addresses_and_receives_signals_directly(
     image: list[Instruction],
 ) -> None:
@@ -130,16 +139,41 @@ def compose() -> dict[str, Any]:
     return loaded
 
 
-def test_the_api_is_published_and_postgresql_only_on_the_loopback_address(
+def test_the_api_and_postgresql_are_published_on_the_loopback_address(
     compose: dict[str, Any],
 ) -> None:
     ports = {name: service.get("ports", []) for name, service in compose["services"].items()}
-    assert ports == {"api": ["8000:8000"], "migrate": [], "db": ["127.0.0.1:5432:5432"]}
+    api = "${API_ADDRESS:-127.0.0.1}:${API_PORT:-8000}:8000"
+    assert ports == {"api": [api], "migrate": [], "db": ["127.0.0.1:5432:5432"]}
+
+
+def test_every_setting_of_the_readme_is_passed_on(compose: dict[str, Any]) -> None:
+    table = (ROOT / "README.md").read_text().partition("| variable | default | |")[2]
+    rows = re.findall(r"^\|([^|]+)\|", table.partition("\n\n")[0], re.MULTILINE)
+    documented = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+    assert len(documented) > 20
+    # The image says where it listens. There is no folder for data: a database of its own has them.
+    fixed = {"SERVER_HOST", "SERVER_PORT", "DATA_DIR"}
+    # What the settings know and the table does not.
+    known = set(Settings.from_env({"DATA_DIR": "/nowhere"}).shown())
+    passed = compose["services"]["api"]["environment"]
+    assert set(passed) == (documented | known) - fixed, "list it under `api` in docker-compose.yml"
+    for name in set(passed) - {"DATABASE_URL", "SECRET_KEY"}:
+        assert re.fullmatch(rf"\$\{{{name}:-\d*\}}", passed[name]), name
+
+
+def test_its_settings_are_those_that_the_server_has_without_them(compose: dict[str, Any]) -> None:
+    passed = compose["services"]["api"]["environment"]
+    names = set(passed) - {"DATABASE_URL", "SECRET_KEY", "WORKERS"}
+    empty = {"DATA_DIR": "/nowhere", **dict.fromkeys(names, "")}
+    assert Settings.from_env(empty) == Settings.from_env({"DATA_DIR": "/nowhere"})
 
 
 def test_secrets_have_no_default(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         for name, value in service["environment"].items():
+            if name == "SECRET_KEYS_OLD":  # none
+                continue
             if re.search(r"SECRET|PASSWORD", name):
                 assert re.fullmatch(r"\$\{[A-Z_]+:\?[^}]+\}", value), name
             assert not re.search(r"://[^@/:]*:(?!\$\{)[^@/]*@", str(value)), name
@@ -158,6 +192,9 @@ def test_the_api_starts_after_the_migration(compose: dict[str, Any]) -> None:
         "migrate": {"condition": "service_completed_successfully"},
     }
     assert all("healthcheck" in services[name] for name in ("api", "db"))
+    # `up --wait` takes `migrate` for a service that has failed, unless another one waits for its
+    # success; that one it does wait for, until it is healthy.
+    assert services["api"]["depends_on"]["migrate"]["condition"].endswith("successfully")
 
 
 def test_the_health_check_of_the_api_passes_on_a_server(

@@ -36,6 +36,16 @@ _READ_BYTES = 65536
 _MISLED = "is reached by a symbolic link of another user; name its target"
 
 
+def remedy(error: OSError, path: Path) -> str:
+    """What the operator can do about a folder that this account may not use; else nothing."""
+    if error.errno not in {errno.EACCES, errno.EPERM}:
+        return ""
+    return (
+        f"; give it to this account with `chown -R {os.geteuid()}:{os.getegid()} {path}`, in a"
+        " container on the folder of the host that is mounted there"
+    )
+
+
 @dataclass(frozen=True)
 class Owner:
     uid: int

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from taskcore.adapters.folders import Folder
+from taskcore.adapters.folders import Folder, remedy
 from taskcore.domain.errors import Misconfigured
 from taskcore.settings import Settings
 
@@ -73,7 +73,8 @@ def generated_secret(file: Path) -> bytes:
                     )
                 secret = stream.read(_LARGEST_SECRET).strip()
     except OSError as error:
-        raise Misconfigured([f"{file} cannot be used: {error.strerror}"]) from None
+        advice = remedy(error, file.parent)
+        raise Misconfigured([f"{file} cannot be used: {error.strerror}{advice}"]) from None
     if len(secret) < _SECRET_BYTES:
         raise Misconfigured([f"{file} is damaged; restore it, or delete it to end all sessions"])
     return secret

@@ -30,7 +30,7 @@ from typing import Self
 from taskcore.adapters.embedded import supervisor
 from taskcore.adapters.embedded.programs import Account, environment, programs, system_account
 from taskcore.adapters.embedded.supervisor import locked
-from taskcore.adapters.folders import Folder, Owner, called
+from taskcore.adapters.folders import Folder, Owner, called, remedy
 from taskcore.domain.errors import Misconfigured, Unavailable
 
 NAME = "taskcore"
@@ -86,7 +86,8 @@ def explained(path: Path) -> Iterator[None]:
         reason = f"{error.strerror or error}: {error.filename or path}"
         if error.errno in _TRANSIENT:
             raise Unavailable(f"The embedded PostgreSQL cannot start ({reason})") from error
-        raise _misconfigured(f"{path} cannot be used ({reason}); name another folder") from error
+        advice = remedy(error, path) or "; name another folder"
+        raise _misconfigured(f"{path} cannot be used ({reason}){advice}") from error
 
 
 @dataclass(frozen=True)
