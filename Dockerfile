@@ -12,6 +12,7 @@ RUN python -m pip download --require-hashes --no-deps --only-binary=:all: \
         --dest /wheels --requirement requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations ./migrations
+COPY man ./man
 COPY src ./src
 # The build tools stay in this stage. /app gets the wheel and its dependencies from /wheels, which
 # holds only the locked files.

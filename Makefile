@@ -92,6 +92,9 @@ bench-lists: $(VENV)/.runtime $(BENCH)/.bench ## filters, orders, searches among
 claims: $(VENV)/.dev ## regenerate the table of security claims from the tests
 	$(BIN)/python -m tests.security.claims
 
+man: $(VENV)/.dev ## regenerate man/taskcli.1 from the help
+	$(BIN)/python -m tests.packaging.man_page
+
 build: $(VENV)/.dev ## wheel and sdist into dist/
 	$(BIN)/python -m build --no-isolation
 
@@ -146,4 +149,4 @@ $(CLIENTS)/.clients: requirements-clients.txt tests/clients/package-lock.json
 
 .PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies test-container test-metrics test-pooler test-frameworks test-clients \
 	bench bench-quick bench-profile bench-lists \
-	claims build lock clean
+	claims man build lock clean

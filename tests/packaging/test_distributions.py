@@ -1,5 +1,6 @@
 """The files in the wheel and the sdist, and the metadata of the wheel."""
 
+import re
 import tarfile
 import zipfile
 from email.message import Message
@@ -37,7 +38,7 @@ def files(folder: Path, base: Path) -> set[str]:
 
 
 def test_the_wheel_has_the_source_files_and_no_others(names: set[str]) -> None:
-    modules = {name for name in names if ".dist-info/" not in name}
+    modules = {name for name in names if not re.search(r"\.(dist-info|data)/", name)}
     migrations = {f"taskcore/{name}" for name in files(ROOT / "migrations", ROOT)}
     assert modules == files(ROOT / "src", ROOT / "src") | migrations
     assert "taskcore/migrations/env.py" in modules
