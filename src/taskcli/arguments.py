@@ -20,6 +20,15 @@ Json = Annotated[
     ),
 ]
 Yes = Annotated[bool, Parameter(name="--yes", negative="", show_default=False, help="Do not ask.")]
+DryRun = Annotated[
+    bool,
+    Parameter(
+        name="--dry-run",
+        negative="",
+        show_default=False,
+        help="Say what would be removed, and remove nothing.",
+    ),
+]
 
 
 def _whole(_: type, tokens: Sequence[Token]) -> int:

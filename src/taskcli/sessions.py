@@ -6,9 +6,9 @@ from uuid import UUID
 
 from cyclopts import App, Parameter
 
-from taskcli.arguments import FIRST_PAGE, USER, Paging, Yes
+from taskcli.arguments import FIRST_PAGE, USER, DryRun, Paging, Yes
 from taskcli.exits import FAILURE, Usage
-from taskcli.output import Record, note, show_page
+from taskcli.output import Record, message, note, show_page
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator, with_core
 from taskcli.users import find_user
@@ -57,16 +57,26 @@ def revoke(
         bool, Parameter(name="--all", negative="", show_default=False, help="All users' sessions.")
     ] = False,
     yes: Yes = False,
+    dry_run: DryRun = False,
 ) -> int:
     """End one session, all of one user, or all of all users. Asks first."""
     if (session_id is not None) + (user is not None) + everybody != 1:
         raise Usage("name one session, or --user, or --all")
-    require_terminal_or(yes, "end sessions")
+    require_terminal_or(yes or dry_run, "end sessions")
 
     async def work(core: Core) -> int | None:
         found = None if user is None else await find_user(core, user)
         whose = found.email if found else "all users"
         what = f"session {session_id}" if session_id else f"all sessions of {whose}"
+        if dry_run:
+            if session_id is not None:
+                await _find(core, SessionId(session_id))
+                message(f"would end {what}")
+                return 1
+            of = None if found is None else found.id
+            count = (await core.sessions.page(operator(), user_id=of, limit=1)).total or 0
+            message(f"would end {what}: {count}")
+            return count
         if not yes and not await confirmed(f"End {what}?"):
             return None
         if session_id is not None:
@@ -77,15 +87,32 @@ def revoke(
         return await core.sessions.end_everybodys(operator())
 
     ended = with_core(work)
+    if dry_run:
+        return 0
     note("nothing was ended" if ended is None else f"sessions ended: {ended}")
     return FAILURE if ended is None else 0
+
+
+async def _find(core: Core, session_id: SessionId) -> None:
+    """Raises NotFound. Reads the pages of all sessions, because no use case shows one."""
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await core.sessions.page(operator(), after=SESSIONS.read(cursor))
+        if any(session.id == session_id for session in page.items):
+            return
+        cursor = SESSIONS.after(page)
+    raise _absent(session_id)
+
+
+def _absent(session_id: SessionId) -> NotFound:
+    return NotFound(f"there is no session {session_id}")
 
 
 async def _end(core: Core, session_id: SessionId) -> None:
     try:
         await core.sessions.end(operator(), session_id)
     except NotFound:
-        raise NotFound(f"there is no session {session_id}") from None
+        raise _absent(session_id) from None
 
 
 def _shape(session: Session) -> Record:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from taskcli.arguments import FIRST_PAGE, USER, Json, Paging, Yes
+from taskcli.arguments import FIRST_PAGE, USER, DryRun, Json, Paging, Yes
 from taskcli.exits import FAILURE, Usage
 from taskcli.housekeeping import swept
-from taskcli.output import Record, note, show, show_page
+from taskcli.output import Record, message, note, show, show_page
 from taskcli.prompts import confirmed, new_password, require_terminal_or
 from taskcli.running import operator, with_core
 from taskcore import (
@@ -26,6 +26,7 @@ from taskcore import (
     UserId,
 )
 from taskcore.cursors import USERS
+from taskcore.domain.policies import keep_an_admin
 from taskcore.domain.users import DEFAULT_TIME_ZONE, ProfileChanges
 from taskcore.domain.visible import quoted
 from taskcore.usecases.housekeeping import ACCOUNTS
@@ -246,20 +247,28 @@ def set_password(
 
 
 @app.command
-def delete(reference: Reference, /, *, yes: Yes = False) -> int:
+def delete(reference: Reference, /, *, yes: Yes = False, dry_run: DryRun = False) -> int:
     """Delete an account with all its tasks and sessions. Asks first.
 
     The account is gone once `deleted user` is printed. After that its tasks are removed; if you
     interrupt this, a running server or `taskcli housekeeping` removes the rest.
     """
-    require_terminal_or(yes, "delete a user")
+    require_terminal_or(yes or dry_run, "delete a user")
 
     async def work(core: Core) -> bool:
         user = await find_user(core, reference)
-        if not yes:
+        if dry_run or not yes:
             tasks = await core.tasks.page(operator(), owner_id=user.id, limit=1)
             what = f"user {user.id}, {user.email} ({user.role.value})"
-            if not await confirmed(f"Delete {what}, with {tasks.total} tasks and every session?"):
+            what += f", with {tasks.total} tasks and every session"
+            if dry_run:
+                active = await core.accounts.page(
+                    operator(), role=Role.ADMIN, is_active=True, limit=2
+                )
+                keep_an_admin([admin.id for admin in active.items], without=user.id)
+                message(f"would delete {what}")
+                return True
+            if not await confirmed(f"Delete {what}?"):
                 return False
         await core.accounts.delete(operator(), user.id)
         note(f"deleted user {user.id}, {user.email}")

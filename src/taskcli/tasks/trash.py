@@ -1,8 +1,10 @@
 """`taskcli tasks delete|trash|restore|purge`."""
 
-from taskcli.arguments import FIRST_PAGE, Json, Paging, Version, Yes
+from collections.abc import Awaitable, Callable
+
+from taskcli.arguments import FIRST_PAGE, DryRun, Json, Paging, Version, Yes
 from taskcli.exits import FAILURE
-from taskcli.output import Record, note, show_page
+from taskcli.output import Record, message, note, show_page
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator
 from taskcli.tasks.acting import (
@@ -20,8 +22,9 @@ from taskcli.tasks.acting import (
 )
 from taskcli.tasks.content import Shown, show_task
 from taskcli.tasks.shown import line, shape, trashed_shape
-from taskcore import Actor, Core, NotFound, Page, Task, TaskId
+from taskcore import Actor, Core, NotFound, Page, StaleWrite, Task, TaskId
 from taskcore.cursors import TRASH
+from taskcore.domain.policies import Permission, authorize
 from taskcore.domain.visible import quoted
 
 _COLUMNS = ("id", "deleted_at", "status", "title", "labels")
@@ -35,8 +38,11 @@ def delete(
     as_user: As = None,
     key: Key = None,
     yes: Yes = False,
+    dry_run: DryRun = False,
 ) -> int:
     """Move a task to the trash. Asks first, and then moves only the version it has shown."""
+    if dry_run:
+        return _tried(task_id, as_user, Permission.DELETE, get_task, expected_version)
     require_yes_with(key, yes=yes)
     require_terminal_or(yes, "delete a task")
 
@@ -95,8 +101,18 @@ def restore(
     show_task(*once(as_user, key, ("restore", task_id), work), as_json=as_json)
 
 
-def purge(task_id: Number, /, *, as_user: As = None, key: Key = None, yes: Yes = False) -> int:
+def purge(
+    task_id: Number,
+    /,
+    *,
+    as_user: As = None,
+    key: Key = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> int:
     """Remove a task in the trash for good. Asks first."""
+    if dry_run:
+        return _tried(task_id, as_user, Permission.PURGE, _get_trashed)
     require_yes_with(key, yes=yes)
     require_terminal_or(yes, "remove a task for good")
 
@@ -114,6 +130,26 @@ def purge(task_id: Number, /, *, as_user: As = None, key: Key = None, yes: Yes =
         note("nothing was removed")
         return FAILURE
     note(f"removed {removed}, for good")
+    return 0
+
+
+def _tried(
+    task_id: int,
+    as_user: str | None,
+    permission: Permission,
+    get: Callable[[Core, Actor, int], Awaitable[Task]],
+    expected_version: int | None = None,
+) -> int:
+    """Say what would be removed. Raises what the removal would raise."""
+
+    async def work(core: Core, actor: Actor) -> str:
+        task = await get(core, actor, task_id)
+        authorize(actor, permission, task)
+        if expected_version not in {None, task.version}:
+            raise StaleWrite
+        return await _owned(core, task)
+
+    message(f"would remove {with_tasks(as_user, work)}")
     return 0
 
 

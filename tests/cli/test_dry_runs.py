@@ -1,0 +1,75 @@
+"""`--dry-run`: what would be removed is said, and nothing is removed."""
+
+import asyncio
+import json
+from uuid import uuid4
+
+import pytest
+
+from taskcore import SYSTEM, Actor, Core
+from tests.cli.conftest import PASSWORD, Taskcli
+
+
+@pytest.fixture
+def task(core: Core) -> int:
+    async def make() -> int:
+        ada = await core.accounts.find(SYSTEM, "ada@example.org")
+        assert ada
+        return (await core.tasks.create(Actor(ada.id, ada.role), title="Write")).id
+
+    return asyncio.run(make())
+
+
+def totals(taskcli: Taskcli, *nouns: str) -> list[int]:
+    return [json.loads(taskcli(noun, "list", "--json").out)["total"] for noun in nouns]
+
+
+def test_a_user_is_shown_with_what_would_go(taskcli: Taskcli, task: int) -> None:
+    _ = task
+    before = totals(taskcli, "users", "tasks")
+    tried = taskcli("users", "delete", "ada@example.org", "--dry-run")
+    assert (tried.code, tried.out) == (0, "")
+    assert "would delete user 1, ada@example.org (user), with 1 tasks" in tried.err
+    assert totals(taskcli, "users", "tasks") == before
+    assert taskcli("users", "delete", "eve@example.org", "--dry-run").code == 65
+
+
+def test_the_last_administrator_is_refused_as_without_it(taskcli: Taskcli, core: Core) -> None:
+    _ = core
+    assert taskcli("users", "set-role", "ada@example.org", "admin").code == 0
+    tried = taskcli("users", "delete", "ada@example.org", "--dry-run")
+    assert tried == taskcli("users", "delete", "ada@example.org", "--yes")
+    assert tried.code == 65
+
+
+def test_a_task_stays_where_it_is(taskcli: Taskcli, task: int) -> None:
+    number = str(task)
+    tried = taskcli("tasks", "delete", number, "--dry-run")
+    assert (tried.code, tried.err) == (
+        0,
+        f'taskcli: would remove task {number}, "Write", of ada@example.org\n',
+    )
+    for refused, code in (
+        (("tasks", "delete", number, "--expected-version", "9"), 65),
+        (("tasks", "delete", number, "--as", "bob@example.org"), 65),
+        (("tasks", "purge", number), 65),
+    ):
+        assert taskcli(*refused, "--dry-run").code == code
+    assert taskcli("tasks", "delete", number, "--yes").code == 0
+    assert taskcli("tasks", "purge", number, "--dry-run").code == 0
+    assert taskcli("tasks", "restore", number).code == 0
+
+
+def test_sessions_go_on(taskcli: Taskcli, core: Core) -> None:
+    asyncio.run(core.sessions.log_in(email="ada@example.org", password=PASSWORD))
+    (session,) = json.loads(taskcli("sessions", "list", "--json").out)["items"]
+    number = session["id"]
+    for words, said in (
+        ((number,), f"would end session {number}\n"),
+        (("--all",), "would end all sessions of all users: 1\n"),
+        (("--user", "bob@example.org"), "would end all sessions of bob@example.org: 0\n"),
+    ):
+        tried = taskcli("sessions", "revoke", *words, "--dry-run")
+        assert (tried.code, tried.err) == (0, f"taskcli: {said}")
+    assert taskcli("sessions", "revoke", str(uuid4()), "--dry-run").code == 65
+    assert totals(taskcli, "sessions") == [1]
