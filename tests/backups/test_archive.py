@@ -1,10 +1,13 @@
 """The file of a backup: complete or not there, and anything but a whole one is refused."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
@@ -80,6 +83,41 @@ def test_a_file_that_is_cut_off_or_changed_is_refused(written: Path, tmp_path: P
 def test_what_is_no_backup_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
     assert not checked(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"revision": ["0011"]},
+        {"sequences": {"public.tasks_id_seq": 1}},
+        {"sequences": {"tasks_id_seq": "1"}},
+        {"sequences": []},
+        {"tables": [{"name": "users", "columns": 5}]},
+        {"tables": [{"name": 'users"; x', "columns": []}]},
+        {"made_at": "x" * (1 << 21)},
+    ],
+)
+def test_a_manifest_of_another_form_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    made: dict[str, object] = {"made_at": "", "postgres": "", "revision": "0011", "tables": []}
+    path = tmp_path / "backup"
+    for content, is_whole in ((made, True), (made | change, False)):
+        with ZipFile(path, "w", ZIP_DEFLATED) as file:
+            file.writestr("secret.key", SECRET)
+            found = content | {"format": 1, "key": digest_of(SECRET)}
+            file.writestr("manifest.json", json.dumps(found))
+        assert checked(path) is is_whole
+
+
+def test_a_file_that_unpacks_without_end_is_refused_in_little_memory(tmp_path: Path) -> None:
+    deep, path = b"[" * 500_000, tmp_path / "backup"
+    for name, content in (("manifest.json", bytes(1 << 27)), ("manifest.json", deep)):
+        with ZipFile(path, "w", ZIP_DEFLATED) as file:
+            file.writestr(name, content)
+        tracemalloc.start()
+        assert not checked(path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 1 << 24
 
 
 def test_a_new_file_is_private_and_replaces_none(tmp_path: Path) -> None:

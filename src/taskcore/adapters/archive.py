@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,11 @@ _LEVEL = 1  # of zlib: twice as fast as 6, for a file a tenth larger
 _CHUNK = 1 << 16
 _KEY, _MANIFEST = "secret.key", "manifest.json"
 _WORDS = (1 << 128) - 1
+# The most that is read at a time, in bytes: a file of a stranger may hold anything.
+_LONGEST_ROW = 1 << 26  # an answer of 1 MiB that is kept with its key takes 2 MiB
+_LONGEST_MANIFEST = 1 << 20
+_LONGEST_KEY = 1 << 16
+_NAME = re.compile(r"[a-z_]{1,63}")
 
 
 class Sum:
@@ -118,11 +124,12 @@ class Archive:
     def __init__(self, file: Path | BinaryIO) -> None:
         with _damage():
             self._zip = ZipFile(file)
-            found = json.loads(self._zip.read(_MANIFEST))
+            found = json.loads(self._read(_MANIFEST, _LONGEST_MANIFEST))
             if found["format"] != _FORMAT:
                 raise _invalid("was made by a newer release, which can restore it", "newer_backup")
             tables = [Table(**table) for table in found.pop("tables")]
             self.manifest = Manifest(**found, tables=tables)
+            _check(self.manifest)
 
     def __enter__(self) -> Self:
         return self
@@ -140,9 +147,16 @@ class Archive:
             while chunk := member.read(_CHUNK):
                 yield chunk
 
+    def _read(self, name: str, most: int) -> bytes:
+        with self._zip.open(name) as member:
+            content = member.read(most + 1)
+        if len(content) > most:
+            raise _damaged()
+        return content
+
     def secret(self) -> bytes:
         with _damage():
-            secret = self._zip.read(_KEY)
+            secret = self._read(_KEY, _LONGEST_KEY)
         if digest_of(secret) != self.manifest.key:
             raise _damaged()
         return secret
@@ -153,10 +167,27 @@ class Archive:
         for table in self.manifest.tables:
             found = Sum(table.name, told)
             with _damage(), self._zip.open(f"tables/{table.name}") as member:
-                for row in io.BufferedReader(member, _CHUNK):  # type: ignore[type-var]
+                rows = io.BufferedReader(member, _CHUNK)  # type: ignore[type-var]
+                while row := rows.readline(_LONGEST_ROW):
+                    if len(row) == _LONGEST_ROW:
+                        raise _damaged()
                     found.add(row)
             if (found.end(), found.rows) != (table.sum, table.rows):
                 raise _damaged()
+
+
+def _check(made: Manifest) -> None:
+    """Raises TypeError or ValueError for a value of another kind, and for odd names."""
+    names = [name for table in made.tables for name in (table.name, *table.columns)]
+    texts = (made.made_at, made.postgres, made.revision, made.key)
+    numbers = (*made.sequences.values(), *(table.rows for table in made.tables))
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError
+    if not all(type(number) is int for number in numbers):
+        raise TypeError
+    # Without a schema or quotes, a name can only mean what the restore has made itself.
+    if not all(map(_NAME.fullmatch, (*names, *made.sequences))):
+        raise ValueError
 
 
 def digest_of(secret: bytes) -> str:
@@ -217,7 +248,10 @@ def _there(path: Path) -> Conflict:
 def _damage() -> Iterator[None]:
     try:
         yield
-    except (BadZipFile, zlib.error, EOFError, KeyError, TypeError, ValueError) as error:
+    except (
+        *(BadZipFile, zlib.error, EOFError, NotImplementedError),
+        *(AttributeError, KeyError, RecursionError, TypeError, ValueError),
+    ) as error:
         raise _damaged() from error
 
 
