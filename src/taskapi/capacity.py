@@ -1,10 +1,12 @@
 """How many requests this process serves at a time, and for one client."""
 
+import asyncio
 import math
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakValueDictionary
 
 from taskapi.client_connections import PER_CLIENT
 from taskapi.problems import HttpProblem
@@ -73,6 +75,25 @@ class LargeBodies:
         self._held.pop(request, None)
 
 
+class Streams:
+    """In which order streams read what they have missed: one at a time of each client.
+
+    What is remembered is bounded by the streams that there are.
+    """
+
+    def __init__(self) -> None:
+        self._catching_up: WeakValueDictionary[str | None, asyncio.Lock] = WeakValueDictionary()
+
+    def catching_up(self, client: Origin | None) -> asyncio.Lock:
+        """What a stream of the client holds meanwhile: the same for a whole IPv6 /48.
+
+        None is a client like any other.
+        """
+        return self._catching_up.setdefault(
+            (client.site or client.network) if client else None, asyncio.Lock()
+        )
+
+
 class Places:
     """At most `limit` requests are served at a time, and PER_CLIENT are of one client.
 
@@ -88,6 +109,7 @@ class Places:
     def __init__(self, limit: int) -> None:
         self.turns = Turns()
         self.large = LargeBodies()
+        self.streams = Streams()
         self._limit = limit
         self._served = self._arriving = 0
         self.refused = 0

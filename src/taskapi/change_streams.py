@@ -1,7 +1,7 @@
 """The response that goes on for as long as its client follows: server-sent events."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
@@ -26,9 +26,11 @@ _HEADERS = [
 class ChangeStream(Response[Item], Generic[Item]):
     """Does not count as a running request, and holds no database connection while nothing changes.
 
-    What waits to be sent is bounded: the next event is made only when the kernel has accepted the
-    last. The kernel keeps 128 KiB of a connection, and resets it if its client reads nothing for
-    ten seconds.
+    What waits to be sent is bounded: the next page of events is made only when the kernel has
+    accepted the last. The kernel keeps 128 KiB of a connection, and resets it if its client reads
+    nothing for ten seconds.
+
+    Of all streams of one client, one at a time reads what it has missed.
     """
 
     def __init__(
@@ -37,10 +39,10 @@ class ChangeStream(Response[Item], Generic[Item]):
         actor: Actor,
         after: LogPosition | None,
         cursor: Callable[[LogPosition], str],
-        view: Callable[[ChangedTask], Item],
+        views: Callable[[Sequence[ChangedTask]], Sequence[Item]],
     ) -> None:
         self._followers, self._actor, self._after = followers, actor, after
-        self._cursor, self._view = cursor, view
+        self._cursor, self._views = cursor, views
         self.headers = {}
 
     def to_asgi_response(  # type: ignore[override]
@@ -55,7 +57,7 @@ class ChangeStream(Response[Item], Generic[Item]):
         """Raises TooMany and Overloaded before the response begins."""
         state = request_state(scope)
         async with self._followers.joined(self._actor) as follower:
-            state.release()
+            catching_up = state.begin_stream()
             start: HTTPResponseStartEvent = {
                 "type": "http.response.start",
                 "status": 200,
@@ -63,12 +65,15 @@ class ChangeStream(Response[Item], Generic[Item]):
             }
             await send(start)
             if not state.is_head:
-                await self._write_until_gone(follower, receive, send)
+                events = self._events(follower, catching_up)
+                await self._write_until_gone(events, receive, send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _write_until_gone(self, follower: Follower, receive: Receive, send: Send) -> None:
+    async def _write_until_gone(
+        self, events: AsyncGenerator[bytes, None], receive: Receive, send: Send
+    ) -> None:
         tasks = {
-            asyncio.create_task(self._write(follower, send)),
+            asyncio.create_task(_write(events, send)),
             asyncio.create_task(_client_has_gone(receive)),
         }
         try:
@@ -80,21 +85,21 @@ class ChangeStream(Response[Item], Generic[Item]):
         for task in done:
             task.result()
 
-    async def _write(self, follower: Follower, send: Send) -> None:
-        async with aclosing(self._events(follower)) as events:
-            async for event in events:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-
-    async def _events(self, follower: Follower) -> AsyncGenerator[bytes, None]:
+    async def _events(
+        self, follower: Follower, catching_up: asyncio.Lock
+    ) -> AsyncGenerator[bytes, None]:
+        """Those of a page together: to send each alone takes many times as long."""
         yield f"retry: {_RETRY_MS}\n\n".encode()
         after, is_reset = self._after, False
         while True:
-            told = self._followers.told(follower, after=after, idle=_COMMENT_EVERY)
+            told = self._followers.told(
+                follower, after=after, idle=_COMMENT_EVERY, catching_up=catching_up
+            )
             try:
-                async with aclosing(told) as items:
-                    async for item in items:
-                        if item is not None:
-                            yield self._event("change", item.place, self._view(item))
+                async with aclosing(told) as pages:
+                    async for items in pages:
+                        if items:
+                            yield self._changes(items)
                         elif after is None and follower.place:
                             after = follower.place
                             yield self._reset(after) if is_reset else self._id(after)
@@ -105,6 +110,12 @@ class ChangeStream(Response[Item], Generic[Item]):
             else:
                 return
 
+    def _changes(self, items: Sequence[ChangedTask]) -> bytes:
+        views = self._views(items)
+        return b"".join(
+            self._event("change", item.place, view) for item, view in zip(items, views, strict=True)
+        )
+
     def _event(self, name: str, place: LogPosition, data: object) -> bytes:
         return b"%sevent: %s\ndata: %s\n\n" % (self._id(place)[:-1], name.encode(), encode(data))
 
@@ -114,6 +125,12 @@ class ChangeStream(Response[Item], Generic[Item]):
     def _id(self, place: LogPosition) -> bytes:
         """Sent alone, it raises no event in the client, which only notes where to read on."""
         return f"id: {self._cursor(place)}\n\n".encode()
+
+
+async def _write(events: AsyncGenerator[bytes, None], send: Send) -> None:
+    async with aclosing(events):
+        async for event in events:
+            await send({"type": "http.response.body", "body": event, "more_body": True})
 
 
 async def _client_has_gone(receive: Receive) -> None:

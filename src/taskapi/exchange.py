@@ -16,7 +16,7 @@ from taskapi.headers import completed
 from taskapi.paths import HEALTH_PATHS
 from taskapi.problems import HttpProblem
 from taskapi.proxies import Proxies
-from taskapi.request_state import RequestState, nothing_held
+from taskapi.request_state import RequestState, has_ended
 from taskcore.ports import TimeBudget
 
 if TYPE_CHECKING:  # imported only where METRICS_ADDRESS is set
@@ -60,7 +60,7 @@ class Exchange:
         self._holds_place = False
         self._seconds: float | None = None  # of a stream: until it began
         self.state = RequestState.of(scope, proxies)
-        self.state.release = self._begin_stream
+        self.state.begin_stream = self._begin_stream
         self.client = proxies.stranger(self.state.client)
         headers = self.state.headers
         self._unread_body = b"transfer-encoding" in headers or (
@@ -87,11 +87,12 @@ class Exchange:
             self._places.large.release(self)
         # Else the two would hold each other, and with them the server's request, until the garbage
         # collector runs: granian does not close a connection whose body is still held unread.
-        self.state.release = nothing_held
+        self.state.begin_stream = has_ended
 
-    def _begin_stream(self) -> None:
+    def _begin_stream(self) -> asyncio.Lock:
         self._seconds = time.perf_counter() - self._started_at
         self.release()
+        return self._places.streams.catching_up(self.client)
 
     async def receive(self) -> ReceiveMessage:
         """Raises a refusal if there is no place to wait for the body, or then to be served.

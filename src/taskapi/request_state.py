@@ -1,5 +1,6 @@
 """What the edge reads off a request: its id, its client and the headers that matter."""
 
+import asyncio
 import random
 import re
 from collections.abc import Callable, Mapping
@@ -21,8 +22,9 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY = "taskapi"
 
 
-def nothing_held() -> None:
-    """A request that holds no place gives none back."""
+def has_ended() -> asyncio.Lock:
+    """Of a request that holds no place."""
+    raise RuntimeError("a stream begins once, and before the response")
 
 
 @dataclass(slots=True)
@@ -35,8 +37,11 @@ class RequestState:
     is_head: bool  # what follows the headers is not sent
     actor: Actor | None = None  # set by `providers.logged_in`
     is_replay: bool = False  # whether the answer is that of an earlier request
-    release: Callable[[], None] = nothing_held
-    """Gives back the place and the turn: for a response that goes on for long."""
+    begin_stream: Callable[[], asyncio.Lock] = has_ended
+    """Gives back the place and the turn: for a response that goes on for long.
+
+    Returns what to hold while it catches up.
+    """
 
     @classmethod
     def of(cls, scope: HTTPScope, proxies: Proxies) -> Self:

@@ -8,6 +8,7 @@ from litestar import Litestar
 from taskapi import change_streams
 from taskapi.edge import Edge
 from taskcore import LogPosition, UserId, cursors
+from taskcore.domain.origins import Origin
 from taskcore.usecases.followers import PER_USER
 from tests.api.people import HEADERS, Person
 from tests.api.streaming import Event, streaming
@@ -78,6 +79,46 @@ async def test_a_stream_without_changes_says_from_time_to_time_that_it_lives(
         assert (await stream.change())["task"] == task
         while (await stream.message())["body"] != b":\n\n":
             pass
+
+
+async def test_what_was_missed_is_sent_page_by_page(app: Litestar, ada: Person) -> None:
+    start = (await ada.get("/changes")).json()["cursor"]
+    create = {"op": "create", "task": {"title": "x"}}
+    for number in (100, 3):
+        await ada.post("/tasks/bulk", {"operations": [create] * number})
+    items = (await ada.get(f"/changes?cursor={start}")).json()["items"]
+    async with streaming(app, ada, query=f"cursor={start}") as stream:
+        await stream.start()
+        await stream.message()
+        for number in (100, 3):
+            body = (await stream.message())["body"]
+            assert body.count(b"\n\n") == body.count(b"\nevent: change\ndata: ") == number
+            stream.text += body.decode()
+        assert [await stream.change() for _ in items] == items
+
+
+async def test_streams_of_a_client_catch_up_one_at_a_time_and_what_happens_now_does_not_wait(
+    app: Litestar, ada: Person
+) -> None:
+    start = (await ada.get("/changes")).json()["cursor"]
+    missed = await ada.task("missed")
+    edge = app.asgi_handler
+    assert isinstance(edge, Edge)
+    turn = edge._places.streams.catching_up(Origin("127.0.0.1"))
+    await turn.acquire()  # as another stream of the client
+    async with (
+        streaming(app, ada, query=f"cursor={start}") as late,
+        streaming(app, ada) as live,
+    ):
+        await late.start()
+        await late.message()
+        await live.start()
+        await live.event()
+        task = await ada.task("now")
+        assert (await live.change())["task"] == task
+        assert late.messages.empty()
+        turn.release()
+        assert (await late.change())["task"] == missed
 
 
 async def test_cursors_that_are_none_are_refused_before_it_begins(ada: Person, bob: Person) -> None:

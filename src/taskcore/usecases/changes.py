@@ -48,8 +48,8 @@ class Changes:
         """
         async with (
             self.followers.joined(actor) as follower,
-            aclosing(self.followers.told(follower, after=after, idle=_LONG)) as items,
+            aclosing(self.followers.told(follower, after=after, idle=_LONG)) as pages,
         ):
-            async for item in items:
-                if item is not None:
+            async for items in pages:
+                for item in items:
                     yield item

@@ -1,8 +1,8 @@
 """Who follows the changes of an account in this process, and what wakes them."""
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ class Follower:
     news: "asyncio.Event"
     """Something may have changed, or the right to follow may have ended."""
     place: LogPosition | None = None
-    """Up to where it has been told; None before it is known."""
+    """Up to where the changes were read for it; None before it is known."""
 
 
 class Followers:
@@ -98,40 +98,47 @@ class Followers:
                 self._left.set()
 
     async def told(
-        self, follower: Follower, *, after: LogPosition | None, idle: float
-    ) -> AsyncGenerator[ChangedTask | None, None]:
-        """What changes after that place; without one, None, and then what changes from now on.
+        self,
+        follower: Follower,
+        *,
+        after: LogPosition | None,
+        idle: float,
+        catching_up: AbstractAsyncContextManager[object] | None = None,
+    ) -> AsyncGenerator[Sequence[ChangedTask], None]:
+        """What changes after that place, page by page; without one, what changes from now on.
 
-        None also after `idle` seconds without a change. Ends with the right to follow. While the
-        store is away it waits. Raises CursorExpired.
+        An empty page comes first where no place is given, and after `idle` seconds without a
+        change. `catching_up`, such as a lock that several followers share, is held while a page is
+        read that was there before this follower came for it; what changes now does not wait for it.
+        Ends with the right to follow. While the store is away it waits. Raises CursorExpired.
         """
         import asyncio
 
         loop = asyncio.get_running_loop()
         quiet_since = loop.time()
-        follower.place = after
+        follower.place, is_behind = after, after is not None
         while True:
             follower.news.clear()
             page = None
             with suppress(Unavailable):
-                async with self._reads:
+                turn = catching_up if is_behind and catching_up else nullcontext()
+                async with turn, self._reads:
                     if not await self._may_follow(follower.actor):
                         return
                     page = await self._read(own_id(follower.actor), follower.place)
             if page is not None:
                 begins = follower.place is None
-                for item in page.items:
-                    yield item
-                    follower.place, quiet_since = item.place, loop.time()
-                follower.place = page.end
-                if begins:
-                    yield None
-                if page.has_more:
+                follower.place, is_behind = page.end, page.has_more
+                if page.items or begins:
+                    yield page.items
+                    quiet_since = loop.time()
+                if is_behind:
+                    await asyncio.sleep(0)  # others are served before the next page
                     continue
             retry_at = loop.time() + EVERY if page is None else math.inf
             while not follower.news.is_set() and (now := loop.time()) < retry_at:
                 if now >= quiet_since + idle:
-                    yield None
+                    yield ()
                     quiet_since = now
                 with suppress(TimeoutError):
                     wait = min(quiet_since + idle, retry_at) - now
