@@ -54,10 +54,12 @@ class ChangeStream(Response[Item], Generic[Item]):
         return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises TooMany and Overloaded before the response begins."""
+        """Raises TooMany, Overloaded and HttpProblem before the response begins."""
         state = request_state(scope)
-        async with self._followers.joined(self._actor) as follower:
-            catching_up = state.begin_stream()
+        async with (
+            self._followers.joined(self._actor) as follower,
+            state.streaming() as catching_up,
+        ):
             start: HTTPResponseStartEvent = {
                 "type": "http.response.start",
                 "status": 200,

@@ -3,7 +3,8 @@
 import asyncio
 import math
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from litestar.types import HTTPScope, Message, Receive, ReceiveMessage, Send
@@ -60,7 +61,7 @@ class Exchange:
         self._holds_place = False
         self._seconds: float | None = None  # of a stream: until it began
         self.state = RequestState.of(scope, proxies)
-        self.state.begin_stream = self._begin_stream
+        self.state.streaming = self._streaming
         self.client = proxies.stranger(self.state.client)
         headers = self.state.headers
         self._unread_body = b"transfer-encoding" in headers or (
@@ -87,12 +88,17 @@ class Exchange:
             self._places.large.release(self)
         # Else the two would hold each other, and with them the server's request, until the garbage
         # collector runs: granian does not close a connection whose body is still held unread.
-        self.state.begin_stream = has_ended
+        self.state.streaming = has_ended
 
-    def _begin_stream(self) -> asyncio.Lock:
+    @asynccontextmanager
+    async def _streaming(self) -> AsyncIterator[asyncio.Lock]:
+        # While the stream lasts, no place bounds who waits for a body.
+        if self._unread_body and not await self._drained():
+            self._patience = 0  # the refusal waits no longer
+            raise incomplete()
         self._seconds = time.perf_counter() - self._started_at
         self.release()
-        return self._places.streams.catching_up(self.client)
+        yield self._places.streams.catching_up(self.client)
 
     async def receive(self) -> ReceiveMessage:
         """Raises a refusal if there is no place to wait for the body, or then to be served.
@@ -104,7 +110,8 @@ class Exchange:
         if not self._unread_body:
             return await self._receive()
         turns = self._places.turns
-        with self._places.arriving():
+        # A health check has no place to leave.
+        with self._places.arriving() if self._holds_place else nullcontext():
             had_turn = turns.step_aside(self)
             message = await self._arrived()
             self._unread_body = bool(message.get("more_body"))

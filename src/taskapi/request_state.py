@@ -1,9 +1,10 @@
 """What the edge reads off a request: its id, its client and the headers that matter."""
 
-import asyncio
 import random
 import re
+from asyncio import Lock
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Self
 
@@ -22,7 +23,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY = "taskapi"
 
 
-def has_ended() -> asyncio.Lock:
+def has_ended() -> AbstractAsyncContextManager[Lock]:
     """Of a request that holds no place."""
     raise RuntimeError("a stream begins once, and before the response")
 
@@ -37,10 +38,11 @@ class RequestState:
     is_head: bool  # what follows the headers is not sent
     actor: Actor | None = None  # set by `providers.logged_in`
     is_replay: bool = False  # whether the answer is that of an earlier request
-    begin_stream: Callable[[], asyncio.Lock] = has_ended
+    streaming: Callable[[], AbstractAsyncContextManager[Lock]] = has_ended
     """Gives back the place and the turn: for a response that goes on for long.
 
-    Returns what to hold while it catches up.
+    Yields what to hold while it catches up. Raises a refusal if the request has a body that does
+    not arrive.
     """
 
     @classmethod

@@ -128,6 +128,20 @@ async def test_a_request_that_waits_for_its_body_holds_no_place() -> None:
     assert await asyncio.gather(*begun) == [200] * WAITING
 
 
+async def test_a_health_check_that_waits_for_its_body_gives_no_place_to_another() -> None:
+    site = Site(LIMIT)
+    check = site.client("192.0.2.1")
+    begun = [check.begin(BODY, path="/readyz")]
+    await turns()
+    begun += [site.client("198.51.100.1").begin() for _ in range(LIMIT)]
+    await turns()
+    late = site.client("198.51.100.1").begin()
+    await turns()
+    check.parts.put_nowait(END)
+    site.answers.set()
+    assert await asyncio.gather(*begun, late) == [200] * (1 + LIMIT) + [503]
+
+
 async def test_only_so_many_requests_wait_for_their_bodies() -> None:
     site = Site(LIMIT)
     begun = []

@@ -155,6 +155,27 @@ async def test_streams_take_no_place_of_requests_and_are_few(app: Litestar, ada:
     assert followers(app) == {}
 
 
+async def test_a_stream_whose_body_does_not_arrive_is_refused(
+    app: Litestar, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskapi.exchange._DRAIN_WITHIN", 0.01)
+    edge = app.asgi_handler
+    assert isinstance(edge, Edge)
+    async with streaming(app, ada, content_length="5") as stream:
+        stream.has_asked = True  # what it receives next is that its client has gone
+        status, headers = await stream.start()
+        assert (status, headers["connection"]) == (400, "close")
+        await stream.message()
+    assert edge._places.are_free
+    assert followers(app) == {}
+    async with streaming(app, ada, content_length="5") as stream:  # it arrives
+        assert (await stream.start())[0] == 200
+        assert edge._places.are_free
+        await stream.event()
+        task = await ada.task("x")
+        assert (await stream.change())["task"] == task
+
+
 async def test_head_is_answered_at_once(app: Litestar, ada: Person) -> None:
     async with streaming(app, ada, method="HEAD") as stream:
         status, headers = await stream.start()
