@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from taskapi.client_connections import PER_CLIENT
 from taskapi.problems import HttpProblem
 from taskapi.turns import Turns
-from taskcore.domain.errors import RETRY_AFTER
+from taskcore.domain.errors import RETRY_AFTER, TooMany
 from taskcore.domain.origins import Origin
 from taskcore.ports import Measures
 
@@ -75,14 +75,58 @@ class LargeBodies:
         self._held.pop(request, None)
 
 
-class Streams:
-    """In which order streams read what they have missed: one at a time of each client.
+class Shares:
+    """How much each client has: at most PER_CLIENT of a network, and _PER_SITE of an IPv6 /48.
 
-    What is remembered is bounded by the streams that there are.
+    What is remembered is bounded by what clients have. One without any has no entry.
     """
 
     def __init__(self) -> None:
+        self._of: Counter[str | None] = Counter()  # by network and site
+
+    def add(self, client: Origin) -> bool:
+        """Whether the client may have one more. `remove` must follow in any case."""
+        network, site = client.network, client.site
+        self._of[network] += 1
+        if site is None:
+            return self._of[network] <= PER_CLIENT
+        self._of[site] += 1
+        return self._of[network] <= PER_CLIENT and self._of[site] <= _PER_SITE
+
+    def remove(self, client: Origin) -> None:
+        network, site = client.network, client.site
+        for part in (network,) if site is None else (network, site):
+            self._of[part] -= 1
+            if not self._of[part]:
+                del self._of[part]
+
+    def of(self, client: Origin) -> int:
+        return self._of[client.network]
+
+
+class Streams:
+    """A client follows as many streams as it may send requests at a time.
+
+    Of those that read what they have missed, one at a time of each client does. What is remembered
+    is bounded by the streams that there are.
+    """
+
+    def __init__(self) -> None:
+        self._shares = Shares()
         self._catching_up: WeakValueDictionary[str | None, asyncio.Lock] = WeakValueDictionary()
+
+    @contextmanager
+    def joined(self, client: Origin | None) -> Iterator[None]:
+        """Raises TooMany. None, and a client without an address, have no limit."""
+        if client is None or client.network is None:
+            yield
+            return
+        try:
+            if not self._shares.add(client):
+                raise TooMany("Your network follows changes as often as it may; end one of them")
+            yield
+        finally:
+            self._shares.remove(client)
 
     def catching_up(self, client: Origin | None) -> asyncio.Lock:
         """What a stream of the client holds meanwhile: the same for a whole IPv6 /48.
@@ -113,7 +157,7 @@ class Places:
         self._limit = limit
         self._served = self._arriving = 0
         self.refused = 0
-        self._held: Counter[str | None] = Counter()  # by network and site; those that have any
+        self._shares = Shares()
 
     def enter(self, client: Origin | None) -> bool:
         """Whether the request may be served. `leave` must follow in any case.
@@ -123,24 +167,15 @@ class Places:
         self._served += 1
         if client is None:
             return self._served <= self._limit
-        network, site = client.network, client.site
-        self._held[network] += 1
-        self._held[site] += 1
-        return (
-            self._held[network] <= PER_CLIENT
-            and (site is None or self._held[site] <= _PER_SITE)
-            and (
-                self._served <= self._limit
-                or self.turns.displace_one(more_than=self._held[network])
-            )
+        return self._shares.add(client) and (
+            self._served <= self._limit
+            or self.turns.displace_one(more_than=self._shares.of(client))
         )
 
     def leave(self, client: Origin | None) -> None:
         self._served -= 1
-        for held in (client.network, client.site) if client else ():
-            self._held[held] -= 1
-            if not self._held[held]:
-                del self._held[held]
+        if client is not None:
+            self._shares.remove(client)
 
     @property
     def are_free(self) -> bool:

@@ -105,7 +105,8 @@ async def follow_changes(
 
     The stream ends with the session, the access token or the role. While the database is away it
     stays open, and goes on where it was. A user has at most 5 at a time in each process of the
-    server, so several times as many where a service runs several: then 429.
+    server, so several times as many where a service runs several, and a network has as many as it
+    may have connections: then 429.
     """
     actor = request.actor
     places = cursors.changes(own_id(actor))

@@ -96,9 +96,11 @@ class Exchange:
         if self._unread_body and not await self._drained():
             self._patience = 0  # the refusal waits no longer
             raise incomplete()
-        self._seconds = time.perf_counter() - self._started_at
-        self.release()
-        yield self._places.streams.catching_up(self.client)
+        streams = self._places.streams
+        with streams.joined(self.client):
+            self._seconds = time.perf_counter() - self._started_at
+            self.release()
+            yield streams.catching_up(self.client)
 
     async def receive(self) -> ReceiveMessage:
         """Raises a refusal if there is no place to wait for the body, or then to be served.

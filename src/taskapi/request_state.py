@@ -42,7 +42,7 @@ class RequestState:
     """Gives back the place and the turn: for a response that goes on for long.
 
     Yields what to hold while it catches up. Raises a refusal if the request has a body that does
-    not arrive.
+    not arrive, and TooMany if its client follows as many streams as it may.
     """
 
     @classmethod

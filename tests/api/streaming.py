@@ -76,7 +76,13 @@ class Stream:
 
 @asynccontextmanager
 async def streaming(
-    app: Litestar, person: Person, *, query: str = "", method: str = "GET", **headers: str
+    app: Litestar,
+    person: Person,
+    *,
+    query: str = "",
+    method: str = "GET",
+    client: str | None = "127.0.0.1",
+    **headers: str,
 ) -> AsyncIterator[Stream]:
     """Hangs up at the end."""
     stream = Stream()
@@ -95,7 +101,7 @@ async def streaming(
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
         "server": ("api.test", 80),
-        "client": ("127.0.0.1", 123),
+        "client": (client, 123) if client else None,
         "state": {},
     }
     served = asyncio.create_task(app(scope, stream.receive, stream.messages.put))

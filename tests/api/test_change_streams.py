@@ -155,6 +155,37 @@ async def test_streams_take_no_place_of_requests_and_are_few(app: Litestar, ada:
     assert followers(app) == {}
 
 
+async def test_a_network_has_so_many_streams_whatever_its_accounts(
+    app: Litestar, ada: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskapi.capacity.PER_CLIENT", 2)
+    async with AsyncExitStack() as stack:
+        for person in (ada, bob):
+            stream = await stack.enter_async_context(streaming(app, person))
+            await stream.start()
+        async with streaming(app, ada) as refused:
+            assert (await refused.start())[0] == 429
+            await refused.message()
+        for elsewhere in ("192.0.2.1", None, None, None):  # no address: no limit
+            stream = await stack.enter_async_context(streaming(app, ada, client=elsewhere))
+            assert (await stream.start())[0] == 200
+    async with streaming(app, ada) as stream:
+        assert (await stream.start())[0] == 200
+    assert followers(app) == {}
+
+
+async def test_networks_of_one_site_share_its_streams(
+    app: Litestar, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskapi.capacity._PER_SITE", 1)
+    async with streaming(app, ada, client="2001:db8::1") as first:
+        await first.start()
+        for client, status in (("2001:db8:0:1::1", 429), ("2001:db8:1::1", 200)):
+            async with streaming(app, ada, client=client) as stream:
+                assert (await stream.start())[0] == status
+                await stream.message()
+
+
 async def test_a_stream_whose_body_does_not_arrive_is_refused(
     app: Litestar, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
