@@ -16,7 +16,7 @@ from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.postgres.connections import DEADLINE
 from taskcore.adapters.postgres.conninfo import conninfo
 from taskcore.adapters.postgres.statements import Statement
-from taskcore.domain.errors import Misconfigured, NotFound, Overloaded, Unavailable
+from taskcore.domain.errors import Invalid, Misconfigured, NotFound, Overloaded, Unavailable
 from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import UserId
 from tests.conftest import until
@@ -26,6 +26,8 @@ pytestmark = pytest.mark.anyio
 
 ONE = Statement(text("SELECT 1"))
 SLEEP = Statement(text("SELECT pg_sleep(30)"))
+NAP = Statement(text("SELECT pg_sleep(0.05)"))
+FAILS = Statement(text("SELECT 1 / 0"))
 
 
 async def query(connections: Connections) -> None:
@@ -285,6 +287,83 @@ async def test_a_connection_on_its_way_to_its_next_use_is_no_absent_database(
         with pytest.raises(Overloaded if is_lent_meanwhile else Unavailable):
             await query(connections)
         assert connections.is_away is not is_lent_meanwhile
+
+
+async def test_a_transaction_that_computes_past_its_deadline_is_no_absent_database(
+    database_url: str,
+) -> None:
+    async with Connections(database_url, deadline=0.1) as connections:
+        with suppress(Unavailable):
+            async with connections.borrow() as link, link.transaction():
+                await link.run(ONE)
+                await asyncio.sleep(0.2)
+                assert not connections.is_away
+                await asyncio.gather(query(connections), query(connections))
+
+
+async def test_an_answer_that_waits_to_be_read_is_no_absent_database(database_url: str) -> None:
+    async with Connections(database_url, deadline=0.1) as connections:
+
+        async def be_late() -> None:
+            with suppress(Unavailable):
+                async with connections.borrow() as link:
+                    await link.run(NAP)
+
+        await query(connections)
+        asking = asyncio.create_task(be_late())
+        await asyncio.sleep(0.02)
+        time.sleep(0.3)  # noqa: ASYNC251 - the process is busy with other work
+        for _ in range(2):  # the loop sees the deadline and the answer at once
+            await asyncio.sleep(0)
+        assert not connections.is_away
+        await asking
+
+
+async def test_a_slow_statement_is_no_absent_database_while_others_are_answered(
+    database_url: str,
+) -> None:
+    async with Connections(database_url, deadline=0.3) as connections:
+
+        async def be_slow() -> None:
+            with pytest.raises(Unavailable):
+                async with connections.borrow() as link:
+                    await link.run(SLEEP)
+
+        slow = asyncio.create_task(be_slow())
+        await asyncio.sleep(0.1)
+        await query(connections)
+        await slow
+        assert not connections.is_away
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_probe_holds_up_others_only_until_its_first_answer(
+    database_url: str, *, fails: bool
+) -> None:
+    async with Connections(database_url, deadline=0.1) as connections:
+        with pytest.raises(Unavailable):
+            async with connections.borrow() as link:
+                await link.run(SLEEP)
+        assert connections.is_away
+        async with connections.borrow() as probe:
+            with pytest.raises(Unavailable):
+                await query(connections)
+            with suppress(Invalid):
+                await probe.rows(FAILS if fails else ONE)
+            assert not connections.is_away
+            await asyncio.gather(query(connections), query(connections))
+
+
+async def test_a_probe_without_a_statement_proves_nothing(database_url: str) -> None:
+    async with Connections(database_url, deadline=0.1) as connections:
+        with pytest.raises(Unavailable):
+            async with connections.borrow() as link:
+                await link.run(SLEEP)
+        async with connections.borrow():
+            pass
+        assert connections.is_away
+        await query(connections)
+        assert not connections.is_away
 
 
 async def test_a_pool_that_is_closed_is_unavailable(database_url: str) -> None:

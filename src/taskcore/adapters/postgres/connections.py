@@ -3,7 +3,6 @@
 import asyncio
 import math
 import os
-import select
 import socket
 from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -28,6 +27,7 @@ from taskcore.adapters.postgres.errors import (
     translated,
 )
 from taskcore.adapters.postgres.lanes import Lane, Lanes
+from taskcore.adapters.postgres.presence import Presence, has_input
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
 from taskcore.domain.errors import Overloaded, Unavailable
 from taskcore.ports import BUDGET, HomeLoop, Measures
@@ -78,18 +78,26 @@ class Link(Protocol):
 class BorrowedConnection(Link):
     """One connection of the pool, for one transaction or a few statements."""
 
-    __slots__ = ("_in_transaction", "connection", "has_written")
+    __slots__ = ("_answers", "_in_transaction", "_presence", "connection", "has_written")
 
-    def __init__(self, connection: AsyncConnection[Any]) -> None:
+    def __init__(self, connection: AsyncConnection[Any], presence: Presence) -> None:
         self.connection = connection
+        self._presence = presence
+        self._answers = presence.answers  # when this connection last sent something
         self._in_transaction = False
         self.has_written = False
+
+    @property
+    def is_unanswered(self) -> bool:
+        return self._presence.is_silent(self.connection, since=self._answers)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         async with self.connection.transaction():
+            self._presence.answered()
             self._in_transaction = True
             yield
+            self._answers = self._presence.answers
             status = self.connection.info.transaction_status
             if status is TransactionStatus.INERROR:  # COMMIT would silently roll back
                 raise RuntimeError("the transaction goes on after an error that has aborted it")
@@ -120,23 +128,29 @@ class BorrowedConnection(Link):
     async def execute(self, statement: Statement, arguments: list[Any]) -> AsyncRawCursor[Any]:
         cursor = AsyncRawCursor(self.connection)
         self.has_written |= statement.writes
+        self._answers = self._presence.answers
         try:
-            return await cursor.execute(statement.sql, arguments, binary=True)
+            await cursor.execute(statement.sql, arguments, binary=True)
         except Exception as error:  # noqa: BLE001 - raised again, as the core's
             # Translate here, not only in `borrow`: a use case may handle the error in its block.
             # A server undoes a transaction whose connection is lost before COMMIT.
             in_doubt = statement.writes and not self._in_transaction
             meaning, cause = await _meaning(self.connection, error, in_doubt=in_doubt)
+            if getattr(error, "sqlstate", None) and not self.connection.closed:
+                self._presence.answered()
             raise meaning from cause
+        self._presence.answered()
+        return cursor
 
 
 class Connections:
     """psycopg's pool that also fails fast, and detects dead connections without a round trip.
 
-    While the database is known to be away, one request at a time probes it; the others fail at
-    once instead of queueing for a second each. A pool whose connections are all in use is no sign
-    of that: it is overload, which ends by itself. (The pool's own `max_waiting` would do that too,
-    except that it counts cancelled waiters and so never recovers.)
+    While the database is known to be away, one request at a time probes it, until it answers a
+    statement; the others fail at once instead of queueing for a second each. A pool whose
+    connections are all in use is no sign of that: it is overload, which ends by itself. (The
+    pool's own `max_waiting` would do that too, except that it counts cancelled waiters and so never
+    recovers.)
     """
 
     def __init__(
@@ -149,8 +163,7 @@ class Connections:
         self.has_sessions = not pooler
         self._deadline = deadline
         self._home = HomeLoop()
-        self._away = False
-        self._probing = False
+        self._presence = Presence()
         self._lent_at = -math.inf
         self._lent = 0
         self._refused = 0
@@ -191,7 +204,7 @@ class Connections:
     @property
     def is_away(self) -> bool:
         """Whether the latest attempt to reach the database failed."""
-        return self._away
+        return self._presence.is_away
 
     def measures(self) -> Measures:
         pool = self._pool.get_stats()
@@ -200,7 +213,7 @@ class Connections:
             "pool_connections:idle": pool["pool_available"],
             "pool_waiting": pool["requests_waiting"],
             "pool_refused": self._refused,
-            "pool_away": self._away,
+            "pool_away": self.is_away,
         }
 
     @asynccontextmanager
@@ -210,11 +223,10 @@ class Connections:
         Takes its time from the budget of the request, and ends with that.
         """
         self.check_loop()
-        budget = BUDGET.get()
-        if budget.left <= 0 or (self._away and self._probing):
+        budget, presence = BUDGET.get(), self._presence
+        if budget.left <= 0 or presence.probe:
             raise Unavailable(NO_ANSWER)
-        probe = self._away
-        self._probing |= probe
+        probe = presence.probe = object() if presence.is_away else None
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -225,8 +237,8 @@ class Connections:
             # were cancelled, psycopg would first try to cancel the query, for 10 s.
             late = self._lent_at + self._deadline
             until = min(late, began + budget.left)
-            watchdog = loop.call_at(until, self._shut_down, connection, until == late)
-            link = BorrowedConnection(connection)
+            link = BorrowedConnection(connection, presence)
+            watchdog = loop.call_at(until, self._shut_down, link, until == late)
             try:
                 yield link
             # An error of BEGIN or COMMIT; those of statements are translated already.
@@ -234,14 +246,12 @@ class Connections:
                 meaning, cause = await _meaning(connection, error, in_doubt=link.has_written)
                 raise meaning from cause
             finally:
-                # An open connection has answered by now. Getting it from the pool proves nothing:
-                # the server may have frozen since it was opened.
-                self._away &= connection.closed
                 watchdog.cancel()
                 self._lent -= 1
                 await self._pool.putconn(connection)
         finally:
-            self._probing &= not probe
+            if presence.probe is probe:
+                presence.probe = None
             budget.left -= loop.time() - began
 
     @asynccontextmanager
@@ -265,7 +275,8 @@ class Connections:
     async def _take(self, began: float, patience: float) -> AsyncConnection[Any]:
         """A connection of the pool. Discards those that the server has closed meanwhile."""
         try:
-            while _closed_by_server(connection := await self._pool.getconn(patience)):
+            # A server that sends to an idle connection closes it: an EOF or a farewell message.
+            while has_input(connection := await self._pool.getconn(patience)):
                 await connection.close()
                 await self._pool.putconn(connection)
         except PoolTimeout as error:
@@ -275,15 +286,17 @@ class Connections:
                 self._refused += 1
                 raise Overloaded from error
             # No request holds a connection, and yet none could be opened.
-            self._away |= patience >= WAIT
+            self._presence.is_away |= patience >= WAIT
             raise translated(error) from error
         except Exception as error:
-            self._away = True
+            self._presence.is_away = True
             raise translated(error) from error
         return connection
 
-    def _shut_down(self, connection: AsyncConnection[Any], is_late: bool) -> None:  # noqa: FBT001
-        self._away |= is_late  # else the request was, and no answer need be overdue
+    def _shut_down(self, link: BorrowedConnection, is_late: bool) -> None:  # noqa: FBT001
+        # If it is not late, the request was, and no answer need be overdue.
+        self._presence.is_away |= is_late and link.is_unanswered
+        connection = link.connection
         if not connection.closed:
             with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
                 duplicate.shutdown(socket.SHUT_RDWR)
@@ -368,13 +381,6 @@ async def _meaning(
         return error, error.__cause__
     # Tracebacks show the cause. Hide it for a bug: its message may hold values of the statement.
     return meaning, None if isinstance(meaning, Unexplained) else error
-
-
-def _closed_by_server(connection: AsyncConnection[Any]) -> bool:
-    """Whether the socket of an idle connection is readable: by an EOF or a farewell message."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _adapters() -> AdaptersMap:
