@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from taskcore.domain import search
 from taskcore.domain.errors import Invalid
-from taskcore.domain.search import MAX_WORD, Search, words_of
+from taskcore.domain.search import MAX_WORD, Search, found_by, words_of
 
 # Much of what is folded, beside each other often.
 TEXTS = st.text(
@@ -176,6 +176,32 @@ def test_a_text_is_found_by_its_first_different_words() -> None:
     assert not last.matches("title", text)
     assert last.matches("title", text.replace("w0 ", "w1 "))
     assert Search.parse("w999").matches("title", text)
+
+
+@given(st.lists(TEXTS, min_size=30, max_size=60), st.integers(900, 1100))
+def test_a_long_text_is_found_by_the_words_that_it_has(parts: list[str], ends_at: int) -> None:
+    """It is folded in pieces; a word may be in two of them."""
+    text = ("x" * ends_at) + "".join(parts)
+    assert found_by(text) == list(dict.fromkeys(words_of(text)))[: search.MAX_DIFFERENT]
+    text = "\u0142" * ends_at + " " + "".join(parts) * 9
+    assert found_by(text) == list(dict.fromkeys(words_of(text)))[: search.MAX_DIFFERENT]
+
+
+def test_what_comes_after_the_words_that_find_a_text_is_not_folded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Thousands of different characters take milliseconds."""
+    folded = 0
+    fold = search._ideograph
+
+    def spy(character: str) -> str | None:
+        nonlocal folded
+        folded += 1
+        return fold(character)
+
+    monkeypatch.setattr(search, "_ideograph", spy)
+    assert len(found_by("".join(map(chr, range(0x4E00, 0x4E00 + 5000))))) == search.MAX_DIFFERENT
+    assert folded < 2 * search.MAX_DIFFERENT
 
 
 def test_a_long_word_is_cut_however_it_is_spelled() -> None:

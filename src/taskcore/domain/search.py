@@ -23,6 +23,8 @@ MAX_WORD = 64
 # How many different words a task is found by, each an entry of an index. A text of 5000 characters
 # has some hundred.
 MAX_DIFFERENT = 1000
+# Characters of a long text that are folded at a time, to stop at MAX_DIFFERENT.
+_PIECE = 1024
 MAX_WORDS = 8  # in a query; characters of scripts without blanks count as one word, if in a row
 # Different words in a query, characters of such scripts included: each is looked up by itself, and
 # compared with the title of each task that is ranked. Where all are in all of 6000 tasks, a search
@@ -62,14 +64,9 @@ def words_of(text: str) -> list[str]:
 
     A word is its own only word, and both normal forms of a text have the same words. Takes time
     with the length of the text: about 0.05 ms for 5000 ASCII characters, 0.5 ms for other scripts,
-    and a millisecond or two for thousands of different Han characters.
+    and some milliseconds for thousands of different Han characters.
     """
-    if text.isascii():
-        folded = text.lower().translate(_ASCII)
-    else:
-        # Each character by itself: to normalise a whole text takes time with the square of the
-        # length of a run of accents.
-        folded = text.translate({ord(c): _ideograph(c) or _letters(c) for c in set(text)})
+    folded = text.lower().translate(_ASCII) if text.isascii() else _fold(text)
     words = folded.split()
     if len(folded) > MAX_WORD:
         return [word[:MAX_WORD] for word in words]
@@ -77,8 +74,35 @@ def words_of(text: str) -> list[str]:
 
 
 def found_by(text: str) -> list[str]:
-    """The different words by which a search finds a text: the first MAX_DIFFERENT."""
-    return list(islice(dict.fromkeys(words_of(text)), MAX_DIFFERENT))
+    """The different words by which a search finds a text: the first MAX_DIFFERENT.
+
+    Takes a millisecond or two at most: what comes after them is not folded.
+    """
+    if len(text) <= _PIECE or text.isascii():
+        return list(islice(dict.fromkeys(words_of(text)), MAX_DIFFERENT))
+    found: dict[str, None] = {}
+    unfinished = ""
+    for start in range(0, len(text), _PIECE):
+        folded = unfinished + _fold(text[start : start + _PIECE])
+        words = folded.split()
+        # The next piece may go on with the last word.
+        unfinished = words.pop() if words and not folded[-1].isspace() else ""
+        found |= dict.fromkeys(word[:MAX_WORD] for word in words)
+        if len(found) >= MAX_DIFFERENT:
+            break
+    else:
+        if unfinished:
+            found[unfinished[:MAX_WORD]] = None
+    return list(islice(found, MAX_DIFFERENT))
+
+
+def _fold(text: str) -> str:
+    """The words of a text with blanks between them.
+
+    Each character by itself: to normalise a whole text takes time with the square of the length
+    of a run of accents.
+    """
+    return text.translate({ord(c): _ideograph(c) or _letters(c) for c in set(text)})
 
 
 def _ideograph(character: str) -> str | None:
