@@ -1,5 +1,6 @@
 """What PostgreSQL's log of tasks does beyond the contract: it stays within its size."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -15,12 +16,13 @@ from taskcore.domain.tasks import Task
 from taskcore.domain.users import User
 from taskcore.ports import Store
 from taskcore.testing.contracts.stored import LATER, NOW, add_task, add_user, move_to_trash
-from tests.conftest import ManualClock, bound, emptied
+from tests.conftest import ManualClock, bound, emptied, until
 
 pytestmark = pytest.mark.anyio
 
 Db = psycopg.Connection[Any]
 SIZE = "SELECT log_bytes, log_full FROM streams WHERE owner_id = %s"
+WAITING = "SELECT FROM pg_locks WHERE NOT granted"
 TRUE_SIZE = """
 SELECT sum(%s::int + coalesce(octet_length(changes::text), 0)) FROM events WHERE owner_id = %s
 """
@@ -107,6 +109,52 @@ async def test_of_a_log_that_is_too_large_the_oldest_events_go(postgres: Store, 
     assert left == ([5, 6, 7, 8, 9, 10, 11],)
     row = db.execute("SELECT floor, log_full FROM streams WHERE owner_id = %s", [ada.id]).fetchone()
     assert row == (4, False)
+
+
+def written_by(busy: Db, owner: User, position: int) -> None:
+    """Another process logs an event, and has not committed it yet."""
+    busy.execute(
+        "INSERT INTO events (owner_id, position, type, object_id, version, at)"
+        " VALUES (%s, %s, 1, 1, 1, now())",
+        [owner.id, position],
+    )
+    busy.execute(
+        "UPDATE streams SET head = %s, log_bytes = log_bytes + %s WHERE owner_id = %s",
+        [position, EVENT_BYTES, owner.id],
+    )
+
+
+@pytest.mark.parametrize("limit", [4, 100])
+async def test_a_log_that_is_too_large_gets_smaller_while_its_owner_writes(
+    postgres: Store, db: Db, limit: int
+) -> None:
+    ada = await add_user(postgres)
+    task = await add_task(postgres, ada)
+    for number in range(5):
+        task = await edited(postgres, task, str(number))
+    size, _ = size_of(db, ada)
+    grown = [MAX_LOG_BYTES + 1 - size, ada.id]
+    db.execute(
+        "UPDATE streams SET log_full = true, log_bytes = log_bytes + %s WHERE owner_id = %s", grown
+    )
+    with psycopg.connect(db.info.dsn) as busy:
+        written_by(busy, ada, 7)
+        async with postgres.autocommit() as repositories:
+            removing = asyncio.create_task(repositories.events.remove_old(NOW, limit))
+            await until(lambda: removing.done() or bool(db.execute(WAITING).fetchall()))
+            busy.commit()
+            assert (await removing).count == min(limit, 6)
+    left = db.execute("SELECT count(*) FROM events WHERE owner_id = %s", [ada.id]).fetchone()
+    assert left == (7 - min(limit, 6),)
+    row = db.execute(
+        "SELECT log_full, floor, head, oldest_at IS NULL FROM streams WHERE owner_id = %s", [ada.id]
+    ).fetchone()
+    assert row == (False, min(limit, 6), 7, False)
+    db.execute(
+        "UPDATE streams SET log_bytes = log_bytes - %s WHERE owner_id = %s",
+        grown,
+    )
+    size_of(db, ada)
 
 
 async def test_what_is_left_of_a_purged_task_with_many_events_is_erased_later(

@@ -76,5 +76,6 @@ class EventRepository(Protocol):
 
         If the log of an account exceeds MAX_LOG_BYTES, also removes younger events, oldest first.
 
-        Leaves out accounts that another transaction writes to at this moment.
+        Leaves out accounts that another transaction writes to at this moment; where nothing else is
+        left to remove, it waits for the largest log that exceeds MAX_LOG_BYTES.
         """

@@ -33,6 +33,7 @@ _BIG = sa.BigInteger()
 _ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 _OWNER, _TASK = sa.bindparam("owner_id", type_=_BIG), sa.bindparam("task_id", type_=_BIG)
 _LIMIT = sa.bindparam("limit", type_=_BIG)
+_BEFORE = sa.bindparam("before", type_=sa.DateTime(timezone=True))
 # Purged tasks whose events one batch erases.
 _PURGED_AT_ONCE: sa.ColumnElement[int] = sa.literal_column("10")
 # Accounts of which one batch of housekeeping removes old events.
@@ -165,17 +166,15 @@ def _version() -> Statement:
 
 
 def _remove_old() -> Statement:
-    """One row: whether it was this transaction's turn, and how many rows are gone.
+    """Of fifty accounts, without waiting for any.
 
-    Of an account it removes the first events by position, so a clock that was wrong for a while
-    delays the removal. Accounts whose log is too large lose events that are not old, too.
+    Those whose log is too large lose events that are not old, too.
     """
-    before = sa.bindparam("before", type_=sa.DateTime(timezone=True))
     turn = TURN.cte("turn")  # run once
     mine = sa.select(*turn.c).scalar_subquery()
     old_first = (
         sa.select(streams.c.owner_id)
-        .where(mine, streams.c.oldest_at < before, ~streams.c.removed)
+        .where(mine, streams.c.oldest_at < _BEFORE, ~streams.c.removed)
         .order_by(streams.c.oldest_at)
         .limit(_ACCOUNTS_AT_ONCE)
     )
@@ -187,7 +186,34 @@ def _remove_old() -> Statement:
     )
     chosen = sa.union(old_first, too_large).cte("chosen")
     owners = sa.func.array(sa.select(chosen.c.owner_id).scalar_subquery())
-    head = heads(sa.select(sa.func.unnest(owners)), waits=False)
+    return _removal(mine, heads(sa.select(sa.func.unnest(owners)), waits=False))
+
+
+def _shorten() -> Statement:
+    """Of the account with the largest log, if that is too large. Waits for its owner's writes.
+
+    An owner who writes all the time would else keep it. It waits for one account and holds no
+    other meanwhile, so nothing waits for both.
+    """
+    turn = TURN.cte("turn")  # run once
+    mine = sa.select(*turn.c).scalar_subquery()
+    largest = (
+        sa.select(streams.c.owner_id)
+        .where(mine, streams.c.log_full, ~streams.c.removed)
+        .order_by(streams.c.log_bytes.desc())
+        .limit(sa.literal_column("1"))
+    )
+    # As an array: the account is chosen once, before the wait.
+    owners = sa.func.array(largest.scalar_subquery())
+    return _removal(mine, heads(sa.select(sa.func.unnest(owners)), waits=True))
+
+
+def _removal(mine: sa.ScalarSelect[bool], head: sa.CTE) -> Statement:
+    """One row: whether it was this transaction's turn, and how many rows are gone.
+
+    Of an account it removes the first events by position, so a clock that was wrong for a while
+    delays the removal.
+    """
     first = (
         _behind(head.c.owner_id, _ZERO)
         .add_columns(events.c.owner_id, events.c.at, ROW.label("row"))
@@ -197,7 +223,7 @@ def _remove_old() -> Statement:
     old = (
         sa.select(first.c.owner_id, first.c.position, first.c.row)
         .select_from(head.join(first, sa.true()))
-        .where(sa.or_(first.c.at < before, head.c.log_full))
+        .where(sa.or_(first.c.at < _BEFORE, head.c.log_full))
         .limit(_LIMIT)
         .cte("old")
     )
@@ -217,15 +243,18 @@ def _remove_old() -> Statement:
         .select_from(ends.join(following, sa.true(), isouter=True))
         .cte("left_over")
     )
+    # The statement does not see what was logged while it waited, but the head is today's.
+    floor = sa.func.greatest(streams.c.floor, left.c.at)
+    is_empty = sa.and_(left.c.time.is_(None), streams.c.head <= floor)
     moved = (
         sa.update(streams)
         .where(streams.c.owner_id == left.c.owner_id)
         .values(
-            floor=sa.func.greatest(streams.c.floor, left.c.at),
-            oldest_at=left.c.time,
-            **log_size(
-                sa.case((left.c.time.is_(None), _ZERO), else_=streams.c.log_bytes - weight_of(gone))
+            floor=floor,
+            oldest_at=sa.case(
+                (is_empty, sa.null()), else_=sa.func.coalesce(left.c.time, streams.c.oldest_at)
             ),
+            **log_size(sa.case((is_empty, _ZERO), else_=streams.c.log_bytes - weight_of(gone))),
         )
         .cte("moved")
     )
@@ -295,7 +324,7 @@ def _of(rows: sa.CTE, chosen: sa.CTE) -> sa.ColumnElement[int]:
 _CHANGES = _changes()
 _HISTORY, _HISTORY_COUNTED = _history(counted=False), _history(counted=True)
 _VERSION = _version()
-_REMOVE_OLD, _ERASE = _remove_old(), _erase()
+_REMOVE_OLD, _SHORTEN, _ERASE = _remove_old(), _shorten(), _erase()
 
 
 @dataclass(slots=True)
@@ -355,10 +384,12 @@ class PostgresEvents:
         return {key: parsed(key, value[0]) for _, key, value in rows if key is not None}
 
     async def remove_old(self, before: datetime, limit: int) -> Removal:
-        """Two round trips."""
+        """Two round trips; three where no account has old events."""
         (turn, erased, cleared), _ = await fewer_if_slow(self._link, _ERASE, limit)
         if not turn or erased or cleared:
             return Removal(erased + cleared, more=True)
         old = await removed(self._link, _REMOVE_OLD, limit, before=before)
+        if not old.count:
+            old = await removed(self._link, _SHORTEN, limit, before=before)
         # Of another fifty accounts there may be more.
         return Removal(old.count, more=old.more or old.count > 0)
