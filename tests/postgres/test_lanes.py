@@ -2,13 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
+from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import text
 
+from taskcore import Core, Role
 from taskcore.adapters.postgres import Connections, PostgresStore, lanes
 from taskcore.adapters.postgres.connections import Autocommit, Shared
 from taskcore.adapters.postgres.lanes import (
@@ -21,9 +25,12 @@ from taskcore.adapters.postgres.lanes import (
     Lanes,
 )
 from taskcore.adapters.postgres.statements import Statement
+from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.domain.errors import Overloaded, Unavailable
 from taskcore.domain.users import UserId
 from taskcore.testing.contracts.stored import add_user
+from tests.conftest import ManualClock, bound, emptied, until
+from tests.usecases.people import PASSWORD, Person, join
 
 pytestmark = pytest.mark.anyio
 
@@ -231,6 +238,58 @@ async def test_a_page_that_may_be_slow_waits_for_its_turn(
     await page(UserId(2))
     slow.cancel()
     await asyncio.gather(slow, return_exceptions=True)
+
+
+async def edited_profile(core: Core, ada: Person, bob: Person) -> object:
+    del bob
+    return await core.accounts.change_profile(ada.actor, full_name="Ada Lovelace")
+
+
+async def edited_account(core: Core, ada: Person, bob: Person) -> object:
+    return await core.accounts.change(ada.actor, bob.user.id, full_name="Bob")
+
+
+async def set_password(core: Core, ada: Person, bob: Person) -> object:
+    return await core.accounts.set_password(ada.actor, bob.user.id, password="another horse")
+
+
+async def added_account(core: Core, ada: Person, bob: Person) -> object:
+    del bob
+    return await core.accounts.create(ada.actor, email="c@example.org", password=PASSWORD)
+
+
+async def unlocked(core: Core, ada: Person, bob: Person) -> object:
+    return await core.sessions.unlock(ada.actor, bob.user.id)
+
+
+async def edited_task(core: Core, ada: Person, bob: Person) -> object:
+    task = (await core.tasks.page(bob.actor)).items[0]
+    return await core.tasks.edit(ada.actor, task.id, title=str(uuid4()))
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        *(edited_profile, edited_account, set_password, added_account, unlocked),
+        edited_task,
+    ],
+)
+async def test_many_requests_of_one_account_that_wait_hold_one_connection(
+    patient: Connections,
+    database_url: str,
+    request_of: Callable[[Core, Person, Person], Coroutine[Any, Any, object]],
+) -> None:
+    emptied(database_url)
+    store = PostgresStore(patient)
+    core = bound(store, ManualClock(), ScryptHasher(n=2, r=1, p=1))
+    ada, bob = await join(core, "ada", Role.ADMIN), await join(core, "bob")
+    await core.tasks.create(bob.actor, title="x")
+    lane = store._shared.transactions = Lane(wait=60)
+    with psycopg.connect(database_url) as busy:
+        busy.execute("LOCK users, streams, audit_events IN EXCLUSIVE MODE")
+        requests = [asyncio.create_task(request_of(core, ada, bob)) for _ in range(6)]
+        await until(lambda: sum(map(len, lane._waiting.values())) == 5 and patient._lent == 1)
+    await asyncio.gather(*requests, return_exceptions=True)
 
 
 async def test_what_takes_too_long_to_count_is_shown_without_its_number(

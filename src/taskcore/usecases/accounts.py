@@ -39,7 +39,13 @@ from taskcore.usecases.verification import verified
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """Users: one's own account, and what administrators do with all."""
+    """Users: one's own account, and what administrators do with all.
+
+    Transactions take turns by actor, so that the many requests of one do not hold the connections
+    that wait for one row. A change of one's password and a deletion do not. Of one's own account
+    they are limited, and must succeed while a thief of the access token sends requests; and an
+    administrator whose deletion waits for the writes of the account can go on.
+    """
 
     store: Store
     hasher: PasswordHasher
@@ -80,7 +86,7 @@ class Accounts:
     async def change_profile(self, actor: Actor, **changes: Unpack[ProfileChanges]) -> User:
         """Fields that `changes` leaves out stay as they are. Raises Invalid."""
         only(changes, ProfileChanges)
-        async with self.store.transaction() as tx:
+        async with self.store.transaction(actor.user_id) as tx:
             user = await tx.users.lock(own_id(actor))
             edited = user.edited(self.clock.now(), **changes)
             return user if edited is user else await tx.users.save(edited)
@@ -141,7 +147,7 @@ class Accounts:
         new, password_hash = await self._new_user(
             password, email=email, full_name=full_name, role=role, time_zone=time_zone
         )
-        async with self.store.transaction() as tx:
+        async with self.store.transaction(actor.user_id) as tx:
             # Authorize again: the actor may have lost their rights while the hash was made.
             admins = await tx.users.lock_admins()
             authorize_accounts(actor, admins)
@@ -190,7 +196,7 @@ class Accounts:
         Raises NotFound, Invalid, and LastAdmin when no active administrator would be left.
         """
         await self.gate.administers(actor)
-        async with self.store.transaction() as tx:
+        async with self.store.transaction(actor.user_id) as tx:
             # Lock the administrators before the user: one order everywhere prevents deadlocks.
             admins = await tx.users.lock_admins()
             authorize_accounts(actor, admins)
@@ -252,7 +258,7 @@ class Accounts:
         if expires_at is not None:
             new_hash = one_time.marked(new_hash, expires_at)
             detail["one_time_until"] = expires_at.isoformat()
-        async with self.store.transaction() as tx:
+        async with self.store.transaction(actor.user_id) as tx:
             authorize_accounts(actor, await tx.users.lock_admins())
             await tx.users.lock(user_id)
             stored = await tx.users.get_credentials(user_id)

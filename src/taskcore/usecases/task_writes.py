@@ -82,7 +82,7 @@ class TaskWrite(Generic[Result]):
         for _ in range(_OPTIMISTIC_ATTEMPTS):
             with suppress(StaleWrite):  # another process has written
                 return await self._write_optimistically()
-        async with self.tasks.store.transaction() as tx:
+        async with self.tasks.store.transaction(self.actor.user_id) as tx:
             repository = self.repository(tx)
             stored = await found(repository, self.actor, self.task_id)
             task = await repository.lock(stored.owner_id, self.task_id)
@@ -97,7 +97,7 @@ class TaskWrite(Generic[Result]):
                 raise StaleWrite
             if task.owner_id == self.actor.user_id:
                 return task.owner_id, await self.write(db, task)
-        async with self.tasks.store.transaction() as tx:
+        async with self.tasks.store.transaction(self.actor.user_id) as tx:
             return task.owner_id, await self._write_and_record(tx, task)
 
     async def _write_and_record(self, tx: Repositories, task: Task) -> Result:

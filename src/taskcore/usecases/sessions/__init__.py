@@ -149,7 +149,7 @@ class Sessions:
     async def unlock(self, actor: Actor, user_id: UserId) -> User:
         """Reset the login limits of an account after failures by others. Raises NotFound."""
         await self.gate.administers(actor)
-        async with self.store.transaction() as tx:
+        async with self.store.transaction(actor.user_id) as tx:
             user = await tx.users.get(user_id)
             name, now = AuditEventName.USER_UNLOCKED, self.clock.now()
             await tx.audit.add(NewAuditEvent.by(actor, name, now, user_id=user_id))
