@@ -9,14 +9,15 @@ import psycopg
 import pytest
 
 from taskcore import Actor, Create, Delete, Operation, Role, Update
-from taskcore.adapters.postgres import Connections, PostgresStore, event_rows
+from taskcore.adapters.postgres import Connections, PostgresStore, event_rows, events
 from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.domain.events import EVENT_BYTES, MAX_LOG_BYTES
-from taskcore.domain.tasks import Task
+from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import User
 from taskcore.ports import Store
 from taskcore.testing.contracts.stored import LATER, NOW, add_task, add_user, move_to_trash
 from tests.conftest import ManualClock, bound, emptied, until
+from tests.postgres.plans import plan
 
 pytestmark = pytest.mark.anyio
 
@@ -181,3 +182,29 @@ async def test_what_is_left_of_a_purged_task_with_many_events_is_erased_later(
     assert db.execute(kept).fetchone() == (True, 12)
     await remove_old(postgres)
     assert db.execute("SELECT count(*), sum(unerased::int) FROM events").fetchone() == (12, 0)
+
+
+@pytest.mark.parametrize("generic", [False, True])
+async def test_a_version_is_found_in_the_events_behind_it_without_sorting_their_values(
+    postgres: Store, db: Db, *, generic: bool
+) -> None:
+    ada = await add_user(postgres)
+    db.execute(
+        "INSERT INTO events (owner_id, position, type, object_id, version, at, changes)"
+        " SELECT %s, n, 1, n %% 2, n / 2, now(), jsonb_build_object('description',"
+        " jsonb_build_array(n::text || repeat('x', 1000), repeat('y', 1000)))"
+        " FROM generate_series(2, 4001) n",
+        [ada.id],
+    )
+    db.execute("VACUUM ANALYZE events")
+    db.execute("SET work_mem = '64kB'")
+    values: dict[str, Any] = {"owner_id": ada.id, "task_id": 1, "of": 2000}
+    for version in (1990, 1):
+        found = plan(db, events._VERSION, generic=generic, version=version, **values)
+        assert not any(node.get("Sort Space Type") == "Disk" for node in found)
+        assert not any(node["Node Type"] == "CTE Scan" for node in found)
+        read = max(int(node["Actual Rows"]) for node in found if "Scan" in node["Node Type"])
+        assert read <= 2000 - version
+        async with postgres.autocommit() as repositories:
+            told = await repositories.events.version(ada.id, TaskId(1), version, of=2000)
+        assert str(told["description"]).startswith(f"{2 * version + 3}x")

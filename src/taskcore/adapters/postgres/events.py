@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 
 from taskcore.adapters.postgres.account_rows import heads, log_size, weight_of
 from taskcore.adapters.postgres.connections import Link
@@ -131,38 +130,44 @@ def _history(*, counted: bool) -> Statement:
 
 
 def _version() -> Statement:
-    """A row for each event behind a version: a field that it has changed, and what that was.
+    """A row for each field changed behind a version, and its first change; and one without a field.
 
-    Of each field only the first; and one row without a field, with the number of events.
+    The number of a row: how many events have changed the field; without one, how many there are.
     """
-    since = sa.bindparam("version", type_=_BIG)
-    upto = sa.bindparam("of", type_=_BIG)
-    later = (
-        sa.select(events.c.position, events.c.changes)
-        .where(
-            events.c.owner_id == _OWNER,
-            events.c.object_id == _TASK,
-            events.c.version > since,
-            events.c.version <= upto,
+    since, upto = sa.bindparam("version", type_=_BIG), sa.bindparam("of", type_=_BIG)
+    # As many as there should be, the newest first: older ones are read only if some are gone.
+    newest = (
+        in_index_order(
+            sa.select(events.c.position, events.c.version, events.c.changes).where(
+                events.c.owner_id == _OWNER, events.c.version <= upto
+            ),
+            [events.c.object_id, events.c.position],
+            low=[_TASK, _ZERO],
+            below=[_TASK, sa.literal_column(str(MAX_ID))],
         )
-        .cte("later")
+        .limit(upto - since)
+        .subquery("newest")
     )
-    change = sa.func.jsonb_each(later.c.changes).table_valued(
-        sa.column("key", sa.Text), sa.column("value", JSONB), name="change"
-    )
+    later = sa.select(*newest.c).where(newest.c.version > since).subquery("later")
+    # Without their values, which would be sorted with them: thousands of long texts.
+    names = sa.func.jsonb_object_keys(later.c.changes).table_valued("key").render_derived("names")
+    field = sa.union_all(
+        sa.select(sa.cast(names.c.key, sa.Text).label("key")),
+        sa.select(sa.cast(sa.null(), sa.Text)),
+    ).lateral("field")
+    position, number = sa.func.min(later.c.position), sa.func.count()
     firsts = (
-        sa.select(change.c.key, change.c.value)
-        .select_from(later.join(change, sa.true()))
-        .ext(distinct_on(change.c.key))
-        .order_by(change.c.key, later.c.position)
+        sa.select(field.c.key, position.label("position"), number.label("number"))
+        .select_from(later.join(field, sa.true()))
+        .group_by(field.c.key)
         .subquery("firsts")
     )
-    number = sa.select(sa.func.count().label("number")).select_from(later).subquery("number")
-    return Statement(
-        sa.select(number.c.number, firsts.c.key, firsts.c.value).select_from(
-            number.join(firsts, sa.true(), isouter=True)
-        )
+    value = (
+        sa.select(events.c.changes.op("->")(firsts.c.key))
+        .where(events.c.owner_id == _OWNER, events.c.position == firsts.c.position)
+        .scalar_subquery()
     )
+    return Statement(sa.select(firsts.c.number, firsts.c.key, value))
 
 
 def _remove_old() -> Statement:
@@ -379,7 +384,7 @@ class PostgresEvents:
         rows = await self._link.in_turn(
             _VERSION, owner_id=owner_id, task_id=task_id, version=version, of=of
         )
-        if rows[0][0] != of - version:
+        if sum(number for number, key, _ in rows if key is None) != of - version:
             raise HistoryGone
         return {key: parsed(key, value[0]) for _, key, value in rows if key is not None}
 
