@@ -87,15 +87,24 @@ async def restore(url: str, archive: Archive, told: Told, *, replace: bool) -> N
         await connection.execute(f"DROP SCHEMA IF EXISTS {SCRATCH} CASCADE")
         await connection.execute(f"CREATE SCHEMA {SCRATCH}")
         try:
-            await asyncio.to_thread(upgrade, beside, made.revision)
+            await _upgraded(beside, made.revision)
             await _load(beside, archive, told)
             await _compare(beside, made, told)
-            await asyncio.to_thread(upgrade, beside)
+            await _upgraded(beside)
             await _tidy(beside)
             await _swap(connection, place)
         finally:
             with suppress(psycopg.Error):  # the connection is lost: the next restore does it
                 await connection.execute(f"DROP SCHEMA IF EXISTS {SCRATCH} CASCADE")
+
+
+async def _upgraded(url: str, revision: str = "head") -> None:
+    """If the restore is cut off, the thread ends before the schema goes: it would come back."""
+    upgrading = asyncio.ensure_future(asyncio.to_thread(upgrade, url, revision))
+    try:
+        await asyncio.shield(upgrading)
+    finally:
+        await asyncio.wait([upgrading])
 
 
 async def _has_rows(connection: Connection) -> bool:
