@@ -247,7 +247,7 @@ async def test_an_answer_that_is_too_large_undoes_the_work(core: Core, ada: Pers
 
 
 async def test_what_an_account_keeps_is_limited(store: Store, clock: ManualClock) -> None:
-    core = bound(store, clock, CHEAP, terms=Terms(max_kept=2 * (ROW + 10)))
+    core = bound(store, clock, CHEAP, terms=Terms(max_kept=2 * ROW + 60))  # for two answers
     ada = await join(core, "ada")
     for key in ("a", "b"):
         await create(core, ada, key)
