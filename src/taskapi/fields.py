@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
@@ -31,14 +32,21 @@ def _documented(rule: TextRule, example: str, **more: object) -> Meta:
     return Meta(extra_json_schema=schema | more)
 
 
+def _word(example: StrEnum, description: str) -> tuple[Meta, Meta]:
+    """For a word of the example's enum: in a body that we read, and in one that we send.
+
+    A body that we read has a text there: the domain says which words there are, and refuses others.
+    """
+    words = type(example)
+    schema: dict[str, object] = {"enum": list(words), "examples": [example.value]}
+    return (
+        Meta(title=words.__name__, description=description, extra_json_schema=schema),
+        Meta(description=description, examples=[example.value]),
+    )
+
+
 _PLAIN_TEXT = "^[^" + CONTROL.replace(r"\x", r"\u00") + "]*$"
 _ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
-
-STATUS = (
-    "`todo` and `in_progress` are open, `done` and `cancelled` closed; any may follow any. "
-    "`completed_at` is when it became `done`"
-)
-PRIORITY = "From the least urgent to the most: `none`, `low`, `medium`, `high`, `urgent`"
 
 Title = Annotated[str, _documented(TITLE, "Write the letter", pattern=_PLAIN_TEXT)]
 Description = Annotated[str, _documented(DESCRIPTION, "Two pages, by hand", pattern=_PLAIN_TEXT)]
@@ -61,25 +69,18 @@ TimeZone = Annotated[
         "a new `due_at` of theirs is meant that comes without a `time_zone`",
     ),
 ]
-# A text, not an enum: the domain says which words there are, and refuses others.
-TaskStatusWord = Annotated[
-    str,
-    Meta(
-        title="Status",
-        description=STATUS,
-        extra_json_schema={"enum": list(Status), "examples": [Status.IN_PROGRESS.value]},
-    ),
-]
-TaskPriorityWord = Annotated[
-    str,
-    Meta(
-        title="Priority",
-        description=PRIORITY,
-        extra_json_schema={"enum": list(Priority), "examples": [Priority.HIGH.value]},
-    ),
-]
-TaskStatus = Annotated[Status, Meta(description=STATUS, examples=[Status.IN_PROGRESS.value])]
-TaskPriority = Annotated[Priority, Meta(description=PRIORITY, examples=[Priority.HIGH.value])]
+_STATUS_TAKEN, _STATUS_SHOWN = _word(
+    Status.IN_PROGRESS,
+    "`todo` and `in_progress` are open, `done` and `cancelled` closed; any may follow any. "
+    "`completed_at` is when it became `done`",
+)
+_PRIORITY_TAKEN, _PRIORITY_SHOWN = _word(
+    Priority.HIGH, "From the least urgent to the most: `none`, `low`, `medium`, `high`, `urgent`"
+)
+TaskStatusWord = Annotated[str, _STATUS_TAKEN]
+TaskPriorityWord = Annotated[str, _PRIORITY_TAKEN]
+TaskStatus = Annotated[Status, _STATUS_SHOWN]
+TaskPriority = Annotated[Priority, _PRIORITY_SHOWN]
 DueDate = Annotated[
     date,
     Meta(

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from taskcli.arguments import Json
 from taskcli.exits import FAILURE
+from taskcli.nouns import noun
 from taskcli.output import message, note, print_line, show
 from taskcli.running import announce_new_database, require_database, settings
 from taskcli.signals import run
@@ -13,15 +14,7 @@ from taskcore import Misconfigured, NotMigrated, Settings
 
 # The wiring is imported in the commands, because it takes a second and `--help` needs none of it.
 
-app = App(
-    name="db",
-    version_flags=(),
-    help="Migrate the database to the schema that this version needs, or show its revision.\n\n"
-    "The embedded database is migrated by itself at each start. No SECRET_KEY is needed.",
-)
 
-
-@app.command
 def upgrade(
     *,
     revision: Annotated[str, Parameter(metavar="REVISION", help="Stop at this revision.")] = "head",
@@ -38,7 +31,6 @@ def upgrade(
         note(f"upgraded the database from revision {done.before or 'none'} to {done.after}")
 
 
-@app.command
 def current(*, as_json: Json = False) -> None:
     """Print the revision of the database, or nothing when it was never migrated."""
     from taskcore import wiring  # noqa: PLC0415
@@ -54,7 +46,6 @@ def current(*, as_json: Json = False) -> None:
         note("the database was never migrated; run `taskcli db upgrade`")
 
 
-@app.command
 def check() -> int:
     """Exit with 0 if the database has the schema that this version needs, else with 1."""
     loaded = settings(keyless=True)
@@ -76,3 +67,10 @@ def is_migrated(settings: Settings) -> bool:
         if refusal.problems != (NotMigrated.title,):  # how the wiring says "not migrated"
             raise
         return False
+
+
+app = noun(
+    "db",
+    "Migrate the database to the schema that this version needs, or show its revision.\n\n"
+    "The embedded database is migrated by itself at each start. No SECRET_KEY is needed.",
+)

@@ -4,96 +4,116 @@ Written without cyclopts and rich, which together take ten times as long to impo
 takes to print. They still print the help of each command.
 """
 
+from collections.abc import Mapping
+
 from taskcli.everywhere import OPTIONS
 
-# Group, noun, verbs, one line, and where the App or the function is.
-COMMANDS = (
-    ("Serve", "serve", (), "run the HTTP API", "taskcli.serve:serve"),
-    ("Serve", "openapi", (), "print the API's OpenAPI document", "taskcli.openapi:openapi"),
+# Group, noun, its verbs and where the function of each is, one line, and where the App or the
+# function of the noun is. This registers a command, too.
+COMMANDS: tuple[tuple[str, str, Mapping[str, str], str, str], ...] = (
+    ("Serve", "serve", {}, "run the HTTP API", "taskcli.serve:serve"),
+    ("Serve", "openapi", {}, "print the API's OpenAPI document", "taskcli.openapi:openapi"),
     (
         "Database",
         "db",
-        ("upgrade", "current", "check"),
+        {"upgrade": "db:upgrade", "current": "db:current", "check": "db:check"},
         "migrate the database to this version's schema, or show its revision",
         "taskcli.db:app",
     ),
     (
         "Database",
         "housekeeping",
-        (),
+        {},
         "remove deleted accounts, old trash, expired sessions; a server does it too",
         "taskcli.housekeeping:housekeeping",
     ),
     (
         "Database",
         "backup",
-        (),
+        {},
         "write database and key into one file, while servers go on",
         "taskcli.backups:backup",
     ),
     (
         "Database",
         "restore",
-        (),
+        {},
         "put a backup into an empty database, or in its place with --replace",
         "taskcli.backups:restore",
     ),
     (
         "People and tasks",
         "users",
-        (
-            "create",
-            "list",
-            "show",
-            "edit",
-            "set-role",
-            "set-password",
-            "activate",
-            "deactivate",
-            "unlock",
-            "delete",
-        ),
+        {
+            "create": "users:create",
+            "list": "users:list_",
+            "show": "users:show_",
+            "edit": "users:edit",
+            "set-role": "users:set_role",
+            "set-password": "users:set_password",
+            "activate": "users:activate",
+            "deactivate": "users:deactivate",
+            "unlock": "users:unlock",
+            "delete": "users:delete",
+        },
         "manage accounts; the first administrator is made here",
         "taskcli.users:app",
     ),
     (
         "People and tasks",
         "tasks",
-        (
-            *("list", "show", "create", "edit", "done", "reopen", "delete"),
-            *("trash", "restore", "purge", "labels", "history", "revert"),
-        ),
+        {
+            "list": "tasks.lists:list_",
+            "show": "tasks.content:show_",
+            "create": "tasks.content:create",
+            "edit": "tasks.content:edit",
+            "done": "tasks.content:done",
+            "reopen": "tasks.content:reopen",
+            "delete": "tasks.trash:delete",
+            "trash": "tasks.trash:list_trash",
+            "restore": "tasks.trash:restore",
+            "purge": "tasks.trash:purge",
+            "labels": "tasks.lists:labels",
+            "history": "tasks.history:history",
+            "revert": "tasks.history:revert",
+        },
         "manage the tasks of all users, or act as one with --as or TASKCLI_AS",
         "taskcli.tasks:app",
     ),
     (
         "People and tasks",
         "changes",
-        (),
+        {},
         "what changes in the account of a user; --follow tells it at once",
         "taskcli.changes:changes",
     ),
     (
         "People and tasks",
         "sessions",
-        ("list", "revoke"),
+        {"list": "sessions:list_", "revoke": "sessions:revoke"},
         "see where people are logged in, and log them out",
         "taskcli.sessions:app",
     ),
-    ("People and tasks", "audit", (), "who did what to whom, from where", "taskcli.audit:audit"),
-    ("This machine", "config", ("show",), "every setting; never a secret", "taskcli.config:app"),
+    ("People and tasks", "audit", {}, "who did what to whom, from where", "taskcli.audit:audit"),
+    (
+        "This machine",
+        "config",
+        {"show": "config:show"},
+        "every setting; never a secret",
+        "taskcli.config:app",
+    ),
     (
         "This machine",
         "doctor",
-        (),
+        {},
         "check settings, database, key, clock and disk, and say what to do",
         "taskcli.doctor:doctor",
     ),
-    ("This machine", "help", (), "say what a command takes", "taskcli.help_command:help_"),
+    ("This machine", "help", {}, "say what a command takes", "taskcli.help_command:help_"),
     (
         "This machine",
         "completion",
-        ("bash", "zsh", "fish"),
+        dict.fromkeys(("bash", "zsh", "fish"), ""),  # arguments of one function
         "print a completion script for a shell",
         "taskcli.completion:completion",
     ),
@@ -140,7 +160,8 @@ def page() -> str:
         "Usage: taskcli COMMAND [VERB] [OPTIONS]      taskcli help COMMAND says more",
     ]
     group = ""
-    for title, noun, verbs, summary, _ in COMMANDS:
+    for title, noun, functions, summary, _ in COMMANDS:
+        verbs = list(functions)
         if title != group:
             lines += ["", f"{title}:"]
             group = title

@@ -4,10 +4,11 @@ from dataclasses import fields
 from typing import Annotated
 from uuid import UUID
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from taskcli.arguments import FIRST_PAGE, USER, DryRun, Paging, Yes
 from taskcli.exits import FAILURE, Usage
+from taskcli.nouns import noun
 from taskcli.output import Record, message, note, show_page
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator, with_core
@@ -15,18 +16,10 @@ from taskcli.users import find_user
 from taskcore import Core, NotFound, Page, Session, SessionId
 from taskcore.cursors import SESSIONS
 
-app = App(
-    name="sessions",
-    version_flags=(),
-    help="See where people are logged in, and log them out.\n\n"
-    "A session that ends takes its access and refresh tokens with it, at once.",
-)
-
 _FIELDS = [field.name for field in fields(Session)]
 _COLUMNS = ("id", "user_id", "last_used_at", "ip", "user_agent")
 
 
-@app.command(name="list")
 def list_(
     *,
     user: Annotated[str | None, Parameter(metavar=USER, help="Only this user's.")] = None,
@@ -47,7 +40,6 @@ def list_(
     show_page(with_core(work), _shape, SESSIONS, _COLUMNS, paging)
 
 
-@app.command
 def revoke(
     session_id: Annotated[UUID | None, Parameter(name="ID", help="One session.")] = None,
     /,
@@ -117,3 +109,10 @@ async def _end(core: Core, session_id: SessionId) -> None:
 
 def _shape(session: Session) -> Record:
     return {name: getattr(session, name) for name in _FIELDS}
+
+
+app = noun(
+    "sessions",
+    "See where people are logged in, and log them out.\n\n"
+    "A session that ends takes its access and refresh tokens with it, at once.",
+)

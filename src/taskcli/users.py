@@ -5,11 +5,12 @@ from collections import Counter
 from contextlib import suppress
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from taskcli.arguments import FIRST_PAGE, USER, DryRun, Json, Paging, Yes
 from taskcli.exits import FAILURE, Usage
 from taskcli.housekeeping import swept
+from taskcli.nouns import noun
 from taskcli.output import Record, message, note, show, show_page
 from taskcli.prompts import confirmed, new_password, require_terminal_or
 from taskcli.running import operator, with_core
@@ -31,14 +32,6 @@ from taskcore.domain.users import DEFAULT_TIME_ZONE, ProfileChanges
 from taskcore.domain.visible import quoted
 from taskcore.usecases.housekeeping import ACCOUNTS
 
-app = App(
-    name="users",
-    version_flags=(),
-    help="Manage accounts.\n\n"
-    "A user is named by id or by e-mail address. The last active administrator can neither be "
-    "deleted, nor deactivated, nor made an ordinary user: make another one first.",
-)
-
 Reference = Annotated[str, Parameter(name=USER, help="The user.")]
 Address = Annotated[str, Parameter(metavar="EMAIL")]
 Name = Annotated[str, Parameter(metavar="NAME")]
@@ -52,7 +45,6 @@ _FIELDS = (
 _ID = re.compile(r"[0-9]{1,19}")
 
 
-@app.command
 def create(
     *,
     email: Address,
@@ -92,7 +84,6 @@ def create(
     show(_shape(user), as_json=as_json)
 
 
-@app.command(name="list")
 def list_(
     *,
     email: Address | None = None,
@@ -126,14 +117,12 @@ def list_(
     show_page(with_core(work), _shape, USERS, _COLUMNS, paging)
 
 
-@app.command(name="show")
 def show_(reference: Reference, /, *, as_json: Json = False) -> None:
     """Show one account."""
     user = with_core(lambda core: find_user(core, reference))
     show(_shape(user), as_json=as_json)
 
 
-@app.command
 def edit(
     reference: Reference,
     /,
@@ -166,7 +155,6 @@ def edit(
     show(_shape(with_core(work)), as_json=as_json)
 
 
-@app.command
 def set_role(
     reference: Reference,
     role: Annotated[Role, Parameter(help="The new role.")],
@@ -183,19 +171,16 @@ def set_role(
     show(_shape(with_core(work)), as_json=as_json)
 
 
-@app.command
 def activate(reference: Reference, /, *, as_json: Json = False) -> None:
     """Let a deactivated user log in again."""
     _set_active(reference, active=True, as_json=as_json)
 
 
-@app.command
 def deactivate(reference: Reference, /, *, as_json: Json = False) -> None:
     """Log a user out at once and refuse further logins. The user's tasks stay."""
     _set_active(reference, active=False, as_json=as_json)
 
 
-@app.command
 def unlock(reference: Reference, /) -> None:
     """Forget failed logins that lock the account, so that its owner can log in again."""
 
@@ -206,7 +191,6 @@ def unlock(reference: Reference, /) -> None:
     note(f"unlocked user {with_core(work).id}")
 
 
-@app.command
 def set_password(
     reference: Reference,
     /,
@@ -246,7 +230,6 @@ def set_password(
         show(dict(zip(("one_time_password", "expires_at"), shown, strict=True)), as_json=as_json)
 
 
-@app.command
 def delete(reference: Reference, /, *, yes: Yes = False, dry_run: DryRun = False) -> int:
     """Delete an account with all its tasks and sessions. Asks first.
 
@@ -318,3 +301,11 @@ def _set_active(reference: str, *, active: bool, as_json: bool) -> None:
 
 def _shape(user: User) -> Record:
     return {name: getattr(user, name) for name in _FIELDS}
+
+
+app = noun(
+    "users",
+    "Manage accounts.\n\n"
+    "A user is named by id or by e-mail address. The last active administrator can neither be "
+    "deleted, nor deactivated, nor made an ordinary user: make another one first.",
+)

@@ -12,7 +12,9 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
 from taskcore.adapters.postgres.account_tables import users
 from taskcore.adapters.postgres.columns import limits, metadata, moment
+from taskcore.domain.labels import MAX_LABELS
 from taskcore.domain.rules import DESCRIPTION, TITLE
+from taskcore.domain.tasks import WORDS, Status
 
 # The oldest revision that this code works with. Revisions are numbered in order.
 REVISION = "0013"
@@ -41,12 +43,18 @@ task_ids = sa.Sequence("tasks_id_seq", metadata=metadata)
 # What `due_sort` is for a task that is not due: it comes last.
 # The domain's NO_DUE, in `dues.py`.
 _NO_DUE = sa.text("'9999-12-31 23:59:59.999999+00'")
+_DONE = list(Status).index(Status.DONE)
 
 
 def _owner() -> sa.Column[int]:
     return sa.Column(
         "owner_id", sa.BigInteger, sa.ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False
     )
+
+
+def _word(name: str) -> sa.Column[int]:
+    """The number of the word in its enum, such as Status; the first word is the default."""
+    return sa.Column(name, sa.SmallInteger, nullable=False, server_default=sa.text("0"))
 
 
 def _task() -> tuple[sa.Column[Any], ...]:
@@ -60,9 +68,8 @@ def _task() -> tuple[sa.Column[Any], ...]:
         sa.Column("edition", sa.BigInteger, nullable=False, server_default=sa.text("1")),
         moment("created_at"),
         moment("updated_at"),
-        # The number of the word in Status and in Priority.
-        sa.Column("status", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
-        sa.Column("priority", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
+        _word("status"),
+        _word("priority"),
         sa.Column("due_date", sa.Date),
         moment("due_at", nullable=True),
         sa.Column("time_zone", sa.Text),
@@ -82,12 +89,14 @@ def _checks() -> tuple[sa.CheckConstraint, ...]:
         limits(TITLE),
         limits(DESCRIPTION),
         sa.CheckConstraint("edition >= 1", name="edition"),
-        sa.CheckConstraint("status BETWEEN 0 AND 3", name="status"),
-        sa.CheckConstraint("priority BETWEEN 0 AND 4", name="priority"),
+        *(
+            sa.CheckConstraint(f"{name} BETWEEN 0 AND {len(words) - 1}", name=name)
+            for name, words in WORDS.items()
+        ),
         sa.CheckConstraint("due_date IS NULL OR due_at IS NULL", name="due"),
         sa.CheckConstraint("(due_at IS NULL) = (time_zone IS NULL)", name="time_zone"),
-        sa.CheckConstraint("(status = 2) = (completed_at IS NOT NULL)", name="completed_at"),
-        sa.CheckConstraint("cardinality(labels) <= 20", name="labels"),
+        sa.CheckConstraint(f"(status = {_DONE}) = (completed_at IS NOT NULL)", name="completed_at"),
+        sa.CheckConstraint(f"cardinality(labels) <= {MAX_LABELS}", name="labels"),
     )
 
 

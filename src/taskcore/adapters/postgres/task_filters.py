@@ -1,14 +1,15 @@
 """Filters of tasks as conditions, and the arguments of a list's statement."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 
 from taskcore.adapters.postgres.schema import tasks
-from taskcore.adapters.postgres.task_rows import PRIORITY_NUMBERS, STATUS_NUMBERS, label_hash
+from taskcore.adapters.postgres.task_rows import NUMBERS, label_hash
 from taskcore.domain.dues import NO_DUE, DueRange
 from taskcore.domain.queries import TaskFilter
 from taskcore.domain.rules import MAX_ID
@@ -119,9 +120,9 @@ def arguments(of: TaskFilter, after: TaskPosition | None) -> dict[str, Any]:
         "updated_from": of.updated_from,
     }
     if of.statuses is not None:
-        values["statuses"] = sorted(STATUS_NUMBERS[status] for status in of.statuses)
+        values["statuses"] = _numbers("status", of.statuses)
     if of.priorities is not None:
-        values["priorities"] = sorted(PRIORITY_NUMBERS[priority] for priority in of.priorities)
+        values["priorities"] = _numbers("priority", of.priorities)
     if of.label_keys is not None:
         values["hashes"] = sorted(map(label_hash, of.label_keys))
     if of.due is not None:
@@ -129,6 +130,11 @@ def arguments(of: TaskFilter, after: TaskPosition | None) -> dict[str, Any]:
     if after is not None:
         values |= {"after_key": after.key, "after_id": min(after.task_id, MAX_ID)}
     return values
+
+
+def _numbers(field: str, words: Iterable[StrEnum]) -> list[int]:
+    """Sorted, so that equal filters have equal arguments."""
+    return sorted(NUMBERS[field][word] for word in words)
 
 
 def _bounds(due: DueRange) -> dict[str, datetime]:

@@ -1,6 +1,6 @@
 """How a task is written to its rows and read from them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from hashlib import blake2b
 from operator import attrgetter
@@ -13,24 +13,36 @@ from taskcore.adapters.postgres.schema import tasks
 from taskcore.domain.labels import label_key
 from taskcore.domain.search import found_by
 from taskcore.domain.task_orders import due_key
-from taskcore.domain.tasks import NewTask, Priority, Status, Task
+from taskcore.domain.tasks import WORDS, NewTask, Task
 from taskcore.domain.users import UserId
 
-STATUS_NUMBERS = {status: number for number, status in enumerate(Status)}
-PRIORITY_NUMBERS = {priority: number for number, priority in enumerate(Priority)}
-_STATUSES, _PRIORITIES = tuple(Status), tuple(Priority)
+NUMBERS: Mapping[str, Mapping[Any, Any]] = {
+    name: {None: None} | {word: number for number, word in enumerate(words)}
+    for name, words in WORDS.items()
+}
+"""The fields that hold a word, and the number that is stored for each word; None stays None."""
 
 _FIELDS = [field.name for field in fields(Task)]
 COLUMNS = ["edition" if name == "version" else name for name in _FIELDS if name != "deleted_at"]
 """The columns of a task, in the order of its fields."""
+
+# How the value of a column becomes that of the field, where they differ; by the column's place.
+_READ: tuple[tuple[int, Callable[[Any], Any]], ...] = tuple(
+    (COLUMNS.index(name), read)
+    for name, read in (
+        *((name, {n: word for word, n in NUMBERS[name].items()}.__getitem__) for name in NUMBERS),
+        ("labels", tuple),
+    )
+)
+
 # The fields that are written as they are, and what else is written.
 _AS_THEY_ARE = [
     field.name
     for field in fields(NewTask)
-    if field.name not in {"owner_id", "created_at", "status", "priority", "labels"}
+    if field.name not in {"owner_id", "created_at", "labels", *WORDS}
 ]
 _values = attrgetter(*_AS_THEY_ARE)
-_MADE = ("status", "priority", "due_sort", "labels", "label_keys", "label_hashes")
+_MADE = (*WORDS, "due_sort", "labels", "label_keys", "label_hashes")
 
 # Label names hold no line ends: so a list travels as one text, and a batch as one array of texts.
 _LINE_END: sa.ColumnElement[str] = sa.literal_column("E'\\n'")
@@ -61,13 +73,13 @@ def values_of(task: Task | NewTask) -> dict[str, Any]:
     """The arguments for WRITTEN, without `edition` and `updated_at`."""
     values: dict[str, Any] = dict(zip(_AS_THEY_ARE, _values(task), strict=True))
     values |= {
-        "status": STATUS_NUMBERS[task.status],
-        "priority": PRIORITY_NUMBERS[task.priority],
         "due_sort": due_key(task.due_date, task.due_at),
         "labels": "",
         "label_keys": None,
         "label_hashes": None,
     }
+    for name, numbers in NUMBERS.items():
+        values[name] = numbers[getattr(task, name)]
     if task.labels:
         keys = [label_key(name) for name in task.labels]
         values["labels"] = "\n".join(task.labels)
@@ -91,19 +103,10 @@ def words_vector(task: Task | NewTask) -> str:
 
 def task_of(row: Sequence[Any]) -> Task:
     """The task of a row of COLUMNS, followed by `deleted_at` if the task is in the trash."""
-    number, title, description, status, priority, due_date, due_at, zone, labels, *rest = row
-    return Task(
-        number,
-        title,
-        description,
-        _STATUSES[status],
-        _PRIORITIES[priority],
-        due_date,
-        due_at,
-        zone,
-        tuple(labels),
-        *rest,
-    )
+    values = list(row)
+    for place, read in _READ:
+        values[place] = read(values[place])
+    return Task(*values)
 
 
 def columns_of_tasks(table: Any) -> list[sa.ColumnElement[Any]]:  # noqa: ANN401 - a table or a CTE
