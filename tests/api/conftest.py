@@ -15,9 +15,11 @@ from taskapi.app import IN_FLIGHT, create_app
 from taskapi.edge import Edge
 from taskapi.logs import of_request
 from taskcore import Core, Role, Settings
+from tests.api.doubles import FailingStore, failing_core
 from tests.api.people import Person, check_sound, join
 from tests.api.served import serving
 from tests.canaries import LISTENER
+from tests.conftest import ManualClock
 from tests.server.running import Api
 
 ORIGIN = "https://app.example.org"
@@ -112,6 +114,18 @@ async def bob(core: Core, http: httpx.AsyncClient) -> Person:
 async def root(core: Core, http: httpx.AsyncClient) -> Person:
     """The only administrator."""
     return await join(core, http, "root", Role.ADMIN)
+
+
+@pytest.fixture
+async def failing(clock: ManualClock) -> AsyncIterator[tuple[Person, Person, FailingStore]]:
+    """An administrator, a user, and the store of their core, which fails when it is told to."""
+    core, store = failing_core(clock)
+    async with opened(app_over(core)) as http:
+        yield (
+            await join(core, http, "root", Role.ADMIN),
+            await join(core, http, "ada"),
+            store,
+        )
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urljoin
 
@@ -211,3 +211,10 @@ def _pairs(json: object) -> Iterator[tuple[str, Any]]:
     elif isinstance(json, list):
         for item in json:
             yield from _pairs(item)
+
+
+async def again(person: Person) -> Person:
+    """The person with a new login, because some calls end a session."""
+    credentials = {"email": person.email, "password": PASSWORD}
+    tokens = (await Person(person.http).post("/auth/login", credentials)).json()
+    return replace(person, token=tokens["access_token"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import taskapi
-from tests.api.test_document import DOCUMENT, operations, resolved
+from tests.api.documented import DOCUMENT, operations, resolved
 from tests.guards import agree
 
 Json = dict[str, Any]

@@ -20,9 +20,9 @@ import taskapi.app
 from taskapi.edge import Edge
 from taskcore import NotMigrated, Unavailable
 from tests.api.conftest import ORIGIN, SETTINGS, app_over, opened
+from tests.api.documented import operations, resolved
 from tests.api.doubles import FailingStore, HeldHasher, failing_core, held_core
 from tests.api.people import MISSING_ID, PASSWORD, V1, Person, join, refused
-from tests.api.test_document import operations, resolved
 from tests.conftest import ManualClock
 
 pytestmark = pytest.mark.anyio

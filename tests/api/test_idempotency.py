@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -10,9 +9,11 @@ import pytest
 
 from taskcore import Core
 from taskcore.usecases import idempotency
+from tests.api.access import ACCESS, ADMIN, PUBLIC, REQUESTS, call_of
+from tests.api.documented import operations
 from tests.api.people import PASSWORD, V1, Person, broken, led_to, refused
-from tests.api.test_document import ACCESS, PUBLIC, operations
 from tests.guards import agree
+from tests.test_policy_matrix import IN_TRASH, filled
 
 pytestmark = pytest.mark.anyio
 
@@ -23,51 +24,31 @@ KEYED = {
 }
 
 
-async def created(root: Person, ada: Person) -> str:
-    del root
-    return f"/tasks/{(await ada.task())['id']}"
-
-
-async def trashed(root: Person, ada: Person) -> str:
-    there = await created(root, ada)
-    await ada.delete(there)
-    return there.replace("/tasks", "/trash")
-
-
-async def joined(root: Person, ada: Person) -> str:
-    del ada
-    count = (await root.get("/users")).json()["total"]
-    draft = {"email": f"user{count}@example.org", "password": PASSWORD}
-    return f"/users/{(await root.post('/users', draft)).json()['id']}"
-
-
-async def nothing(root: Person, ada: Person) -> str:
-    del root, ada
-    return ""
-
-
 TASK = {"title": "Buy milk", "labels": ["home"]}
-USER = {"email": "new@example.org", "password": PASSWORD}
-# For every call: what makes the beginning of its path, the rest of that, and a body.
-CALLS: dict[str, tuple[Callable[[Person, Person], Awaitable[str]], str, object]] = {
-    "POST /api/v1/tasks": (nothing, "/tasks", TASK),
-    "POST /api/v1/tasks/bulk": (
-        nothing,
-        "/tasks/bulk",
-        {"operations": [{"op": "create", "task": TASK}]},
-    ),
-    "PUT /api/v1/tasks/{task_id}": (created, "", {"title": "x"}),
-    "PATCH /api/v1/tasks/{task_id}": (created, "", {"status": "done"}),
-    "DELETE /api/v1/tasks/{task_id}": (created, "", None),
-    "POST /api/v1/tasks/{task_id}/revert": (created, "/revert", {"version": 1}),
-    "POST /api/v1/trash/{task_id}/restore": (trashed, "/restore", None),
-    "DELETE /api/v1/trash/{task_id}": (trashed, "", None),
-    "POST /api/v1/users": (nothing, "/users", USER),
-    "PATCH /api/v1/users/{user_id}": (joined, "", {"full_name": "x"}),
-    "DELETE /api/v1/users/{user_id}": (joined, "", None),
-    "DELETE /api/v1/users/{user_id}/sessions": (joined, "/sessions", None),
-    "POST /api/v1/users/{user_id}/password": (joined, "/password", {"password": PASSWORD}),
+# For every call that takes a key: the action of the table of policies, and its request. Of two, the
+# first: a replay does not show a one-time password again.
+CALLS = {
+    call: (action, *request)
+    for action, request in reversed(REQUESTS)
+    if (call := call_of(*request[:2])) in KEYED
 }
+
+
+async def prepared(call: str, root: Person, ada: Person) -> tuple[Person, str, str, Any]:
+    """Who sends the request of the call, and its method, path and body.
+
+    Makes what it names: a task of Ada's, in the trash if it has to be there, and a user.
+    """
+    action, method, path, body = CALLS[call]
+    task = (await ada.task())["id"]
+    if action in IN_TRASH:
+        await ada.delete(f"/tasks/{task}")
+    number = (await root.get("/users")).json()["total"]
+    draft = {"email": f"user{number}@example.org", "password": PASSWORD}
+    user = (await root.post("/users", draft)).json()["id"]
+    names = {"task": task, "user": user, "email": draft["email"]}
+    person = root if ACCESS[call] == ADMIN else ada
+    return person, method, path.format(**names), filled(body, names)
 
 
 async def keyed(
@@ -106,7 +87,6 @@ def test_every_writing_call_outside_of_auth_takes_a_key() -> None:
         and level != PUBLIC
     }
     agree(writing, KEYED, "the operations with Idempotency-Key", "add @once to its handler")
-    agree(writing, CALLS, "CALLS in tests/api/test_idempotency.py", "add a request that succeeds")
     for call, operation in KEYED.items():
         success = min(operation["responses"])
         assert "Idempotency-Replayed" in operation["responses"][success]["headers"]
@@ -116,10 +96,7 @@ def test_every_writing_call_outside_of_auth_takes_a_key() -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_request_with_a_key_is_done_once(call: str, root: Person, ada: Person) -> None:
-    prepare, rest, body = CALLS[call]
-    path = await prepare(root, ada) + rest
-    person = root if "/users" in call else ada
-    method = call.partition(" ")[0]
+    person, method, path, body = await prepared(call, root, ada)
     first = await keyed(person, "k", body, call=method, path=path)
     assert first.is_success, first.text
     assert "idempotency-replayed" not in first.headers

@@ -9,8 +9,8 @@ from taskcore.adapters.memory import MemoryStore
 from taskcore.domain.tasks import NewTaskFields, TaskChanges
 from taskcore.domain.users import ProfileChanges, UserChanges
 from taskcore.ports import Store
+from tests.api.documented import DOCUMENT, operations, resolved
 from tests.api.people import PASSWORD, Person, broken
-from tests.api.test_document import DOCUMENT, operations, resolved
 from tests.guards import agree
 
 pytestmark = pytest.mark.anyio

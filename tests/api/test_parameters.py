@@ -24,9 +24,9 @@ from taskapi.query import (
 from taskcore import Core, Invalid
 from taskcore.adapters.memory import MemoryStore
 from taskcore.ports import Store
+from tests.api.access import ACCESS, ADMIN, PUBLIC
 from tests.api.conftest import app_over, opened
 from tests.api.people import V1, Person, broken, refused
-from tests.api.test_document import ACCESS, ADMIN, PUBLIC
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from taskcore import Role
 from taskcore.adapters.postgres import Connections, PostgresStore
 from tests.api.conftest import app_over, opened, quiet
 from tests.api.people import Person, join
-from tests.api.test_idempotency import CALLS
+from tests.api.test_idempotency import CALLS, prepared
 from tests.conftest import ManualClock, bound, cheap_argon2, emptied
 from tests.postgres.cutting import Cutter, cutting
 
@@ -114,15 +114,10 @@ async def test_a_lost_answer_makes_no_second_task(
 @pytest.mark.parametrize("call", CALLS)
 async def test_every_call_with_a_key_is_done_once(site: Site, call: str) -> None:
     """A second effect would show: as 404 or 409, or by the version of the task."""
-    prepare, rest, body = CALLS[call]
-    person = site.root if "/users" in call else site.ada
     replayed = 0
     for number in count():
-        path = await prepare(site.root, site.ada) + rest
-        if isinstance(body, dict) and "email" in body:
-            body = body | {"email": f"new{number}@example.org"}
+        person, method, path, body = await prepared(call, site.root, site.ada)
         site.cutter.cut_after(number, turns=False)
-        method = call.partition(" ")[0]
         async for answer in site.retried(person, method, path, body, f"key-{number}"):
             last = answer
         assert last.is_success, last.text

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.api.test_document import ACCESS
+from tests.api.access import ACCESS
 from tests.conftest import migrated_database
 from tests.processes import eventually
 from tests.security.site import PASSWORD, V1, Account, Site, at_once, site

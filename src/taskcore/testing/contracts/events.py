@@ -17,7 +17,7 @@ from taskcore.domain.events import (
     TaskEventType,
     text_size,
 )
-from taskcore.domain.tasks import Status, Task, TaskId
+from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import User
 from taskcore.ports import LogPosition, Removal, Store
 from taskcore.testing.contracts.contract import Contract
@@ -29,22 +29,12 @@ from taskcore.testing.contracts.stored import (
     add_user,
     move_to_trash,
 )
+from taskcore.testing.contracts.task_contents import FULL
 
 AGAIN = LATER + timedelta(hours=1)
 
 
 START = 0
-
-
-EVERYTHING: dict[str, Any] = {
-    "title": "Other \u00e9 \" ' \\ {}",
-    "description": "",
-    "status": Status.DONE,
-    "priority": "high",
-    "due_at": LATER,
-    "time_zone": "Europe/Berlin",
-    "labels": ["Home", 'a "b"', "c\\d"],
-}
 
 
 async def history(store: Store, task: Task, **more: Any) -> list[TaskEvent]:
@@ -78,16 +68,14 @@ class EventContract(Contract):
         task = Task.new(ada.id, NOW, title="Write", due_date=date(2031, 2, 3))
         async with store.autocommit() as db:
             one = await db.tasks.add(task, at_most=9, by=ada.id)
-        two = await save(store, one, by=bob, **EVERYTHING)
+        two = await save(store, one, by=bob, **FULL)
         three = await move_to_trash(store, two)
         four = three.restored(AGAIN)
         async with store.autocommit() as db:
             await db.trash.restore(four, was=three, by=ada.id)
         created = {"title": Change(None, "Write"), "due_date": Change(None, date(2031, 2, 3))}
         updated = {
-            name: Change(getattr(one, name), getattr(two, name))
-            for name in (*EVERYTHING, "due_date")
-            if name != "description"  # it has not changed
+            name: Change(getattr(one, name), getattr(two, name)) for name in (*FULL, "due_date")
         }
         assert await history(store, four) == [
             TaskEvent(4, TaskEventType.RESTORED, AGAIN, ada.id, one.id, 4, {}),
@@ -233,7 +221,7 @@ class EventContract(Contract):
         versions = [task]
         for changes in (
             {"title": "Two"},
-            EVERYTHING,
+            FULL,
             {"title": "Four", "due_date": date(2032, 1, 1)},
             {"title": "Five", "labels": []},
         ):

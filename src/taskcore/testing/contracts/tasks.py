@@ -11,7 +11,7 @@ import pytest
 from taskcore.domain.errors import NotFound, StaleWrite
 from taskcore.domain.rules import MAX_ID, MAX_SKIP
 from taskcore.domain.task_orders import Sort, TaskPosition
-from taskcore.domain.tasks import MAX_TASKS, NewTask, Priority, Status, Task, TaskChanges, TaskId
+from taskcore.domain.tasks import MAX_TASKS, WORDS, NewTask, Task, TaskChanges, TaskId
 from taskcore.domain.users import User, UserId
 from taskcore.ports import Repositories, Store
 from taskcore.testing.contracts.contract import Contract
@@ -23,28 +23,9 @@ from taskcore.testing.contracts.stored import (
     add_user,
     move_to_trash,
 )
+from taskcore.testing.contracts.task_contents import BESIDE, CHANGED, DATED, DUE, FULL
 
 LAST = datetime(9999, 12, 31, 23, 59, 59, 999998, tzinfo=UTC)  # the next one means "never"
-
-
-DUE = datetime(2031, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
-
-
-# A new value for each field that an edit may name.
-CHANGED: TaskChanges = {
-    "title": "Changed",
-    "description": "Changed too",
-    "status": Status.DONE,
-    "priority": Priority.URGENT,
-    "due_date": date(2031, 2, 3),
-    "due_at": DUE,
-    "time_zone": "Europe/Berlin",
-    "labels": ("Home", "\u00e9", "a b"),
-}
-
-
-# What a field needs beside it.
-BESIDE: dict[str, dict[str, Any]] = {"time_zone": {"due_at": DUE}}
 
 
 def at(number: int) -> TaskPosition:
@@ -91,20 +72,8 @@ async def tasks_of_two(store: Store, titles: str) -> tuple[User, User, list[Task
 class TaskContract(Contract):
     async def test_an_added_task_is_read_back_with_every_field(self, store: Store) -> None:
         ada = await add_user(store)
-        full = NewTask(
-            ada.id,
-            NOW,
-            "Write",
-            "to \U0001f600",
-            Status.DONE,
-            Priority.HIGH,
-            due_at=DUE,
-            time_zone="Asia/Kolkata",
-            labels=("b", "A", "\u00e9"),
-            completed_at=LATER,
-        )
-        bare = NewTask(ada.id, NOW, "x")
-        dated = NewTask(ada.id, NOW, "x", due_date=date(2031, 2, 3))
+        full = replace(Task.new(ada.id, NOW, **FULL), completed_at=LATER)
+        bare, dated = NewTask(ada.id, NOW, "x"), Task.new(ada.id, NOW, title="x", **DATED)
         async with store.autocommit() as db:
             for draft in (full, bare, dated):
                 added = await db.tasks.add(draft, at_most=9)
@@ -116,10 +85,10 @@ class TaskContract(Contract):
                 for moment in (read.created_at, read.updated_at, read.due_at, read.completed_at):
                     assert moment is None or moment.utcoffset() == timedelta(0)
 
-    @pytest.mark.parametrize("name", ["status", "priority"])
+    @pytest.mark.parametrize("name", WORDS)
     async def test_every_word_is_kept(self, store: Store, name: str) -> None:
         ada = await add_user(store)
-        for word in {"status": Status, "priority": Priority}[name]:
+        for word in WORDS[name]:
             given: dict[str, Any] = {name: word.value}
             task = await add_task(store, ada, **given)
             async with store.autocommit() as db:
@@ -177,7 +146,7 @@ class TaskContract(Contract):
 
     async def test_every_change_is_stored(self, store: Store) -> None:
         assert CHANGED.keys() == TaskChanges.__annotations__.keys(), (
-            "add a value that differs from that of `add_task`"
+            "add a value to CHANGED in taskcore/testing/contracts/task_contents.py"
         )
         ada = await add_user(store)
         for name in CHANGED:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from taskcore.domain.errors import NotFound, StaleWrite
 from taskcore.domain.queries import TaskFilter
 from taskcore.domain.rules import MAX_ID, MAX_SKIP
 from taskcore.domain.search import Search
-from taskcore.domain.tasks import NewTask, Priority, Status, Task, TaskId
+from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import User, UserId
 from taskcore.ports import Removal, Repositories, Store, TrashPosition
 from taskcore.testing.contracts.contract import Contract
@@ -28,19 +28,9 @@ from taskcore.testing.contracts.stored import (
     total_in_trash,
     total_of,
 )
+from taskcore.testing.contracts.task_contents import DATED, FULL
 
-FULL: list[dict[str, Any]] = [
-    {
-        "description": "for Ada",
-        "status": Status.DONE,
-        "priority": Priority.HIGH,
-        "due_at": LATER,
-        "time_zone": "Europe/Berlin",
-        "labels": ["Home", "\u00e9"],
-    },
-    {"due_date": date(2031, 2, 3)},
-    {},
-]
+CONTENTS: list[dict[str, Any]] = [FULL, DATED, {}]
 
 
 async def thrown(store: Store, owner: User) -> list[Task]:
@@ -63,7 +53,7 @@ FINDS: dict[str, Finds] = {
 class TrashContract(Contract):
     async def test_a_task_is_in_the_trash_with_every_field(self, store: Store) -> None:
         ada = await add_user(store)
-        for fields in FULL:
+        for fields in CONTENTS:
             task = await add_task(store, ada, **fields)
             trashed = await move_to_trash(store, task)
             async with store.autocommit() as db:
@@ -77,8 +67,8 @@ class TrashContract(Contract):
 
     async def test_a_restored_task_is_where_it_was_with_every_field(self, store: Store) -> None:
         ada = await add_user(store)
-        for fields in FULL:
-            task = await add_task(store, ada, "Buy coffee", **fields)
+        for fields in CONTENTS:
+            task = await add_task(store, ada, **fields | {"title": "Buy coffee"})
             restored = await restore(store, await move_to_trash(store, task))
             assert restored == replace(task, updated_at=AGAIN, version=3)
             async with store.autocommit() as db:
