@@ -28,7 +28,7 @@ test: $(VENV)/.dev ## run the tests (PostgreSQL comes along; nothing must run be
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-quick: $(VENV)/.dev ## some seconds of them: the domain, the use cases and the contracts, in memory
-	$(BIN)/pytest --quick $(QUICK)
+	$(BIN)/pytest --quick -n 2 --dist loadfile --no-loadscope-reorder $(QUICK)
 
 test-long: $(VENV)/.dev ## the tests that wait for minutes, or need root
 	$(BIN)/pytest -m long

@@ -1,5 +1,7 @@
 """Which routes there are, and who may call them."""
 
+import importlib
+import pkgutil
 import re
 from collections.abc import Iterator
 from typing import get_type_hints
@@ -9,6 +11,7 @@ from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
+import taskapi
 from taskapi.providers import ActorRequest, administers, anyone, logged_in
 from tests.api.access import ACCESS, ADMIN, NOT_OPERATIONS, PUBLIC
 from tests.api.conftest import app_over
@@ -38,6 +41,18 @@ def test_every_route_is_meant_to_be_there(any_app: Litestar) -> None:
     calls = {call for call, _ in handlers(any_app)}
     where = "OVER_HTTP in tests/test_policy_matrix.py"
     agree(calls, ACCESS, where, "add its request, or its name to the public ones in access.py")
+
+
+def test_every_handler_is_listed_in_a_router(any_app: Litestar) -> None:
+    served = {handler.fn for _, handler in handlers(any_app)}
+    names = [each.name for each in pkgutil.walk_packages(taskapi.__path__, "taskapi.")]
+    forgotten = {
+        f"{handler.fn.__module__}.{handler.fn.__name__}"
+        for module in map(importlib.import_module, names)
+        for handler in vars(module).values()
+        if isinstance(handler, HTTPRouteHandler) and handler.fn not in served
+    }
+    assert not forgotten, f"{forgotten}: add it to `route_handlers` of the Router in its module"
 
 
 def test_it_has_every_operation_and_nothing_else(any_app: Litestar) -> None:

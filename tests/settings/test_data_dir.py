@@ -1,10 +1,7 @@
 """Where the data is kept when DATA_DIR does not say it."""
 
-import json
 import os
 import pwd
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -74,29 +71,3 @@ def test_a_folder_may_have_any_bytes_and_a_text_may_not() -> None:
     for name in ("APP_NAME", "SERVER_HOST", "TASKCLI_AS", "CORS_ORIGINS", "LOG_FORMAT"):
         with pytest.raises(Misconfigured, match=f"{name} must be text in UTF-8"):
             Settings.from_env({name: "\udcff"})
-
-
-@pytest.mark.parametrize(
-    ("line", "folder"),
-    [
-        *(("DATA_DIR=/x", "/x"), ("DATA_DIR = /x", "/x"), ("  export  DATA_DIR=/x", "/x")),
-        *(('DATA_DIR="/x"', "/x"), ("#DATA_DIR=/x", None), ("DATA_DIR=", None), ("A=1", None)),
-    ],
-)
-def test_make_and_the_program_find_the_same_folder(
-    tmp_path: Path, line: str, folder: str | None
-) -> None:
-    (tmp_path / ".env").write_text(line + "\n")
-    own = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "HOME": "/nonexistent"}
-    done = subprocess.run(  # noqa: S603 - ours
-        [
-            *("make", "--silent", "--file", ROOT / "Makefile", "shown"),
-            *("--eval", f"shown: ; @{sys.executable} -m taskcli config show --json"),
-        ],
-        cwd=tmp_path,
-        env=own,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(done.stdout)["DATA_DIR"] == (folder or str(tmp_path / ".data"))
