@@ -8,8 +8,8 @@ from litestar.params import FromQuery
 from msgspec import Meta
 
 from taskapi.cursors import EventCursor, OwnEventCursor, next_page
+from taskapi.documented_operations import SENDS
 from taskapi.fields import Id, Ip, Timestamp, Total, UserAgent
-from taskapi.openapi import SENDS
 from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, administers, logged_in
 from taskapi.query import (

@@ -12,8 +12,8 @@ from msgspec import Meta
 from taskapi.change_streams import ChangeStream
 from taskapi.compression import PackableJson
 from taskapi.cursors import ChangesCursor
+from taskapi.documented_operations import STREAMS
 from taskapi.fields import Id
-from taskapi.openapi import STREAMS
 from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, logged_in
 from taskapi.query import QueryInt

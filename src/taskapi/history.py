@@ -12,9 +12,9 @@ from msgspec import Meta
 from taskapi.bodies import Body
 from taskapi.compression import PackableJson
 from taskapi.cursors import HistoryCursor, next_page
+from taskapi.documented_operations import READS, SENDS
 from taskapi.fields import Id, Timestamp, Total, Version
 from taskapi.idempotency import once
-from taskapi.openapi import READS, SENDS
 from taskapi.paths import parse_id
 from taskapi.preconditions import precondition
 from taskapi.problems import MAY_REFUSE

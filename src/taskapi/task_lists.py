@@ -10,8 +10,8 @@ from msgspec import Meta
 
 from taskapi.compression import PackableJson
 from taskapi.cursors import LabelCursor, TaskCursor, next_page
+from taskapi.documented_operations import SENDS
 from taskapi.fields import Label
-from taskapi.openapi import SENDS
 from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, logged_in
 from taskapi.query import (

@@ -5,9 +5,9 @@ from litestar import Router, delete, get, patch, post, put
 from litestar.params import FromPath, JSONBody
 
 from taskapi.bodies import fields_set
+from taskapi.documented_operations import READS, SENDS
 from taskapi.etags import etag, matches
 from taskapi.idempotency import once
-from taskapi.openapi import READS, SENDS
 from taskapi.paths import PREFIX, parse_id
 from taskapi.preconditions import precondition
 from taskapi.problems import MAY_REFUSE

@@ -7,8 +7,8 @@ from litestar.params import FromPath, FromQuery
 
 from taskapi.compression import PackableJson
 from taskapi.cursors import TrashCursor, next_page
+from taskapi.documented_operations import SENDS
 from taskapi.idempotency import once
-from taskapi.openapi import SENDS
 from taskapi.paths import parse_id
 from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, logged_in

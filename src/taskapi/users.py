@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from taskapi.bodies import Body, fields_set
 from taskapi.cursors import UserCursor, next_page
+from taskapi.documented_operations import SENDS
 from taskapi.fields import (
     Email,
     FullName,
@@ -22,7 +23,6 @@ from taskapi.fields import (
     UserRole,
 )
 from taskapi.idempotency import once, once_unless
-from taskapi.openapi import SENDS
 from taskapi.paths import parse_id
 from taskapi.problems import LIMITED, MAY_REFUSE
 from taskapi.providers import ActorRequest, ApiRequest, administers, logged_in, origin_of

@@ -10,7 +10,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from taskcore.adapters.postgres.schema import events
+from taskcore.adapters.postgres.statements import in_index_order
 from taskcore.domain.events import EVENT_BYTES, Change, Changes, TaskEvent, TaskEventType, Value
+from taskcore.domain.rules import MAX_ID
 from taskcore.domain.tasks import WORDS, TaskId
 
 _TYPES = tuple(TaskEventType)
@@ -146,4 +148,18 @@ def deleted(rows: sa.Select[Any], name: str) -> sa.CTE:
         .where(sa.any_(sa.func.array(rows.scalar_subquery())) == ROW)
         .returning(events.c.owner_id, events.c.position, WEIGHT.label("weight"))
         .cte(name)
+    )
+
+
+def behind(owner_id: sa.ColumnElement[int], after: sa.ColumnElement[int]) -> sa.Select[Any]:
+    """The position and the task of each event of the account behind this position, in order."""
+    # All events have a version. The other index does not hold it: PostgreSQL would read that one
+    # without the rows, for all events of the account, and sort them.
+    every = events.c.version > sa.literal_column("0")
+    return in_index_order(
+        sa.select(events.c.position, events.c.object_id).where(every),
+        [events.c.owner_id, events.c.position],
+        low=[owner_id, after],
+        below=[owner_id, sa.literal_column(str(MAX_ID))],
+        descends=False,
     )
