@@ -24,7 +24,7 @@ _KEY = "taskapi"
 
 
 def has_ended() -> AbstractAsyncContextManager[Lock]:
-    """Of a request that holds no place."""
+    """The default of `streaming`, for a request that holds no place in the server."""
     raise RuntimeError("a stream begins once, and before the response")
 
 
@@ -39,7 +39,7 @@ class RequestState:
     actor: Actor | None = None  # set by `providers.logged_in`
     is_replay: bool = False  # whether the answer is that of an earlier request
     streaming: Callable[[], AbstractAsyncContextManager[Lock]] = has_ended
-    """Gives back the place and the turn: for a response that goes on for long.
+    """Gives back the request's place and turn, which a stream must not hold while it lasts.
 
     Yields what to hold while it catches up. Raises a refusal if the request has a body that does
     not arrive, and TooMany if its client follows as many streams as it may.
