@@ -22,6 +22,7 @@ from tests.server.running import KEY, Answer, Api
 V1 = "/api/v1"
 PASSWORD = "canary: correct horse battery"
 WRONG = "canary: wrong horse battery"
+NOWHERE = "postgresql://nowhere/none"  # where a start ends that is not refused
 Found = TypeVar("Found")
 
 _ADDRESSES = count(1)
@@ -130,6 +131,13 @@ class Site:
     def dump(self) -> str:
         """Every row of every table."""
         return dump(self.conninfo)
+
+
+def refused(folder: Path, *arguments: str, **env: str) -> str:
+    """The error output of a command that refuses its settings."""
+    done = run(*arguments, env=env, cwd=folder)
+    assert (done.code, done.out) == (78, "")
+    return done.err
 
 
 def at_once(work: Callable[[int], Found], times: int) -> list[Found]:

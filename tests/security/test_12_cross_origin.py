@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 
 from tests.api.served import exchange
-from tests.security.site import V1, WRONG, Account, Site, on_missing_things
-from tests.server.running import KEY, Answer, Api
+from tests.security.site import NOWHERE, V1, WRONG, Account, Site, on_missing_things, refused
+from tests.server.running import KEY, Answer
 
 OURS = "http://localhost:3000"  # what CORS_ORIGINS is where it is not set
 STRANGERS = [
@@ -135,14 +135,10 @@ def test_a_preflight_names_what_a_page_may_send(site: Site, operations: list[Ope
 @pytest.mark.parametrize(
     "origins", ["*", '["*"]', "null", "http://*.example.org", f"{OURS}/", "localhost:3000"]
 )
-def test_no_server_starts_that_would_trust_every_origin(
-    site: Site, tmp_path: Path, origins: str
-) -> None:
+def test_no_server_starts_that_would_trust_every_origin(tmp_path: Path, origins: str) -> None:
     """CO-1: a wildcard or a malformed origin is named at the start."""
-    url = site.apis[0].env["DATABASE_URL"]
-    with Api(tmp_path, DATABASE_URL=url, SECRET_KEY=KEY, CORS_ORIGINS=origins) as api:
-        assert api.exit_code(within=20) == 78
-        assert "CORS_ORIGINS" in api.log
+    settings = {"DATABASE_URL": NOWHERE, "SECRET_KEY": KEY, "CORS_ORIGINS": origins}
+    assert "CORS_ORIGINS" in refused(tmp_path, "serve", **settings)
 
 
 def test_no_cookie_is_set_or_read(site: Site, operations: list[Operation]) -> None:

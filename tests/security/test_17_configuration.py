@@ -29,20 +29,13 @@ from tests.cli.in_process import run
 from tests.cli.programs import Result
 from tests.cli.test_help import leaves
 from tests.postgres.servers import server
-from tests.security.site import PASSWORD, V1, WRONG, Account, Site, fresh_ip
+from tests.security.site import PASSWORD, V1, WRONG, Account, Site, fresh_ip, refused
 from tests.server.running import KEY, Api, command, free_port
 
 ROOT = Path(__file__).parents[2]
 
 
 # Settings
-
-
-def refused(folder: Path, *arguments: str, **env: str) -> str:
-    """The error output of a command that refuses its settings."""
-    done = run(*arguments, env=env, cwd=folder)
-    assert (done.code, done.out) == (78, "")
-    return done.err
 
 
 def either_way(*arguments: str, env: Mapping[str, str], cwd: Path) -> Result:
