@@ -18,6 +18,7 @@ from taskcli.exits import reported
 from taskcli.output import ask, message, show_rows, trace
 from taskcore import Core, Misconfigured, NotFound, Role
 from taskcore.adapters.memory import memory_core
+from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.domain.audit import ActorKind, AuditEventName, NewAuditEvent
 from taskcore.domain.emails import Email
 from taskcore.domain.origins import Origin
@@ -82,7 +83,7 @@ def printed(taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     @cache
     def every(text: str, *, on_terminal: bool = False) -> list[Result]:
         monkeypatch.setattr(output, "is_terminal", lambda: on_terminal)
-        core = memory_core()
+        core = memory_core(hasher=ScryptHasher(n=2, r=1, p=1))
         asyncio.run(filled(core, text))
 
         use_core(core, monkeypatch)

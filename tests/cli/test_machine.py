@@ -1,4 +1,4 @@
-"""`taskcli db`, `config`, `doctor` and `completion`."""
+"""`taskcli db`, `config` and `doctor`."""
 
 import json
 import os
@@ -306,11 +306,3 @@ class TestWithTheEmbeddedDatabase:
         monkeypatch.setattr(doctor, "_FREE_BYTES", 2**60)
         code, found = checks(taskcli)
         assert (code, found["disk"]["ok"]) == (1, False)
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_name_commands_and_options(taskcli: Taskcli, shell: str) -> None:
-    script = taskcli("completion", shell)
-    assert (script.code, script.err) == (0, "")
-    for word in ("taskcli", "set-role", "password-stdin", "doctor"):
-        assert word in script.out

@@ -3,11 +3,14 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 
 from taskcli import output
-from taskcore import SYSTEM, Core
+from taskcore import SYSTEM, Actor, Core
+from taskcore.domain.tasks import Priority, Status
 from tests.cli.conftest import Taskcli
 from tests.conftest import ManualClock
 
@@ -18,17 +21,29 @@ Titles = Callable[..., list[str]]
 
 
 @pytest.fixture
-def tasks(core: Core, taskcli: Taskcli, clock: ManualClock) -> None:
+def tasks(core: Core, clock: ManualClock) -> None:
     """Three of Ada's, one minute after the other, and one of Bob's. It is Wednesday 2030-01-02."""
-    _ = core  # which the command uses
-    for options in (
-        *(("Write", "--priority", "low", "--due", "tomorrow 09:00", "--label", "home"),),
-        *(("Call", "--priority", "high", "--due", "2029-12-31", "--label", "Phone"),),
-        *(("Read", "--status", "done", "--description", "the writings", "--label", "home"),),
-    ):
-        assert taskcli("tasks", "create", *ADA, "--title", *options).code == 0
-        clock.advance(minutes=1)
-    assert taskcli("tasks", "create", *BOB, "--title", "Swim").code == 0
+    nine = {"due_at": datetime(2030, 1, 3, 9, tzinfo=UTC), "time_zone": "UTC"}
+    drafts: list[tuple[str, dict[str, Any]]] = [
+        ("Write", {"priority": Priority.LOW, "labels": ["home"], **nine}),
+        ("Call", {"priority": Priority.HIGH, "due_date": date(2029, 12, 31), "labels": ["Phone"]}),
+        ("Read", {"status": Status.DONE, "description": "the writings", "labels": ["home"]}),
+    ]
+
+    async def make() -> None:
+        ada, bob = [await acting(core, f"{name}@example.org") for name in ("ada", "bob")]
+        for title, content in drafts:
+            await core.tasks.create(ada, title=title, **content)
+            clock.advance(minutes=1)
+        await core.tasks.create(bob, title="Swim")
+
+    asyncio.run(make())
+
+
+async def acting(core: Core, email: str) -> Actor:
+    user = await core.accounts.find(SYSTEM, email)
+    assert user
+    return Actor(user.id, user.role)
 
 
 @pytest.fixture
