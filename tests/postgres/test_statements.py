@@ -3,6 +3,7 @@
 import pkgutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from importlib import import_module
 from itertools import product
 from typing import Any
@@ -54,17 +55,22 @@ for one, two, three, counted in product((False, True), repeat=4):
     PAGES[f"audit._page {one} {two} {counted}"] = page
 # Filters are joined by AND, so that each one alone and all together stand for the others.
 CHOSEN = [frozenset[str](), *(frozenset({name}) for name in task_filters._FILTERS)]
-LISTS: dict[str, Statement] = {}
+# Built by the tests, because that takes seconds, and every process of the run collects them.
+LISTS: dict[str, Shape] = {}
 for chosen, sort, words, goes_on in product(
     [*CHOSEN, frozenset(task_filters._FILTERS)], Sort, (False, True), (False, True)
 ):
     if words or sort is not Sort.RELEVANCE:
         is_counted = not (goes_on and (chosen or words))
         shape = Shape(chosen, sort, words, goes_on, counted=is_counted)
-        LISTS[f"task_lists._slice {sorted(chosen)} {sort} {words} {goes_on}"] = task_lists._slice(
-            shape
-        )
-STATEMENTS |= PAGES | LISTS | {f"limits._acquire {n}": limits._acquire(n) for n in (1, 3)}
+        LISTS[f"task_lists._slice {sorted(chosen)} {sort} {words} {goes_on}"] = shape
+STATEMENTS |= PAGES | {f"limits._acquire {n}": limits._acquire(n) for n in (1, 3)}
+NAMES = [*STATEMENTS, *LISTS]
+
+
+@cache
+def named(name: str) -> Statement:
+    return task_lists._slice(LISTS[name]) if name in LISTS else STATEMENTS[name]
 
 
 def test_the_statements_are_found() -> None:
@@ -73,13 +79,19 @@ def test_the_statements_are_found() -> None:
     assert not missing, f"{missing}: has no Statement among its constants, so none is tested"
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
-def test_the_server_accepts_it_with_the_arguments_we_pass(name: str, database_url: str) -> None:
-    statement = STATEMENTS[name]
-    with psycopg.connect(database_url) as connection:
-        prepared = connection.pgconn.prepare(b"it", statement.sql)
-        assert prepared.status == psycopg.pq.ExecStatus.COMMAND_OK, prepared.error_message
-        described = connection.pgconn.describe_prepared(b"it")
+@pytest.fixture(scope="module")
+def bare(database_url: str) -> Iterator[Db]:
+    """The schema, without any rows."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_server_accepts_it_with_the_arguments_we_pass(name: str, bare: Db) -> None:
+    statement = named(name)
+    prepared = bare.pgconn.prepare(b"", statement.sql)
+    assert prepared.status == psycopg.pq.ExecStatus.COMMAND_OK, prepared.error_message
+    described = bare.pgconn.describe_prepared(b"")
     values = {name: f"value of {name}" for name in statement._names}
     arguments = statement.arguments(values)
     assert len(arguments) == described.nparams
@@ -89,9 +101,9 @@ def test_the_server_accepts_it_with_the_arguments_we_pass(name: str, database_ur
     assert arguments == expected
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_missing_argument_is_a_bug_and_not_a_null(name: str) -> None:
-    statement = STATEMENTS[name]
+    statement = named(name)
     for missing in set(statement._names) - set(statement._fixed):
         values = dict.fromkeys(statement._names, 1)
         del values[missing]
@@ -99,9 +111,9 @@ def test_a_missing_argument_is_a_bug_and_not_a_null(name: str) -> None:
             statement.arguments(values)
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_statement_depends_on_lower_case_or_collation(name: str) -> None:
-    sql = repr(STATEMENTS[name]).lower()
+    sql = repr(named(name)).lower()
     for word in ("lower(", "upper(", "ilike", " like ", "collate", "citext"):
         assert word not in sql, f"{name}: compare keys that the domain has normalized, without it"
 
@@ -119,7 +131,7 @@ def test_a_page_orders_its_rows_whatever_the_plan() -> None:
 def full(database_url: str) -> Iterator[Db]:
     """Twenty thousand tasks of a hundred owners, in mixed order."""
     with (
-        migrated_database(database_url) as url,
+        migrated_database(database_url, is_searched=False) as url,
         psycopg.connect(conninfo(url), autocommit=True) as connection,
     ):
         add_people(connection, 100)
@@ -209,7 +221,7 @@ LIMIT = 31  # a user of `listed` has 30 sessions, all of which are sorted
 def owned(request: pytest.FixtureRequest, database_url: str) -> Iterator[Db]:
     owners, parts = OWNERS[request.param]
     with (
-        migrated_database(database_url) as url,
+        migrated_database(database_url, is_searched=False) as url,
         psycopg.connect(conninfo(url), autocommit=True) as connection,
     ):
         add_people(connection, owners)
@@ -260,7 +272,7 @@ def test_a_page_of_the_log_reads_what_it_shows(owned: Db, *, generic: bool) -> N
 def listed(database_url: str) -> Iterator[Db]:
     """Thirty thousand users, events and sessions, of which the rare ones are the oldest."""
     with (
-        migrated_database(database_url) as url,
+        migrated_database(database_url, is_searched=False) as url,
         psycopg.connect(conninfo(url), autocommit=True) as connection,
     ):
         connection.execute("SET statement_timeout = 0")
