@@ -24,8 +24,9 @@ help: ## list the commands
 run: $(VENV)/.runtime ## serve on http://127.0.0.1:8000 (data stays in .data)
 	@exec $(BIN)/taskcli serve
 
+# Three at once on two cores: some wait for servers that stop, and for what takes its time.
 test: $(VENV)/.dev ## run the tests (PostgreSQL comes along; nothing must run beforehand)
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-quick: $(VENV)/.dev ## some seconds of them: the domain, the use cases and the contracts, in memory
 	$(BIN)/pytest --quick -n 2 --dist loadfile --no-loadscope-reorder $(QUICK)
