@@ -8,6 +8,7 @@ from datetime import datetime
 from taskcore.domain.errors import Invalid, NotFound, Problem, StaleWrite, TaskcoreError
 from taskcore.domain.events import Changes, TaskEventType, changes_of, content_of
 from taskcore.domain.policies import Actor, Permission, authorize, own_id
+from taskcore.domain.rules import DESCRIPTION
 from taskcore.domain.tasks import (
     NewTask,
     NewTaskFields,
@@ -21,6 +22,7 @@ from taskcore.domain.users import UserId
 
 MAX_OPERATIONS = 100
 FIELD = "operations"
+_LONG = 500  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Work:
     steps: Sequence[Step]
     changed: Sequence[tuple[Task, Task]]
     """Each stored task that changes: as it is stored, and as it is in the end."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """`blank_separated` of texts for which that was found before the work began."""
 
     @property
     def added(self) -> list[NewTask]:
@@ -105,6 +109,19 @@ def check_operations(operations: Sequence[Operation]) -> None:
 
 def named(operations: Sequence[Operation]) -> list[TaskId]:
     return sorted({each.task_id for each in operations if not isinstance(each, Create)})
+
+
+def long_texts(operations: Sequence[Operation]) -> Iterator[str]:
+    """The texts that operations store whose words take time to find: up to a millisecond each."""
+    contents = [
+        each.content if isinstance(each, Create) else each.changes
+        for each in operations
+        if isinstance(each, Create | Update)
+    ]
+    for content in contents:
+        text = content.get("description")
+        if isinstance(text, str) and _LONG <= len(text) <= DESCRIPTION.max:
+            yield text
 
 
 def account_of(
@@ -130,6 +147,8 @@ class Bulk:
     now: datetime
     at_most: int
     """How many tasks an account may hold."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """Those of long texts, for the work."""
     results: list[Task | NewTask | None] = field(default_factory=list)
     """The task that each operation has left."""
     _tasks: dict[TaskId, Task] = field(default_factory=dict)
@@ -150,7 +169,7 @@ class Bulk:
             raise NotFound
         pairs = ((task, self._tasks[task_id]) for task_id, task in held.tasks.items())
         changed = [(was, now) for was, now in pairs if now is not was]
-        return Work(self.owner_id, self.now, self._steps, changed)
+        return Work(self.owner_id, self.now, self._steps, changed, self.words)
 
     def _result(self, operation: Operation) -> Task | NewTask | None:
         match operation:

@@ -13,6 +13,7 @@ MAX_ID = 2**63 - 1
 # is stored as sent. PostgreSQL text cannot hold NUL.
 CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 _CONTROL = re.compile(f"[{CONTROL}]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class TextRule:
             return Problem(self.field, f"takes at most {self.max} characters", "too_long")
         if _CONTROL.search(text):
             return Problem(self.field, "must not hold control characters", "control_character")
-        if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        if not text.isascii() and _SURROGATE.search(text):
             return Problem(self.field, "must be text that UTF-8 can hold", "not_unicode")
         return None
 

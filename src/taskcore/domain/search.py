@@ -9,7 +9,6 @@ Unicode did not know before depend on the version of Python, all others do not.
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import groupby, islice
 from typing import Self
 from unicodedata import category, decomposition, normalize
@@ -31,6 +30,7 @@ MAX_WORDS = 8  # in a query; characters of scripts without blanks count as one w
 # for 8 took 0.08 s, for 16 0.10 s, for 32 0.24 s, for 200 1.1 s.
 MAX_LOOKED_UP = 24
 QUERY = TextRule("q", 1, 200)
+_MAX_REMEMBERED = 2**15  # characters
 # A query word of at least so many characters also matches as the beginning of a word. With fewer it
 # would match a large part of all tasks.
 MIN_PREFIX = 2
@@ -64,7 +64,7 @@ def words_of(text: str) -> list[str]:
 
     A word is its own only word, and both normal forms of a text have the same words. Takes time
     with the length of the text: about 0.05 ms for 5000 ASCII characters, 0.5 ms for other scripts,
-    and some milliseconds for thousands of different Han characters.
+    and some milliseconds for thousands of different characters that are not remembered.
     """
     folded = text.lower().translate(_ASCII) if text.isascii() else _fold(text)
     words = folded.split()
@@ -96,19 +96,24 @@ def found_by(text: str) -> list[str]:
     return list(islice(found, MAX_DIFFERENT))
 
 
+def blank_separated(text: str) -> str:
+    """`found_by` as one text, which takes a tenth of the memory."""
+    return " ".join(found_by(text))
+
+
 def _fold(text: str) -> str:
     """The words of a text with blanks between them.
 
     Each character by itself: to normalise a whole text takes time with the square of the length
     of a run of accents.
     """
-    return text.translate({ord(c): _ideograph(c) or _letters(c) for c in set(text)})
+    return text.translate(_REMEMBERED)
 
 
 def _ideograph(character: str) -> str | None:
     """The word of a Han character that is its own only form; None for any other character.
 
-    They are more than the cache below holds, and most of them need nothing but this.
+    There are many of them, and this takes a third of the time.
     """
     is_han = "\u3400" <= character <= "\u9fff" or "\U00020000" <= character <= "\U0003ffff"
     if is_han and character.isalnum() and not decomposition(character):
@@ -116,9 +121,25 @@ def _ideograph(character: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=2**15)  # some megabytes at most; a few alphabets have hundreds
 def _letters(character: str) -> str:
     return "".join(map(_folded, normalize("NFKD", character).casefold()))
+
+
+class _Remembered(dict[int, str]):
+    """What characters become, by their code points, as `str.translate` asks for it.
+
+    5 MB at most: where it is full it begins anew. A few alphabets have hundreds of characters.
+    """
+
+    def __missing__(self, code: int) -> str:
+        if len(self) >= _MAX_REMEMBERED:
+            self.clear()
+        character = chr(code)
+        folded = self[code] = _ideograph(character) or _letters(character)
+        return folded
+
+
+_REMEMBERED = _Remembered()
 
 
 def _folded(character: str) -> str:
@@ -178,7 +199,7 @@ class Search:
         return len(in_title)
 
     def _found(self, text: str) -> set[str]:
-        line = f" {' '.join(found_by(text))} "
+        line = f" {blank_separated(text)} "
         return {
             word for word in self.words if (f" {word}" if prefixes(word) else f" {word} ") in line
         }

@@ -11,11 +11,13 @@ from taskcore.domain.bulk import (
     Work,
     account_of,
     check_operations,
+    long_texts,
     named,
 )
 from taskcore.domain.errors import InvalidToken
 from taskcore.domain.events import TaskEventType
 from taskcore.domain.policies import Actor, reaches_all_tasks
+from taskcore.domain.search import blank_separated
 from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import Clock, Store
@@ -54,6 +56,7 @@ class BulkWrite:
         if owner_id is None:
             bulk.apply(self.operations)  # refuses
             return []
+        bulk.words = await self._words()
         async with self.store.transaction(self.actor.user_id) as tx:
             held = await tx.bulk.hold(owner_id, named(self.operations))
             if held is None and owner_id == self.actor.user_id:
@@ -68,6 +71,17 @@ class BulkWrite:
             task.stored_as(next(added)) if isinstance(task, NewTask) else task
             for task in bulk.results
         ]
+
+    async def _words(self) -> dict[str, str]:
+        """The words of long texts, found before the transaction; others are served in between."""
+        import asyncio  # noqa: PLC0415 - `import taskcore` would take twice as long with it
+
+        words: dict[str, str] = {}
+        for text in long_texts(self.operations):
+            if text not in words:
+                words[text] = blank_separated(text)
+                await asyncio.sleep(0)
+        return words
 
     def _audited(self, work: Work) -> Iterator[NewAuditEvent]:
         """Record the writes to another user's tasks; nothing is created there."""

@@ -6,7 +6,7 @@ The first task of an account takes two more.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, count, starmap
+from itertools import chain, count
 from typing import Any
 
 import sqlalchemy as sa
@@ -203,9 +203,12 @@ class PostgresBulk:
 
     async def write(self, work: Work, *, by: UserId | None = None) -> Sequence[TaskId]:
         rows: list[dict[str, Any]] = []
-        for row in chain(map(_new_row, work.added), starmap(_row, work.changed)):
+        added = (_new_row(task, work.words) for task in work.added)
+        changed = (_row(was, task, work.words) for was, task in work.changed)
+        for row in chain(added, changed):
             rows.append(row)
-            await asyncio.sleep(0)  # to find the words of a long text takes up to a millisecond
+            # A task that is restored, or has a new title, may have a text with unknown words.
+            await asyncio.sleep(0)
         written = await self._link.rows(
             _WRITE,
             owner_id=work.owner_id,
@@ -220,7 +223,7 @@ class PostgresBulk:
         return [TaskId(row[0]) for row in written[: len(work.added)]]
 
 
-def _new_row(task: NewTask) -> dict[str, Any]:
+def _new_row(task: NewTask, words: Mapping[str, str]) -> dict[str, Any]:
     return values_of(task) | {
         "task_id": None,
         "previous": None,
@@ -229,11 +232,11 @@ def _new_row(task: NewTask) -> dict[str, Any]:
         "created_at": task.created_at,
         "edition": 1,
         "updated_at": task.created_at,
-        "words": words_vector(task),
+        "words": words_vector(task, words),
     }
 
 
-def _row(was: Task, task: Task) -> dict[str, Any]:
+def _row(was: Task, task: Task, words: Mapping[str, str]) -> dict[str, Any]:
     """Return a row without words where these are stored already, or not needed."""
     has_words = was.deleted_at is None and _text(was) == _text(task)
     return values_of(task) | {
@@ -244,7 +247,7 @@ def _row(was: Task, task: Task) -> dict[str, Any]:
         "created_at": task.created_at,
         "edition": task.version,
         "updated_at": task.updated_at,
-        "words": None if has_words or task.deleted_at else words_vector(task),
+        "words": None if has_words or task.deleted_at else words_vector(task, words),
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from hashlib import blake2b
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -93,10 +94,15 @@ def label_hash(key: str) -> int:
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big", signed=True)
 
 
-def words_vector(task: Task | NewTask) -> str:
-    """The text of a tsvector: the owner's id and a word, weighted A if it is in the title."""
+def words_vector(task: Task | NewTask, known: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The text of a tsvector: the owner's id and a word, weighted A if it is in the title.
+
+    `known` has `blank_separated` of texts for which it was found already.
+    """
     prefix = f"'{task.owner_id}:"
-    weights = dict.fromkeys(found_by(task.description), "':1")
+    words = known.get(task.description)
+    described = found_by(task.description) if words is None else words.split()
+    weights = dict.fromkeys(described, "':1")
     weights |= dict.fromkeys(found_by(task.title), "':1A")
     return " ".join(f"{prefix}{word}{weight}" for word, weight in weights.items())
 
