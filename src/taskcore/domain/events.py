@@ -1,5 +1,6 @@
 """The log of an account: what happened to its tasks, in the order in which it was committed."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -17,7 +18,8 @@ LEAST_EVENTS_DAYS = 30
 # says of the content. A year of ten edits a day takes 1 MB.
 MAX_LOG_BYTES = 512 * 2**20
 EVENT_BYTES = 100
-# A page of changes ends early, behind the task with which its texts reach this.
+# A page of changes ends early, behind the task with which its texts reach this; a page of a
+# history behind the event with which `changes_size` does.
 MAX_CHANGES_BYTES = 512 * 1024
 
 Value = str | int | date | datetime | tuple[str, ...] | None
@@ -82,6 +84,22 @@ def content_of(task: NewTask) -> Changes:
         for name, default in _DEFAULTS.items()
         if (value := getattr(task, name)) != default
     }
+
+
+def changes_text(changes: Changes) -> str:
+    """As JSON, in which form they are stored."""
+    return json.dumps(changes, ensure_ascii=False, default=_json)
+
+
+def changes_size(changes: Changes) -> int:
+    """The bytes of `changes_text` in UTF-8, and 0 for none."""
+    return len(changes_text(changes).encode()) if changes else 0
+
+
+def _json(value: object) -> str:
+    if isinstance(value, date):  # a datetime too
+        return value.isoformat()
+    raise TypeError(value)
 
 
 def text_size(task: Task) -> int:

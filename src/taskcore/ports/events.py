@@ -61,7 +61,10 @@ class EventRepository(Protocol):
     async def history(
         self, owner_id: UserId, task_id: TaskId, *, skip: int, limit: int, after: int | None = None
     ) -> Page[TaskEvent]:
-        """The events of a task, the newest first. With `after`, those of smaller positions."""
+        """The events of a task, the newest first. With `after`, those of smaller positions.
+
+        The page ends early, behind the event with which `changes_size` reaches MAX_CHANGES_BYTES.
+        """
 
     async def version(
         self, owner_id: UserId, task_id: TaskId, version: int, *, of: int

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 
 from taskcore.adapters.memory.tables import Access, Tables, page_of
 from taskcore.domain.errors import CursorExpired, HistoryGone
-from taskcore.domain.events import MAX_CHANGES_BYTES, TaskEvent, Value, text_size
+from taskcore.domain.events import MAX_CHANGES_BYTES, TaskEvent, Value, changes_size, text_size
 from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import ChangedTask, ChangesPage, LogPosition, Page, Removal
@@ -49,7 +50,10 @@ class MemoryEvents:
     ) -> Page[TaskEvent]:
         async with self._access() as tables:
             found = [event for event in _of(tables, owner_id) if event.task_id == task_id]
-        return page_of(found, lambda event: event.position, skip=skip, limit=limit, after=after)
+        page = page_of(found, lambda event: event.position, skip=skip, limit=limit, after=after)
+        before = accumulate((changes_size(event.changes) for event in page.items), initial=0)
+        told = [item for item, size in zip(page.items, before) if size < MAX_CHANGES_BYTES]  # noqa: B905 - the last sum is of all
+        return Page(told, page.total, page.has_more or len(told) < len(page.items))
 
     async def version(
         self, owner_id: UserId, task_id: TaskId, version: int, *, of: int

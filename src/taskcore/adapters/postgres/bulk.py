@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from taskcore.adapters.postgres.account_rows import add_to_total, log_size
 from taskcore.adapters.postgres.connections import Link
-from taskcore.adapters.postgres.event_rows import TYPE_NUMBERS, Logged, changes_text, logged
+from taskcore.adapters.postgres.event_rows import TYPE_NUMBERS, Logged, logged
 from taskcore.adapters.postgres.schema import streams, task_ids, task_words, tasks, trash
 from taskcore.adapters.postgres.statements import Statement, batch_of
 from taskcore.adapters.postgres.task_rows import (
@@ -29,6 +29,7 @@ from taskcore.adapters.postgres.task_rows import (
 from taskcore.adapters.postgres.tasks import OPEN
 from taskcore.domain.bulk import Held, Work
 from taskcore.domain.errors import StaleWrite
+from taskcore.domain.events import changes_text
 from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import UserId
 

@@ -1,6 +1,5 @@
 """How an event is written to its row and read from it, and the writing of events."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from sqlalchemy.types import TypeEngine
 
 from taskcore.adapters.postgres.schema import events
 from taskcore.adapters.postgres.statements import in_index_order
-from taskcore.domain.events import EVENT_BYTES, Change, Changes, TaskEvent, TaskEventType, Value
+from taskcore.domain.events import EVENT_BYTES, Change, TaskEvent, TaskEventType, Value
 from taskcore.domain.rules import MAX_ID
 from taskcore.domain.tasks import WORDS, TaskId
 
@@ -28,16 +27,6 @@ _PARSED: Mapping[str, Any] = {
     "due_at": datetime.fromisoformat,
     "labels": tuple,
 }
-
-
-def changes_text(changes: Changes) -> str:
-    return json.dumps(changes, ensure_ascii=False, default=_json)
-
-
-def _json(value: object) -> str:
-    if isinstance(value, date):  # a datetime too
-        return value.isoformat()
-    raise TypeError(value)
 
 
 def parsed(field: str, value: Any) -> Value:  # noqa: ANN401 - any JSON
@@ -63,10 +52,14 @@ def event_of(row: Sequence[Any]) -> TaskEvent:
     )
 
 
+def size_of(changes: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+    """`changes_size` of the domain."""
+    length = sa.func.octet_length(sa.cast(changes, sa.Text))
+    return sa.func.coalesce(length, sa.literal_column("0"))
+
+
 # What an event counts for in the size of the log.
-WEIGHT: sa.ColumnElement[int] = sa.literal_column(str(EVENT_BYTES)) + sa.func.coalesce(
-    sa.func.octet_length(sa.cast(events.c.changes, sa.Text)), sa.literal_column("0")
-)
+WEIGHT: sa.ColumnElement[int] = sa.literal_column(str(EVENT_BYTES)) + size_of(events.c.changes)
 
 
 class Logged(NamedTuple):

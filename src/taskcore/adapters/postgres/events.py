@@ -13,6 +13,7 @@ from taskcore.adapters.postgres.event_rows import (
     behind,
     event_of,
     parsed,
+    size_of,
 )
 from taskcore.adapters.postgres.removals import fewer_if_slow, removed
 from taskcore.adapters.postgres.schema import epochs, events, streams, tasks
@@ -30,6 +31,7 @@ _BIG = sa.BigInteger()
 _ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 _OWNER, _TASK = sa.bindparam("owner_id", type_=_BIG), sa.bindparam("task_id", type_=_BIG)
 _LIMIT = sa.bindparam("limit", type_=_BIG)
+_BOUND: sa.ColumnElement[int] = sa.literal_column(str(MAX_CHANGES_BYTES))
 # Pages of so many events run beside others; longer ones take turns.
 _SHORT = 100
 
@@ -65,8 +67,7 @@ def _changes() -> Statement:
         .select_from(changed.join(now, sa.true(), isouter=True))
         .subquery("sized")
     )
-    bound: sa.ColumnElement[int] = sa.literal_column(str(MAX_CHANGES_BYTES))
-    told = sa.select(*sized.c).where(sized.c.before < bound).subquery("told")
+    told = sa.select(*sized.c).where(sized.c.before < _BOUND).subquery("told")
     return Statement(
         sa.select(*stream.c, told.c.position, told.c.object_id, *columns_of_tasks(told))
         .select_from(stream.join(told, sa.true(), isouter=True))
@@ -82,7 +83,10 @@ def _size_of(table: sa.Table) -> sa.ColumnElement[int]:
 
 
 def _history(*, counted: bool) -> Statement:
-    """Rows of the total and COLUMNS; one row of NULLs where the page is empty."""
+    """Rows of the total, how many events a page without a bound has, and COLUMNS.
+
+    One row, with NULLs from the second column on, where the page is empty.
+    """
     of_task = sa.and_(events.c.owner_id == _OWNER, events.c.object_id == _TASK)
     # Without the owner in the order, of which the primary key has a part: PostgreSQL would read all
     # events of the account by it, and sort them.
@@ -97,15 +101,25 @@ def _history(*, counted: bool) -> Statement:
         .offset(sa.bindparam("skip", type_=_BIG))
         .subquery("page")
     )
+    size = size_of(page.c.changes)
+    before = sa.func.sum(size).over(order_by=page.c.position.desc()) - size
+    sized = sa.select(
+        sa.func.count().over().label("found"), *page.c, before.label("before")
+    ).subquery("sized")
+    told = (
+        sa.select(*(each for each in sized.c if each is not sized.c.before))
+        .where(sized.c.before < _BOUND)
+        .subquery("told")
+    )
     number = sa.select(
         sa.select(sa.func.count()).select_from(events).where(of_task).scalar_subquery()
         if counted
         else sa.cast(sa.null(), _BIG)
     ).subquery("number")
     return Statement(
-        sa.select(*number.c, *page.c)
-        .select_from(number.join(page, sa.true(), isouter=True))
-        .order_by(page.c.position.desc())
+        sa.select(*number.c, *told.c)
+        .select_from(number.join(told, sa.true(), isouter=True))
+        .order_by(told.c.position.desc())
     )
 
 
@@ -198,8 +212,9 @@ class PostgresEvents:
             skip=skip,
             limit=limit + 1,  # one more, to see whether this is the last page
         )
-        items = [event_of(row[1:]) for row in rows[:limit] if row[1] is not None]
-        return Page(items, rows[0][0], has_more=len(rows) > limit)
+        total, found = rows[0][:2]
+        items = [event_of(row[2:]) for row in rows[:limit] if found]
+        return Page(items, total, has_more=(found or 0) > len(items))
 
     async def version(
         self, owner_id: UserId, task_id: TaskId, version: int, *, of: int

@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeEngine
 from taskcore.adapters.postgres.account_rows import counted, heads, numbered
 from taskcore.adapters.postgres.account_tables import users
 from taskcore.adapters.postgres.connections import Link
-from taskcore.adapters.postgres.event_rows import LOGGED, Logged, changes_text, logged
+from taskcore.adapters.postgres.event_rows import LOGGED, Logged, logged
 from taskcore.adapters.postgres.schema import streams, task_ids, task_words, tasks, trash
 from taskcore.adapters.postgres.statements import BatchedStatement, Statement, batch_of
 from taskcore.adapters.postgres.task_lists import labels_page, tasks_page
@@ -29,7 +29,7 @@ from taskcore.adapters.postgres.task_rows import (
     write_values,
 )
 from taskcore.domain.errors import NotFound, StaleWrite
-from taskcore.domain.events import TaskEventType, changes_of, content_of
+from taskcore.domain.events import TaskEventType, changes_of, changes_text, content_of
 from taskcore.domain.queries import EVERYTHING, TaskFilter
 from taskcore.domain.task_orders import Sort, TaskPosition
 from taskcore.domain.tasks import NewTask, Task, TaskId, limit_reached

@@ -15,6 +15,7 @@ from taskcore.domain.events import (
     Change,
     TaskEvent,
     TaskEventType,
+    changes_size,
     text_size,
 )
 from taskcore.domain.tasks import Task, TaskId
@@ -101,6 +102,28 @@ class EventContract(Contract):
             assert (rest.total, rest.has_more) == (None, False)
             empty = await db.events.history(ada.id, TaskId(999), skip=0, limit=3)
             assert (empty.items, empty.total, empty.has_more) == ([], 0, False)
+
+    async def test_a_page_of_history_with_long_texts_ends_early_and_leaves_nothing_out(
+        self, store: Store
+    ) -> None:
+        ada = await add_user(store)
+        task = await add_task(store, ada, "x", description="\u20ac" * 5000)
+        for number in range(20):
+            text = f"{number:04}\n" + "\u20ac" * 4995
+            task = await save(store, task, description=text, labels=[f"\u20ac{number}"])
+        sizes, found, after, more = list[int](), list[int](), None, True
+        while more:
+            async with store.autocommit() as db:
+                page = await db.events.history(ada.id, task.id, skip=0, limit=30, after=after)
+            sizes.append(sum(changes_size(event.changes) for event in page.items))
+            found += [event.version for event in page.items]
+            after, more = page.items[-1].position, page.has_more
+            last = changes_size(page.items[-1].changes)
+            assert sizes[-1] - last < MAX_CHANGES_BYTES
+            assert page.total in {21, None}
+        assert found == [*range(21, 0, -1)]
+        assert len(sizes) == 2
+        assert sizes[0] >= MAX_CHANGES_BYTES
 
     async def test_a_write_that_is_refused_is_not_logged(self, store: Store) -> None:
         ada = await add_user(store)
