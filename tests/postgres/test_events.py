@@ -184,6 +184,32 @@ async def test_what_is_left_of_a_purged_task_with_many_events_is_erased_later(
     assert db.execute("SELECT count(*), sum(unerased::int) FROM events").fetchone() == (12, 0)
 
 
+@pytest.mark.parametrize("busy", [0, 1])
+async def test_erasing_waits_for_no_account_so_that_it_deadlocks_with_no_write(
+    postgres: Store, database_url: str, db: Db, busy: int
+) -> None:
+    accounts = [await add_user(postgres, name) for name in ("ada", "bob")]
+    for each in accounts:
+        trashed = await move_to_trash(postgres, await add_task(postgres, each))
+        async with postgres.autocommit() as repositories:
+            await repositories.trash.purge(each.id, trashed.id, at=LATER)
+        db.execute("UPDATE events SET unerased = type = 4 WHERE owner_id = %s", [each.id])
+        db.execute(
+            "INSERT INTO events (owner_id, position, type, object_id, version, at, changes)"
+            " VALUES (%s, 1, 1, %s, 1, now(), '{}')",
+            [each.id, trashed.id],
+        )
+    lock = "SELECT FROM streams WHERE owner_id = %s FOR NO KEY UPDATE"
+    with psycopg.connect(database_url) as writer:
+        writer.execute(lock, [accounts[busy].id])
+        async with postgres.autocommit() as repositories:
+            await repositories.events.remove_old(NOW, 1000)
+        left = "SELECT owner_id FROM events WHERE unerased"
+        assert db.execute(left).fetchall() == [(accounts[busy].id,)]
+    await remove_old(postgres)
+    assert db.execute(left).fetchall() == []
+
+
 @pytest.mark.parametrize("generic", [False, True])
 async def test_a_version_is_found_in_the_events_behind_it_without_sorting_their_values(
     postgres: Store, db: Db, *, generic: bool

@@ -115,15 +115,21 @@ def _removal(mine: sa.ScalarSelect[bool], head: sa.CTE) -> Statement:
 
 
 def _erase() -> Statement:
-    """One row: whether it was the turn, how many events of purged tasks went, and tasks done."""
+    """One row: whether it was the turn, how many events of purged tasks went, and tasks done.
+
+    Locks the accounts by their ids, as every write does, and leaves out those that another
+    transaction writes to.
+    """
     turn = TURN.cte("turn")
     mine = sa.select(*turn.c).scalar_subquery()
     purge = events.alias("purge")
     chosen = (
         sa.select(purge.c.owner_id, purge.c.object_id, purge.c.position)
-        .where(mine, purge.c.unerased)
+        .join(streams, streams.c.owner_id == purge.c.owner_id)
+        .where(mine, purge.c.unerased, ~streams.c.removed)
         .order_by(purge.c.owner_id)
         .limit(_PURGED_AT_ONCE)
+        .with_for_update(of=streams, skip_locked=True, key_share=True)
         .cte("chosen")
     )
     first = (
