@@ -3,6 +3,8 @@
 import os
 import pwd
 import re
+import shlex
+import stat
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,16 +19,35 @@ _SERVICE_FILES = {"PGSERVICEFILE", "PGSYSCONFDIR"}
 def environment(folder: Path | None = None) -> dict[str, str]:
     """The process's environment over the `.env` of `folder` (the working directory).
 
-    Raises Misconfigured.
+    Raises Misconfigured, also for a file with which another account could give this process its
+    settings, because it owns the file, a link to it, or may write to it.
     """
     file = (folder or Path()) / ".env"
     try:
-        text = file.read_text(encoding="utf-8-sig")  # Windows editors may add a byte order mark
+        _check(file, file.lstat())
+        with file.open(encoding="utf-8-sig") as opened:  # Windows editors may add a byte order mark
+            _check(file, os.fstat(opened.fileno()))
+            text = opened.read()
     except FileNotFoundError:
         text = ""
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured([f".env cannot be read: {type(error).__name__}"]) from None
     return _parsed(text) | os.environ
+
+
+def _check(file: Path, found: os.stat_result) -> None:
+    """Root could change this process anyway, and so may own the file."""
+    user, path = os.geteuid(), file.absolute()
+    quoted = shlex.quote(str(path))
+    if found.st_uid not in {user, 0}:
+        problem = (
+            f"{path} belongs to uid {found.st_uid}, and this process runs as uid {user}: start in"
+            f" another folder or, if you trust what it says, run `chown -h {user} {quoted}`"
+        )
+        raise Misconfigured([problem])
+    if found.st_mode & stat.S_IWOTH and not stat.S_ISLNK(found.st_mode):
+        problem = f"every account may write to {path}: read it, then run `chmod o-w {quoted}`"
+        raise Misconfigured([problem])
 
 
 def forget_libpq_variables() -> None:

@@ -64,6 +64,34 @@ def test_a_secret_may_come_from_a_private_file(site: Site, ada: Account, tmp_pat
         assert "read by others" not in run("doctor", env=api.env, cwd=tmp_path).out
 
 
+def test_an_env_file_of_another_account_gives_no_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SC-1: nor does a link that it has planted, or a file that every account may write to."""
+    file, mine = tmp_path / ".env", tmp_path / "mine"
+    own = stranger = os.geteuid()
+    for each in (file, mine):
+        each.write_text("APP_NAME=planted")
+    if own == 0:
+        stranger = 4711
+        os.chown(file, stranger, -1)
+    else:  # nothing can be given away, so this account is the other one
+        monkeypatch.setattr(os, "geteuid", lambda: own + 1)
+    for _ in range(2):
+        said = refused(tmp_path, "config", "show")
+        assert f"{file} belongs to uid {stranger}, and this process runs as" in said
+        file.unlink()
+        file.symlink_to(mine)
+        if own == 0:
+            os.chown(file, stranger, -1, follow_symlinks=False)
+    monkeypatch.undo()
+    os.chown(file, own, -1, follow_symlinks=False)
+    assert Settings.load(tmp_path).app_name == "planted"
+    mine.chmod(0o666)
+    said = refused(tmp_path, "config", "show")
+    assert f"every account may write to {file}: read it, then run `chmod o-w {file}`" in said
+
+
 def test_a_wrong_secret_file_stops_the_start(tmp_path: Path) -> None:
     """SC-1: an empty one, a missing one, and one beside the variable."""
     empty, full = tmp_path / "empty", tmp_path / "full"
