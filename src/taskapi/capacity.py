@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
+from taskapi.body_limits import LARGEST_BODY
 from taskapi.client_connections import PER_CLIENT
 from taskapi.problems import HttpProblem
 from taskapi.turns import Turns
@@ -20,8 +21,9 @@ from taskcore.ports import Measures
 _PER_SITE = 192
 _WAITING = 4  # requests that may wait for their body, for each that may be served
 _WINDOW = 0.2  # seconds
-# Requests with a body beyond MAX_BODY_BYTES that are there at a time, and those of one client.
-_LARGE, _LARGE_OF_ONE = 32, 4
+# Bytes of bodies beyond MAX_BODY_BYTES that are there at a time, where each client has one, where
+# some have more, and those of one client.
+_LARGE, _LARGE_TOGETHER, _LARGE_OF_ONE = 32 * LARGEST_BODY, 8 * LARGEST_BODY, 4 * LARGEST_BODY
 
 
 def overloaded() -> HttpProblem:
@@ -56,19 +58,30 @@ class Newcomers:
 
 
 class LargeBodies:
-    """Places for requests with a body of more than MAX_BODY_BYTES: 32, and 4 for one client."""
+    """Memory for requests with a body of more than MAX_BODY_BYTES, in bytes of their bodies.
+
+    A request takes up to twenty times that while it is served. The first one of each client is
+    admitted while all have less than _LARGE; more of a client while it has less than _LARGE_OF_ONE,
+    and all less than _LARGE_TOGETHER. So a few clients with many take no more than that, and leave
+    a place to another.
+    """
 
     def __init__(self) -> None:
-        self._held: dict[object, str | None] = {}  # the network of each request's client
+        self._held: dict[object, tuple[str | None, int]] = {}  # network of the client, and bytes
 
-    def admit(self, request: object, client: Origin | None) -> bool:
+    def admit(self, request: object, client: Origin | None, size: int) -> bool:
+        """`size` is what the whole body has at most."""
         if request in self._held:
             return True
         network = client.network if client else None
-        of_client = sum(each == network for each in self._held.values()) if network else 0
-        if len(self._held) >= _LARGE or of_client >= _LARGE_OF_ONE:
+        total = size + sum(each for _, each in self._held.values())
+        of_client = sum(each for whose, each in self._held.values() if whose == network)
+        is_first = network is None or not of_client
+        if total > _LARGE or not (
+            is_first or (of_client + size <= _LARGE_OF_ONE and total <= _LARGE_TOGETHER)
+        ):
             return False
-        self._held[request] = network
+        self._held[request] = network, size
         return True
 
     def release(self, request: object) -> None:

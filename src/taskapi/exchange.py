@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from litestar.types import HTTPScope, Message, Receive, ReceiveMessage, Send
 from structlog.typing import FilteringBoundLogger
 
-from taskapi.body_limits import MAX_BODY_BYTES
+from taskapi.body_limits import LARGEST_BODY, MAX_BODY_BYTES
 from taskapi.capacity import Places
 from taskapi.draining import is_draining
 from taskapi.headers import completed
@@ -30,6 +30,7 @@ _BYTES_PER_SECOND = 13_000  # of what is beyond MAX_BODY_BYTES
 _DRAIN_BYTES = 131072
 _DRAIN_WITHIN = 1.0  # seconds
 _MAX_METHOD = 16  # characters, in the log
+_DIGITS = 18  # of a Content-Length: enough to compare it, however many there are
 _REPLAYED, _NOTHING = {"replayed": True}, dict[str, bool]()
 
 
@@ -127,9 +128,16 @@ class Exchange:
         self._received += size
         if self._received <= MAX_BODY_BYTES or self.status is not None:  # else it is discarded
             return
-        if not self._places.large.admit(self, self.client):
+        if not self._places.large.admit(self, self.client, self._announced()):
             raise self._places.refusal()
         self._patience += size / _BYTES_PER_SECOND
+
+    def _announced(self) -> int:
+        """How large the body may become: one that is larger than LARGEST_BODY is refused."""
+        length = self.state.headers.get(b"content-length", b"")
+        if b"transfer-encoding" in self.state.headers or not length.isdigit():
+            return LARGEST_BODY
+        return min(int(length[:_DIGITS]), LARGEST_BODY)
 
     async def _arrived(self) -> ReceiveMessage:
         """Receive in time: clients that never finish could use up the places to wait in."""

@@ -127,17 +127,38 @@ async def test_a_large_body_takes_a_place_until_it_is_answered(ada: Person) -> N
         assert (await ada.ask("POST", "/tasks/bulk", content=body)).status_code == 422
 
 
-async def test_only_so_many_large_bodies_are_there_at_a_time() -> None:
-
-    large = LargeBodies()
-    clients = [
-        Origin.new(ip=f"192.0.2.{number}", user_agent="", request_id="") for number in range(9)
+def large_requests(clients: int, of_each: int) -> list[tuple[object, Origin]]:
+    """The requests of one client after those of another."""
+    origins = [
+        Origin.new(ip=f"192.0.2.{number}", user_agent="", request_id="")
+        for number in range(clients)
     ]
-    requests = [(object(), client) for client in clients for _ in range(5)]
-    admitted = [request for request in requests if large.admit(*request)]
+    return [(object(), client) for client in origins for _ in range(of_each)]
+
+
+async def test_a_few_clients_with_many_large_bodies_take_no_more_than_a_share_of_the_memory() -> (
+    None
+):
+    """A request takes up to twenty times its body while it is served."""
+    large = LargeBodies()
+    requests = large_requests(clients=8, of_each=5)
+    admitted = [each for each in requests if large.admit(*each, LARGEST_BODY)]
+    # Four of the first client, and of the second, then one of each.
+    assert [client for _, client in admitted[3:5]] == [requests[0][1], requests[5][1]]
+    assert len(admitted) == 4 + 4 + 6
+    assert large.admit(*admitted[0], LARGEST_BODY)  # a further part of its body
+    for request, _ in admitted:
+        large.release(request)
+    smaller = large_requests(clients=1, of_each=50)
+    admitted = [each for each in smaller if large.admit(*each, 100_000)]
+    assert len(admitted) == 4 * LARGEST_BODY // 100_000
+
+
+async def test_all_clients_together_have_a_bounded_number_of_large_bodies() -> None:
+    large = LargeBodies()
+    requests = large_requests(clients=40, of_each=1)
+    admitted = [each for each in requests if large.admit(*each, LARGEST_BODY)]
     assert len(admitted) == 32
-    assert [client for _, client in admitted[:5]] == [clients[0]] * 4 + [clients[1]]
-    assert large.admit(*admitted[0])  # a further part of its body
-    assert not large.admit(object(), None)
+    assert not large.admit(object(), None, LARGEST_BODY)
     large.release(admitted[0][0])
-    assert large.admit(object(), None)
+    assert large.admit(object(), None, LARGEST_BODY)
