@@ -25,7 +25,7 @@ from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.ports import Store
 from taskcore.usecases import followers
 from taskcore.usecases.followers import PER_USER
-from tests.conftest import ManualClock, bound
+from tests.conftest import ManualClock, bound, until
 from tests.usecases.people import PASSWORD, join, log_in
 
 pytestmark = pytest.mark.anyio
@@ -196,3 +196,31 @@ async def test_places_that_have_expired_and_the_operator_are_refused(core: Core)
         await anext(core.changes.follow(ada, after=LogPosition(1, 99)))
     with pytest.raises(Forbidden):
         await anext(core.changes.follow(SYSTEM))
+
+
+async def test_a_flood_of_writes_is_told_in_a_few_pages_and_whole(core: Core) -> None:
+    """Else each write would cost two statements for each follower of the account."""
+    ada = (await join(core, "ada")).actor
+    end = (await core.changes.page(ada)).end
+    pages, told, written = 0, set[int](), set[int]()
+
+    async def follow() -> None:
+        nonlocal pages
+        every = core.changes.followers
+        async with (
+            every.joined(ada) as follower,
+            aclosing(every.told(follower, after=end, idle=99)) as found,
+        ):
+            async for items in found:
+                pages += 1
+                told.update(item.task_id for item in items)
+
+    began = asyncio.get_running_loop().time()
+    following = asyncio.create_task(follow())
+    for _ in range(40):
+        written.add((await core.tasks.create(ada, title="x")).id)
+        await asyncio.sleep(0.001)  # time for a look
+    await until(lambda: told == written)
+    seconds = asyncio.get_running_loop().time() - began
+    following.cancel()
+    assert pages <= seconds / followers.PAUSE + 2

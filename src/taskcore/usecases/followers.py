@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PER_USER = 5
 AT_ONCE = 2000  # of all users, in one process
 EVERY = 0.5  # seconds
+# A follower that was told a change is told the next ones so many seconds later, all together: each
+# look takes two statements, and an account may have five followers that look after each write.
+PAUSE = 0.1
 # Of the ten connections that a process has. Without a bound, many followers with news at the same
 # moment would keep them from requests.
 _READS = 4
@@ -43,7 +46,8 @@ class Follower:
 class Followers:
     """At most PER_USER of a user and AT_ONCE in all, in each process.
 
-    A write in this process wakes the followers of the account at once. For those of other processes
+    A write in this process wakes the followers of the account at once, each ten times a second at
+    most, so that a flood of writes does not become one of reads. For those of other processes
     two statements ask every EVERY seconds, for all followers together: how far the log of each
     account reaches, and which sessions still last. A follower that waits holds no connection.
     """
@@ -115,9 +119,12 @@ class Followers:
         import asyncio
 
         loop = asyncio.get_running_loop()
-        quiet_since = loop.time()
+        quiet_since, next_look = loop.time(), -math.inf
         follower.place, is_behind = after, after is not None
         while True:
+            if not is_behind and next_look > loop.time():
+                await asyncio.sleep(next_look - loop.time())
+            next_look = loop.time() + PAUSE
             follower.news.clear()
             page = None
             with suppress(Unavailable):
