@@ -38,8 +38,8 @@ pytestmark = pytest.mark.anyio
 class Work:
     """Requests in a lane, each of which holds its turn until it is let go."""
 
-    def __init__(self, **options: float) -> None:
-        self.lane = Lane(**options)  # type: ignore[arg-type]  # as given
+    def __init__(self, **options: Any) -> None:
+        self.lane = Lane(**options)
         self.running: list[str] = []
         self.done: list[str] = []
         self.refused: list[str] = []
@@ -324,6 +324,40 @@ async def test_users_whose_statements_are_slow_get_a_lane_of_their_own() -> None
     now += SLOW_FOR + 1
     async with both.turn("light"):
         assert "light" in both._fast._running
+
+
+async def test_a_turn_goes_to_the_user_who_has_used_the_least_time() -> None:
+    now = 0.0
+    work = Work(width=1, period=5.0, clock=lambda: now)
+    accounts = ["a", "b", "c"]  # of one client
+    await work.sent(*(f"{each}1" for each in accounts), *(f"{each}2" for each in accounts))
+    for each in accounts:
+        now += 1
+        await work.end(f"{each}1")
+    assert work.running == ["a2"]
+    await work.sent("x1", "x2", "y1")
+    now += 1
+    await work.end("a2")
+    assert work.running == ["x1"]  # not b2, which has waited longer
+    await work.end("x1")
+    assert work.running == ["y1"]
+    await work.end("y1")
+    await work.finish()
+    assert work.done[-3:] == ["x2", "b2", "c2"]
+    for _ in range(9):  # periods
+        now += 5
+        async with work.lane.turn("z"):
+            pass
+    assert not work.lane._spent._by.keys() & {"a", "b", "c"}
+
+
+async def test_the_time_that_is_counted_is_bounded() -> None:
+    now = 0.0
+    work = Work(width=1, period=1e9, clock=lambda: now)
+    for user in range(MAX_SLOW + 5):
+        async with work.lane.turn(user):
+            now += 1
+    assert len(work.lane._spent._by) == 5
 
 
 async def test_the_slow_users_that_are_remembered_are_bounded() -> None:

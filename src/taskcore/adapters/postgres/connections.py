@@ -26,7 +26,7 @@ from taskcore.adapters.postgres.errors import (
     took_too_long,
     translated,
 )
-from taskcore.adapters.postgres.lanes import Lane, Lanes
+from taskcore.adapters.postgres.lanes import PERIOD, Lane, Lanes
 from taskcore.adapters.postgres.presence import Presence, has_input
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
 from taskcore.domain.errors import Overloaded, Unavailable
@@ -308,7 +308,7 @@ class Shared:
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
         self.lanes = Lanes()
-        self.transactions = Lane(width=LONG_TRANSACTIONS)
+        self.transactions = Lane(width=LONG_TRANSACTIONS, period=PERIOD)
         self.batchers: dict[BatchedStatement, Batcher] = {}
         self.batches = [0] * (MAX_REQUESTS + 1)  # how many were sent, by their size
         self.retries = asyncio.Semaphore(RETRIED_AT_ONCE)

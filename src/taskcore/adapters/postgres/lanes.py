@@ -1,9 +1,9 @@
-"""A lane for statements that may be slow: few at a time, and users take turns."""
+"""A lane for work that may be slow: little at a time, and users take turns."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 
 from taskcore.domain.errors import Overloaded
@@ -16,6 +16,9 @@ WAIT = 1.0  # seconds
 SLOW = 0.25
 SLOW_FOR = 60.0
 MAX_SLOW = 1000
+# Of the time of long transactions half is forgotten in so many seconds, and all of so little.
+PERIOD = 10.0
+_LITTLE = 0.02
 # How many requests may wait, of one user and of all. These numbers bound the memory; WAIT ends the
 # wait of most requests.
 MAX_WAITING_OF_ONE = 32
@@ -53,16 +56,60 @@ class Lanes:
         self._slow_until[user] = self._clock() + SLOW_FOR
 
 
+class Spent:
+    """How many seconds the turns of each user took, of which each `period` forgets half.
+
+    A period of 0 counts nothing. Where there are more than MAX_SLOW users, all is forgotten.
+    """
+
+    def __init__(self, period: float, clock: Clock) -> None:
+        self._period, self._clock = period, clock
+        self._by: dict[Hashable, float] = {}
+        self._until = clock() + period
+
+    def of(self, user: Hashable) -> float:
+        return self._by.get(user, 0.0)
+
+    @contextmanager
+    def counted(self, user: Hashable) -> Iterator[None]:
+        began = self._clock()
+        try:
+            yield
+        finally:
+            now = self._clock()
+            if self._period:
+                self._forget(now)
+                self._by[user] = self._by.get(user, 0.0) + now - began
+
+    def _forget(self, now: float) -> None:
+        if len(self._by) >= MAX_SLOW:
+            self._by.clear()
+        if now >= self._until:
+            self._by = {user: each / 2 for user, each in self._by.items() if each > _LITTLE}
+            self._until = now + self._period
+
+
 class Lane:
     """Gives at most `width` turns at a time, and one at a time to each user.
 
     A turn that becomes free goes to the user who has waited for one the longest, however many
     requests the others have. So the many requests of one user delay that user, and other users by
     one turn only. A request waits for `wait` seconds at most.
+
+    With a `period` in seconds, it goes to the user whose turns took the least time in all lately:
+    many users with long turns, who may be one client, then delay others by one turn only.
     """
 
-    def __init__(self, *, width: int = WIDTH, wait: float = WAIT) -> None:
+    def __init__(
+        self,
+        *,
+        width: int = WIDTH,
+        wait: float = WAIT,
+        period: float = 0.0,
+        clock: Clock = monotonic,
+    ) -> None:
         self._free, self._wait = width, wait
+        self._spent = Spent(period, clock)
         self._running: set[Hashable] = set()
         # The user whose turn is next comes first. A user without requests has no entry.
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
@@ -75,7 +122,8 @@ class Lane:
         else:
             await self._admitted(user)
         try:
-            yield
+            with self._spent.counted(user):
+                yield
         finally:
             self._end(user)
 
@@ -113,7 +161,7 @@ class Lane:
         self._running.discard(user)
         if user in self._waiting:  # the others come first
             self._waiting[user] = self._waiting.pop(user)
-        for other in list(self._waiting):
+        for other in sorted(self._waiting, key=self._spent.of):  # of equal ones the first
             if other not in self._running and self._admitted_one(other):
                 return
 
