@@ -146,9 +146,7 @@ class Streams:
 
         None is a client like any other.
         """
-        return self._catching_up.setdefault(
-            (client.site or client.network) if client else None, asyncio.Lock()
-        )
+        return self._catching_up.setdefault(client.subscriber if client else None, asyncio.Lock())
 
 
 class Places:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:  # imported only where METRICS_ADDRESS is set
 WAITS_FOR_STORE = 3.5
 ARRIVES_WITHIN = 5.0  # seconds for a body of MAX_BODY_BYTES; enough at 13 KB/s
 _BYTES_PER_SECOND = 13_000  # of what is beyond MAX_BODY_BYTES
+# A body may arrive in so many pieces, and one more for each _PER_PIECE bytes. Each takes its time.
+_PIECES = 256
+_PER_PIECE = 32
+_GATHERED = 65_536  # bytes of pieces that are put together at a time
 _DRAIN_BYTES = 131072
 _DRAIN_WITHIN = 1.0  # seconds
 _MAX_METHOD = 16  # characters, in the log
@@ -54,16 +58,16 @@ class Exchange:
         self._places = places
         self._started_at = time.perf_counter()
         self._patience = ARRIVES_WITHIN
-        self._received = 0
+        self._received = self._pieces = 0
         self.method = scope["method"]
         self.status: int | None = None
-        self.budget = TimeBudget(WAITS_FOR_STORE)
         self.is_overload = False  # if so, the rest of the body is not waited for
         self._holds_place = False
         self._seconds: float | None = None  # of a stream: until it began
         self.state = RequestState.of(scope, proxies)
         self.state.streaming = self._streaming
         self.client = proxies.stranger(self.state.client)
+        self.budget = TimeBudget(WAITS_FOR_STORE, self.client.subscriber if self.client else None)
         headers = self.state.headers
         self._unread_body = b"transfer-encoding" in headers or (
             headers.get(b"content-length", b"0") != b"0"
@@ -145,11 +149,33 @@ class Exchange:
         began = loop.time()
         try:
             async with asyncio.timeout(self._patience):
-                return await self._receive()
+                return await self._gathered()
         except TimeoutError:
             raise incomplete() from None
         finally:
             self._patience -= loop.time() - began
+
+    async def _gathered(self) -> ReceiveMessage:
+        """The pieces that follow, put together: what a message costs is paid for once.
+
+        Raises a refusal if the pieces are too many and too small.
+        """
+        message = await self._receive()
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return message
+        pieces, size = [message["body"]], len(message["body"])
+        while size < _GATHERED and message.get("more_body"):
+            self._pieces += 1
+            if self._pieces > _PIECES + (self._received + size) // _PER_PIECE:
+                raise HttpProblem(
+                    400, "malformed_request", "The body arrives in too many small pieces"
+                )
+            message = await self._receive()
+            if message["type"] != "http.request":  # the client has left
+                return message
+            pieces.append(message["body"])
+            size += len(message["body"])
+        return {**message, "body": b"".join(pieces)}
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

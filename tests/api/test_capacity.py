@@ -311,7 +311,7 @@ async def test_the_wait_for_a_turn_is_no_delay_of_the_body(monkeypatch: pytest.M
     await turns()
     begun += send_many(site, STRANGER, WIDTH)
     await turns()
-    slow.parts.put_nowait(CUT)
+    slow.parts.put_nowait(CUT | {"body": b"x" * 65_536})
     await asyncio.sleep(0.35)  # all turns are taken, for longer than a body may take to arrive
     site.answers.set()
     await turns()
@@ -362,3 +362,33 @@ async def test_a_request_that_is_cancelled_while_it_waits_leaves_nothing() -> No
     held = site.edge._places.turns
     assert (held._at_work, held._waiting, held._of) == ({}, {}, {})
     assert await site.client(STRANGER).begin() == 200
+
+
+@pytest.mark.parametrize(("pieces", "status"), [(200, 200), (2000, 400)])
+async def test_a_body_in_many_small_pieces_is_refused(pieces: int, status: int) -> None:
+    site = Site(LIMIT)
+    site.answers.set()
+    client = site.client("192.0.2.1")
+    for _ in range(pieces):
+        client.parts.put_nowait({"type": "http.request", "body": b"x", "more_body": True})
+    client.parts.put_nowait(END)
+    assert await client.begin((b"content-length", b"%d" % (pieces + 1))) == status
+
+
+async def test_the_pieces_of_a_body_are_read_together() -> None:
+    read: list[int] = []
+
+    async def serve(_: Scope, receive: Receive, send: Send) -> None:
+        more = True
+        while more:
+            message: Any = await receive()
+            more = message["more_body"]
+            read.append(len(message["body"]))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    client = Client(Edge(serve, SETTINGS, in_flight=LIMIT), "192.0.2.1")
+    for _ in range(100):
+        client.parts.put_nowait({"type": "http.request", "body": b"x" * 1000, "more_body": True})
+    client.parts.put_nowait(END)
+    assert await client.begin((b"content-length", b"100001")) == 200
+    assert read == [66_000, 34_001]

@@ -10,8 +10,17 @@ from psycopg.errors import QueryCanceled
 from sqlalchemy import BigInteger, Float, func, select
 
 from taskcore.adapters.postgres import Connections, PostgresStore
-from taskcore.adapters.postgres.batching import MAX_REQUESTS, MAX_ROWS, RETRIED_AT_ONCE, Batcher
-from taskcore.adapters.postgres.connections import Autocommit, Shared
+from taskcore.adapters.postgres.autocommit import (
+    Autocommit,
+    Shared,
+)
+from taskcore.adapters.postgres.batching import (
+    LONE,
+    MAX_REQUESTS,
+    MAX_WEIGHT,
+    RETRIED_AT_ONCE,
+    Batcher,
+)
 from taskcore.adapters.postgres.statements import BatchedStatement, Rows, batch_of
 from taskcore.domain.errors import Invalid, NotFound, OutcomeUnknown, StaleWrite, Unavailable
 from taskcore.domain.tasks import MAX_TASKS, Task, TaskId
@@ -125,6 +134,59 @@ async def test_requests_of_the_same_moment_share_the_first_statement(database: D
     assert database.batches == [[1, 2, 3], [4]]
 
 
+@pytest.fixture
+async def lone(database: Database) -> Database:
+    """One that had one client until now."""
+    database.may_respond.set()
+    for number in range(LONE):
+        await database.get(number)
+    database.batches.clear()
+    database.may_respond.clear()
+    return database
+
+
+async def test_a_lone_client_needs_no_task(lone: Database) -> None:
+    lone.may_respond.set()
+    with pytest.raises(StopIteration) as answered:  # it did not wait for another round of the loop
+        lone.get(1).send(None)
+    assert answered.value.value == [(1,)]
+
+
+async def test_requests_during_that_of_a_lone_client_form_a_batch(lone: Database) -> None:
+    tasks = await lone.submitted(1, 2, 3, 4)
+    assert lone.batches == [[1]]
+    lone.may_respond.set()
+    assert await asyncio.gather(*tasks) == [[(n,)] for n in (1, 2, 3, 4)]
+    await asyncio.gather(*await lone.submitted(5, 6))
+    assert lone.batches == [[1], [2, 3, 4], [5, 6]]
+
+
+async def test_others_are_served_when_a_lone_client_leaves(lone: Database) -> None:
+    left, *others = await lone.submitted(1, 2, 3)
+    left.cancel()
+    lone.may_respond.set()
+    assert await asyncio.gather(*others) == [[(2,)], [(3,)]]
+
+
+async def test_others_fail_with_a_lone_client_if_they_would_meet_its_error(lone: Database) -> None:
+    lone.is_away = OutcomeUnknown()
+    tasks = await lone.submitted(1, 2)
+    lone.may_respond.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [OutcomeUnknown, Unavailable]
+    assert lone.batches == [[1]]
+
+
+async def test_others_are_served_if_the_time_of_a_lone_client_is_over(lone: Database) -> None:
+    with time_budget(0):
+        spent = await lone.submitted(1)
+    others = await lone.submitted(2)
+    lone.refuses[1] = Unavailable("its time is over")
+    lone.may_respond.set()
+    results = await asyncio.gather(*spent, *others, return_exceptions=True)
+    assert [str(result) for result in results] == ["its time is over", "[(2,)]"]
+
+
 async def test_a_request_that_arrives_as_the_task_ends_is_served(database: Database) -> None:
     database.may_respond.set()
 
@@ -154,9 +216,9 @@ async def test_a_batch_has_a_limit_of_requests(database: Database) -> None:
 async def test_a_batch_has_a_limit_of_rows_or_is_one_request() -> None:
     database = Database(BatchedStatement(select(_BATCH.c.number), limit="id"))
     database.may_respond.set()
-    half = MAX_ROWS // 2
-    await asyncio.gather(*await database.submitted(half, half, 1, MAX_ROWS + 1, MAX_ROWS, 0))
-    assert database.batches == [[half, half], [1], [MAX_ROWS + 1], [MAX_ROWS, 0]]
+    half = MAX_WEIGHT // 2
+    await asyncio.gather(*await database.submitted(half, half, 1, MAX_WEIGHT + 1, MAX_WEIGHT, 0))
+    assert database.batches == [[half, half], [1], [MAX_WEIGHT + 1], [MAX_WEIGHT, 0]]
 
 
 async def test_an_error_of_one_request_is_raised_for_that_one_alone(database: Database) -> None:

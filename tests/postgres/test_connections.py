@@ -12,13 +12,14 @@ import pytest
 from psycopg_pool import PoolTimeout
 from sqlalchemy import text
 
-from taskcore.adapters.postgres import Connections, PostgresStore
+from taskcore.adapters.postgres import Connections, PostgresStore, pool
 from taskcore.adapters.postgres.connections import DEADLINE
 from taskcore.adapters.postgres.conninfo import conninfo
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.errors import Invalid, Misconfigured, NotFound, Overloaded, Unavailable
 from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import UserId
+from taskcore.ports import time_budget
 from tests.conftest import until
 from tests.postgres.servers import Server
 
@@ -74,13 +75,38 @@ async def load(connections: Connections) -> AsyncIterator[list[tuple[float, floa
 
 
 def waiting(connections: Connections) -> int:
-    return connections._pool.get_stats()["requests_waiting"]
+    return connections._pool.waiting
 
 
 async def test_connections_are_reused(connections: Connections) -> None:
     assert len(await backends(connections, 4)) == 4
     again = await backends(connections, 4)
     assert again == await backends(connections, 4)
+
+
+async def test_the_connection_that_was_returned_is_the_next_one(connections: Connections) -> None:
+    pids = [await backends(connections, 1) for _ in range(3)]
+    assert pids == pids[:1] * 3
+    assert connections.measures()["pool_connections:idle"] == 1
+
+
+async def test_a_connection_goes_to_those_that_wait(database_url: str) -> None:
+    async with Connections(database_url, size=1) as connections:
+        async with asyncio.timeout(0.9):  # less than a request waits
+            await asyncio.gather(*(query(connections) for _ in range(20)))
+
+
+async def test_a_connection_returns_to_the_pool_now_and_then(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool replaces those that are old."""
+    monkeypatch.setattr(pool, "AT_HAND", 0.05)
+    async with connections.borrow() as link:
+        link.connection._expire_at = 0
+    first = await backends(connections, 1)
+    await asyncio.sleep(0.06)
+    assert await backends(connections, 1) == first
+    assert await backends(connections, 1) != first
 
 
 async def test_a_connection_has_our_settings(connections: Connections) -> None:
@@ -219,7 +245,7 @@ async def test_the_query_of_a_cancelled_task_is_cancelled(database_url: str) -> 
 
 
 async def test_cancelling_a_transaction_at_any_moment_leaks_no_connection(
-    connections: Connections,
+    connections: Connections, database_url: str
 ) -> None:
     store = PostgresStore(connections)
 
@@ -234,7 +260,7 @@ async def test_cancelling_a_transaction_at_any_moment_leaks_no_connection(
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert len(await backends(connections, 10)) == 10
-    with psycopg.connect(conninfo(connections._pool.conninfo), autocommit=True) as admin:  # type: ignore[arg-type]
+    with psycopg.connect(database_url, autocommit=True) as admin:
         open_ones = "SELECT FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
         await until(lambda: not admin.execute(open_ones).fetchall())
 
@@ -274,16 +300,16 @@ async def test_a_connection_on_its_way_to_its_next_use_is_no_absent_database(
     database_url: str, monkeypatch: pytest.MonkeyPatch, *, is_lent_meanwhile: bool
 ) -> None:
     """It is not lent in that moment, and a wait for it may end just then."""
-    async with Connections(database_url, size=1) as connections:
-        take = connections._pool.getconn
+    async with Connections(database_url, size=2) as connections:
+        take = connections._pool.take
 
         async def time_out(_: float) -> None:
-            monkeypatch.setattr(connections._pool, "getconn", take)
+            monkeypatch.setattr(connections._pool, "take", take)
             if is_lent_meanwhile:
                 await query(connections)
             raise PoolTimeout
 
-        monkeypatch.setattr(connections._pool, "getconn", time_out)
+        monkeypatch.setattr(connections._pool, "take", time_out)
         with pytest.raises(Overloaded if is_lent_meanwhile else Unavailable):
             await query(connections)
         assert connections.is_away is not is_lent_meanwhile
@@ -471,3 +497,20 @@ async def test_a_frozen_server_delays_a_request_by_the_deadline_at_most(fragile:
     late = [outcome for outcome in outcomes if outcome[0] > thawed + 2]
     assert late
     assert all(served for _, _, served in late)
+
+
+async def test_a_client_with_many_requests_delays_another_by_one(database_url: str) -> None:
+    async with Connections(database_url, size=2) as connections:
+        served: list[str] = []
+
+        async def request(client: str) -> None:
+            with time_budget(3, client):
+                async with connections.borrow() as link:
+                    await link.row(NAP)
+            served.append(client)
+
+        many = [asyncio.create_task(request("many")) for _ in range(12)]
+        await asyncio.sleep(0.01)
+        await request("one")
+        assert len(served) <= 5
+        await asyncio.gather(*many)

@@ -14,11 +14,8 @@ from sqlalchemy import text
 
 from taskcore.adapters import postgres
 from taskcore.adapters.postgres import Connections, PostgresStore
-from taskcore.adapters.postgres.connections import (
-    LONG_TRANSACTIONS,
-    SIZE,
-    BorrowedConnection,
-)
+from taskcore.adapters.postgres.autocommit import LONG_TRANSACTIONS
+from taskcore.adapters.postgres.connections import SIZE, BorrowedConnection
 from taskcore.adapters.postgres.errors import translated
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.errors import KeyInProgress, OutcomeUnknown, Unavailable

@@ -14,8 +14,9 @@ from sqlalchemy import text
 
 from taskcore import Core, Role
 from taskcore.adapters.postgres import Connections, PostgresStore, lanes
-from taskcore.adapters.postgres.connections import Autocommit, Shared
+from taskcore.adapters.postgres.autocommit import Autocommit, Shared
 from taskcore.adapters.postgres.lanes import (
+    HEAVY_AFTER,
     MAX_SLOW,
     MAX_WAITING,
     MAX_WAITING_OF_ONE,
@@ -174,7 +175,7 @@ async def test_a_turn_that_ends_as_a_wait_ends_is_not_lost(held: float) -> None:
     await asyncio.sleep(0)
     time.sleep(0.1)  # noqa: ASYNC251 - the event loop is busy
     await asyncio.gather(*tasks)
-    assert (lane._free, lane._running, lane._waiting) == (1, set(), {})
+    assert (lane._free, lane._running, lane._waiting) == (1, {}, {})
 
 
 # On PostgreSQL
@@ -366,4 +367,20 @@ async def test_the_slow_users_that_are_remembered_are_bounded() -> None:
     for user in range(MAX_SLOW + 5):
         async with both.turn(user):
             now += 1
-    assert len(both._slow_until) == MAX_SLOW
+    assert len(both._were_slow._until) == MAX_SLOW
+
+
+async def test_users_whose_turns_took_much_time_leave_half_of_them_to_others() -> None:
+    now = 0.0
+    work = Work(width=4, period=1e9, clock=lambda: now)
+    await work.sent("a1", "b1", "c1", "d1")
+    now += HEAVY_AFTER + 0.1
+    await work.finish()
+    await work.sent("a2", "b2", "c2", "d2", "x1", "y1")
+    assert work.running == ["a2", "b2", "x1", "y1"]
+    await work.end("x1")
+    assert work.running == ["a2", "b2", "y1"]
+    await work.end("a2")
+    assert work.running == ["b2", "y1", "c2"]
+    await work.finish()
+    assert len(work.done) == 10

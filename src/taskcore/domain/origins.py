@@ -40,6 +40,11 @@ class Origin:
         """The IPv6 /48, which one subscriber may hold, with its 65 536 networks. None for IPv4."""
         return _network(self.ip, _SITE_BITS)
 
+    @property
+    def subscriber(self) -> str | None:
+        """What one subscriber may hold at most: an IPv4 address or an IPv6 /48."""
+        return self.site or self.ip
+
 
 NOWHERE = Origin()
 

@@ -1,7 +1,7 @@
 """How long a request may wait for the store, in all that it asks of it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -12,10 +12,12 @@ class TimeBudget:
     Other work, such as the hash of a password, takes nothing: it has bounds of its own.
     """
 
-    __slots__ = ("left",)
+    __slots__ = ("client", "left")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, client: Hashable = None) -> None:
         self.left = seconds
+        self.client = client
+        """Whose request it is. Clients take turns at what the store has few of."""
 
 
 BUDGET: ContextVar[TimeBudget] = ContextVar(
@@ -26,12 +28,13 @@ BUDGET: ContextVar[TimeBudget] = ContextVar(
 
 
 @contextmanager
-def time_budget(seconds: float) -> Iterator[None]:
+def time_budget(seconds: float, client: Hashable = None) -> Iterator[None]:
     """What the block asks of the store waits for so many seconds in all.
 
-    Then it raises Unavailable; OutcomeUnknown if a change was sent that may have been made.
+    Clients take turns at what the store has few of, such as connections. After the time the block
+    raises Unavailable; OutcomeUnknown if a change was sent that may have been made.
     """
-    before = BUDGET.set(TimeBudget(seconds))
+    before = BUDGET.set(TimeBudget(seconds, client))
     try:
         yield
     finally:

@@ -12,7 +12,8 @@
        |       |       |
        +-- on failure -+      Batcher._retry: runs each request alone, while the queue goes on
 
-In a transaction, BorrowedConnection.batched runs a batch of one at once.
+While there is one client, Batcher.submit runs a request itself. In a transaction,
+BorrowedConnection.batched runs a batch of one at once.
 """
 
 import asyncio
@@ -30,12 +31,15 @@ RunBatch = Callable[[BatchedStatement, Sequence[Values]], Awaitable[Sequence[Row
 
 # Limits of one batch. Larger batches save little time, and all their rows are in memory at once.
 MAX_REQUESTS = 32
-MAX_ROWS = MAX_REQUESTS * 26  # pages of 25, each with one more row to see whether it is the last
+MAX_WEIGHT = MAX_REQUESTS * 26  # pages of 25, each with one more row to see whether it is the last
+# A request that weighs more shares no batch: it would delay those of others.
+HEAVY = MAX_WEIGHT // 4
 # After a batch has failed: how many of all retried requests run at once, and the seconds in which
 # those of one batch may start. If every statement takes too long, and not only that of one
 # request, a batch costs its own timeout and those of a few statements more.
 RETRIED_AT_ONCE = 3
 RETRY_WITHIN = 2.0
+LONE = 16  # so many batches of one request in a row are a sign that there is one client
 _LOOK_EVERY = 0.1  # seconds; so much later than its budget a request ends
 
 
@@ -72,6 +76,7 @@ class Batcher:
         self._turn = 0  # the one served last
         self._turns: dict[Hashable, int] = {}  # the last one of each user; emptied with the queue
         self._running = 0
+        self._lone = 0  # batches of one since the last larger one
         self._sent: list[Sequence[_Request]] = []  # batches without an answer
         self._watch: asyncio.TimerHandle | None = None  # while requests wait
         self._tasks: set[asyncio.Task[None]] = set()  # kept here: the loop's references are weak
@@ -82,6 +87,8 @@ class Batcher:
         Takes its time from the budget of the request. Others of its batch may have more, so the
         statement goes on without it.
         """
+        if self._lone >= LONE and not self._running:  # then none is queued either
+            return await self._run_alone(values)
         budget = BUDGET.get()
         if budget.left <= 0:
             raise Unavailable(NO_ANSWER)
@@ -100,6 +107,28 @@ class Batcher:
             return await request.result
         finally:
             budget.left -= loop.time() - began
+
+    async def _run_alone(self, values: Values) -> Rows:
+        """Run a request in the caller's own task. Those that come meanwhile form a batch.
+
+        That saves a third of the time that a statement costs this process. But only while there
+        is one client: of several, requests arrive in one round of the event loop, and a task that
+        begins in the next round serves them together.
+        """
+        self._running += 1
+        try:
+            (rows,) = await self._run_batch(self._statement, [values])
+        except Exception as error:
+            if BUDGET.get().left > 0:  # else it is the time of this request that is over
+                self._fail([], error)
+            raise
+        else:
+            return rows
+        finally:
+            self._running -= 1
+            if self._queue:
+                self._running += 1
+                self._start(self._drain())
 
     def _look(self) -> None:
         """End the requests whose time is over: one timer for all, instead of one for each."""
@@ -141,11 +170,11 @@ class Batcher:
             self._turns = {user: last for user, last in self._turns.items() if last > turn}
 
     def _batch_size(self) -> int:
-        """How many queued requests fit into one batch: at least one, even beyond MAX_ROWS."""
-        rows = 0
+        """How many queued requests fit into one batch: at least one, even beyond MAX_WEIGHT."""
+        weight = 0
         for count, request in enumerate(self._queue[:MAX_REQUESTS]):
-            rows += self._statement.max_rows(request.values)
-            if rows > MAX_ROWS and count:
+            weight += self._statement.weight(request.values)
+            if weight > MAX_WEIGHT and count:
                 return count
         return MAX_REQUESTS
 
@@ -154,6 +183,7 @@ class Batcher:
         if not batch:
             return
         self._sent.append(batch)
+        self._lone = self._lone + 1 if len(batch) == 1 else 0
         try:
             results = await self._run_batch(self._statement, [request.values for request in batch])
         except Exception as error:  # noqa: BLE001 - raised in the callers

@@ -19,6 +19,7 @@ from taskcore.adapters.postgres.removals import fewer_if_slow, removed
 from taskcore.adapters.postgres.schema import epochs, events, streams, tasks
 from taskcore.adapters.postgres.statements import Statement, in_index_order
 from taskcore.adapters.postgres.task_filters import one
+from taskcore.adapters.postgres.task_rows import COLUMNS as TASK_COLUMNS
 from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
 from taskcore.domain.errors import CursorExpired, HistoryGone
 from taskcore.domain.events import MAX_CHANGES_BYTES, TaskEvent, Value
@@ -71,7 +72,8 @@ def _changes() -> Statement:
     return Statement(
         sa.select(*stream.c, told.c.position, told.c.object_id, *columns_of_tasks(told))
         .select_from(stream.join(told, sa.true(), isouter=True))
-        .order_by(told.c.position)
+        .order_by(told.c.position),
+        text=5 + TASK_COLUMNS.index("description"),
     )
 
 

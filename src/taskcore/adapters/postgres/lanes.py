@@ -1,7 +1,7 @@
-"""A lane for work that may be slow: little at a time, and users take turns."""
+"""Lanes, for what may be slow and for connections: few at a time, and users take turns."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
@@ -19,6 +19,7 @@ MAX_SLOW = 1000
 # Of the time of long transactions half is forgotten in so many seconds, and all of so little.
 PERIOD = 10.0
 _LITTLE = 0.02
+HEAVY_AFTER = 1.0  # seconds of turns, of which half is forgotten in a PERIOD
 # How many requests may wait, of one user and of all. These numbers bound the memory; WAIT ends the
 # wait of most requests.
 MAX_WAITING_OF_ONE = 32
@@ -35,25 +36,35 @@ class Lanes:
     def __init__(self, *, width: int = WIDTH, slow: float = SLOW, clock: Clock = monotonic) -> None:
         self._fast, self._narrow = Lane(width=width), Lane(width=1)
         self._slow, self._clock = slow, clock
-        self._slow_until: dict[Hashable, float] = {}  # at most MAX_SLOW users, the oldest first
+        self._were_slow = Remembered(clock)
 
     @asynccontextmanager
     async def turn(self, user: Hashable) -> AsyncIterator[None]:
         """Raises Overloaded as a lane does."""
-        is_slow = self._slow_until.get(user, 0) > self._clock()
-        async with (self._narrow if is_slow else self._fast).turn(user):
+        async with (self._narrow if user in self._were_slow else self._fast).turn(user):
             began = self._clock()
             try:
                 yield
             finally:
                 if self._clock() - began > self._slow:
-                    self._remember(user)
+                    self._were_slow.add(user)
 
-    def _remember(self, user: Hashable) -> None:
-        self._slow_until.pop(user, None)
-        if len(self._slow_until) >= MAX_SLOW:
-            del self._slow_until[next(iter(self._slow_until))]
-        self._slow_until[user] = self._clock() + SLOW_FOR
+
+class Remembered:
+    """Users, for SLOW_FOR seconds since they were added last; at most MAX_SLOW of them."""
+
+    def __init__(self, clock: Clock = monotonic) -> None:
+        self._until: dict[Hashable, float] = {}  # the oldest first
+        self._clock = clock
+
+    def __contains__(self, user: Hashable) -> bool:
+        return self._until.get(user, 0) > self._clock()
+
+    def add(self, user: Hashable) -> None:
+        self._until.pop(user, None)
+        if len(self._until) >= MAX_SLOW:
+            del self._until[next(iter(self._until))]
+        self._until[user] = self._clock() + SLOW_FOR
 
 
 class Spent:
@@ -90,47 +101,74 @@ class Spent:
 
 
 class Lane:
-    """Gives at most `width` turns at a time, and one at a time to each user.
+    """Gives at most `width` turns at a time, and at most `of_one` at a time to each user.
 
     A turn that becomes free goes to the user who has waited for one the longest, however many
     requests the others have. So the many requests of one user delay that user, and other users by
     one turn only. A request waits for `wait` seconds at most.
 
     With a `period` in seconds, it goes to the user whose turns took the least time in all lately:
-    many users with long turns, who may be one client, then delay others by one turn only.
+    many users with long turns, who may be one client, then delay others by one turn only. Users
+    whose turns took more than HEAVY_AFTER have half of all turns: the others are free meanwhile.
     """
 
     def __init__(
         self,
         *,
         width: int = WIDTH,
+        of_one: int = 1,
         wait: float = WAIT,
+        max_waiting_of_one: int = MAX_WAITING_OF_ONE,
         period: float = 0.0,
         clock: Clock = monotonic,
     ) -> None:
-        self._free, self._wait = width, wait
+        self._free, self._of_one, self._wait = width, of_one, wait
+        self._max_waiting_of_one = max_waiting_of_one
+        self._turns_of_heavy = max(1, width // 2)
         self._spent = Spent(period, clock)
-        self._running: set[Hashable] = set()
+        self.refused = 0
+        self._running: Counter[Hashable] = Counter()
         # The user whose turn is next comes first. A user without requests has no entry.
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager
     async def turn(self, user: Hashable) -> AsyncIterator[None]:
-        """Raises Overloaded: at once when too many wait, else when the wait is too long."""
-        if self._free and user not in self._running:
-            self._start(user)
-        else:
-            await self._admitted(user)
+        """Raises Overloaded as `begin` does."""
+        await self.begin(user)
         try:
             with self._spent.counted(user):
                 yield
         finally:
-            self._end(user)
+            self.end(user)
+
+    async def begin(self, user: Hashable) -> None:
+        """Wait for a turn. `end` must follow.
+
+        Raises Overloaded: at once when too many wait, else when the wait is too long.
+        """
+        if self._free and self._has_room(user):
+            self._start(user)
+        else:
+            await self._admitted(user)
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def _has_room(self, user: Hashable) -> bool:
+        if self._running[user] >= self._of_one:
+            return False
+        return not self._is_heavy(user) or (
+            sum(map(self._is_heavy, self._running)) < self._turns_of_heavy
+        )
+
+    def _is_heavy(self, user: Hashable) -> bool:
+        return self._spent.of(user) > HEAVY_AFTER
 
     async def _admitted(self, user: Hashable) -> None:
         queue = self._waiting.get(user, deque())
-        total = sum(map(len, self._waiting.values()))
-        if len(queue) >= MAX_WAITING_OF_ONE or total >= MAX_WAITING:
+        if len(queue) >= self._max_waiting_of_one or self.waiting >= MAX_WAITING:
+            self.refused += 1
             raise Overloaded
         admission = asyncio.get_running_loop().create_future()
         queue.append(admission)
@@ -141,12 +179,13 @@ class Lane:
                 await admission
         except BaseException as error:
             if admission.done() and not admission.cancelled():
-                self._end(user)  # admitted at the very moment in which the wait ended
-            elif admission in queue:  # else `_end` has dropped it
+                self.end(user)  # admitted at the very moment in which the wait ended
+            elif admission in queue:  # else `end` has dropped it
                 queue.remove(admission)
                 if not queue:
                     del self._waiting[user]
             if isinstance(error, TimeoutError):
+                self.refused += 1
                 raise Overloaded from None
             raise
         finally:
@@ -154,15 +193,17 @@ class Lane:
 
     def _start(self, user: Hashable) -> None:
         self._free -= 1
-        self._running.add(user)
+        self._running[user] += 1
 
-    def _end(self, user: Hashable) -> None:
+    def end(self, user: Hashable) -> None:
         self._free += 1
-        self._running.discard(user)
+        self._running[user] -= 1
+        if not self._running[user]:
+            del self._running[user]
         if user in self._waiting:  # the others come first
             self._waiting[user] = self._waiting.pop(user)
         for other in sorted(self._waiting, key=self._spent.of):  # of equal ones the first
-            if other not in self._running and self._admitted_one(other):
+            if self._has_room(other) and self._admitted_one(other):
                 return
 
     def _admitted_one(self, user: Hashable) -> bool:

@@ -39,10 +39,16 @@ def named_values(names: Iterable[str], entity: object) -> dict[str, Any]:
 class Statement:
     """SQL for psycopg's raw cursor, and the order of its arguments."""
 
-    __slots__ = ("_fixed", "_names", "sql", "writes")
+    __slots__ = ("_fixed", "_names", "_text", "sql", "writes")
 
-    def __init__(self, clause: ClauseElement, *, matters: bool = True) -> None:
-        """`matters`: whether a client must know if it was done. Only for what writes."""
+    def __init__(
+        self, clause: ClauseElement, *, matters: bool = True, text: int | None = None
+    ) -> None:
+        """`matters`: whether a client must know if it was done. Only for what writes.
+
+        `text` is the column that holds a long text, of what reads many rows.
+        """
+        self._text = text
         self.writes = matters and any(
             isinstance(each, UpdateBase) for each in visitors.iterate(clause)
         )
@@ -57,6 +63,15 @@ class Statement:
         """Values in the order of the placeholders. Raises KeyError if one is missing: a bug."""
         fixed = self._fixed
         return [values[name] if name in values else fixed[name] for name in self._names]
+
+    @property
+    def has_texts(self) -> bool:
+        return self._text is not None
+
+    def text_of(self, rows: Rows) -> int:
+        """How many characters of long texts there are in these rows."""
+        column = self._text
+        return 0 if column is None else sum(len(row[column] or "") for row in rows)
 
     def __repr__(self) -> str:
         return self.sql.decode()
@@ -79,17 +94,30 @@ class BatchedStatement(Statement):
     Built on `batch_of`; its arguments are those of one request.
     """
 
-    __slots__ = ("_limit", "max_concurrent")
+    __slots__ = ("_limit", "_words", "max_concurrent")
 
     def __init__(
-        self, clause: ClauseElement, *, max_concurrent: int = 1, limit: str | None = None
+        self,
+        clause: ClauseElement,
+        *,
+        max_concurrent: int = 1,
+        limit: str | None = None,
+        words: str | None = None,
+        text: int | None = None,
     ) -> None:
-        """`limit` names the argument that bounds the rows of a request; None: one row."""
-        super().__init__(clause)
-        self.max_concurrent, self._limit = max_concurrent, limit
+        """`limit` names the argument that bounds the rows of a request; None: one row.
 
-    def max_rows(self, values: Values) -> int:
-        return 1 if self._limit is None else int(values[self._limit])
+        `words` names the one that holds words for search.
+        """
+        super().__init__(clause, text=text)
+        self.max_concurrent, self._limit, self._words = max_concurrent, limit, words
+
+    def weight(self, values: Values) -> int:
+        """How many rows and entries of the index of words a request has at most, about."""
+        weight = 1 if self._limit is None else int(values[self._limit])
+        if self._words is not None:
+            weight += values[self._words].count(" ")
+        return weight
 
     def arguments(self, values: Values) -> list[Any]:
         """The arguments of a batch of one."""

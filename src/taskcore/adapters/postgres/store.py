@@ -8,9 +8,10 @@ from typing import cast
 import sqlalchemy as sa
 
 from taskcore.adapters.postgres.audit import PostgresAudit
+from taskcore.adapters.postgres.autocommit import Autocommit, Shared
 from taskcore.adapters.postgres.bulk import PostgresBulk
 from taskcore.adapters.postgres.compatibility import ENCODING, VERSION_TABLE, oldest_code
-from taskcore.adapters.postgres.connections import Autocommit, Connections, Link, Shared
+from taskcore.adapters.postgres.connections import Connections, Link
 from taskcore.adapters.postgres.conninfo import SESSION_SETTINGS
 from taskcore.adapters.postgres.events import PostgresEvents
 from taskcore.adapters.postgres.idempotency import PostgresIdempotency

@@ -37,7 +37,7 @@ from taskcore.adapters.postgres.task_filters import (
     one,
 )
 from taskcore.adapters.postgres.task_orders import counted, in_order, looked_up, ordered
-from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
+from taskcore.adapters.postgres.task_rows import COLUMNS, columns_of_tasks, task_of
 from taskcore.adapters.postgres.task_search import FEW, Matches, search_arguments, searched
 from taskcore.domain.queries import EVERYTHING, TaskFilter
 from taskcore.domain.rules import MAX_ID
@@ -128,6 +128,7 @@ def _plain(*, of_owner: bool) -> BatchedStatement:
         .order_by(batch.c.number, page.c.id.desc()),
         max_concurrent=_PAGES,
         limit="limit",
+        text=2 + COLUMNS.index("description"),
     )
 
 

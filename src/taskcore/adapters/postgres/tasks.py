@@ -102,6 +102,7 @@ def _add(*, waits: bool) -> BatchedStatement:
         .select_from(requests.join(drafts, drafts.c.number == requests.c.number, isouter=True))
         .add_cte(added, found.cte("searched"), *counted(log, live=1)),
         max_concurrent=_WRITES,
+        words="words",
     )
 
 
@@ -155,7 +156,11 @@ def _save(*, waits: bool, words: bool) -> BatchedStatement:
             .values(words=vector(saved.c.words))
         )
         parts.append(searched.cte("searched"))
-    return BatchedStatement(sa.select(saved.c.number).add_cte(*parts), max_concurrent=_WRITES)
+    return BatchedStatement(
+        sa.select(saved.c.number).add_cte(*parts),
+        max_concurrent=_WRITES,
+        words="words" if words else None,
+    )
 
 
 def moved(table: sa.Table, rows: sa.CTE) -> sa.CTE:

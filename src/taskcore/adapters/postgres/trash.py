@@ -79,7 +79,8 @@ def _restore(*, waits: bool) -> BatchedStatement:
     return BatchedStatement(
         sa.select(taken.c.number).add_cte(
             restored.cte("restored"), searched.cte("searched"), *counted(log, live=1, in_trash=-1)
-        )
+        ),
+        words="words",
     )
 
 

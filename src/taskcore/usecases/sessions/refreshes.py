@@ -46,7 +46,7 @@ class Refreshes:
             known = [Claim(REFRESH_SESSION, str(session.id)), Claim(REFRESH_ACCOUNT, str(user.id))]
         await self.gate.admit(origin, *known, *per_network(origin, REFRESH))
         # Anyone can invent tokens: recording only a few shows the attack and spares the disk.
-        if not stored and await self.gate.may_record(UNKNOWN, origin.site or origin.network or ""):
+        if not stored and await self.gate.may_record(UNKNOWN, origin.subscriber or ""):
             now, name = self.clock.now(), AuditEventName.REFRESH_FAILED
             await self.gate.record(NewAuditEvent.by(origin, name, now, reason="unknown"))
         while stored:
