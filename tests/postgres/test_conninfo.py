@@ -10,6 +10,7 @@ from psycopg.pq import Conninfo
 
 from taskcore.adapters.postgres.conninfo import conninfo
 from taskcore.domain.errors import Misconfigured
+from tests.postgres.servers import Server
 
 # No connection string beats it, so our programs remove it from their environment.
 SERVICE = "PGSERVICE"
@@ -77,3 +78,19 @@ def test_without_a_user_it_is_the_account_and_never_another(
     with pytest.raises(Misconfigured, match="names no user"):
         conninfo("postgresql:///tasks")
     assert conninfo_to_dict(conninfo("postgresql://me@/tasks"))["user"] == "me"
+
+
+@pytest.mark.parametrize("method", ["scram-sha-256", "password", "trust"])
+def test_the_server_chooses_how_a_user_proves_who_they_are(fragile: Server, method: str) -> None:
+    with psycopg.connect(fragile.conninfo, autocommit=True) as admin:
+        admin.execute("DROP ROLE IF EXISTS locked")
+        admin.execute("CREATE ROLE locked LOGIN PASSWORD 'secret'")
+        ((file,),) = admin.execute("SHOW hba_file").fetchall()
+        # COPY takes no parameters.
+        lines = f"VALUES ('local all locked {method}'), ('local all all trust')"
+        admin.execute(f"COPY ({lines}) TO '{file}'")
+        admin.execute("SELECT pg_reload_conf()")
+    with psycopg.connect(
+        conninfo(make_conninfo(fragile.conninfo, user="locked", password="secret"))
+    ) as it:
+        assert it.info.user == "locked"

@@ -50,7 +50,8 @@ _DEFAULTS = {
 
 # libpq takes this for a file that is not there, and so looks for none in the home folder.
 _NO_FILE = "/dev/null/none"
-# What libpq means by nothing, where an empty text is an error or would mean a file.
+# What libpq means by nothing, where an empty text is an error, would mean a file, or, of ways to
+# authenticate, that the server may ask for none.
 _NOTHING = {
     "passfile": _NO_FILE,
     "sslcert": _NO_FILE,
@@ -59,6 +60,7 @@ _NOTHING = {
     "sslcertmode": "allow",
     "min_protocol_version": "3.0",
     "max_protocol_version": "3.0",
+    "require_auth": "none,password,md5,gss,sspi,scram-sha-256",
 }
 
 
