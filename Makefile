@@ -69,6 +69,9 @@ test-metrics: $(VENV)/.dev ## a Prometheus asks a server of two workers; needs D
 test-pooler: $(VENV)/.dev ## the API through PgBouncer as documented, while PostgreSQL stops; needs Debian's package
 	$(BIN)/python -m tests.poolers.run $(ARGS)
 
+test-ha: $(VENV)/.dev ## Patroni, etcd and HAProxy as documented, while their parts fail; pgBackRest; ten minutes, needs Debian's packages
+	$(BIN)/python -m tests.ha.run $(ARGS)
+
 test-container: $(VENV)/.dev ## the image, built without a registry and run; needs root, buildah, debootstrap
 	$(BIN)/python -m tests.container.run $(ARGS)
 
@@ -104,6 +107,7 @@ lock: $(VENV)/.dev ## recompile the lock files
 	$(COMPILE) pyproject.toml --extra all --group build -c requirements-dev.txt -o requirements.txt
 	$(COMPILE) pyproject.toml --extra all --group bench -c requirements-dev.txt -o requirements-bench.txt
 	$(COMPILE) tests/browser/requirements.in -o requirements-browser.txt
+	$(COMPILE) tests/ha/requirements.in -o requirements-ha.txt
 	$(COMPILE) tests/frameworks/requirements.in -c requirements-dev.txt -o requirements-frameworks.txt
 	$(COMPILE) tests/clients/requirements.in -o requirements-clients.txt
 
@@ -148,6 +152,6 @@ $(CLIENTS)/.clients: requirements-clients.txt tests/clients/package-lock.json
 	@cd $(CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-.PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies test-container test-metrics test-pooler test-frameworks test-clients \
+.PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies test-container test-metrics test-pooler test-ha test-frameworks test-clients \
 	bench bench-quick bench-profile bench-lists \
 	claims man build lock clean
