@@ -193,16 +193,32 @@ class Cluster:
     def _logs(self) -> str:
         return "\n".join(self._folder.log(node.name)[-1500:] for node in self.nodes)
 
-    def urls(self) -> dict[str, str]:
-        """What a server may be told: HAProxy, and all of them."""
+    def start_pooler(self) -> None:
+        """PgBouncer before HAProxy."""
+        text = documented("ini", POOLER)
+        database = f"host=127.0.0.1 port={self.port} password=PASSWORD dbname=taskcore"
+        text = re.sub("host=.*", database, text)
+        text = re.sub("listen_addr = .*", "listen_addr = 127.0.0.1\nunix_socket_dir =", text)
+        text = re.sub("listen_port = .*", f"listen_port = {self.port + 1}", text)
+        text = re.sub("auth_type = .*", "auth_type = plain", text)
+        users = self._folder.write("users", '"taskcore" "PASSWORD"\n')
+        text = re.sub("auth_file = .*", f"auth_file = {users}", text)
+        file = self._folder.write("pgbouncer.ini", text)
+        self._folder.start("pgbouncer", "/usr/sbin/pgbouncer", file)
+
+    def ways(self) -> dict[str, dict[str, str]]:
+        """How a server may be told to reach the database."""
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
         account = "postgresql://taskcore:PASSWORD@"
+        pooler = {"DATABASE_URL": f"{account}127.0.0.1:{self.port + 1}/taskcore"}
         return {
-            "HAProxy": f"{account}127.0.0.1:{self.port}/taskcore",
-            "all hosts": f"{account}{hosts}/taskcore",
+            "HAProxy": {"DATABASE_URL": f"{account}127.0.0.1:{self.port}/taskcore"},
+            "all hosts": {"DATABASE_URL": f"{account}{hosts}/taskcore"},
+            "PgBouncer": pooler | {"DATABASE_POOLER": "on"},
         }
 
 
+POOLER = "A pooler before PostgreSQL"
 SMALL = "max_connections: 60\n        shared_buffers: 32MB"
 
 

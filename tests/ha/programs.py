@@ -1,7 +1,7 @@
 """What a cluster is made of, installed where it can be, and its processes.
 
-Debian's etcd, HAProxy and pgBackRest, Patroni of requirements-ha.txt, and the PostgreSQL that comes
-with the tests. PostgreSQL refuses to run as root; then it and Patroni run as `nobody`.
+Debian's etcd, HAProxy, PgBouncer and pgBackRest, Patroni of requirements-ha.txt, and the PostgreSQL
+that comes with the tests. PostgreSQL refuses to run as root; then it and Patroni run as `nobody`.
 """
 
 import os
@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "/usr/bin/etcd": "etcd-server",
     "/usr/sbin/haproxy": "haproxy",
+    "/usr/sbin/pgbouncer": "pgbouncer",
     "/usr/bin/pgbackrest": "pgbackrest",
     "/usr/lib/postgresql/15/bin/postgres": "postgresql-15",
     "/usr/bin/python3": "python3",

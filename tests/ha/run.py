@@ -2,11 +2,12 @@
 
     python -m tests.ha.run [--port 18600] [--rounds 1] [kill] [crash] [switchover] ...
 
-Three PostgreSQL servers, etcd and HAProxy on loopback, and two `taskcli serve`: one reaches the
-database through HAProxy, the other by naming the three. Meanwhile clients create tasks with an
-`Idempotency-Key`, and retry until each is acknowledged. None may be lost or there twice, and all
-goes on by itself. `control` replicates asynchronously, and must lose some: so the count can fail.
-`recovery` is another thing: the point in time before a mistake, with pgBackRest.
+Three PostgreSQL servers, etcd and HAProxy on loopback, and three `taskcli serve`: one reaches the
+database through HAProxy, one by naming the three, and one through PgBouncer before HAProxy.
+Meanwhile clients create tasks with an `Idempotency-Key`, and retry until each is acknowledged. None
+may be lost or there twice, and all goes on by itself. `control` replicates asynchronously, and must
+lose some: so the count can fail. `recovery` is another thing: the point in time before a mistake,
+with pgBackRest.
 
 Debian's packages are installed where this runs as root.
 """
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from tests.ha.cluster import Cluster, Node
+from tests.ha.cluster import POOLER, Cluster, Node, documented
 from tests.ha.programs import Folder, missing, patroni, say, working_folder
 from tests.ha.recovery import recovered
 from tests.ha.writing import Row, Verdict, Writers
@@ -112,15 +113,16 @@ def serving(folder: Folder, cluster: Cluster) -> Iterator[dict[str, Api]]:
     with cluster.primary().connect() as admin:
         admin.execute("CREATE ROLE taskcore LOGIN PASSWORD 'PASSWORD'")
         admin.execute("CREATE DATABASE taskcore OWNER taskcore")
-    urls = cluster.urls()
-    done = taskcli(folder.path, "db", "upgrade", DATABASE_URL=urls["HAProxy"], SECRET_KEY=KEY)
+    ways = cluster.ways()
+    done = taskcli(folder.path, "db", "upgrade", **ways["HAProxy"], SECRET_KEY=KEY)
     assert done.returncode == 0, done.stderr
+    with cluster.primary().connect("taskcore") as admin:
+        admin.execute(documented("sql", POOLER).encode())
+    cluster.start_pooler()
     with ExitStack() as stack:
         apis = {
-            how: stack.enter_context(
-                Api(folder.path / f"api{number}", DATABASE_URL=url, SECRET_KEY=KEY)
-            )
-            for number, (how, url) in enumerate(urls.items())
+            how: stack.enter_context(Api(folder.path / f"api{number}", SECRET_KEY=KEY, **settings))
+            for number, (how, settings) in enumerate(ways.items())
         }
         for api in apis.values():
             api.ready()
