@@ -125,7 +125,8 @@ async def list_tasks(  # noqa: PLR0913, PLR0917 - each is a parameter of the que
         "q": q,
         "sort": sort,
     }
-    query = _query(given) if request.scope["query_string"] else PLAIN
+    is_plain = all(value is None or value == () for value in given.values())
+    query = PLAIN if is_plain else _query(given)
     places = cursors.tasks(query, owner)
     page = await request.core.tasks.page(
         request.actor, query, owner_id=owner, skip=skip, limit=limit, after=places.read(cursor)

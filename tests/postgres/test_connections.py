@@ -6,6 +6,7 @@ import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from itertools import count
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -514,3 +515,11 @@ async def test_a_client_with_many_requests_delays_another_by_one(database_url: s
         await request("one")
         assert len(served) <= 5
         await asyncio.gather(*many)
+
+
+async def test_waits_that_have_ended_are_not_kept_in_an_outage(tmp_path: Path) -> None:
+    async with Connections(f"postgresql:///?host={tmp_path}") as connections:
+        for _ in range(3):
+            with time_budget(0.01), pytest.raises(Unavailable):
+                await query(connections)
+        assert not connections._pool._pool._waiting

@@ -82,8 +82,17 @@ class Pool:
         self._waiting += 1
         try:
             return await self._pool.getconn(patience)
+        except PoolTimeout:
+            self._forget_those_who_left()
+            raise
         finally:
             self._waiting -= 1
+
+    def _forget_those_who_left(self) -> None:
+        """Psycopg keeps each wait that has ended until a connection comes: hours, in an outage."""
+        waiting = self._pool._waiting  # noqa: SLF001 - there is no other way
+        for each in [each for each in waiting if each.error]:
+            waiting.remove(each)
 
     async def give_back(self, connection: AsyncConnection[Any]) -> None:
         """Keep it at hand or return it to the pool, which replaces one that is broken."""

@@ -71,7 +71,7 @@ class Statement:
     def text_of(self, rows: Rows) -> int:
         """How many characters of long texts there are in these rows."""
         column = self._text
-        return 0 if column is None else sum(len(row[column] or "") for row in rows)
+        return 0 if column is None else sum([len(row[column] or "") for row in rows])
 
     def __repr__(self) -> str:
         return self.sql.decode()
