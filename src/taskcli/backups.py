@@ -9,9 +9,9 @@ from taskcli.arguments import Json, Yes
 from taskcli.exits import FAILURE
 from taskcli.output import message, note, progress, show
 from taskcli.prompts import confirmed, require_terminal_or
-from taskcli.running import settings
+from taskcli.running import operator, settings
 from taskcli.signals import run
-from taskcore import Misconfigured, Settings
+from taskcore import Misconfigured, Settings, TaskcoreError
 from taskcore.adapters.archive import Manifest
 
 # The wiring is imported in the commands, because it takes a second and `--help` needs none of it.
@@ -32,7 +32,7 @@ def backup(
 
     The file holds the state of one moment. It is read back and compared before it gets its name,
     so that one with that name is complete; it is readable for its owner alone. Keep it safe: who
-    has it can log in as anyone.
+    has it can log in as anyone. The audit tells of the backup, and `taskcli doctor` of its age.
     """
     from taskcore import wiring
 
@@ -46,6 +46,10 @@ def backup(
         return _failed(f"{file} cannot be written", error)
     finally:
         progress("")
+    try:
+        run(wiring.record_backup(loaded, made, operator()))
+    except TaskcoreError as error:  # the file is complete
+        message(f"the audit does not tell of the backup: {error.detail}")
     note(f"backed up {made.rows} rows of revision {made.revision} in {file}, {size} bytes")
     if as_json:
         show({"file": str(file), "bytes": size, **_shape(made)}, as_json=True)

@@ -4,12 +4,16 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
-from taskcli.arguments import Json
+from cyclopts import Parameter
+
+from taskcli.arguments import Json, Whole
 from taskcli.db import is_migrated
-from taskcli.exits import CONFIGURATION, FAILURE
+from taskcli.exits import CONFIGURATION
+from taskcli.findings import Finding, as_record, rows
+from taskcli.forecasts import backup, forecasts
 from taskcli.output import show, show_rows
 from taskcli.running import lacks_database, settings
 from taskcli.signals import run
@@ -21,40 +25,35 @@ _FREE_BYTES = 512 * 2**20
 _SKEW = 5.0  # seconds; access tokens allow as much
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    name: str
-    ok: bool
-    detail: str
-    advice: str | None = None
-    code: int = FAILURE
-
-
-def doctor(*, as_json: Json = False) -> int:
+def doctor(
+    *,
+    servers: Annotated[
+        Whole | None,
+        Parameter(
+            metavar="NUMBER",
+            show_default=False,
+            help="How many servers use the database; else as many as machines that are connected.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> int:
     """Check settings, disk, secret key, database, schema and clock, and say what to do.
 
-    Starts the embedded database for a moment if it does not run. Exits with 0 when all is well,
-    with 78 when the configuration is wrong, and with 1 for everything else.
+    Warns of what will become a problem: too few connections, time limits that are missing, a disk
+    that fills, tables that grow, an old backup. Starts the embedded database for a moment if it
+    does not run. Exits with 0 when all is well or there are only warnings, with 78 when the
+    configuration is wrong, and with 1 for everything else.
     """
-    findings = list(_findings())
+    findings = list(_findings(servers))
     if as_json:
-        checks = [asdict(finding) for finding in findings]
-        for check in checks:
-            del check["code"]
-            check["advice"] = None if check["ok"] else check["advice"]
-        show({"ok": all(finding.ok for finding in findings), "checks": checks}, as_json=True)
+        ok = all(finding.ok for finding in findings)
+        show({"ok": ok, "checks": list(map(as_record, findings))}, as_json=True)
     else:
-        show_rows([row for finding in findings for row in _rows(finding)])
+        show_rows([row for finding in findings for row in rows(finding)])
     return max((finding.code for finding in findings if not finding.ok), default=0)
 
 
-def _rows(finding: Finding) -> Iterator[tuple[str, ...]]:
-    yield "ok" if finding.ok else "PROBLEM", finding.name, finding.detail
-    if finding.advice and not finding.ok:
-        yield "", "", finding.advice
-
-
-def _findings() -> Iterator[Finding]:
+def _findings(servers: int | None) -> Iterator[Finding]:
     try:
         loaded = settings()
     except Misconfigured as error:
@@ -64,10 +63,11 @@ def _findings() -> Iterator[Finding]:
         return
     yield Finding("settings", ok=True, detail="can be read")
     # A warning is no problem: containers mount their secrets readable for others.
-    yield from (Finding("settings", ok=True, detail=warning) for warning in loaded.warnings)
+    for warning in loaded.warnings:
+        yield Finding("settings", ok=True, detail=warning, warning=True)
     yield _disk(loaded)
     yield _key(loaded)
-    yield from _database(loaded)
+    yield from _database(loaded, servers)
 
 
 def _disk(settings: Settings) -> Finding:
@@ -117,7 +117,7 @@ def _bad_key(file: Path, what: str, advice: str) -> Finding:
     return Finding("key", ok=False, detail=f"{file} {what}", advice=advice, code=CONFIGURATION)
 
 
-def _database(settings: Settings) -> Iterator[Finding]:
+def _database(settings: Settings, servers: int | None) -> Iterator[Finding]:
     # Do not make the database here: that would hide a mistaken DATA_DIR.
     if lacks_database(settings):
         detail = f"there is none in {settings.data_dir} yet; the first start will make one"
@@ -145,8 +145,10 @@ def _database(settings: Settings) -> Iterator[Finding]:
     )
     yield from _upkeep(settings)
     yield _clock(settings)
+    yield from forecasts(settings, servers)
     if migrated:
         yield _passwords(settings)
+        yield backup(settings)
 
 
 def _upkeep(settings: Settings) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from contextlib import (
 )
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,9 +33,11 @@ from taskcore.adapters.postgres import (
 )
 from taskcore.adapters.postgres.backups import dump
 from taskcore.adapters.postgres.backups import restore as restored
+from taskcore.adapters.postgres.vitals import Vitals as Vitals  # noqa: PLC0414 - the commands import it from here
+from taskcore.adapters.postgres.vitals import vitals as vitals_of
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import Misconfigured, NotMigrated, Unavailable
-from taskcore.domain.policies import SYSTEM
+from taskcore.domain.policies import SYSTEM, Actor
 from taskcore.extras import needing
 from taskcore.ports import Clock, RateLimiter
 from taskcore.settings import Settings
@@ -143,6 +145,40 @@ async def back_up(settings: Settings, path: Path, told: Told, *, replace: bool =
             with Archive(file) as archive:
                 archive.check(told)
     return made
+
+
+async def record_backup(settings: Settings, made: Manifest, by: Actor) -> None:
+    """Let the audit tell of it. Raises Unavailable, and RightsMissing."""
+    event = NewAuditEvent.by(by, AuditEventName.BACKUP_MADE, SystemClock().now())
+    event = replaced(event, detail={"rows": made.rows, "revision": made.revision})
+    async with _connected(settings) as connections, PostgresStore(connections).autocommit() as db:
+        await db.audit.add(event)
+
+
+@dataclass(frozen=True, slots=True)
+class LastBackup:
+    at: datetime | None
+    """When `back_up` made one of this database; None: never, as far as the audit says."""
+    archived_at: datetime | None
+    """When PostgreSQL last archived its log, where it does."""
+    has_users: bool
+
+
+async def last_backup(settings: Settings) -> LastBackup:
+    """Raises Unavailable."""
+    async with _connected(settings) as connections:
+        async with PostgresStore(connections).autocommit() as db:
+            last = await db.audit.page(skip=0, limit=1, event=AuditEventName.BACKUP_MADE)
+            users = await db.users.page(skip=0, limit=1)
+        found = await vitals_of(connections)
+    at = last.items[0].at if last.items else None
+    return LastBackup(at, found.archived_at, bool(users.items))
+
+
+async def vitals(settings: Settings) -> Vitals:
+    """Raises Unavailable."""
+    async with _connected(settings) as connections:
+        return await vitals_of(connections)
 
 
 async def restore(settings: Settings, path: Path, told: Told, *, replace: bool = False) -> Restored:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from taskcli import doctor
+from taskcli.findings import Finding
 from taskcore import wiring
 from tests.api.served import as_url
 from tests.cli.conftest import KEY, Taskcli
@@ -163,11 +164,13 @@ def test_a_malformed_database_url_is_not_taken_for_an_old_schema(
     assert taskcli("doctor").code == 78
 
 
-def checks(taskcli: Taskcli) -> tuple[int, dict[str, dict[str, object]]]:
-    result = taskcli("doctor", "--json")
+def checks(taskcli: Taskcli, *options: str) -> tuple[int, dict[str, dict[str, object]]]:
+    result = taskcli("doctor", "--json", *options)
     report = json.loads(result.out)
     assert report["ok"] == (result.code == 0)
-    assert all(list(check) == ["name", "ok", "detail", "advice"] for check in report["checks"])
+    assert all(
+        list(check) == ["name", "ok", "detail", "advice", "warning"] for check in report["checks"]
+    )
     return result.code, {check["name"]: check for check in report["checks"]}
 
 
@@ -175,8 +178,10 @@ def checks(taskcli: Taskcli) -> tuple[int, dict[str, dict[str, object]]]:
 def test_the_doctor_finds_no_problem(taskcli: Taskcli) -> None:
     code, found = checks(taskcli)
     assert code == 0
-    kinds = "settings disk key database schema vacuum words clock passwords"
+    kinds = "settings disk key database schema vacuum words clock"
+    kinds += " connections timeouts growth room passwords backup"
     assert " ".join(found) == kinds
+    assert not any(check["warning"] for check in found.values())
     assert all(line.startswith("ok\t") for line in taskcli("doctor").out.splitlines())
 
 
@@ -231,6 +236,91 @@ def test_the_doctor_finds_words_that_only_the_owner_can_tidy(
     assert checks(taskcli)[1]["words"]["ok"] is False
 
 
+@pytest.mark.usefixtures("database")
+def test_the_doctor_warns_of_more_connections_than_the_database_has(
+    taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKERS", "4")
+    assert checks(taskcli)[1]["connections"]["warning"] is False
+    code, found = checks(taskcli, "--servers", "3")
+    assert (code, found["connections"]["warning"]) == (0, True)
+    assert "3 x 4 x 10 = 120) of " in str(found["connections"]["detail"])
+    assert "DATABASE_POOL_SIZE" in str(found["connections"]["advice"])
+    monkeypatch.setenv("DATABASE_POOL_SIZE", "5")
+    assert checks(taskcli, "--servers", "3")[1]["connections"]["warning"] is False
+    shown = taskcli("doctor", "--servers", "20")
+    assert (shown.code, "WARNING\tconnections" in shown.out) == (0, True)
+
+
+def test_the_doctor_counts_the_connections_that_a_role_may_have(
+    taskcli: Taskcli, database: str
+) -> None:
+    with psycopg.connect(database, user="postgres", autocommit=True) as admin:
+        admin.execute("ALTER ROLE taskcore CONNECTION LIMIT 12")
+        try:
+            assert checks(taskcli)[1]["connections"]["warning"] is True  # 10, and those of commands
+        finally:
+            admin.execute("ALTER ROLE taskcore CONNECTION LIMIT -1")
+
+
+@pytest.mark.usefixtures("database")
+def test_the_doctor_warns_of_time_limits_that_are_missing(
+    taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{os.environ['DATABASE_URL']}&options=-c%20lock_timeout%3D0"
+    monkeypatch.setenv("DATABASE_URL", url)
+    code, found = checks(taskcli)
+    assert (code, found["timeouts"]["warning"]) == (0, True)
+    assert "no lock_timeout" in str(found["timeouts"]["detail"])
+
+
+@pytest.mark.usefixtures("database")
+def test_the_doctor_warns_of_a_disk_that_is_nearly_full(
+    taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskcli.forecasts.is_filling", lambda _: True)
+    monkeypatch.setenv("DATABASE_URL", os.environ["DATABASE_URL"].replace("taskcore@", "postgres@"))
+    code, found = checks(taskcli)
+    assert (code, found["room"]["warning"]) == (0, True)
+    assert "MiB are free on its disk" in str(found["room"]["detail"])
+
+
+def test_the_doctor_warns_of_dead_rows_that_nothing_removes(
+    taskcli: Taskcli, database: str
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE rate_limits SET (autovacuum_enabled = off)")
+        connection.execute(
+            "INSERT INTO rate_limits SELECT int4send(n), now() FROM generate_series(1, 10100) n"
+        )
+        connection.execute("DELETE FROM rate_limits")
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        try:
+            code, found = checks(taskcli)
+            assert (code, found["growth"]["warning"]) == (0, True)
+            assert "rate_limits has 10" in str(found["growth"]["detail"])
+        finally:
+            connection.execute("ALTER TABLE rate_limits RESET (autovacuum_enabled)")
+            connection.execute("VACUUM rate_limits")
+
+
+def test_the_doctor_knows_how_old_the_last_backup_is(
+    taskcli: Taskcli, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert checks(taskcli)[1]["backup"]["detail"] == "there are no users yet"
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "INSERT INTO users (email, email_key, hashed_password) VALUES ('a@b.c', 'a@b.c', 'x')"
+        )
+    code, found = checks(taskcli)
+    assert (code, found["backup"]["warning"]) == (0, True)
+    assert "made none" in str(found["backup"]["detail"])
+    assert taskcli("backup", "b.zip").code == 0
+    assert checks(taskcli)[1]["backup"]["warning"] is False
+    monkeypatch.setattr("taskcli.forecasts._BACKUP_AGE", timedelta(0))
+    assert checks(taskcli)[1]["backup"]["warning"] is True
+
+
 def test_the_doctor_names_a_bad_setting(taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKERS", "sesame")
     code, found = checks(taskcli)
@@ -266,10 +356,12 @@ class TestWithTheEmbeddedDatabase:
     @pytest.fixture(autouse=True)
     def other_checks_pass(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "is_migrated", lambda _: True)
-        passed = doctor.Finding("clock", ok=True, detail="")
+        passed = Finding("clock", ok=True, detail="")
         monkeypatch.setattr(doctor, "_clock", lambda _: passed)
         monkeypatch.setattr(doctor, "_upkeep", lambda _: [passed])
         monkeypatch.setattr(doctor, "_passwords", lambda _: passed)
+        monkeypatch.setattr(doctor, "forecasts", lambda *_: [passed])
+        monkeypatch.setattr(doctor, "backup", lambda _: passed)
 
     @pytest.fixture
     def key(self, tmp_path: Path) -> Path:

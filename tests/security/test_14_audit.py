@@ -16,7 +16,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from taskcli.main import exit_code
 from taskcore import SYSTEM, AuditEventName, InvalidCredentials, Origin, TooMany
+from taskcore.adapters.archive import Archive
 from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.keys import HmacPseudonyms, derived_key
 from taskcore.adapters.memory import MemoryStore
@@ -339,6 +341,19 @@ def test_another_key_is_recorded_when_a_server_starts_with_it(other: Site, tmp_p
         ("config.key_rotated", "system", None, None, None, {"key_id": name, "before": before})
         for before, name in pairwise(["none", *names[1:]])
     ]
+
+
+def test_a_backup_is_recorded(other: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AU-1: it is a copy of every row and of the key, made by whom the machine knows."""
+    monkeypatch.setenv("DATABASE_URL", as_url(other.conninfo))
+    monkeypatch.setenv("SECRET_KEY", KEY)
+    assert exit_code(["backup", str(tmp_path / "b.zip"), "--quiet"]) == 0
+    ((*row, _, agent, _),) = other.sql(f"{ROWS} WHERE event = 'backup.made'")
+    with Archive(tmp_path / "b.zip") as archive:
+        made = archive.manifest
+    detail = {"rows": made.rows, "revision": made.revision}
+    assert tuple(row) == ("backup.made", "system", None, None, None, detail)
+    assert agent.startswith("cli:")
 
 
 def test_what_is_on_record_stays(site: Site, ada: Account) -> None:

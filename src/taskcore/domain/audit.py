@@ -46,6 +46,8 @@ class AuditEventName(StrEnum):
     RATELIMIT_TRIPPED = "ratelimit.tripped"
     KEY_ROTATED = "config.key_rotated"
     """Access tokens are signed with a new key from now on."""
+    BACKUP_MADE = "backup.made"
+    """The operator has copied all rows, and the secret key, into a file."""
 
 
 class ActorKind(StrEnum):

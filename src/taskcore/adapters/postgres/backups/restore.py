@@ -108,13 +108,15 @@ async def _upgraded(url: str, revision: str = "head") -> None:
 
 
 async def _has_rows(connection: Connection) -> bool:
-    """Whether there are accounts, or events but those of a server's start."""
+    """Whether there are accounts, or events but those of a server's start and of backups."""
     if "audit_events" not in {table.name for table in await tables_of(connection)}:
         return False
     query = (
-        "SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM audit_events WHERE event <> %s)"
+        "SELECT EXISTS (SELECT FROM users)"
+        " OR EXISTS (SELECT FROM audit_events WHERE event <> ALL(%s))"
     )
-    return bool(await _one(connection, query, AuditEventName.KEY_ROTATED.value))
+    spared = [AuditEventName.KEY_ROTATED.value, AuditEventName.BACKUP_MADE.value]
+    return bool(await _one(connection, query, spared))
 
 
 async def _load(url: str, archive: Archive, told: Told) -> None:

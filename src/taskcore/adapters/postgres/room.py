@@ -1,0 +1,22 @@
+"""How many more connections PostgreSQL has for our role."""
+
+# Of all that there may be, of the role's (CONNECTION LIMIT) and of the database's, without those
+# kept for administrators. Every role sees how many connections there are, and of which roles.
+CONNECTIONS = """
+SELECT current_setting('max_connections')::int
+        - current_setting('superuser_reserved_connections')::int
+        - coalesce(current_setting('reserved_connections', true), '0')::int AS most,
+    CASE WHEN r.rolconnlimit >= 0 THEN r.rolconnlimit END AS most_of_role,
+    CASE WHEN d.datconnlimit >= 0 THEN d.datconnlimit END AS most_of_database,
+    count(a.pid) AS taken,
+    count(a.pid) FILTER (WHERE a.usesysid = r.oid) AS of_role,
+    count(a.pid) FILTER (WHERE a.datid = d.oid) AS of_database
+FROM pg_roles r, pg_database d, pg_stat_get_activity(NULL) a
+WHERE r.rolname = current_user AND d.datname = current_database() AND a.usesysid IS NOT NULL
+    AND coalesce(a.backend_type, 'client backend') = 'client backend'
+GROUP BY r.oid, r.rolconnlimit, d.oid, d.datconnlimit
+"""
+ROOM = f"""
+SELECT least(most - taken, most_of_role - of_role, most_of_database - of_database)::int
+FROM ({CONNECTIONS}) c
+"""  # noqa: S608 - of constants

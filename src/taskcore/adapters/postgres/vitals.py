@@ -1,0 +1,90 @@
+"""What will become a problem of the database if it goes on like this, for `taskcli doctor`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from taskcore.adapters.postgres.connections import Connections
+from taskcore.adapters.postgres.room import CONNECTIONS
+from taskcore.adapters.postgres.schema import RIGHTS
+from taskcore.adapters.postgres.statements import Statement
+
+_VITALS = Statement(
+    # Of the machines those with a server's connections, but this command's.
+    sa.text(f"""
+SELECT least(c.most - (c.taken - c.of_role), c.most_of_role, c.most_of_database)::int,
+    (SELECT count(DISTINCT coalesce(client_addr::text, '')) FROM pg_stat_activity
+      WHERE usename = current_user AND application_name = 'taskcore'
+        AND pid <> pg_backend_pid())::int,
+    ARRAY(SELECT name FROM unnest(ARRAY['statement_timeout', 'lock_timeout',
+            'idle_in_transaction_session_timeout']) name WHERE current_setting(name) = '0'),
+    current_setting('autovacuum') = 'on' AND current_setting('track_counts') = 'on',
+    (SELECT max(greatest(
+            age(datfrozenxid) / current_setting('autovacuum_freeze_max_age')::float8,
+            mxid_age(datminmxid) / current_setting('autovacuum_multixact_freeze_max_age')::float8))
+       FROM pg_database WHERE datallowconn),
+    (SELECT coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), 0)::bigint
+       FROM pg_replication_slots WHERE NOT active),
+    pg_database_size(current_database()),
+    (SELECT setting FROM pg_settings WHERE name = 'data_directory' AND inet_server_addr() IS NULL),
+    (SELECT last_archived_time FROM pg_stat_archiver
+      WHERE current_setting('archive_mode') <> 'off'
+        AND last_archived_time > coalesce(last_failed_time, '-infinity'))
+FROM ({CONNECTIONS}) c
+""")  # noqa: S608 - of constants
+)
+# Autovacuum begins beyond so many dead rows; what has three times as many waits in vain for it.
+_UNTIDY = Statement(
+    sa.text(f"""
+SELECT s.relname::text, s.n_dead_tup, s.n_live_tup
+FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
+WHERE pg_table_is_visible(s.relid)
+    AND s.relname IN ({", ".join(f"'{name}'" for name in RIGHTS)})
+    AND s.n_dead_tup > 3 * (current_setting('autovacuum_vacuum_threshold')::float8
+        + current_setting('autovacuum_vacuum_scale_factor')::float8 * greatest(c.reltuples, 0))
+    AND s.n_dead_tup > 10000
+ORDER BY s.n_dead_tup DESC LIMIT 3
+""")  # noqa: S608 - of constants
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Untidy:
+    """A table in which more rows are dead than autovacuum should leave."""
+
+    name: str
+    dead: int
+    live: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """Numbers of the database at this moment."""
+
+    untidy: Sequence[Untidy]
+    connections: int
+    """The most that our role may have, while others keep theirs."""
+    machines: int
+    """Those that are connected as our role, but for the one that asks."""
+    without: Sequence[str]
+    """Time limits of statements that the connection lacks."""
+    vacuums: bool
+    age: float
+    """Of the oldest transaction id, in those after which autovacuum must freeze it."""
+    held_wal: int
+    """Bytes of log that are kept for a replication slot which nothing reads."""
+    size: int  # bytes
+    folder: str | None
+    """Where the server keeps its data, if that is on this machine and the role may know."""
+    archived_at: datetime | None
+    """When the log was last archived, if it is."""
+
+
+async def vitals(connections: Connections) -> Vitals:
+    """Two round trips. Raises Unavailable."""
+    async with connections.borrow() as link:
+        ((*numbers,),) = await link.rows(_VITALS)
+        untidy = [Untidy(*found) for found in await link.rows(_UNTIDY)]
+    return Vitals(untidy, *numbers)
