@@ -46,8 +46,9 @@ def _programs() -> Path:
 class Server:
     """One cluster in a folder, and its postmaster."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self._folder = folder
+        self._settings = _SETTINGS | settings
         self._process: subprocess.Popen[bytes] | None = None
         self._leash: Leash | None = None
         folder.mkdir(mode=0o700)
@@ -66,7 +67,7 @@ class Server:
         return f"postgresql://postgres@/postgres?host={self._folder}"
 
     def start(self) -> None:
-        options = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+        options = [f"-c{name}={value}" for name, value in self._settings.items()]
         self._process = self._start(
             "postgres", "-D", str(self._folder / "data"), "-k", str(self._folder), *options
         )
@@ -136,13 +137,13 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """A running server with an empty database."""
+def server(**settings: str) -> Iterator[Server]:
+    """A running server with an empty database, and these settings."""
     # Not pytest's tmp_path: it is too long for a socket, and other accounts cannot enter it.
     parent = Path(tempfile.mkdtemp(prefix="taskcore-", dir="/tmp"))
     parent.chmod(0o711)
     try:
-        made = Server(parent / "pg")
+        made = Server(parent / "pg", **settings)
         try:
             made.start()
             yield made

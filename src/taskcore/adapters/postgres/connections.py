@@ -19,6 +19,7 @@ from taskcore.adapters.postgres.errors import (
     breaks_connection,
     translated,
 )
+from taskcore.adapters.postgres.fair_share import FairShare
 from taskcore.adapters.postgres.lanes import MAX_WAITING, Lane
 from taskcore.adapters.postgres.pool import WAIT, Pool
 from taskcore.adapters.postgres.presence import Presence
@@ -153,15 +154,19 @@ class Connections:
         self._lent = 0
         self._refused = 0
         self._pool = Pool(conninfo(url, pooler=pooler), size=size, prepares=not pooler)
+        self._share = FairShare(self._pool.inner, self.borrow)
         self._patience = patience(url)
         self._unhurried = None if pooler else with_options(url, _UNHURRIED)
 
     async def __aenter__(self) -> Self:
         self._home.check()
         await self._pool.open()
+        if self.has_sessions:  # else the pooler shares them out
+            self._share.begin()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._share.end()
         await self._pool.close()
 
     async def ready(self) -> None:

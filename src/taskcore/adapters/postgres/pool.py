@@ -110,6 +110,11 @@ class Pool:
         await self._pool.putconn(connection)
 
     @property
+    def inner(self) -> AsyncConnectionPool[AsyncConnection[Any]]:
+        """psycopg's own, for what changes its size."""
+        return self._pool
+
+    @property
     def idle(self) -> int:
         return self._pool.get_stats()["pool_available"] + (self._at_hand is not None)
 

@@ -1,5 +1,9 @@
 """How many more connections PostgreSQL has for our role."""
 
+import sqlalchemy as sa
+
+from taskcore.adapters.postgres.statements import Statement
+
 # Of all that there may be, of the role's (CONNECTION LIMIT) and of the database's, without those
 # kept for administrators. Every role sees how many connections there are, and of which roles.
 CONNECTIONS = """
@@ -12,11 +16,13 @@ SELECT current_setting('max_connections')::int
     count(a.pid) FILTER (WHERE a.usesysid = r.oid) AS of_role,
     count(a.pid) FILTER (WHERE a.datid = d.oid) AS of_database
 FROM pg_roles r, pg_database d, pg_stat_get_activity(NULL) a
-WHERE r.rolname = current_user AND d.datname = current_database() AND a.usesysid IS NOT NULL
-    AND coalesce(a.backend_type, 'client backend') = 'client backend'
+WHERE r.rolname = current_user AND d.datname = current_database()
+    AND a.usesysid IS NOT NULL AND a.datid IS NOT NULL -- else it is a process of the server
 GROUP BY r.oid, r.rolconnlimit, d.oid, d.datconnlimit
 """
-ROOM = f"""
+ROOM = Statement(
+    sa.text(f"""
 SELECT least(most - taken, most_of_role - of_role, most_of_database - of_database)::int
 FROM ({CONNECTIONS}) c
-"""  # noqa: S608 - of constants
+""")  # noqa: S608 - of constants
+)
