@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
+from taskapi.adaptive_limit import AdaptiveLimit
 from taskapi.body_limits import LARGEST_BODY
 from taskapi.client_connections import PER_CLIENT
 from taskapi.problems import HttpProblem
@@ -152,6 +153,8 @@ class Streams:
 class Places:
     """At most `limit` requests are served at a time, and PER_CLIENT are of one client.
 
+    Fewer are on a slow or busy machine, so that what is served is served soon (`AdaptiveLimit`).
+
     Those that wait for a turn count too. When all places are taken, one request is refused at once:
     the new one if its client has no place left; else the last that waits of the client with the
     most waiting; else the new one.
@@ -166,6 +169,7 @@ class Places:
         self.large = LargeBodies()
         self.streams = Streams()
         self._limit = limit
+        self._now = AdaptiveLimit(limit)
         self._served = self._arriving = 0
         self.refused = 0
         self._shares = Shares()
@@ -176,10 +180,11 @@ class Places:
         None is a client without a limit of its own.
         """
         self._served += 1
+        self._now.follow(self._held, self._shed)
         if client is None:
-            return self._served <= self._limit
+            return self._served <= self._now.value
         return self._shares.add(client) and (
-            self._served <= self._limit
+            self._served <= self._now.value
             or self.turns.displace_one(more_than=self._shares.of(client))
         )
 
@@ -187,6 +192,15 @@ class Places:
         self._served -= 1
         if client is not None:
             self._shares.remove(client)
+
+    def _held(self) -> int:
+        return self._served
+
+    def _shed(self) -> None:
+        """Refuse those that wait for a turn beyond what the limit is now."""
+        excess = self._served - self._now.value
+        while excess > 0 and self.turns.displace_one(more_than=0):
+            excess -= 1
 
     @property
     def are_free(self) -> bool:
@@ -205,6 +219,7 @@ class Places:
             "requests_active:waiting for a turn": waiting,
             "requests_active:waiting for its body": self._arriving,
             "refused:overload": self.refused,
+            "requests_at_most": self._now.value,
         }
 
     @contextmanager
@@ -222,5 +237,5 @@ class Places:
         finally:
             self._served += 1
             self._arriving -= 1
-        if self._served > self._limit:
+        if self._served > self._now.value:
             raise self.refusal()

@@ -131,7 +131,9 @@ class Turns:
         queue = max(self._waiting.values(), key=len, default=None)
         if queue is None or len(queue) <= more_than:
             return False
-        displaced = queue.pop()  # the queue is not empty then: more_than is at least 1
+        displaced = queue.pop()
+        if not queue:
+            del self._waiting[displaced.networks[0]]
         if not displaced.admission.done():
             displaced.admission.set_result(False)
         return True

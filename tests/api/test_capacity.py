@@ -1,20 +1,32 @@
 """How many requests are served at a time and in which order, seen by clients that send many."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 from litestar.types import Receive, Scope, Send
 
+from taskapi.adaptive_limit import LEAST
 from taskapi.client_connections import PER_CLIENT
 from taskapi.edge import Edge
 from taskapi.problems import HttpProblem, send_problem
 from taskapi.turns import WIDTH, WIDTH_ALONE
 from tests.api.conftest import SETTINGS
+from tests.conftest import until
 
 pytestmark = pytest.mark.anyio
 
 LIMIT = 2
+A_QUICK_MACHINE = 3600  # seconds that the event loop may be late
+
+
+@pytest.fixture(autouse=True)
+def quick_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is that tests."""
+    monkeypatch.setattr("taskapi.adaptive_limit.LATE", A_QUICK_MACHINE)
+
+
 WAITING = 4 * LIMIT
 END = {"type": "http.request", "body": b"}", "more_body": False}
 CUT = {"type": "http.request", "body": b"", "more_body": True}
@@ -392,3 +404,27 @@ async def test_the_pieces_of_a_body_are_read_together() -> None:
     client.parts.put_nowait(END)
     assert await client.begin((b"content-length", b"100001")) == 200
     assert read == [66_000, 34_001]
+
+
+async def test_a_machine_that_is_too_slow_holds_fewer_requests_until_it_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its event loop is late. What waits for a turn beyond the limit is refused at once."""
+    site = Site(in_flight=256)
+    begun = send_many(site, STRANGER, 100)
+    monkeypatch.setattr("taskapi.adaptive_limit.LATE", 0.1)
+    for _ in range(3):
+        await asyncio.sleep(0.001)
+        time.sleep(0.2)  # noqa: ASYNC251 - what a busy processor does
+        await asyncio.sleep(0.001)
+    late = send_many(site, ADA, 100)
+    await turns()
+    refused = [request for request in [*begun, *late] if request.done()]
+    assert {request.result() for request in refused} == {503}
+    assert len(refused) > 100
+    assert len(begun) + len(late) - len(refused) >= LEAST
+    site.answers.set()
+    await asyncio.gather(*begun, *late)
+    monkeypatch.setattr("taskapi.adaptive_limit.LATE", A_QUICK_MACHINE)
+    await until(lambda: site.edge.measures()["requests_at_most"] == 256, seconds=60)
+    assert set(await asyncio.gather(*send_many(site, STRANGER, 100))) == {200}

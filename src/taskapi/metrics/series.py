@@ -21,6 +21,7 @@ class Series(NamedTuple):
 
 ALL = (
     Series("requests_active", "gauge", "Requests in the server, by what they wait for", "state"),
+    Series("requests_at_most", "gauge", "Requests that the server would hold at this moment"),
     Series("refused_total", "counter", "Requests refused because of load (503)", "reason"),
     Series("pool_connections", "gauge", "Connections to the database", "state"),
     Series("pool_waiting", "gauge", "Requests that wait for a connection to the database"),
