@@ -95,7 +95,8 @@ class _Visible(logging.Formatter):
 
 
 async def _worked(settings: Settings, work: Callable[[Core], Awaitable[Result]]) -> Result:
-    async with open_core(settings) as core:
+    # A script that has created something must find it in the list.
+    async with open_core(replace(settings, database_read_url=None)) as core:
         try:
             # `open_core` succeeds without a database, because a server may start before it.
             await core.store.check()

@@ -114,3 +114,8 @@ def _parsed(text: str) -> dict[str, str]:
         quoted = _ESCAPED.sub(r"\1", double) if double is not None else single
         values[name[1]] = bare if quoted is None else quoted
     return values
+
+
+def is_not_utf_8(text: str) -> bool:
+    """Whether Python has read bytes that are not UTF-8, which it keeps as lone surrogates."""
+    return any("\ud800" <= character <= "\udfff" for character in text)

@@ -15,7 +15,7 @@ from taskcore.domain.events import EVENTS_LIFETIME, LEAST_EVENTS_DAYS
 from taskcore.domain.sessions import SESSION_LIFETIME
 from taskcore.domain.tasks import MAX_TASKS
 from taskcore.domain.trash import TRASH_LIFETIME
-from taskcore.environment import default_data_dir, environment
+from taskcore.environment import default_data_dir, environment, is_not_utf_8
 from taskcore.networks import IPNetwork, host, is_loopback, listening, network, origin
 from taskcore.prefixes import own_variables, spelled
 
@@ -76,6 +76,7 @@ class Settings:
     """UNUSED where DATABASE_URL is set and DATA_DIR is not."""
     database_pooler: bool = False  # DATABASE_URL leads to one, which lends for a transaction
     database_pool_size: int = 10  # connections of each process
+    database_read_url: Secret | None = None  # of a replica, for what may be some seconds old
     algorithm: str = "HS256"
     access_token_lifetime: timedelta = timedelta(minutes=30)
     refresh_token_lifetime: timedelta = timedelta(days=7)
@@ -132,6 +133,7 @@ class Settings:
         read = _Reader(own_variables(env, prefix))
         settings = cls(
             database_url=read.database_url(),
+            database_read_url=read.database_url("DATABASE_READ_URL"),
             secret_key=read.secret_key(),
             data_dir=read.data_dir(default_data_dir(env)),
             database_pooler=read.flag("DATABASE_POOLER", default=cls.database_pooler),
@@ -173,6 +175,8 @@ class Settings:
         )
         if debug and not is_loopback(settings.server_host):
             read.problem("DEBUG", "is for this machine alone; SERVER_HOST lets others in")
+        if settings.database_read_url and not settings.database_url:
+            read.problem("DATABASE_READ_URL", "needs DATABASE_URL, the database that it follows")
         if settings.database_url and not settings.secret_key and not keyless:
             read.problem(
                 "SECRET_KEY",
@@ -193,6 +197,7 @@ class Settings:
         """Every variable and its value, for people; of a secret, only whether it is set."""
         return {
             "DATABASE_URL": _masked(self.database_url, "embedded PostgreSQL in DATA_DIR"),
+            "DATABASE_READ_URL": _masked(self.database_read_url, "no replica"),
             "DATABASE_POOLER": self.database_pooler,
             "DATABASE_POOL_SIZE": self.database_pool_size,
             "SECRET_KEY": _masked(self.secret_key, "generated into DATA_DIR"),
@@ -242,7 +247,7 @@ class _Reader:
 
     def text(self, name: str, default: str) -> str:
         text = self.path(name)
-        if _is_not_utf_8(text):
+        if is_not_utf_8(text):
             self.problem(name, "must be text in UTF-8")
             return default
         return text or default
@@ -310,18 +315,18 @@ class _Reader:
             else:
                 if not value.strip():
                     self.problem(f"{name}_FILE", "names an empty file")
-        if _is_not_utf_8(value):
+        if is_not_utf_8(value):
             self.problem(name, "must be text in UTF-8")
         return Secret(value) if value.strip() else None
 
-    def database_url(self) -> Secret | None:
-        secret = self.secret("DATABASE_URL")
+    def database_url(self, name: str = "DATABASE_URL") -> Secret | None:
+        secret = self.secret(name)
         if secret is None:
             return None
         # SQLAlchemy's spelling with a driver is common in existing .env files.
         url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", secret.reveal().strip())
         if not url.startswith("postgresql://"):
-            self.problem("DATABASE_URL", "must start with postgresql://")
+            self.problem(name, "must start with postgresql://")
         return Secret(url)
 
     def secret_key(self) -> Secret | None:
@@ -393,8 +398,3 @@ class _Reader:
             " no path, no wildcard",
         )
         return default
-
-
-def _is_not_utf_8(text: str) -> bool:
-    """Whether Python has read bytes that are not UTF-8, which it keeps as lone surrogates."""
-    return any("\ud800" <= character <= "\udfff" for character in text)

@@ -8,6 +8,7 @@ from contextlib import (
     AsyncExitStack,
     ExitStack,
     asynccontextmanager,
+    nullcontext,
 )
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
@@ -33,6 +34,7 @@ from taskcore.adapters.postgres import (
 )
 from taskcore.adapters.postgres.backups import dump
 from taskcore.adapters.postgres.backups import restore as restored
+from taskcore.adapters.postgres.replica import replica_connections
 from taskcore.adapters.postgres.vitals import Vitals as Vitals  # noqa: PLC0414 - the commands import it from here
 from taskcore.adapters.postgres.vitals import vitals as vitals_of
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
@@ -67,8 +69,12 @@ async def opened_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
     calls raise Unavailable until it answers.
     """
     database = _database(settings)
-    async with database, _connections(settings, database.conninfo) as connections:
-        store = PostgresStore(connections)
+    async with (
+        database,
+        _connections(settings, database.conninfo) as connections,
+        _replica(settings) as copy,
+    ):
+        store = PostgresStore(connections, copy)
         try:
             await _ensure_migrated(settings, database.conninfo, store)
         except Unavailable:
@@ -248,6 +254,16 @@ def _is_pooled(settings: Settings) -> bool:
 
 def _connections(settings: Settings, url: str) -> Connections:
     return Connections(url, size=settings.database_pool_size, pooler=_is_pooled(settings))
+
+
+def _replica(settings: Settings) -> AbstractAsyncContextManager[Connections | None]:
+    if settings.database_read_url is None:
+        return nullcontext()
+    return replica_connections(
+        settings.database_read_url.reveal(),
+        size=settings.database_pool_size,
+        pooler=_is_pooled(settings),
+    )
 
 
 @asynccontextmanager

@@ -29,9 +29,11 @@ class FailingStore:
             yield tx
 
     @asynccontextmanager
-    async def autocommit(self, by: UserId | None = None) -> AsyncIterator[Repositories]:
+    async def autocommit(
+        self, by: UserId | None = None, *, may_lag: bool = False
+    ) -> AsyncIterator[Repositories]:
         self._fail()
-        async with self.store.autocommit(by) as db:
+        async with self.store.autocommit(by, may_lag=may_lag) as db:
             yield db
 
     async def check(self) -> None:

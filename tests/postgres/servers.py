@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,23 @@ class Server:
             assert self._process.poll() is None, self.log()
             time.sleep(0.025)
         raise AssertionError(f"the server did not come up: {self.log()}")
+
+    def copied(self, folder: Path) -> "Server":
+        """A replica that follows this server, which is stopped for the copy and runs again."""
+        self.stop()
+        replica = copy(self)
+        replica._folder, replica._leash = folder, None
+        folder.mkdir(mode=0o700)
+        subprocess.run(["cp", "-a", f"{self._folder}/data", str(folder)], check=True)  # noqa: S603, S607 - the folders are ours
+        (folder / "data" / "standby.signal").touch()
+        if os.geteuid() == 0:
+            for path in (folder, folder / "data" / "standby.signal"):
+                os.chown(path, _ACCOUNT.pw_uid, _ACCOUNT.pw_gid)
+        source = f"host={self._folder} user=postgres"
+        replica._settings = self._settings | {"primary_conninfo": source}
+        self.start()
+        replica.start()
+        return replica
 
     @property
     def is_running(self) -> bool:

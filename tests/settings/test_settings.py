@@ -440,7 +440,7 @@ def test_every_variable_of_the_contract_can_be_shown() -> None:
         *("DOCS_ENABLED", "LOGIN_FAILURE_FLOOR_MS", "MAX_TASKS_PER_USER", "TRASH_DAYS"),
         *("TASKCLI_AS", "EVENTS_DAYS", "CORS_HEADERS", "DRAIN_SECONDS"),
         "METRICS_ADDRESS",
-        *("DATABASE_POOLER", "DATABASE_POOL_SIZE"),
+        *("DATABASE_POOLER", "DATABASE_POOL_SIZE", "DATABASE_READ_URL"),
     }
     shown = settings(DATABASE_URL=URL, SECRET_KEY=KEY, ACCESS_TOKEN_EXPIRE_MINUTES="90").shown()
     assert shown["ACCESS_TOKEN_EXPIRE_MINUTES"] == 90

@@ -86,8 +86,10 @@ class InterruptedStore:
         return self.inner.transaction(by)
 
     @asynccontextmanager
-    async def autocommit(self, by: UserId | None = None) -> AsyncIterator[Repositories]:
-        async with self.inner.autocommit(by) as db:
+    async def autocommit(
+        self, by: UserId | None = None, *, may_lag: bool = False
+    ) -> AsyncIterator[Repositories]:
+        async with self.inner.autocommit(by, may_lag=may_lag) as db:
             tasks = InterruptedTasks(db.tasks, self.before_writing)
             trash = InterruptedTasks(db.trash, self.before_writing)
             yield cast("Repositories", InterruptedRepositories(db, tasks, trash))

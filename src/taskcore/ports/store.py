@@ -54,8 +54,13 @@ class Store(Protocol):
         and one for each user. Raises Overloaded when too many wait, or one for too long.
         """
 
-    def autocommit(self, by: UserId | None = None) -> AbstractAsyncContextManager[Repositories]:
+    def autocommit(
+        self, by: UserId | None = None, *, may_lag: bool = False
+    ) -> AbstractAsyncContextManager[Repositories]:
         """Each call is a transaction of its own, in one round trip. `lock` has no effect here.
+
+        `may_lag`: for reads alone, whose answers may be some seconds old: a store that has a copy
+        asks that. Never for sessions, rights and limits, nor for what people see of their own.
 
         `by` is the user the work is for. Statements that may be slow are few at a time, and users
         take turns: raises Overloaded when too many wait. The operator (None) is one user here.

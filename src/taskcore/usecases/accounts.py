@@ -185,7 +185,7 @@ class Accounts:
         await self.gate.administers(actor)
         check_slice(skip, limit)
         key = None if email is None else Email.parse(email).key
-        async with self.store.autocommit(actor.user_id) as db:
+        async with self.store.autocommit(actor.user_id, may_lag=True) as db:
             return await db.users.page(
                 skip=skip, limit=limit, email=key, role=role, is_active=is_active, after=after
             )

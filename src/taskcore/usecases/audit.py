@@ -36,7 +36,7 @@ class Audit:
         """
         await self.gate.administers(actor)
         check_slice(skip, limit)
-        async with self.store.autocommit(actor.user_id) as db:
+        async with self.store.autocommit(actor.user_id, may_lag=True) as db:
             return await db.audit.page(
                 skip=skip, limit=limit, user_id=user_id, event=event, since=since, after=after
             )

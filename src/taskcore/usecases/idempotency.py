@@ -4,7 +4,7 @@ Only the answer of work that succeeds is kept: after a refusal the next attempt 
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
@@ -185,7 +185,11 @@ class _OneTransaction:
     async def transaction(self, by: UserId | None = None) -> AsyncIterator[Repositories]:  # noqa: ARG002 - it has its turn
         yield await self.begun()
 
-    autocommit = transaction
+    def autocommit(
+        self, by: UserId | None = None, *, may_lag: bool = False
+    ) -> AbstractAsyncContextManager[Repositories]:
+        del may_lag  # the transaction sees what it has written
+        return self.transaction(by)
 
     async def check(self) -> None:
         await self._store.check()
@@ -201,7 +205,9 @@ class NoStore:
         del by
         raise RuntimeError("log in and refresh before `once`, not in its work")
 
-    autocommit = transaction
+    def autocommit(self, by: UserId | None = None, *, may_lag: bool = False) -> NoReturn:
+        del may_lag
+        self.transaction(by)
 
     async def check(self) -> None:
         self.transaction()

@@ -112,7 +112,8 @@ class Tasks:
         if scope is None and not query.is_plain:
             detail = "name the owner of the tasks to filter, sort or search"
             raise Invalid(Problem("owner_id", detail, "owner_required"))
-        async with self.store.autocommit(actor.user_id) as db:
+        of_others = scope is None or scope != actor.user_id
+        async with self.store.autocommit(actor.user_id, may_lag=of_others) as db:
             return await db.tasks.page(scope, of, query.order, skip=skip, limit=limit, after=after)
 
     async def labels(

@@ -50,7 +50,12 @@ class MemoryStore:
             self._tables = tables
 
     @asynccontextmanager
-    async def autocommit(self, by: UserId | None = None) -> AsyncIterator[MemoryRepositories]:  # noqa: ARG002 - nothing is slow here
+    async def autocommit(
+        self,
+        by: UserId | None = None,  # noqa: ARG002 - nothing is slow here
+        *,
+        may_lag: bool = False,  # noqa: ARG002 - there is no copy
+    ) -> AsyncIterator[MemoryRepositories]:
         @asynccontextmanager
         async def access() -> AsyncIterator[Tables]:
             self._enter()

@@ -89,6 +89,14 @@ def with_options(url: str, options: str) -> str:
     return make_conninfo("", **parts | {"options": f"{parts['options']} {options}"})
 
 
+def of_replica(url: str) -> str:
+    """The URL of a server that need not take writes. Raises Misconfigured."""
+    try:
+        return make_conninfo("", **{"target_session_attrs": "any"} | conninfo_to_dict(url))
+    except psycopg.ProgrammingError:
+        raise Misconfigured(["DATABASE_READ_URL cannot be read as a PostgreSQL URL"]) from None
+
+
 def patience(url: str) -> float:
     """Seconds within which a connection is made if one of the hosts answers."""
     parts = conninfo_to_dict(conninfo(url))

@@ -16,6 +16,7 @@ from taskcore.adapters.postgres.conninfo import SESSION_SETTINGS
 from taskcore.adapters.postgres.events import PostgresEvents
 from taskcore.adapters.postgres.idempotency import PostgresIdempotency
 from taskcore.adapters.postgres.leftovers import PostgresLeftovers
+from taskcore.adapters.postgres.replica import MayLag, Replica
 from taskcore.adapters.postgres.schema import REVISION, RIGHTS, task_ids
 from taskcore.adapters.postgres.sessions import PostgresSessions
 from taskcore.adapters.postgres.statements import Statement
@@ -110,8 +111,11 @@ class PostgresRepositories:
 class PostgresStore:
     """BEGIN and COMMIT cost a round trip each, so single statements use `autocommit`."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, copy: Connections | None = None) -> None:
+        """`copy`: a replica, asked for what may be some seconds old."""
         self._connections = connections
+        self._copy = Shared(copy) if copy else None
+        self._replica = Replica(connections, copy) if copy else None
         self._shared = Shared(connections)
         self.word_index = WordIndex(connections)
         self._autocommit = nullcontext(PostgresRepositories(Autocommit(self._shared, None)))
@@ -123,8 +127,11 @@ class PostgresStore:
             yield PostgresRepositories(link)
 
     def autocommit(
-        self, by: UserId | None = None
+        self, by: UserId | None = None, *, may_lag: bool = False
     ) -> AbstractAsyncContextManager[PostgresRepositories]:
+        if may_lag and self._copy and self._replica:
+            database, copy = Autocommit(self._shared, by), Autocommit(self._copy, by)
+            return nullcontext(PostgresRepositories(MayLag(self._replica, copy, database)))
         if by is None:
             return self._autocommit
         return nullcontext(PostgresRepositories(Autocommit(self._shared, by)))

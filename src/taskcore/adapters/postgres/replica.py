@@ -1,0 +1,109 @@
+"""A copy of the database that follows it, for reads that may be some seconds old."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from taskcore.adapters.postgres.connections import Autocommit, Connections, Link
+from taskcore.adapters.postgres.conninfo import of_replica
+from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement
+from taskcore.domain.errors import Overloaded, Unavailable
+
+OLDEST = 3.0  # seconds; a copy that is further behind is not asked
+EVERY = 1.0  # seconds between two looks at how far behind it is
+AWAY = 10.0  # the same, while it does not answer
+DEADLINE = 1.0  # of a statement, so that the database itself can be asked in time
+_SAMPLES = 8
+
+Answer = TypeVar("Answer")
+_WRITTEN = Statement(sa.text("SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint"))
+# None on a server that takes writes: it is no copy, or was one.
+_REPLAYED = Statement(
+    sa.text(
+        "SELECT CASE WHEN pg_is_in_recovery() THEN (pg_last_wal_replay_lsn() - '0/0')::bigint END"
+    )
+)
+
+
+class Replica:
+    """Whether the copy is there, and has what the database had OLDEST seconds ago.
+
+    Looks at most once in EVERY seconds, when there is something to read: two round trips. The age
+    of the copy is that of the latest position of the log which it is known to have replayed.
+    """
+
+    def __init__(self, database: Connections, copy: Connections) -> None:
+        self._database, self._copy = database, copy
+        self._written: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
+        self._fresh_at = self._look_at = 0.0
+
+    async def is_fresh(self) -> bool:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now >= self._look_at:
+            self._look_at = now + EVERY  # the others do not wait for this look
+            try:
+                await self._look(now)
+            except Unavailable:
+                self._look_at, self._fresh_at = loop.time() + AWAY, 0.0
+        return bool(self._fresh_at) and loop.time() - self._fresh_at <= OLDEST
+
+    def is_away(self) -> None:
+        """A read has failed: ask no more before the next look."""
+        self._fresh_at = 0.0
+
+    async def _look(self, now: float) -> None:
+        async with self._database.borrow() as link:
+            ((written,),) = await link.rows(_WRITTEN)
+        self._written.append((now, written))
+        async with self._copy.borrow() as link:
+            ((replayed,),) = await link.rows(_REPLAYED)
+        while self._written and replayed is not None and self._written[0][1] <= replayed:
+            self._fresh_at, _ = self._written.popleft()
+
+
+class MayLag(Link):
+    """Reads from the copy, and from the database where the copy is away or too old.
+
+    What the copy refuses because too many ask is refused: the database should not get it as well.
+    """
+
+    __slots__ = ("_copy", "_database", "_replica")
+
+    def __init__(self, replica: Replica, copy: Autocommit, database: Autocommit) -> None:
+        self._replica, self._copy, self._database = replica, copy, database
+
+    async def rows(self, statement: Statement, **values: object) -> Rows:
+        return await self._asked(lambda link: link.rows(statement, **values))
+
+    async def row(self, statement: Statement, **values: object) -> Row | None:
+        return await self._asked(lambda link: link.row(statement, **values))
+
+    async def run(self, statement: Statement, **values: object) -> int:
+        return await self._database.run(statement, **values)
+
+    async def batched(self, statement: BatchedStatement, **values: object) -> Rows:
+        return await self._asked(lambda link: link.batched(statement, **values))
+
+    async def in_turn(
+        self, statement: Statement, otherwise: Statement | None = None, **values: object
+    ) -> Rows:
+        return await self._asked(lambda link: link.in_turn(statement, otherwise, **values))
+
+    async def _asked(self, ask: Callable[[Link], Awaitable[Answer]]) -> Answer:
+        if await self._replica.is_fresh():
+            try:
+                return await ask(self._copy)
+            except Overloaded:
+                raise
+            except Unavailable:
+                self._replica.is_away()
+        return await ask(self._database)
+
+
+def replica_connections(url: str, *, size: int, pooler: bool) -> Connections:
+    """Raises Misconfigured."""
+    return Connections(of_replica(url), size=size, deadline=DEADLINE, pooler=pooler)
