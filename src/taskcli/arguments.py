@@ -26,7 +26,7 @@ DryRun = Annotated[
         name="--dry-run",
         negative="",
         show_default=False,
-        help="Say what would be removed, and remove nothing.",
+        help="Say what would be done, and change nothing.",
     ),
 ]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from taskcli.arguments import Json, Yes
+from taskcli.arguments import DryRun, Json, Yes
 from taskcli.exits import FAILURE
 from taskcli.output import message, note, progress, show
 from taskcli.prompts import confirmed, require_terminal_or
@@ -64,6 +64,7 @@ def restore(
         Replace, Parameter(help="Put the backup in the place of what the database holds.")
     ] = False,
     yes: Yes = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> int:
     """Put a backup into an empty database, or with --replace in the place of what is there.
@@ -77,19 +78,26 @@ def restore(
     from taskcore import wiring
 
     loaded = settings()
-    if replace:
+    if replace and not dry_run:
         require_terminal_or(yes, "replace a database")
         if not yes and not run(confirmed(f"Replace everything in {_place(loaded)}?")):
             note("nothing was restored")
             return FAILURE
     try:
-        done = run(wiring.restore(loaded, file.absolute(), _told, replace=replace))
+        done = run(wiring.restore(loaded, file.absolute(), _told, replace=replace, dry_run=dry_run))
     except OSError as error:
         return _failed(f"{file} cannot be read", error)
     finally:
         progress("")
     made = done.manifest
-    note(f"restored {made.rows} rows of {made.made_at} into {_place(loaded)}; restart servers")
+    if dry_run:
+        held = ", ".join(f"{table.name} {table.rows}" for table in made.tables if table.rows)
+        note(
+            f"would restore {made.rows} rows of {made.made_at} into {_place(loaded)}",
+            f"revision {made.revision}, of PostgreSQL {made.postgres}: {held}",
+        )
+    else:
+        note(f"restored {made.rows} rows of {made.made_at} into {_place(loaded)}; restart servers")
     if not done.same_key:
         message(
             "SECRET_KEY is not the key of the backup: users have to log in again",

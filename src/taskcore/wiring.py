@@ -187,14 +187,25 @@ async def vitals(settings: Settings) -> Vitals:
         return await vitals_of(connections)
 
 
-async def restore(settings: Settings, path: Path, told: Told, *, replace: bool = False) -> Restored:
+async def restore(
+    settings: Settings, path: Path, told: Told, *, replace: bool = False, dry_run: bool = False
+) -> Restored:
     """Put a backup into an empty database, or in the place of what is there.
+
+    With `dry_run` the file is checked, and whether it may be restored; an embedded database that
+    is not there yet is not made.
 
     Raises as `restore` of the PostgreSQL adapter, and OSError.
     """
     with Archive(path) as archive:
         archive.check(told)
         secret = archive.secret()
+        if dry_run:
+            if settings.database_url or (settings.data_dir / "postgres").exists():
+                async with _direct(settings) as server:
+                    await restored(server.conninfo, archive, told, replace=replace, dry_run=True)
+            keeps = settings.secret_key is None
+            return Restored(archive.manifest, same_key=keeps or Keys.of(settings).present == secret)
         async with _direct(settings) as server:
             await restored(server.conninfo, archive, told, replace=replace)
             if settings.secret_key is None:

@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from taskcore import SYSTEM, Actor, Core
+from tests.backups.stored import content
 from tests.cli.conftest import PASSWORD, Taskcli
+from tests.conftest import ManualClock
 
 
 @pytest.fixture
@@ -73,3 +77,37 @@ def test_sessions_go_on(taskcli: Taskcli, core: Core) -> None:
         assert (tried.code, tried.err) == (0, f"taskcli: {said}")
     assert taskcli("sessions", "revoke", str(uuid4()), "--dry-run").code == 65
     assert totals(taskcli, "sessions") == [1]
+
+
+def test_housekeeping_counts_what_is_overdue(
+    taskcli: Taskcli, task: int, core: Core, clock: ManualClock
+) -> None:
+    _ = core
+    assert taskcli("tasks", "delete", str(task), "--yes").code == 0
+    clock.advance(days=31)
+    for _ in range(2):
+        assert json.loads(taskcli("housekeeping", "--dry-run", "--json").out)["trash"] == 1
+    assert json.loads(taskcli("housekeeping", "--json").out)["trash"] == 1
+    assert json.loads(taskcli("housekeeping", "--dry-run", "--json").out)["trash"] == 0
+
+
+def test_a_restore_says_what_it_would_put_where_and_whether_it_may(
+    taskcli: Taskcli,
+    database: str,
+    make_user: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    make_user("ada@example.org")
+    assert taskcli("backup", "b.zip").code == 0
+    before = content(database)
+    refused = taskcli("restore", "b.zip", "--dry-run")
+    assert (refused.code, "--replace" in refused.err) == (65, True)
+    tried = taskcli("restore", "b.zip", "--replace", "--dry-run")
+    assert (tried.code, content(database)) == (0, before)
+    assert "would restore" in tried.err
+    assert "users 1" in tried.err
+    monkeypatch.delenv("DATABASE_URL")
+    tried = taskcli("restore", "b.zip", "--dry-run")
+    assert (tried.code, f"into {tmp_path / 'data'}" in tried.err) == (0, True)
+    assert not (tmp_path / "data").exists()

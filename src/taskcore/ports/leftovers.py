@@ -1,6 +1,8 @@
 """Removing what nothing needs any more, such as what deleted accounts leave in the store."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from taskcore.domain.tasks import TaskId
@@ -46,9 +48,22 @@ class Batch(Leftovers):
     events: int = 0
 
 
+# Of each kind, so that a store of any size can tell.
+COUNTED = 100_000
+
+
 class LeftoverRepository(Protocol):
     async def count(self) -> Leftovers:
         """What is still stored."""
+
+    async def overdue(
+        self, *, now: datetime, trash: datetime, events: datetime, keys: datetime
+    ) -> Mapping[str, int]:
+        """How many rows could be removed: those of each kind that are older than its moment.
+
+        `accounts`, `tasks` (of those), `trash`, `events`, `sessions` that end before `now`, and
+        `keys`. Counts COUNTED of a kind at most, but all tasks. One round trip.
+        """
 
     async def remove(self, limit: int, *, after: Batch | None = None) -> Batch:
         """Remove up to `limit` tasks or events of one account, or an account without any.

@@ -31,7 +31,7 @@ class MemoryRepositories:
         self.audit = MemoryAudit(access)
         self.events = MemoryEvents(access)
         self.idempotency = MemoryIdempotency(access)
-        self.leftovers = MemoryLeftovers()
+        self.leftovers = MemoryLeftovers(access)
         self.bulk = MemoryBulk(access)
 
 

@@ -1,11 +1,13 @@
 """Rows of removed accounts in PostgreSQL. A method is one round trip, except where noted."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from taskcore.adapters.postgres.account_tables import users
+from taskcore.adapters.postgres.account_tables import idempotency_keys, sessions, users
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.event_rows import ROW, deleted
 from taskcore.adapters.postgres.removals import TURN, fewer_if_slow
@@ -13,19 +15,38 @@ from taskcore.adapters.postgres.schema import events, streams, task_words, tasks
 from taskcore.adapters.postgres.statements import Statement, in_index_order
 from taskcore.domain.rules import MAX_ID
 from taskcore.ports import Batch, Leftovers
+from taskcore.ports.leftovers import COUNTED
 
 REMOVED = sa.select(users.c.id).where(users.c.removed_at.is_not(None))
-_COUNT = Statement(
+_COUNTS = (
+    sa.select(sa.func.count()).select_from(REMOVED.subquery()).scalar_subquery(),
     sa.select(
-        sa.select(sa.func.count()).select_from(REMOVED.subquery()).scalar_subquery(),
-        sa.select(
-            sa.func.coalesce(
-                sa.func.sum(streams.c.live + streams.c.in_trash), sa.literal_column("0")
-            )
-        )
-        .where(streams.c.removed)
-        .scalar_subquery(),
+        sa.func.coalesce(sa.func.sum(streams.c.live + streams.c.in_trash), sa.literal_column("0"))
     )
+    .where(streams.c.removed)
+    .scalar_subquery(),
+)
+_COUNT = Statement(sa.select(*_COUNTS))
+
+
+def _counted(table: sa.FromClause, *where: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    one: sa.ColumnElement[int] = sa.literal_column("1")
+    most: sa.ColumnElement[int] = sa.literal_column(str(COUNTED))
+    found = sa.select(one).select_from(table).where(*where).limit(most)
+    return sa.select(sa.func.count()).select_from(found.subquery()).scalar_subquery()
+
+
+def _before(name: str) -> sa.BindParameter[Any]:
+    return sa.bindparam(name, type_=events.c.at.type)
+
+
+_OVERDUE = Statement(
+    sa.select(
+        _counted(trash, trash.c.deleted_at < _before("trash")),
+        _counted(events, events.c.at < _before("events")),
+        _counted(sessions, sessions.c.expires_at <= _before("now")),
+        _counted(idempotency_keys, idempotency_keys.c.at < _before("keys")),
+    ).add_columns(_COUNTS[0], _COUNTS[1])
 )
 
 
@@ -140,6 +161,13 @@ class PostgresLeftovers:
     async def count(self) -> Leftovers:
         ((accounts, of_tasks),) = await self._link.rows(_COUNT)
         return Leftovers(accounts, of_tasks)
+
+    async def overdue(
+        self, *, now: datetime, trash: datetime, events: datetime, keys: datetime
+    ) -> Mapping[str, int]:
+        (row,) = await self._link.rows(_OVERDUE, now=now, trash=trash, events=events, keys=keys)
+        names = ("trash", "events", "sessions", "keys", "accounts", "tasks")
+        return dict(zip(names, row, strict=True))
 
     async def remove(self, limit: int, *, after: Batch | None = None) -> Batch:
         """Tries again with a quarter of the tasks each time that the database takes too long."""

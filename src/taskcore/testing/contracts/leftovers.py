@@ -1,5 +1,7 @@
 """A removed account is gone for every reader, whatever of it is still stored; on every store."""
 
+from datetime import timedelta
+
 import pytest
 
 from taskcore.domain.errors import NotFound, StaleWrite
@@ -35,6 +37,23 @@ LISTS = [
 
 
 class LeftoverContract(Contract):
+    async def test_what_is_overdue_is_counted_and_stays(self, store: Store) -> None:
+        ada = await add_user(store)
+        task = await add_task(store, ada, title="Write")
+        await move_to_trash(store, task)
+        async with store.autocommit() as db:
+            await open_session(db, ada)
+        never, ever = NOW - timedelta(days=9999), NOW + timedelta(days=9999)
+        for moment, number in ((never, 0), (ever, 1), (ever, 1)):
+            async with store.autocommit() as db:
+                found = await db.leftovers.overdue(
+                    now=moment, trash=moment, events=moment, keys=moment
+                )
+            assert {**found, "events": min(found["events"], 1)} == {
+                **dict.fromkeys(("trash", "events", "sessions"), number),
+                **dict.fromkeys(("accounts", "tasks", "keys"), 0),
+            }
+
     async def test_a_removed_user_is_found_in_no_way(self, store: Store) -> None:
         ada = await add_user(store, role=Role.ADMIN)
         await add_tasks(store, ada, "a", "b", "c")

@@ -55,13 +55,15 @@ SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relname, a.pr
 """
 
 
-async def restore(url: str, archive: Archive, told: Told, *, replace: bool) -> None:
+async def restore(
+    url: str, archive: Archive, told: Told, *, replace: bool, dry_run: bool = False
+) -> None:
     """Put what the backup holds in the place of our tables, migrated to REVISION.
 
     Servers may go on: until the end they see the old rows, and then the new ones, and cursors of
     changes end. What is written in between is lost. Raises Invalid for a backup of a later
     revision, Conflict if there are rows that may not be replaced, NotMigrated for a database of
-    another revision, and Unavailable.
+    another revision, and Unavailable. With `dry_run` it ends before it changes anything.
     """
     made = archive.manifest
     if made.revision > REVISION:
@@ -84,6 +86,8 @@ async def restore(url: str, archive: Archive, told: Told, *, replace: bool) -> N
             raise Conflict("the database has no schema for the tables; see its search_path")
         if not replace and await _has_rows(connection):
             raise Conflict("the database is not empty; --replace puts the backup in its place")
+        if dry_run:
+            return
         await connection.execute(f"DROP SCHEMA IF EXISTS {SCRATCH} CASCADE")
         await connection.execute(f"CREATE SCHEMA {SCRATCH}")
         try:
