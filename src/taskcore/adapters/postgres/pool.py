@@ -111,7 +111,7 @@ class Pool:
 
     @property
     def inner(self) -> AsyncConnectionPool[AsyncConnection[Any]]:
-        """psycopg's own, for what changes its size."""
+        """Psycopg's own, for what changes its size."""
         return self._pool
 
     @property

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from taskcore.adapters.postgres.connections import Autocommit, Connections, Link
+from taskcore.adapters.postgres.autocommit import Autocommit
+from taskcore.adapters.postgres.connections import Connections, Link
 from taskcore.adapters.postgres.conninfo import of_replica
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement
 from taskcore.domain.errors import Overloaded, Unavailable
