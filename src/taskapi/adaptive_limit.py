@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Callable
 
-LEAST = 32  # requests; what a client that is alone has at work
+from taskapi.client_connections import PER_CLIENT
+
+LEAST = PER_CLIENT  # requests; so a client that is alone is not refused for this
 LATE = 0.06  # seconds; a request takes some eight rounds of the event loop, so half a second then
 _PERIOD = 0.05  # seconds
 _STEP = 4  # requests
 
 
 class AdaptiveLimit:
-    """`most` requests, and a quarter fewer each time that the event loop is late, down to 32.
+    """`most` requests, and a quarter fewer each time that the event loop is late, down to LEAST.
 
     While it is on time it is 4 more, 20 times a second. How late the loop is depends on how many
     requests want it and on how fast the machine is at this moment; it does not depend on those that

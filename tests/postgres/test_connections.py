@@ -86,9 +86,9 @@ async def test_connections_are_reused(connections: Connections) -> None:
 
 
 async def test_the_connection_that_was_returned_is_the_next_one(connections: Connections) -> None:
+    await backends(connections, 1)  # from and to the pool, which may have another one
     pids = [await backends(connections, 1) for _ in range(3)]
     assert pids == pids[:1] * 3
-    assert connections.measures()["pool_connections:idle"] == 1
 
 
 async def test_a_connection_goes_to_those_that_wait(database_url: str) -> None:
