@@ -6,10 +6,12 @@ FROM ${BASE} AS build
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
+# More than `all`, such as otel,sentry.
+ARG EXTRAS=
 # The dependencies, checked by hash, are a layer of their own: they change less often than the code.
-COPY requirements.txt ./
+COPY requirements.txt requirements-telemetry.txt ./
 RUN python -m pip download --require-hashes --no-deps --only-binary=:all: \
-        --dest /wheels --requirement requirements.txt
+        --dest /wheels --requirement "requirements${EXTRAS:+-telemetry}.txt"
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations ./migrations
 COPY man ./man
@@ -21,7 +23,7 @@ RUN python -m pip install --no-index --find-links /wheels hatchling \
     && python -m pip wheel --no-index --no-build-isolation --no-deps --wheel-dir /wheels . \
     && python -m venv --without-pip /app \
     && python -m pip --python /app/bin/python install --no-index --find-links /wheels \
-        'taskcore[all]'
+        "taskcore[all${EXTRAS:+,${EXTRAS}}]"
 
 FROM ${BASE}
 ARG VERSION=1.0.0

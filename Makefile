@@ -87,6 +87,9 @@ bench: $(VENV)/.runtime $(BENCH)/.bench ## compare with a bare server and FastAP
 bench-quick: PART := --quick
 bench-quick: bench ## four workloads of that, 80 seconds
 
+bench-telemetry: PART := --telemetry
+bench-telemetry: $(VENV)/.dev bench ## what metrics, traces and error reports cost; two minutes
+
 bench-profile: $(VENV)/.runtime $(BENCH)/.bench ## where the time goes, by layer
 	SERVED_BY=$(BIN)/python $(BENCH)/bin/python -m benchmarks.profile
 
@@ -103,8 +106,9 @@ build: $(VENV)/.dev ## wheel and sdist into dist/
 	$(BIN)/python -m build --no-isolation
 
 lock: $(VENV)/.dev ## recompile the lock files
-	$(COMPILE) pyproject.toml --extra all --group dev -o requirements-dev.txt
+	$(COMPILE) pyproject.toml --extra all --extra otel --extra sentry --group dev -o requirements-dev.txt
 	$(COMPILE) pyproject.toml --extra all --group build -c requirements-dev.txt -o requirements.txt
+	$(COMPILE) pyproject.toml --extra all --extra otel --extra sentry --group build -c requirements-dev.txt -o requirements-telemetry.txt
 	$(COMPILE) pyproject.toml --extra all --group bench -c requirements-dev.txt -o requirements-bench.txt
 	$(COMPILE) tests/browser/requirements.in -o requirements-browser.txt
 	$(COMPILE) tests/ha/requirements.in -o requirements-ha.txt
@@ -153,5 +157,5 @@ $(CLIENTS)/.clients: requirements-clients.txt tests/clients/package-lock.json
 	@touch $@
 
 .PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies test-container test-metrics test-pooler test-ha test-frameworks test-clients \
-	bench bench-quick bench-profile bench-lists \
+	bench bench-quick bench-telemetry bench-profile bench-lists \
 	claims man build lock clean

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 from taskcore import SYSTEM, Adapters, Core, Settings, TooMany, open_core
 from taskcore.adapters.keys import HmacPseudonyms
 from taskcore.adapters.memory import MemoryStore
 from taskcore.adapters.memory.limits import Unlimited
+from taskcore.adapters.otel import OpenTelemetryTracer
 from taskcore.adapters.tokens import OpaqueRefreshTokens, SignedAccessTokens
 from taskcore.testing import START, CheapHasher, ManualClock
 from tests.api.served import as_url
@@ -59,6 +61,7 @@ async def test_what_is_given_is_used(name: str) -> None:
         "refresh_tokens": Counted(OpaqueRefreshTokens((key,))),
         "pseudonyms": Counted(HmacPseudonyms(key)),
         "clock": Counted(ManualClock()),
+        "tracer": Counted(OpenTelemetryTracer(TracerProvider())),
     }
     given: Any = {"store": MemoryStore(), "hasher": CheapHasher(), name: adapters[name]}
     async with open_core(BARE, **given) as core:

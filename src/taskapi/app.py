@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 from litestar import Litestar, Router
+from litestar.config.app import AppConfig
 
-from taskapi import logs
+from taskapi import logs, telemetry
 from taskapi.audit import audit, own_events
 from taskapi.body_limits import MAX_BODY_BYTES
 from taskapi.bulk import bulk
@@ -35,12 +36,13 @@ from taskapi.task_lists import labels
 from taskapi.tasks import tasks
 from taskapi.trash import trash
 from taskapi.users import delete_account, own_account, register, users
-from taskcore import Core, Settings, open_core
+from taskcore import Adapters, Core, Settings, open_core
 from taskcore.domain.dues import zone_names
 from taskcore.environment import forget_libpq_variables
 
-if TYPE_CHECKING:  # imported only where METRICS_ADDRESS is set
+if TYPE_CHECKING:  # imported only where they are asked for
     from taskapi.metrics.recorder import Recorder
+    from taskapi.telemetry.traces import Traces
 
 # Per process. A worker serves over a thousand requests a second, so none waits for long.
 IN_FLIGHT = 256
@@ -51,7 +53,10 @@ _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def create_app(
-    opener: CoreOpener, settings: Settings, recorder: "Recorder | None" = None
+    opener: CoreOpener,
+    settings: Settings,
+    recorder: "Recorder | None" = None,
+    traces: "Traces | None" = None,
 ) -> Litestar:
     """An ASGI application over the core that the opener opens, for as long as it runs."""
     di = container(opener)
@@ -101,7 +106,7 @@ def create_app(
             *([document_handler, *docs_handlers(settings.app_name)] if settings.docs else []),
         ],
     )
-    app = Litestar(
+    app = _App(
         route_handlers=[v1, livez, readyz, *([show_home] if settings.docs else [])],
         before_request=anyone,
         exception_handlers=HANDLERS,
@@ -115,22 +120,33 @@ def create_app(
     )
     declare_parameters(app)
     app.state.document = document(app, settings)
-    edge = Edge(app.asgi_handler, settings, in_flight=IN_FLIGHT, recorder=recorder)
+    edge = Edge(app.asgi_handler, settings, in_flight=IN_FLIGHT, recorder=recorder, traces=traces)
     app.asgi_handler = edge
     return app
+
+
+class _App(Litestar):
+    @staticmethod
+    def _patch_opentelemetry_middleware(config: AppConfig) -> AppConfig:
+        """Litestar would import OpenTelemetry where it is installed, for a plugin of its own."""
+        return config
 
 
 def production() -> Litestar:
     """For the ASGI server: settings from the environment, logs to stderr."""
     forget_libpq_variables()
     settings = Settings.load()
+    told = telemetry.started(settings)
+    if told.errors is not None:
+        logs.pass_errors(told.errors)
     logs.configure(settings.log_level, settings.log_format)
+    adapters: Adapters = {} if told.traces is None else {"tracer": told.traces.tracer}
     connections = Connections(Proxies(settings.trusted_proxies))
 
     @asynccontextmanager
     async def opener() -> AsyncIterator[Core]:
         watches = [asyncio.create_task(_follow_parent()), asyncio.create_task(connections.watch())]
-        async with open_core(settings) as core:
+        async with open_core(settings, **adapters) as core:
             _end_streams_at_a_signal(core)
             _collect_garbage_seldom()  # before call_later, whose delay must not include it
             # Unblock the signals once the server listens: it begins after this generator yields.
@@ -140,8 +156,9 @@ def production() -> Litestar:
             yield core
         for watch in watches:
             watch.cancel()
+        await told.close()
 
-    app = create_app(opener, settings, _recorder(settings))
+    app = create_app(opener, settings, _recorder(settings), told.traces)
     # Ctrl-C reaches a worker twice, from the terminal and from the server's main process. Two
     # signals before the worker listens would make it hang, so they are blocked until then.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)

@@ -30,8 +30,9 @@ from taskcore.domain.errors import RETRY_AFTER
 from taskcore.domain.origins import address
 from taskcore.ports import BUDGET, Measures
 
-if TYPE_CHECKING:  # imported only where METRICS_ADDRESS is set
+if TYPE_CHECKING:  # imported only where they are asked for
     from taskapi.metrics.recorder import Recorder
+    from taskapi.telemetry.traces import Traces
 
 log = structlog.get_logger("taskapi")
 
@@ -52,8 +53,9 @@ class Edge:
         *,
         in_flight: int,
         recorder: "Recorder | None" = None,
+        traces: "Traces | None" = None,
     ) -> None:
-        self._app, self._recorder = app, recorder
+        self._app, self._recorder, self._traces = app, recorder, traces
         self._storms = 0  # requests refused in one
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
         self._preflight = preflight(settings.cors_headers)
@@ -74,7 +76,9 @@ class Edge:
             self._storms += 1
             await _refuse_at_little_cost(send)
             return
-        exchange = Exchange(scope, receive, send, self._origins, self._proxies, self._places)
+        exchange = Exchange(
+            scope, receive, send, self._origins, self._proxies, self._places, self._traces
+        )
         receive = exchange.receive
         before = BUDGET.set(exchange.budget)
         method = scope["method"]

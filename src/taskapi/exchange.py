@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from litestar.types import HTTPScope, Message, Receive, ReceiveMessage, Send
@@ -20,8 +21,9 @@ from taskapi.proxies import Proxies
 from taskapi.request_state import RequestState, has_ended
 from taskcore.ports import TimeBudget
 
-if TYPE_CHECKING:  # imported only where METRICS_ADDRESS is set
+if TYPE_CHECKING:  # imported only where they are asked for
     from taskapi.metrics.recorder import Recorder
+    from taskapi.telemetry.traces import Traces
 
 # Seconds in all that a request waits for the store: a connection, and a statement that hangs.
 WAITS_FOR_STORE = 3.5
@@ -53,6 +55,7 @@ class Exchange:
         origins: frozenset[bytes],
         proxies: Proxies,
         places: Places,
+        traces: "Traces | None" = None,
     ) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._places = places
@@ -66,6 +69,9 @@ class Exchange:
         self._seconds: float | None = None  # of a stream: until it began
         self.state = RequestState.of(scope, proxies)
         self.state.streaming = self._streaming
+        self._span = None
+        if traces is not None and scope["path"] not in HEALTH_PATHS:
+            self._span = traces.begin(scope, self.state)
         self.client = proxies.stranger(self.state.client)
         self.budget = TimeBudget(WAITS_FOR_STORE, self.client.subscriber if self.client else None)
         headers = self.state.headers
@@ -105,6 +111,8 @@ class Exchange:
         with streams.joined(self.client):
             self._seconds = time.perf_counter() - self._started_at
             self.release()
+            if self._span is not None:  # a trace of all that follows would never be complete
+                self._span.end(self._scope.get("path_template"), HTTPStatus.OK)
             yield streams.catching_up(self.client)
 
     async def receive(self) -> ReceiveMessage:
@@ -206,8 +214,10 @@ class Exchange:
         return not self._unread_body
 
     def report(self, log: FilteringBoundLogger, recorder: "Recorder | None") -> None:
-        """Write the line of the log, and count the request if requests are counted."""
+        """Write the line of the log; count and trace the request if requests are."""
         self._write_access_log(log)
+        if self._span is not None:
+            self._span.end(self._scope.get("path_template"), self.status)
         if recorder is None:
             return
         seconds = self._seconds

@@ -24,6 +24,8 @@ from taskcore.domain.visible import ascii_json, block, visible
 
 # The id of the request that is being served in this context.
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+# The id of its trace, if requests are traced.
+TRACE_ID: ContextVar[str | None] = ContextVar("trace_id", default=None)
 # The lines of information of this context that are not written yet; None where none is held back.
 _HELD: ContextVar[list[bytes] | None] = ContextVar("held", default=None)
 _SECRET = ("password", "token", "secret", "authorization", "cookie")
@@ -120,6 +122,11 @@ def configure(level: str, style: str | None) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
+def pass_errors(to: Processor) -> None:
+    """Also give each line to this processor, as it is without secrets. Before `configure`."""
+    _PROCESSORS.append(to)
+
+
 def formatter(style: str) -> logging.Formatter:
     """Formats the lines of the server and of libraries as ours."""
     return structlog.stdlib.ProcessorFormatter(
@@ -195,6 +202,8 @@ def _without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def of_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     if (request_id := REQUEST_ID.get()) is not None:
         event["request_id"] = request_id
+    if (trace_id := TRACE_ID.get()) is not None:
+        event["trace_id"] = trace_id
     return event
 
 

@@ -17,7 +17,7 @@ from taskcore import Actor
 _HEADERS = {
     *(b"origin", b"x-request-id", b"content-length", b"transfer-encoding", b"content-type"),
     *(b"content-encoding", b"authorization", b"user-agent", b"if-match", b"if-none-match"),
-    *(b"last-event-id", b"idempotency-key", b"accept-encoding"),
+    *(b"last-event-id", b"idempotency-key", b"accept-encoding", b"traceparent"),
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY = "taskapi"

@@ -97,6 +97,7 @@ def _serve(settings: Settings) -> None:
         server.main_loop_interrupt = _Wakeup()  # type: ignore[assignment]
         drain = _Drain(server.signal_handler_interrupt, settings.drain.total_seconds())
         server.signal_handler_interrupt = drain.stop  # type: ignore[method-assign]
+        import_module("taskapi.telemetry").check(settings)
         if settings.metrics_address:
             metrics = import_module("taskapi.metrics.listener")
             metrics.serve(settings.metrics_address, settings.workers)

@@ -1,7 +1,8 @@
 """Core: every use case, bound to ports."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from dataclasses import replace as replaced
 from datetime import timedelta
 
 from taskcore.domain.events import EVENTS_LIFETIME
@@ -19,6 +20,7 @@ from taskcore.ports import (
     RateLimiter,
     RefreshTokens,
     Store,
+    Tracer,
 )
 from taskcore.usecases.accounts import Accounts
 from taskcore.usecases.audit import Audit
@@ -32,6 +34,7 @@ from taskcore.usecases.sessions.grants import Issuer
 from taskcore.usecases.sessions.logins import LoginAttempts, Logins
 from taskcore.usecases.sessions.refreshes import Refreshes
 from taskcore.usecases.tasks import Tasks
+from taskcore.usecases.traced import traced
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class Core:
         return await self.idempotency.once(actor, key, request, work)
 
     @classmethod
-    def bind(
+    def bind(  # noqa: PLR0913 - each port
         cls,
         *,
         store: Store,
@@ -89,6 +92,7 @@ class Core:
         limiter: RateLimiter,
         pseudonyms: Pseudonyms,
         clock: Clock,
+        tracer: Tracer | None = None,
         terms: Terms = Terms(),
     ) -> "Core":
         followers = Followers(store, clock)
@@ -111,7 +115,7 @@ class Core:
                 app_name=terms.app_name,
             )
             refreshes = Refreshes(for_logins, gate, clock, issuer, terms.idle)
-            return cls(
+            core = cls(
                 accounts=Accounts(store, hasher, gate, clock, wake, terms.app_name, terms.at_once),
                 sessions=Sessions(store, gate, clock, access_tokens, logins, refreshes, wake),
                 tasks=Tasks(store, gate, clock, wake, terms.max_tasks),
@@ -124,8 +128,13 @@ class Core:
                     store, gate, clock, wake, pseudonyms, in_transaction, terms.max_kept
                 ),
             )
+            return core if tracer is None else core._traced(tracer)
 
         def in_transaction(store: Store, gate: Gate, wake: Wake) -> Core:
             return on(store, gate, wake, NoStore())
 
         return on(store, Gate(store, limiter, clock), followers.wake, store)
+
+    def _traced(self, tracer: Tracer) -> "Core":
+        names = {each.name for each in fields(self)} - {"store"}
+        return replaced(self, **{name: traced(getattr(self, name), name, tracer) for name in names})

@@ -24,10 +24,11 @@ async def open_core(settings: Settings, **given: Unpack[Adapters]) -> AsyncItera
     async with AsyncExitStack() as stack:
         clock = given.get("clock") or SystemClock()
         store, limiter = given.get("store"), given.get("limiter")
+        tracer = given.get("tracer")
         if store is None:
             with needing("core"):
                 from taskcore.wiring import opened_database
-            database = await stack.enter_async_context(opened_database(settings))
+            database = await stack.enter_async_context(opened_database(settings, tracer))
             store = database.store
             if limiter is None and settings.rate_limits:
                 limiter = database.limiter(Keys.of(settings), clock)
@@ -46,6 +47,7 @@ async def open_core(settings: Settings, **given: Unpack[Adapters]) -> AsyncItera
             limiter=limiter or Unlimited(),
             pseudonyms=given.get("pseudonyms") or HmacPseudonyms(keys.derived("pseudonym")[0]),
             clock=clock,
+            tracer=tracer,
             terms=Terms(
                 idle=settings.refresh_token_lifetime,
                 failure_floor=settings.login_failure_floor,

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import Self
 
 from taskcore.domain.errors import Misconfigured
 from taskcore.domain.events import EVENTS_LIFETIME, LEAST_EVENTS_DAYS
@@ -18,6 +18,7 @@ from taskcore.domain.trash import TRASH_LIFETIME
 from taskcore.environment import default_data_dir, environment, is_not_utf_8
 from taskcore.networks import IPNetwork, host, is_loopback, listening, network, origin
 from taskcore.prefixes import own_variables, spelled
+from taskcore.secret import Secret as Secret  # noqa: PLC0414 - others import it from here
 
 MIN_KEY_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as its hash
 _LOG_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -32,36 +33,6 @@ _PLACEHOLDER = re.compile(
     r"|^09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7$"
 )
 UNUSED = Path(os.devnull, "taskcore")
-
-
-class Secret:
-    """A text that only `reveal` shows. It cannot be pickled; a copy is the same object."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret is not written out")
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _: object) -> Self:  # `asdict` copies
-        return self
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
 
 
 @dataclass(frozen=True)
@@ -90,6 +61,9 @@ class Settings:
     workers: int = 1
     drain: timedelta = timedelta(0)  # between SIGTERM and the stop, so that proxies notice
     metrics_address: str | None = None  # `host:port`
+    otlp_endpoint: str | None = None
+    """Where a server sends traces, by OpenTelemetry's variables, which its SDK reads itself."""
+    sentry_dsn: Secret | None = None  # where it sends unexpected errors
     log_level: str = "INFO"
     log_format: str | None = None
     """None: `console` on a terminal, else `json`."""
@@ -155,6 +129,8 @@ class Settings:
             workers=read.integer("WORKERS", cls.workers, 1, 64),
             drain=read.duration("DRAIN_SECONDS", cls.drain, _SECOND, 300 * _SECOND, low=0),
             metrics_address=read.listening("METRICS_ADDRESS"),
+            otlp_endpoint=read.otlp_endpoint(),
+            sentry_dsn=read.secret("SENTRY_DSN"),
             log_level=read.choice("LOG_LEVEL", "DEBUG" if debug else cls.log_level, _LOG_LEVELS),
             log_format=read.choice("LOG_FORMAT", "", ["console", "json"]) or None,
             old_secret_keys=read.old_secret_keys(),
@@ -215,6 +191,8 @@ class Settings:
             "WORKERS": self.workers,
             "DRAIN_SECONDS": self.drain // _SECOND,
             "METRICS_ADDRESS": self.metrics_address or "(off)",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": _masked(self.otlp_endpoint, "off"),
+            "SENTRY_DSN": _masked(self.sentry_dsn, "off"),
             "LOG_LEVEL": self.log_level,
             "LOG_FORMAT": self.log_format or "console on a terminal, else json",
             "SECRET_KEYS_OLD": f"({len(self.old_secret_keys)} set, not shown)",
@@ -230,7 +208,7 @@ class Settings:
         }
 
 
-def _masked(secret: Secret | None, default: str) -> str:
+def _masked(secret: object | None, default: str) -> str:
     return f"({default})" if secret is None else "(set, not shown)"
 
 
@@ -382,6 +360,16 @@ class _Reader:
                 return text
         self.problem(name, "must be an address and a port, such as 127.0.0.1:9100")
         return None
+
+    def otlp_endpoint(self) -> str | None:
+        """Refuses nothing: in a host's environment these may be for the host, as it likes."""
+        if self.path("OTEL_SDK_DISABLED").lower() == "true":
+            return None
+        exporter = self.path("OTEL_TRACES_EXPORTER").lower()
+        default = "http://localhost:4318" if exporter == "otlp" else ""
+        of_all = self.path("OTEL_EXPORTER_OTLP_ENDPOINT") or default
+        to = self.path("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or of_all
+        return None if exporter == "none" else to or None
 
     def header_names(self, name: str) -> tuple[str, ...]:
         names = self._listed(name, self.text(name, ""))

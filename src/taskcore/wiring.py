@@ -13,6 +13,7 @@ from contextlib import (
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from taskcore.adapters.postgres import (
     Connections,
     PostgresLimiter,
     PostgresStore,
+    TracedConnections,
     Upgrade,
     current_revision,
     is_vacuumed,
@@ -41,7 +43,7 @@ from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import Misconfigured, NotMigrated, Unavailable
 from taskcore.domain.policies import SYSTEM, Actor
 from taskcore.extras import needing
-from taskcore.ports import Clock, RateLimiter
+from taskcore.ports import Clock, RateLimiter, Tracer
 from taskcore.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,7 +63,9 @@ class OpenDatabase:
 
 
 @asynccontextmanager
-async def opened_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
+async def opened_database(
+    settings: Settings, tracer: Tracer | None = None
+) -> AsyncIterator[OpenDatabase]:
     """The database, for as long as the block lasts.
 
     The embedded one is started and migrated. The one of DATABASE_URL is not changed: raises
@@ -71,10 +75,10 @@ async def opened_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
     database = _database(settings)
     async with (
         database,
-        _connections(settings, database.conninfo) as connections,
+        _connections(settings, database.conninfo, tracer) as connections,
         _replica(settings) as copy,
     ):
-        store = PostgresStore(connections, copy)
+        store = PostgresStore(connections, copy, tracer)
         try:
             await _ensure_migrated(settings, database.conninfo, store)
         except Unavailable:
@@ -263,8 +267,9 @@ def _is_pooled(settings: Settings) -> bool:
     return settings.database_url is not None and settings.database_pooler
 
 
-def _connections(settings: Settings, url: str) -> Connections:
-    return Connections(url, size=settings.database_pool_size, pooler=_is_pooled(settings))
+def _connections(settings: Settings, url: str, tracer: Tracer | None = None) -> Connections:
+    kind = Connections if tracer is None else partial(TracedConnections, tracer)
+    return kind(url, size=settings.database_pool_size, pooler=_is_pooled(settings))
 
 
 def _replica(settings: Settings) -> AbstractAsyncContextManager[Connections | None]:

@@ -54,7 +54,7 @@ def test_dependencies_have_their_own_layer_and_are_checked_by_hash(
     stages: list[list[Instruction]],
 ) -> None:
     steps = [(word, rest) for word, rest in stages[0] if word in ("COPY", "RUN")]
-    assert steps[0] == ("COPY", "requirements.txt ./")
+    assert steps[0] == ("COPY", "requirements.txt requirements-telemetry.txt ./")
     assert "--require-hashes" in steps[1][1]
     # Later steps download nothing, and install nothing as editable.
     installs = [rest for word, rest in steps[2:] if word == "RUN"]

@@ -53,8 +53,9 @@ def test_the_lock_of_the_javascript_tools_is_hashed_and_names_no_host() -> None:
         assert "resolved" not in package, name
 
 
-def test_tests_use_the_versions_of_the_runtime_lock() -> None:
-    runtime, development = locked("requirements.txt"), locked("requirements-dev.txt")
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-telemetry.txt"])
+def test_tests_use_the_versions_of_the_runtime_lock(name: str) -> None:
+    runtime, development = locked(name), locked("requirements-dev.txt")
     versions = {text.partition(" ;")[0]: value for text, value in development.items()}
     missing = {
         text for text, value in runtime.items() if versions.get(text.partition(" ;")[0]) != value
@@ -73,13 +74,25 @@ def extras(project: dict[str, dict[str, list[str]]], name: str) -> Iterator[Requ
             yield requirement
 
 
-def test_the_lock_satisfies_the_requirements_of_the_project() -> None:
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("requirements.txt", ["all"]),
+        ("requirements-telemetry.txt", ["all", "otel", "sentry"]),
+    ],
+)
+def test_the_lock_satisfies_the_requirements_of_the_project(name: str, of: list[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     versions = {}
-    for text, (name, _) in locked("requirements.txt").items():
+    for text, (package, _) in locked(name).items():
         (version,) = Requirement(text).specifier
-        versions[canonicalize_name(name)] = version.version
-    for required in extras(project, "all"):
+        versions[canonicalize_name(package)] = version.version
+    for required in (required for extra in of for required in extras(project, extra)):
         assert required.specifier.contains(versions[canonicalize_name(required.name)]), str(
             required
         )
+
+
+def test_what_a_server_runs_with_brings_no_telemetry() -> None:
+    names = {name for name, _ in locked("requirements.txt").values()}
+    assert not {name for name in names if name.startswith(("opentelemetry", "sentry"))}

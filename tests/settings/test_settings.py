@@ -96,6 +96,11 @@ def test_nothing_need_be_set() -> None:
         ("DRAIN_SECONDS", "10", "drain", timedelta(seconds=10)),
         ("METRICS_ADDRESS", "127.0.0.1:9100", "metrics_address", "127.0.0.1:9100"),
         ("METRICS_ADDRESS", "[::1]:9100", "metrics_address", "[::1]:9100"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318", "otlp_endpoint", "http://a:4318"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://a/x", "otlp_endpoint", "http://a/x"),
+        ("OTEL_TRACES_EXPORTER", "otlp", "otlp_endpoint", "http://localhost:4318"),
+        ("OTEL_SERVICE_NAME", "tasks", "otlp_endpoint", None),
+        ("SENTRY_DSN", "https://key@a/1", "sentry_dsn", Secret("https://key@a/1")),
         ("LOG_LEVEL", "warning", "log_level", "WARNING"),
         ("LOG_FORMAT", "JSON", "log_format", "json"),
         ("LOG_FORMAT", "console", "log_format", "console"),
@@ -135,6 +140,13 @@ def test_addresses_are_spelled_as_in_requests(
 
 def test_all_ipv4_addresses_are_no_trusted_proxies_however_they_are_written() -> None:
     assert "TRUSTED_PROXIES" in refusal(TRUSTED_PROXIES="::ffff:0:0/96").problems[0]
+
+
+@pytest.mark.parametrize("off", [{"OTEL_TRACES_EXPORTER": "none"}, {"OTEL_SDK_DISABLED": "true"}])
+def test_traces_are_off_by_the_standard_variables(off: dict[str, str]) -> None:
+    on = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a"}
+    assert settings(**on).otlp_endpoint
+    assert settings(**on, **off).otlp_endpoint is None
 
 
 def test_debug_makes_the_log_speak_unless_told_otherwise() -> None:
@@ -439,7 +451,7 @@ def test_every_variable_of_the_contract_can_be_shown() -> None:
         *("LOG_FORMAT", "SECRET_KEYS_OLD", "RATE_LIMITS", "TRUSTED_PROXIES", "ALLOWED_HOSTS"),
         *("DOCS_ENABLED", "LOGIN_FAILURE_FLOOR_MS", "MAX_TASKS_PER_USER", "TRASH_DAYS"),
         *("TASKCLI_AS", "EVENTS_DAYS", "CORS_HEADERS", "DRAIN_SECONDS"),
-        "METRICS_ADDRESS",
+        *("METRICS_ADDRESS", "OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN"),
         *("DATABASE_POOLER", "DATABASE_POOL_SIZE", "DATABASE_READ_URL"),
     }
     shown = settings(DATABASE_URL=URL, SECRET_KEY=KEY, ACCESS_TOKEN_EXPIRE_MINUTES="90").shown()

@@ -42,4 +42,6 @@ from taskcore.ports.tasks import LabelCount as LabelCount
 from taskcore.ports.tasks import TaskRepository as TaskRepository
 from taskcore.ports.tasks import TrashPosition as TrashPosition
 from taskcore.ports.tasks import TrashRepository as TrashRepository
+from taskcore.ports.tracing import Span as Span
+from taskcore.ports.tracing import Tracer as Tracer
 from taskcore.ports.users import UserRepository as UserRepository

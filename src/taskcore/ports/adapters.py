@@ -11,6 +11,7 @@ from taskcore.ports.services import (
     RefreshTokens,
 )
 from taskcore.ports.store import Store
+from taskcore.ports.tracing import Tracer
 
 
 class Adapters(TypedDict, total=False):
@@ -24,3 +25,5 @@ class Adapters(TypedDict, total=False):
     refresh_tokens: RefreshTokens
     pseudonyms: Pseudonyms
     clock: Clock
+    tracer: Tracer
+    """Without one nothing is traced."""

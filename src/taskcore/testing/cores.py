@@ -4,7 +4,7 @@ from taskcore.adapters.keys import HmacPseudonyms
 from taskcore.adapters.memory.limits import Unlimited
 from taskcore.adapters.tokens import OpaqueRefreshTokens, SignedAccessTokens
 from taskcore.core import Core, Terms
-from taskcore.ports import AccessTokens, Clock, PasswordHasher, RateLimiter, Store
+from taskcore.ports import AccessTokens, Clock, PasswordHasher, RateLimiter, Store, Tracer
 from taskcore.testing.clock import ManualClock
 from taskcore.testing.hashing import CheapHasher
 
@@ -18,6 +18,7 @@ def core_on(
     hasher: PasswordHasher | None = None,
     access_tokens: AccessTokens | None = None,
     limiter: RateLimiter | None = None,
+    tracer: Tracer | None = None,
     terms: Terms | None = None,
 ) -> Core:
     """A core on that store, with cheap hashes and no rate limits unless they are given.
@@ -32,5 +33,6 @@ def core_on(
         limiter=limiter or Unlimited(),
         pseudonyms=HmacPseudonyms(KEY),
         clock=clock or ManualClock(),
+        tracer=tracer,
         terms=terms or Terms(),
     )

@@ -10,11 +10,13 @@ from taskcore.adapters.postgres.migrate import (
     upgrade,
 )
 from taskcore.adapters.postgres.store import PostgresStore
+from taskcore.adapters.postgres.tracing import TracedConnections
 
 __all__ = [
     "Connections",
     "PostgresLimiter",
     "PostgresStore",
+    "TracedConnections",
     "Upgrade",
     "current_revision",
     "is_vacuumed",

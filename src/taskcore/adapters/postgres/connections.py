@@ -4,7 +4,7 @@ import asyncio
 import math
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, Self
 
@@ -137,6 +137,8 @@ class Connections:
     Clients take turns: a connection that becomes free goes to the client that has waited for one
     the longest, however many requests the others have.
     """
+
+    link: Callable[[AsyncConnection[Any], Presence], BorrowedConnection] = BorrowedConnection
 
     def __init__(
         self, url: str, *, size: int = SIZE, deadline: float = DEADLINE, pooler: bool = False
@@ -274,7 +276,7 @@ class Loan:
         # were cancelled, psycopg would first try to cancel the query, for 10 s.
         late = loop.time() + connections.deadline
         until = min(late, self._began + self._budget.left)
-        self._link = BorrowedConnection(connection, presence)
+        self._link = connections.link(connection, presence)
         self._watchdog = loop.call_at(until, self._shut_down, until == late)
         return self._link
 

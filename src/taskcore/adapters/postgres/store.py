@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
+from functools import partial
 from typing import cast
 
 import sqlalchemy as sa
@@ -21,12 +22,13 @@ from taskcore.adapters.postgres.schema import REVISION, RIGHTS, task_ids
 from taskcore.adapters.postgres.sessions import PostgresSessions
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.adapters.postgres.tasks import PostgresTasks
+from taskcore.adapters.postgres.tracing import TracedAutocommit
 from taskcore.adapters.postgres.trash import PostgresTrash
 from taskcore.adapters.postgres.users import PostgresUsers
 from taskcore.adapters.postgres.word_index import WordIndex
 from taskcore.domain.errors import NotMigrated, RightsMissing, SchemaTooNew, WrongEncoding
 from taskcore.domain.users import UserId
-from taskcore.ports import Measures
+from taskcore.ports import Measures, Tracer
 
 _REVISION = Statement(
     sa.select(
@@ -111,14 +113,20 @@ class PostgresRepositories:
 class PostgresStore:
     """BEGIN and COMMIT cost a round trip each, so single statements use `autocommit`."""
 
-    def __init__(self, connections: Connections, copy: Connections | None = None) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        copy: Connections | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
         """`copy`: a replica, asked for what may be some seconds old."""
         self._connections = connections
         self._copy = Shared(copy) if copy else None
         self._replica = Replica(connections, copy) if copy else None
+        self._link = Autocommit if tracer is None else partial(TracedAutocommit, tracer)
         self._shared = Shared(connections)
         self.word_index = WordIndex(connections)
-        self._autocommit = nullcontext(PostgresRepositories(Autocommit(self._shared, None)))
+        self._autocommit = nullcontext(PostgresRepositories(self._link(self._shared, None)))
 
     @asynccontextmanager
     async def transaction(self, by: UserId | None = None) -> AsyncIterator[PostgresRepositories]:
@@ -130,11 +138,11 @@ class PostgresStore:
         self, by: UserId | None = None, *, may_lag: bool = False
     ) -> AbstractAsyncContextManager[PostgresRepositories]:
         if may_lag and self._copy and self._replica:
-            database, copy = Autocommit(self._shared, by), Autocommit(self._copy, by)
+            database, copy = self._link(self._shared, by), self._link(self._copy, by)
             return nullcontext(PostgresRepositories(MayLag(self._replica, copy, database)))
         if by is None:
             return self._autocommit
-        return nullcontext(PostgresRepositories(Autocommit(self._shared, by)))
+        return nullcontext(PostgresRepositories(self._link(self._shared, by)))
 
     async def compact(self) -> int:
         return await self.word_index.compact()
