@@ -1,4 +1,7 @@
-"""`make bench`: four parts, printed as tables and kept as JSON. `--quick` runs a small share."""
+"""`make bench`: four parts, printed as tables and kept as JSON. `--quick` runs a small share.
+
+`--telemetry` is a part of its own, which needs the packages of the extras otel and sentry.
+"""
 
 import argparse
 import asyncio
@@ -15,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
+from benchmarks import report, telemetry
 from benchmarks.comparison import Plot, compare
 from benchmarks.contestants import LIMIT, WORKLOADS
 from benchmarks.data import Database
@@ -51,6 +54,14 @@ def main() -> None:
             database = Database(server.conninfo)
             people = database.fill(OWNERS)
             postmaster = int((data / "postgres/cluster/postmaster.pid").read_text().split()[0])
+            if arguments.telemetry:
+                with telemetry.contestants() as sides:
+                    plot = Plot(telemetry.WORKLOADS, (32,), _REPETITIONS, arguments.limit)
+                    compared = compare(plot, database, people, postmaster, folder, sides)
+                    rows = list(_with_progress(compared))
+                _print(report.telemetry(rows))
+                _finish(arguments, results | {"telemetry": _raw(rows)}, begun)
+                return
             rows = list(_with_progress(compare(plot, database, people, postmaster, folder)))
             trips = list(count_round_trips(plot.workloads, database, people, folder))
             _print(report.comparison(rows, trips))
@@ -67,11 +78,18 @@ def main() -> None:
             started = start_up(folder)
             _print(report.startup(started))
             results["startup"] = asdict(started)
+    _finish(arguments, results, begun)
+
+
+def _finish(arguments: argparse.Namespace, results: dict[str, Any], begun: float) -> None:
+    """Raises SystemExit if a request has failed."""
     file = arguments.json or RESULTS / f"{results['at'].replace(':', '')}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(results, indent=1) + "\n")
     print(f"{time.monotonic() - begun:.0f} s; every run is in {file}")
-    measured = [results.get(part, []) for part in ("comparison", "growth", "long_logs")]
+    measured = [
+        results.get(part, []) for part in ("comparison", "growth", "long_logs", "telemetry")
+    ]
     if failed := sum(run["failed"] for part in measured for run in part):
         raise SystemExit(f"{failed} requests have failed, so their runs prove nothing")
 
@@ -79,6 +97,7 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="four workloads, 32 clients")
+    parser.add_argument("--telemetry", action="store_true", help="what telling of itself costs")
     parser.add_argument(
         "--ten-million", action="store_true", help="also with ten million tasks (some minutes more)"
     )

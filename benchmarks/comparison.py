@@ -94,7 +94,12 @@ class Side:
 
 
 def compare(
-    plot: Plot, database: Database, people: People, postmaster: int, folder: Path
+    plot: Plot,
+    database: Database,
+    people: People,
+    postmaster: int,
+    folder: Path,
+    contestants: Sequence[Contestant] = CONTESTANTS,
 ) -> Iterator[Row]:
     """Interleaved, so that disturbances of the machine affect all contestants."""
     with ExitStack() as stack:
@@ -105,11 +110,11 @@ def compare(
                 stack.enter_context(serving(contestant, database, folder)),
                 postmaster,
             )
-            for contestant in CONTESTANTS
+            for contestant in contestants
         ]
         for side in sides:
             side.warm_up()
-        newest = {table: database.newest(table) for table in (c.table for c in CONTESTANTS)}
+        newest = {table: database.newest(table) for table in (c.table for c in contestants)}
         for connections in plot.connections:
             for workload in plot.workloads:
                 for repetition in range(plot.repetitions):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import TypeVar
 
+from benchmarks import telemetry as telling
 from benchmarks.comparison import ALONE, Row
 from benchmarks.following import CHANGES, LIMIT, LOGS, Logged, Told
 from benchmarks.growth import Growth
@@ -46,6 +47,23 @@ def comparison(rows: Sequence[Row], trips: Sequence[RoundTrips]) -> Iterator[str
             _medians(shown, lambda row: row.resident_mib, 0),
             " / ".join(str(sum(row.failed for row in rows)) for rows in shown),
         )
+
+
+def telemetry(rows: Sequence[Row]) -> Iterator[str]:
+    """One line per workload and kind, compared with none in the same round."""
+    yield "| workload | telling | req/s | of those without | server CPU, us | times that without |"
+    yield "|---|---|---|---|---|---|"
+    for workload, cell in _grouped(rows, lambda row: row.workload).items():
+        sides = _grouped(cell, lambda row: row.contestant)
+        for name, side in sides.items():
+            yield _line(
+                workload,
+                name,
+                f"{median(row.per_second for row in side):.0f}",
+                _ratio(side, sides[telling.NONE]),
+                f"{median(row.server_cpu_us for row in side):.0f}",
+                _ratio(side, sides[telling.NONE], value=lambda row: row.server_cpu_us),
+            )
 
 
 def growth(rows: Sequence[Growth]) -> Iterator[str]:
@@ -112,11 +130,21 @@ def _line(*cells: object) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def _ratio(ours: Sequence[Row], others: Sequence[Row] | None, *, digits: int = 2) -> str:
-    """The median of the rounds' ratios, with the minimum and maximum."""
-    rounds = {row.repetition: row for row in others or []}
+def _ratio(
+    ours: Sequence[Row],
+    others: Sequence[Row] | None,
+    *,
+    digits: int = 2,
+    value: Callable[[Row], float] = lambda row: row.per_second,
+) -> str:
+    """The median of the rounds' ratios, with the minimum and maximum.
+
+    A round in which a busy machine has let one of the two answer nothing does not count.
+    """
+    rounds = {row.repetition: row for row in others or [] if row.per_second}
     pairs = [(row, rounds[row.repetition]) for row in ours if row.repetition in rounds]
-    return _spread([row.per_second / other.per_second for row, other in pairs], digits)
+    ratios = [value(row) / value(other) for row, other in pairs if row.per_second]
+    return _spread(ratios, digits)
 
 
 def _spread(ratios: Sequence[float], digits: int) -> str:
