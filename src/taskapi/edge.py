@@ -85,9 +85,8 @@ class Edge:
         # Health checks take no place: they must be answered when all are taken.
         takes_place = scope["path"] not in HEALTH_PATHS
         has_place = not takes_place or exchange.enter()
-        turns = self._places.turns
         try:
-            if not has_place or (takes_place and not await turns.take(exchange, exchange.client)):
+            if not has_place or (takes_place and not await exchange.take_turn()):
                 exchange.is_overload = True
                 await send_problem(scope, exchange.send, self._places.refusal())
             elif refusal := self._refusal(scope, exchange.state):

@@ -86,6 +86,11 @@ class Exchange:
         self._holds_place = True
         return self._places.enter(self.client)
 
+    async def take_turn(self) -> bool:
+        """Returns False if the request was displaced while it waited."""
+        user = self.state.headers.get(b"authorization")
+        return await self._places.turns.take(self, self.client, user)
+
     def release(self) -> None:
         """Give back the place and the turn, once: a stream does so when it begins.
 
@@ -131,7 +136,7 @@ class Exchange:
             message = await self._arrived()
             self._unread_body = bool(message.get("more_body"))
             self._admit(message)
-        if had_turn and not await turns.take(self, self.client):
+        if had_turn and not await self.take_turn():
             raise self._places.refusal()
         return message
 

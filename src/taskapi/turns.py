@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Hashable
 from time import monotonic
 from typing import NamedTuple
 
@@ -21,7 +22,52 @@ _Networks = tuple[_Network, ...]  # of one client: its own, and its site if it h
 class _Waiting(NamedTuple):
     request: object
     networks: _Networks
+    user: Hashable
     admission: asyncio.Future[bool]
+
+
+class _Queue:
+    """The waiting requests of a network, whose users take turns. It is never empty for long."""
+
+    def __init__(self) -> None:
+        self._of: dict[Hashable, deque[_Waiting]] = {}  # by user, the one whose turn is next first
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, waiting: _Waiting) -> None:
+        self._of.setdefault(waiting.user, deque()).append(waiting)
+        self._count += 1
+
+    def next(self) -> _Waiting:
+        user = next(iter(self._of))
+        of_user = self._of.pop(user)
+        waiting = of_user.popleft()
+        if of_user:
+            self._of[user] = of_user  # behind the other users
+        self._count -= 1
+        return waiting
+
+    def latest(self) -> _Waiting:
+        """That of the user of whom most wait."""
+        user, of_user = max(self._of.items(), key=lambda item: len(item[1]))
+        waiting = of_user.pop()
+        if not of_user:
+            del self._of[user]
+        self._count -= 1
+        return waiting
+
+    def discard(self, waiting: _Waiting) -> bool:
+        """Whether it was still there."""
+        of_user = self._of.get(waiting.user)
+        if of_user is None or waiting not in of_user:
+            return False
+        of_user.remove(waiting)
+        self._count -= 1
+        if not of_user:
+            del self._of[waiting.user]
+        return True
 
 
 class Turns:
@@ -32,6 +78,8 @@ class Turns:
     A client is an IPv4 address or an IPv6 /64. Its first request never waits; the others of all
     clients share the `width`, and the one that begins next is that of the client that has waited
     for a turn the longest. So a client is delayed by its own requests, and by one of each other.
+    Behind one address there may be many users: what waits of a client is chosen by turns of its
+    users, who are told apart by what they authenticate with, whether or not that is valid.
 
     Without such a limit the requests of one client would take their steps in the event loop, in the
     pool of connections and in the statements before a later one of another client takes its own.
@@ -49,32 +97,30 @@ class Turns:
         self._at_work: dict[object, _Networks] = {}  # by request, the oldest first
         self._of: dict[_Network, int] = {}  # how many are at work; those with any
         # The client whose turn is next comes first. A client of which none waits has no entry.
-        self._waiting: dict[_Network, deque[_Waiting]] = {}
+        self._waiting: dict[_Network, _Queue] = {}
         self._ended: list[object] = []  # since the event loop's last round
         self._watch: asyncio.TimerHandle | None = None  # while requests wait
 
-    async def take(self, request: object, client: Origin | None) -> bool:
+    async def take(self, request: object, client: Origin | None, user: Hashable = None) -> bool:
         """Wait for a turn. Returns False if the request was displaced; then it has none.
 
-        `end` must follow in any case. None is a client like any other.
+        `end` must follow in any case. None is a client or a user like any other.
         """
         networks = _networks(client)
         self._adapt(networks[0])
         if len(self._at_work) < self._width or self._has_none_at_work(networks):
             self._begin(request, networks)
             return True
-        waiting = _Waiting(request, networks, asyncio.get_running_loop().create_future())
-        queue = self._waiting.setdefault(networks[0], deque())
+        waiting = _Waiting(request, networks, user, asyncio.get_running_loop().create_future())
+        queue = self._waiting.setdefault(networks[0], _Queue())
         queue.append(waiting)
         if self._watch is None:
             self._look_later()
         try:
             return await waiting.admission
         finally:
-            if waiting in queue:  # cancelled
-                queue.remove(waiting)
-                if not queue:
-                    del self._waiting[networks[0]]
+            if queue.discard(waiting) and not queue:  # it was cancelled
+                del self._waiting[networks[0]]
 
     def _adapt(self, client: _Network) -> None:
         """Choose the width for the clients that there are."""
@@ -131,7 +177,7 @@ class Turns:
         queue = max(self._waiting.values(), key=len, default=None)
         if queue is None or len(queue) <= more_than:
             return False
-        displaced = queue.pop()
+        displaced = queue.latest()
         if not queue:
             del self._waiting[displaced.networks[0]]
         if not displaced.admission.done():
@@ -148,12 +194,12 @@ class Turns:
 
     def _admit_one_of(self, network: _Network) -> None:
         queue = self._waiting.pop(network)
-        request, networks, admission = queue.popleft()
+        waiting = queue.next()
         if queue:
             self._waiting[network] = queue  # behind the other clients
-        if not admission.done():  # else it was cancelled a moment ago
-            admission.set_result(True)
-            self._begin(request, networks)
+        if not waiting.admission.done():  # else it was cancelled a moment ago
+            waiting.admission.set_result(True)
+            self._begin(waiting.request, waiting.networks)
 
     def _look_later(self) -> None:
         oldest = next(iter(self._at_work))  # requests wait only while others are at work

@@ -71,10 +71,12 @@ class Site:
     def __init__(self, in_flight: int) -> None:
         self.edge = Edge(self._serve, SETTINGS, in_flight=in_flight)
         self.answers = asyncio.Event()
+        self.users: list[bytes] = []  # as begun, by what they authenticate with
         self.begun: list[str] = []  # the client of each request that has its turn, in this order
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.begun.append(scope["client"][0])  # type: ignore[index]
+        self.users += [value for name, value in scope["headers"] if name == b"authorization"]
         try:
             if any(name == b"content-length" for name, _ in scope["headers"]):
                 while (await receive()).get("more_body"):
@@ -276,6 +278,20 @@ async def test_clients_take_turns_however_many_requests_they_have() -> None:
     assert set(await asyncio.gather(*begun)) == {200}
     last = max(number for number, client in enumerate(site.begun) if client == ADA)
     assert last < WIDTH + 2 + 2 * WIDTH  # the turns of one more round, which three clients share
+
+
+@pytest.mark.usefixtures("nothing_is_stuck")
+async def test_users_behind_one_address_take_turns() -> None:
+    site = Site(in_flight=256)
+    ada, bob = (b"authorization", b"Bearer ada"), (b"authorization", b"Bearer bob")
+    begun = [site.client(STRANGER).begin(ada) for _ in range(3 * WIDTH_ALONE)]
+    await turns()
+    colleague = site.client(STRANGER).begin(bob)
+    await turns()
+    site.users.clear()
+    site.answers.set()
+    assert set(await asyncio.gather(colleague, *begun)) == {200}
+    assert site.users.index(bob[1]) < 2
 
 
 @pytest.mark.usefixtures("nothing_is_stuck")
