@@ -109,10 +109,10 @@ def test_a_file_says_what_lives_in_it_and_is_named_for_it() -> None:
 
 def test_prose_names_the_actor() -> None:
     found = [
-        f"{file.relative_to(ROOT)}:{number}: {line}"
+        f"{file.relative_to(ROOT)}:{number}: {vague[0]!r} in: {line}"
         for file in PROSE
         for number, line in enumerate(file.read_text().splitlines(), 1)
-        if VAGUE.search(line)
+        if (vague := VAGUE.search(line))
     ]
     advice = "name the actor: the client, another process, the operator"
     assert not found, "\n".join([*found, advice])

@@ -27,6 +27,9 @@ _FIELDS = [field.name for field in fields(Task)]
 COLUMNS = ["edition" if name == "version" else name for name in _FIELDS if name != "deleted_at"]
 """The columns of a task, in the order of its fields."""
 
+if _UNDECLARED := set(COLUMNS) - set(tasks.c.keys()):
+    raise LookupError(f"declare the columns of these fields of a task in schema.py: {_UNDECLARED}")
+
 # How the value of a column becomes that of the field, where they differ; by the column's place.
 _READ: tuple[tuple[int, Callable[[Any], Any]], ...] = tuple(
     (COLUMNS.index(name), read)
