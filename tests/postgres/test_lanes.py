@@ -17,13 +17,14 @@ from taskcore.adapters.postgres import Connections, PostgresStore, lanes
 from taskcore.adapters.postgres.autocommit import Autocommit, Shared
 from taskcore.adapters.postgres.lanes import (
     HEAVY_AFTER,
-    MAX_SLOW,
+    LONG,
+    MAX_REMEMBERED,
     MAX_WAITING,
     MAX_WAITING_OF_ONE,
-    SLOW_FOR,
+    REMEMBERED_FOR,
     WIDTH,
     Lane,
-    Lanes,
+    Remembered,
 )
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.adapters.scrypt import ScryptHasher
@@ -83,7 +84,7 @@ class Work:
 
 
 async def test_a_user_has_one_turn_at_a_time() -> None:
-    work = Work()
+    work = Work(width=3)
     await work.sent("a1", "a2", "a3", "b1", "c1", "d1")
     assert work.running == ["a1", "b1", "c1"]
     await work.end("b1")
@@ -131,7 +132,7 @@ async def test_a_cancelled_request_leaves_no_turn_behind() -> None:
 
 
 async def test_too_many_requests_are_refused_at_once() -> None:
-    work = Work(wait=60)
+    work = Work(width=3, wait=60)
     await work.sent(*(f"a{number}" for number in range(MAX_WAITING_OF_ONE + 3)))
     assert len(work.refused) == 2  # one runs
     others = [chr(code) for code in range(ord("b"), ord("b") + MAX_WAITING)]
@@ -140,7 +141,7 @@ async def test_too_many_requests_are_refused_at_once() -> None:
     waiting = MAX_WAITING_OF_ONE + len(others) - 2  # two run
     assert len(work.refused) == 2 + waiting - MAX_WAITING
     await work.finish()
-    assert len(work.done) == WIDTH + MAX_WAITING
+    assert len(work.done) == 3 + MAX_WAITING
 
 
 async def test_a_request_waits_for_a_bounded_time() -> None:
@@ -218,7 +219,7 @@ async def test_a_page_that_may_be_slow_waits_for_its_turn(
 ) -> None:
     monkeypatch.setattr(lanes, "WAIT", 0.01)
     store = PostgresStore(patient)
-    store._shared.lanes._fast = Lane(wait=0.01)
+    store._shared.slow = Lane(wait=0.01)
 
     async def page(user: UserId) -> None:
         async with store.autocommit(user) as db:
@@ -309,24 +310,6 @@ async def test_what_takes_too_long_to_count_is_shown_without_its_number(
             )
 
 
-async def test_users_whose_statements_are_slow_get_a_lane_of_their_own() -> None:
-    now = 0.0
-    both = Lanes(width=1, slow=0.5, clock=lambda: now)
-    async with both.turn("heavy"):
-        now += 1
-    async with both.turn("heavy"), asyncio.timeout(5), both.turn("light"):
-        pass  # at the same time, although the first lane has one place
-    async with both.turn("light"):
-        now += 1
-    both._narrow._wait = 0.01
-    async with both.turn("light"):
-        with pytest.raises(Overloaded):
-            await both.turn("heavy").__aenter__()
-    now += SLOW_FOR + 1
-    async with both.turn("light"):
-        assert "light" in both._fast._running
-
-
 async def test_a_turn_goes_to_the_user_who_has_used_the_least_time() -> None:
     now = 0.0
     work = Work(width=1, period=5.0, clock=lambda: now)
@@ -355,19 +338,24 @@ async def test_a_turn_goes_to_the_user_who_has_used_the_least_time() -> None:
 async def test_the_time_that_is_counted_is_bounded() -> None:
     now = 0.0
     work = Work(width=1, period=1e9, clock=lambda: now)
-    for user in range(MAX_SLOW + 5):
+    for user in range(MAX_REMEMBERED + 5):
         async with work.lane.turn(user):
             now += 1
     assert len(work.lane._spent._by) == 5
 
 
-async def test_the_slow_users_that_are_remembered_are_bounded() -> None:
+async def test_the_users_that_are_remembered_are_bounded() -> None:
     now = 0.0
-    both = Lanes(slow=0.5, clock=lambda: now)
-    for user in range(MAX_SLOW + 5):
-        async with both.turn(user):
-            now += 1
-    assert len(both._were_slow._until) == MAX_SLOW
+    remembered = Remembered(lambda: now)
+    for user in range(MAX_REMEMBERED + 5):
+        remembered.add(user)
+    assert len(remembered._until) == MAX_REMEMBERED
+    assert 4 not in remembered
+    assert 5 in remembered
+    now += REMEMBERED_FOR
+    assert 5 not in remembered
+    remembered.add(None)
+    assert None not in remembered
 
 
 async def test_users_whose_turns_took_much_time_leave_half_of_them_to_others() -> None:
@@ -384,3 +372,18 @@ async def test_users_whose_turns_took_much_time_leave_half_of_them_to_others() -
     assert work.running == ["b2", "y1", "c2"]
     await work.finish()
     assert len(work.done) == 10
+
+
+async def test_many_short_turns_make_no_heavy_user() -> None:
+    now = 0.0
+    work = Work(width=2, period=1e9, clock=lambda: now)
+    for _ in range(20):
+        await work.sent("a1")
+        now += LONG / 2
+        await work.finish()
+    await work.sent("h1", "i1")
+    now += HEAVY_AFTER + 0.1
+    await work.finish()
+    await work.sent("h2", "i2", "a2")
+    assert work.running == ["h2", "a2"]
+    await work.finish()

@@ -152,7 +152,9 @@ class Followers:
                     await asyncio.wait_for(follower.news.wait(), wait)
 
     async def _read(self, owner_id: UserId, after: LogPosition | None) -> ChangesPage:
-        async with self._store.autocommit(owner_id) as db:
+        # Not in the user's name: a user who has read much would wait for a turn, and keep the reads
+        # of all others waiting meanwhile.
+        async with self._store.autocommit() as db:
             if after is None:
                 return ChangesPage([], await db.events.end(owner_id), has_more=False)
             return await db.events.changes(owner_id, after=after, limit=_PAGE)

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import nullcontext
 from typing import TypeVar
 
 from taskcore.adapters.postgres.batching import HEAVY, MAX_REQUESTS, RETRIED_AT_ONCE, Batcher
 from taskcore.adapters.postgres.connections import Connections, Link
 from taskcore.adapters.postgres.errors import took_too_long
-from taskcore.adapters.postgres.lanes import PERIOD, Lane, Lanes, Remembered
+from taskcore.adapters.postgres.lanes import PERIOD, WIDTH, Lane, Remembered
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
 from taskcore.domain.errors import Unavailable
 
@@ -15,6 +16,8 @@ Kind = TypeVar("Kind", bound=Statement)
 
 # Transactions of many calls that run at a time; the other connections are for the rest.
 LONG_TRANSACTIONS = 4
+# Heavy writes that run at a time, and statements that wait for the row of an account.
+HEAVY_WRITES, WAITING = 2, 3
 # Characters of long texts in the rows of a request. A user with more shares no batches for a while.
 MUCH = 65_536
 
@@ -24,7 +27,9 @@ class Shared:
 
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
-        self.lanes = Lanes()
+        self.slow = Lane(width=WIDTH, period=PERIOD)
+        self.heavy_writes = Lane(width=HEAVY_WRITES, period=PERIOD)
+        self.waiting = asyncio.Semaphore(WAITING)
         self.transactions = Lane(width=LONG_TRANSACTIONS, period=PERIOD)
         self.read_much = Remembered()  # users
         self.batchers: dict[BatchedStatement, Batcher] = {}
@@ -64,8 +69,9 @@ class Autocommit(Link):
             # they would all wait for the probe.
             return await self.rows(statement, **values)
         self._connections.check_loop()  # before the request waits in the queue
-        if statement.weight(values) > HEAVY:
-            return await self.in_turn(statement, None, **values)
+        if statement.weight(values) > HEAVY and not statement.waits:
+            async with self._shared.heavy_writes.turn(self._user):
+                return await self._rows(statement, values)
         return await self._in_turn_after_much(statement, values, self._submit)
 
     async def _submit(self, statement: BatchedStatement, values: Values) -> Rows:
@@ -94,7 +100,7 @@ class Autocommit(Link):
     async def in_turn(
         self, statement: Statement, otherwise: Statement | None = None, **values: object
     ) -> Rows:
-        async with self._shared.lanes.turn(self._user):
+        async with self._shared.slow.turn(self._user):
             try:
                 return await self._rows(statement, values)
             except Unavailable as error:
@@ -106,6 +112,7 @@ class Autocommit(Link):
         self, statement: BatchedStatement, requests: Sequence[Values]
     ) -> Sequence[Rows]:
         self._shared.batches[len(requests)] += 1
-        async with self._connections.borrow() as link:
+        waits = self._shared.waiting if statement.waits else nullcontext()
+        async with waits, self._connections.borrow() as link:
             cursor = await link.execute(statement, statement.arrays(requests))
             return statement.split(await cursor.fetchall(), len(requests))

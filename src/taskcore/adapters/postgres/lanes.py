@@ -10,48 +10,28 @@ from taskcore.domain.errors import Overloaded
 from taskcore.ports import BUDGET
 
 Clock = Callable[[], float]
-WIDTH = 3
+WIDTH = 4
 WAIT = 1.0  # seconds
-# A user whose statement took more than so many seconds gets the narrow lane for SLOW_FOR seconds.
-SLOW = 0.25
-SLOW_FOR = 60.0
-MAX_SLOW = 1000
-# Of the time of long transactions half is forgotten in so many seconds, and all of so little.
+REMEMBERED_FOR = 60.0  # seconds
+MAX_REMEMBERED = 1000  # users
+# Of the turns of a user half is forgotten in so many seconds, and all of so few seconds of them.
 PERIOD = 10.0
 _LITTLE = 0.02
-HEAVY_AFTER = 1.0  # seconds of turns, of which half is forgotten in a PERIOD
+# A user is heavy whose turns took so many seconds, and on average so many. Many short turns make
+# none, and one long turn does not: on a busy machine any turn may be long.
+HEAVY_AFTER = 1.0
+LONG = 0.3
 # How many requests may wait, of one user and of all. These numbers bound the memory; WAIT ends the
 # wait of most requests.
 MAX_WAITING_OF_ONE = 32
 MAX_WAITING = 256
 
 
-class Lanes:
-    """A lane for all users, and a narrow one for users whose statements have been slow.
-
-    A few users of huge accounts, or one client who has several, then delay each other and not the
-    users of ordinary accounts: a turn of the first lane is short.
-    """
-
-    def __init__(self, *, width: int = WIDTH, slow: float = SLOW, clock: Clock = monotonic) -> None:
-        self._fast, self._narrow = Lane(width=width), Lane(width=1)
-        self._slow, self._clock = slow, clock
-        self._were_slow = Remembered(clock)
-
-    @asynccontextmanager
-    async def turn(self, user: Hashable) -> AsyncIterator[None]:
-        """Raises Overloaded as a lane does."""
-        async with (self._narrow if user in self._were_slow else self._fast).turn(user):
-            began = self._clock()
-            try:
-                yield
-            finally:
-                if self._clock() - began > self._slow:
-                    self._were_slow.add(user)
-
-
 class Remembered:
-    """Users, for SLOW_FOR seconds since they were added last; at most MAX_SLOW of them."""
+    """Users, for a minute since they were added last; at most MAX_REMEMBERED of them.
+
+    None, which stands for no user, is not remembered.
+    """
 
     def __init__(self, clock: Clock = monotonic) -> None:
         self._until: dict[Hashable, float] = {}  # the oldest first
@@ -61,25 +41,32 @@ class Remembered:
         return self._until.get(user, 0) > self._clock()
 
     def add(self, user: Hashable) -> None:
+        if user is None:
+            return
         self._until.pop(user, None)
-        if len(self._until) >= MAX_SLOW:
+        if len(self._until) >= MAX_REMEMBERED:
             del self._until[next(iter(self._until))]
-        self._until[user] = self._clock() + SLOW_FOR
+        self._until[user] = self._clock() + REMEMBERED_FOR
 
 
 class Spent:
-    """How many seconds the turns of each user took, of which each `period` forgets half.
+    """How many turns each user had and how many seconds they took; each `period` forgets half.
 
-    A period of 0 counts nothing. Where there are more than MAX_SLOW users, all is forgotten.
+    A period of 0 counts nothing. Where there are more than MAX_REMEMBERED users, all is forgotten.
     """
 
     def __init__(self, period: float, clock: Clock) -> None:
         self._period, self._clock = period, clock
-        self._by: dict[Hashable, float] = {}
+        self._by: dict[Hashable, tuple[float, float]] = {}  # seconds and turns
         self._until = clock() + period
 
     def of(self, user: Hashable) -> float:
-        return self._by.get(user, 0.0)
+        seconds, _ = self._by.get(user, (0.0, 0.0))
+        return seconds
+
+    def is_heavy(self, user: Hashable) -> bool:
+        seconds, turns = self._by.get(user, (0.0, 0.0))
+        return seconds > HEAVY_AFTER and seconds > LONG * turns
 
     @contextmanager
     def counted(self, user: Hashable) -> Iterator[None]:
@@ -90,13 +77,18 @@ class Spent:
             now = self._clock()
             if self._period:
                 self._forget(now)
-                self._by[user] = self._by.get(user, 0.0) + now - began
+                seconds, turns = self._by.get(user, (0.0, 0.0))
+                self._by[user] = seconds + now - began, turns + 1
 
     def _forget(self, now: float) -> None:
-        if len(self._by) >= MAX_SLOW:
+        if len(self._by) >= MAX_REMEMBERED:
             self._by.clear()
         if now >= self._until:
-            self._by = {user: each / 2 for user, each in self._by.items() if each > _LITTLE}
+            self._by = {
+                user: (seconds / 2, turns / 2)
+                for user, (seconds, turns) in self._by.items()
+                if seconds > _LITTLE
+            }
             self._until = now + self._period
 
 
@@ -108,8 +100,8 @@ class Lane:
     one turn only. A request waits for `wait` seconds at most.
 
     With a `period` in seconds, it goes to the user whose turns took the least time in all lately:
-    many users with long turns, who may be one client, then delay others by one turn only. Users
-    whose turns took more than HEAVY_AFTER have half of all turns: the others are free meanwhile.
+    many users with long turns, who may be one client, then delay others by one turn only. Heavy
+    users have half of all turns together: the others are free meanwhile.
     """
 
     def __init__(
@@ -158,12 +150,8 @@ class Lane:
     def _has_room(self, user: Hashable) -> bool:
         if self._running[user] >= self._of_one:
             return False
-        return not self._is_heavy(user) or (
-            sum(map(self._is_heavy, self._running)) < self._turns_of_heavy
-        )
-
-    def _is_heavy(self, user: Hashable) -> bool:
-        return self._spent.of(user) > HEAVY_AFTER
+        is_heavy = self._spent.is_heavy
+        return not is_heavy(user) or sum(map(is_heavy, self._running)) < self._turns_of_heavy
 
     async def _admitted(self, user: Hashable) -> None:
         queue = self._waiting.get(user, deque())

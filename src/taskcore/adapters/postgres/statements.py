@@ -94,7 +94,7 @@ class BatchedStatement(Statement):
     Built on `batch_of`; its arguments are those of one request.
     """
 
-    __slots__ = ("_limit", "_words", "max_concurrent")
+    __slots__ = ("_limit", "_words", "max_concurrent", "waits")
 
     def __init__(
         self,
@@ -104,13 +104,16 @@ class BatchedStatement(Statement):
         limit: str | None = None,
         words: str | None = None,
         text: int | None = None,
+        waits: bool = False,
     ) -> None:
         """`limit` names the argument that bounds the rows of a request; None: one row.
 
-        `words` names the one that holds words for search.
+        `words` names the one that holds words for search. `waits`: for the row of an account, which
+        another transaction may hold.
         """
         super().__init__(clause, text=text)
         self.max_concurrent, self._limit, self._words = max_concurrent, limit, words
+        self.waits = waits
 
     def weight(self, values: Values) -> int:
         """How many rows and entries of the index of words a request has at most, about."""

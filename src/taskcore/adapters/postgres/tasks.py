@@ -103,6 +103,7 @@ def _add(*, waits: bool) -> BatchedStatement:
         .add_cte(added, found.cte("searched"), *counted(log, live=1)),
         max_concurrent=_WRITES,
         words="words",
+        waits=waits,
     )
 
 
@@ -160,6 +161,7 @@ def _save(*, waits: bool, words: bool) -> BatchedStatement:
         sa.select(saved.c.number).add_cte(*parts),
         max_concurrent=_WRITES,
         words="words" if words else None,
+        waits=waits,
     )
 
 
@@ -193,6 +195,7 @@ def _trash(*, waits: bool) -> BatchedStatement:
             kept.cte("kept"), unsearched.cte("unsearched"), *counted(log, live=-1, in_trash=1)
         ),
         max_concurrent=_WRITES,
+        waits=waits,
     )
 
 

@@ -81,6 +81,7 @@ def _restore(*, waits: bool) -> BatchedStatement:
             restored.cte("restored"), searched.cte("searched"), *counted(log, live=1, in_trash=-1)
         ),
         words="words",
+        waits=waits,
     )
 
 
@@ -131,7 +132,8 @@ def _purge_one(*, waits: bool) -> BatchedStatement:
     )
     gone, parts = _purge(found, head)
     return BatchedStatement(
-        sa.select(found.c.number).join(gone, gone.c.number == found.c.id).add_cte(*parts)
+        sa.select(found.c.number).join(gone, gone.c.number == found.c.id).add_cte(*parts),
+        waits=waits,
     )
 
 
