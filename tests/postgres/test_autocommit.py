@@ -1,12 +1,19 @@
 """What shares no statement with other requests, and whose work takes turns."""
 
+import asyncio
+from contextlib import aclosing
+
 import pytest
 
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.postgres.autocommit import MUCH
 from taskcore.adapters.postgres.batching import HEAVY
+from taskcore.domain.policies import own_id
 from taskcore.domain.users import User
+from taskcore.testing import CheapHasher
 from taskcore.testing.contracts.stored import LATER, add_task, add_user, move_to_trash, restore
+from tests.conftest import ManualClock, bound
+from tests.usecases.people import join
 
 pytestmark = pytest.mark.anyio
 
@@ -41,3 +48,18 @@ async def test_after_a_page_of_long_texts_a_user_shares_no_batch(connections: Co
         return sum(store._shared.batches) - before
 
     assert [await batches_of_a_page(user) for user in (ada, ada, bob, bob)] == [1, 0, 1, 1]
+
+
+async def test_a_stream_waits_for_no_turn_of_its_user(connections: Connections) -> None:
+    """It would keep the few reads that all streams share waiting meanwhile."""
+    store = PostgresStore(connections)
+    core = bound(store, ManualClock(), CheapHasher())
+    ada = await join(core, "ada")
+    user_id = own_id(ada.actor)
+    store._shared.read_much.add(user_id)
+    async with store._shared.slow.turn(user_id), core.changes.followers.joined(ada.actor) as one:
+        told = core.changes.followers.told(one, after=None, idle=60)
+        async with aclosing(told), asyncio.timeout(0.9):  # less than one waits for a turn
+            await anext(told)
+            await core.tasks.create(ada.actor, title="x")
+            assert len(await anext(told)) == 1
