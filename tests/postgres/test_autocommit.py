@@ -4,15 +4,17 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
+from psycopg import AsyncConnection
 
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.postgres.autocommit import MUCH
 from taskcore.adapters.postgres.batching import HEAVY
 from taskcore.domain.policies import own_id
+from taskcore.domain.tasks import MAX_TASKS, Task
 from taskcore.domain.users import User
 from taskcore.testing import CheapHasher
-from taskcore.testing.contracts.stored import LATER, add_task, add_user, move_to_trash, restore
-from tests.conftest import ManualClock, bound
+from taskcore.testing.contracts.stored import LATER, NOW, add_task, add_user, move_to_trash, restore
+from tests.conftest import ManualClock, bound, until
 from tests.usecases.people import join
 
 pytestmark = pytest.mark.anyio
@@ -63,3 +65,28 @@ async def test_a_stream_waits_for_no_turn_of_its_user(connections: Connections) 
             await anext(told)
             await core.tasks.create(ada.actor, title="x")
             assert len(await anext(told)) == 1
+
+
+async def test_an_account_that_is_locked_delays_no_other(
+    connections: Connections, database_url: str
+) -> None:
+    """Nor the first task of a new account, whose row must be made."""
+    store = PostgresStore(connections)
+    ada = await add_user(store, "ada")
+    await add_task(store, ada)
+
+    async def add(user: User) -> None:
+        async with store.autocommit(user.id) as db:
+            await db.tasks.add(Task.new(user.id, NOW, title="x"), at_most=MAX_TASKS)
+
+    async with await AsyncConnection.connect(database_url) as other:
+        await other.execute("SELECT FROM streams WHERE owner_id = %s FOR UPDATE", [ada.id])
+        waiting = [asyncio.create_task(add(ada)) for _ in range(5)]
+        await asyncio.sleep(0.1)
+        for name in ("bob", "cid"):
+            new = await add_user(store, name)
+            async with asyncio.timeout(0.5):  # less than a statement waits for a lock
+                await add(new)
+        assert not any(task.done() for task in waiting)
+    await asyncio.gather(*waiting)
+    await until(lambda: not store._shared.waiting_batchers)

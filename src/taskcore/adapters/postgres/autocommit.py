@@ -1,9 +1,10 @@
 """Statements on any free connection, each a transaction of its own; many share one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, MutableMapping, Sequence
 from contextlib import nullcontext
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from taskcore.adapters.postgres.batching import HEAVY, MAX_REQUESTS, RETRIED_AT_ONCE, Batcher
 from taskcore.adapters.postgres.connections import Connections, Link
@@ -12,6 +13,7 @@ from taskcore.adapters.postgres.lanes import PERIOD, WIDTH, Lane, Remembered
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
 from taskcore.domain.errors import Unavailable
 
+Key = TypeVar("Key", bound=Hashable)
 Kind = TypeVar("Kind", bound=Statement)
 
 # Transactions of many calls that run at a time; the other connections are for the rest.
@@ -29,10 +31,12 @@ class Shared:
         self.connections = connections
         self.slow = Lane(width=WIDTH, period=PERIOD)
         self.heavy_writes = Lane(width=HEAVY_WRITES, period=PERIOD)
-        self.waiting = asyncio.Semaphore(WAITING)
+        self.waiting = Lane(width=WAITING, period=PERIOD)
         self.transactions = Lane(width=LONG_TRANSACTIONS, period=PERIOD)
         self.read_much = Remembered()  # users
         self.batchers: dict[BatchedStatement, Batcher] = {}
+        # While they run. Those of one user, whose account may be locked for long, delay no other's.
+        self.waiting_batchers = WeakValueDictionary[tuple[BatchedStatement, Hashable], Batcher]()
         self.batches = [0] * (MAX_REQUESTS + 1)  # how many were sent, by their size
         self.retries = asyncio.Semaphore(RETRIED_AT_ONCE)
 
@@ -75,12 +79,21 @@ class Autocommit(Link):
         return await self._in_turn_after_much(statement, values, self._submit)
 
     async def _submit(self, statement: BatchedStatement, values: Values) -> Rows:
-        batchers = self._shared.batchers
-        batcher = batchers.get(statement)
+        if statement.waits:
+            return await self._batcher(
+                self._shared.waiting_batchers, (statement, self._user), statement
+            ).submit(values)
+        return await self._batcher(self._shared.batchers, statement, statement).submit(
+            values, self._user
+        )
+
+    def _batcher(
+        self, batchers: MutableMapping[Key, Batcher], key: Key, statement: BatchedStatement
+    ) -> Batcher:
+        batcher = batchers.get(key)
         if batcher is None:
-            batcher = Batcher(statement, self._run_batch, self._shared.retries)
-            batchers[statement] = batcher
-        return await batcher.submit(values, self._user)
+            batcher = batchers[key] = Batcher(statement, self._run_batch, self._shared.retries)
+        return batcher
 
     async def _in_turn_after_much(
         self, statement: Kind, values: Values, run: Callable[[Kind, Values], Awaitable[Rows]]
@@ -112,7 +125,7 @@ class Autocommit(Link):
         self, statement: BatchedStatement, requests: Sequence[Values]
     ) -> Sequence[Rows]:
         self._shared.batches[len(requests)] += 1
-        waits = self._shared.waiting if statement.waits else nullcontext()
-        async with waits, self._connections.borrow() as link:
+        turn = self._shared.waiting.turn(self._user) if statement.waits else nullcontext()
+        async with turn, self._connections.borrow() as link:
             cursor = await link.execute(statement, statement.arrays(requests))
             return statement.split(await cursor.fetchall(), len(requests))

@@ -187,7 +187,7 @@ class Batcher:
         try:
             results = await self._run_batch(self._statement, [request.values for request in batch])
         except Exception as error:  # noqa: BLE001 - raised in the callers
-            if len(batch) > 1 and concerns_one_request(error):
+            if len(batch) > 1 and self._may_retry(error):
                 self._start(self._retry(batch, error))  # the queue need not wait for it
             else:
                 self._fail(batch, error)
@@ -200,6 +200,11 @@ class Batcher:
                     request.result.set_result(rows)
         finally:
             self._sent.remove(batch)
+
+    def _may_retry(self, error: Exception) -> bool:
+        """Not if all waited for the same account, which is locked."""
+        is_locked = self._statement.waits and isinstance(error, Unavailable)
+        return concerns_one_request(error) and not is_locked
 
     async def _retry(self, batch: Sequence[_Request], error: Exception) -> None:
         """Run each request alone; those that cannot start in time fail with the batch's error."""
