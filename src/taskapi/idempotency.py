@@ -15,7 +15,7 @@ from taskapi.providers import ActorRequest
 from taskapi.request_state import request_state
 from taskapi.responses import AsgiResponse, JsonResponse, RawResponse
 from taskcore import Core
-from taskcore.domain.idempotency import MAX_KEY
+from taskcore.domain.idempotency import MAX_KEY, check_key
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -54,10 +54,14 @@ def once_unless(is_secret: Callable[[dict[str, Any]], bool]) -> Callable[[Handle
         @wraps(handler)
         async def answered(**arguments: Any) -> Any:  # noqa: ANN401 - as Litestar calls handlers
             request: ActorRequest = arguments["request"]
-            key = request.header(b"idempotency-key")
-            if key is None or is_secret(arguments):
+            header = request.header(b"idempotency-key")
+            if header is None:
                 return await handler(**arguments)
-            return await _answered(request, _unquoted(key), handler, arguments)
+            key = _unquoted(header)
+            check_key(key)
+            if is_secret(arguments):
+                return await handler(**arguments)
+            return await _answered(request, key, handler, arguments)
 
         _takes_key.add(answered)
         return answered

@@ -328,6 +328,9 @@ def test_a_one_time_password_is_good_for_choosing_another(site: Site, root: Acco
     key = {"Idempotency-Key": "once"}
     void = site.ask("POST", there, {"one_time": True}, token=root.access, headers=key)
     made = site.ask("POST", there, {"one_time": True}, token=root.access, headers=key)
+    malformed = {"Idempotency-Key": "not one"}
+    bad = site.ask("POST", there, {"one_time": True}, token=root.access, headers=malformed)
+    assert bad.status == 422
     one_time = made.json["one_time_password"]
     assert one_time != void.json["one_time_password"]
     assert one_time not in site.dump()
