@@ -83,12 +83,12 @@ async def test_access_is_what_the_table_says(
 ) -> None:
     """AZ-3: 401 without a token, 403 for users where only administrators may, body unread."""
     root, ada, _ = failing
-    anybody = Person(root.http)
+    stranger = Person(root.http)
     for call, level in ACCESS.items():
         method, path = call.split(" ")
         there = re.sub(r"{\w+}", str(MISSING_ID), path)
         statuses = []
-        for person in (anybody, await again(ada), await again(root)):
+        for person in (stranger, await again(ada), await again(root)):
             sent = {"Authorization": f"Bearer {person.token}"} if person.token else {}
             body = None if method == "GET" else {"unknown": 1}
             # Of a cursor that is none: a stream would not end.

@@ -76,15 +76,15 @@ async def test_every_documented_status_occurs(
 ) -> None:
     """HD-1, BR-6, CS-1: each with the security headers, no cookie, and nothing that is cached."""
     root, ada, store = failing
-    reached, anybody = Reached(), Person(root.http)
+    reached, stranger = Reached(), Person(root.http)
     await _successes_and_states(reached, root, ada)
     await _writes_to_a_task(reached, ada)
     await _bulks(reached, ada)
     for call, operation in listed():
         level, has_body = ACCESS[call], "requestBody" in operation
-        person = anybody if level == PUBLIC else root
+        person = stranger if level == PUBLIC else root
         if level != PUBLIC:
-            await reached.ask(anybody, call)
+            await reached.ask(stranger, call)
             twice = [("Authorization", f"Bearer {root.token}")] * 2
             path = re.sub(r"{\w+}", "1", call.split(" ")[1])
             answer = await root.http.request(call.split(" ")[0], path, headers=twice)
@@ -122,15 +122,15 @@ def _example(operation: Json) -> Any:
 
 
 async def _successes_and_states(reached: Reached, root: Person, ada: Person) -> None:
-    ask, anybody = reached.ask, Person(root.http)
+    ask, stranger = reached.ask, Person(root.http)
     bob = {"email": "bob@example.org", "password": PASSWORD}
     for _ in range(2):
-        await ask(anybody, "POST /api/v1/auth/register", bob)
+        await ask(stranger, "POST /api/v1/auth/register", bob)
         await ask(root, "POST /api/v1/users", bob | {"email": "eve@example.org"})
-    tokens = (await ask(anybody, "POST /api/v1/auth/login", bob)).json()
-    await ask(anybody, "POST /api/v1/auth/login", bob | {"password": "wrong"})
+    tokens = (await ask(stranger, "POST /api/v1/auth/login", bob)).json()
+    await ask(stranger, "POST /api/v1/auth/login", bob | {"password": "wrong"})
     for token in (tokens["refresh_token"], "tcr_x"):
-        await ask(anybody, "POST /api/v1/auth/refresh", {"refresh_token": token})
+        await ask(stranger, "POST /api/v1/auth/refresh", {"refresh_token": token})
     await ask(ada, "GET /api/v1/auth/me")
     await ask(ada, "PATCH /api/v1/auth/me", {"full_name": "Ada"})
     bob_in = Person(root.http, tokens["access_token"])
@@ -142,9 +142,9 @@ async def _successes_and_states(reached: Reached, root: Person, ada: Person) -> 
     one = "DELETE /api/v1/auth/sessions/{session_id}"
     await ask(bob_in, one, id=sessions[0]["id"])
     for call in ("POST /api/v1/auth/logout", "POST /api/v1/auth/logout-all"):
-        tokens = (await ask(anybody, "POST /api/v1/auth/login", bob)).json()
+        tokens = (await ask(stranger, "POST /api/v1/auth/login", bob)).json()
         await ask(Person(root.http, tokens["access_token"]), call)
-    tokens = (await ask(anybody, "POST /api/v1/auth/login", bob)).json()
+    tokens = (await ask(stranger, "POST /api/v1/auth/login", bob)).json()
     await ask(root, "POST /api/v1/auth/delete-account", {"password": PASSWORD})
     gone = Person(root.http, tokens["access_token"])
     await ask(gone, "POST /api/v1/auth/delete-account", {"password": PASSWORD})
