@@ -125,6 +125,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         psycopg.connect(server.conninfo, autocommit=True) as connection,
     ):
         connection.execute("CREATE TABLE kept AS SELECT 'a row' AS row")
+    run_tool("/bin/cp", "-a", data_dir, data_dir.with_name("unused"))
     return data_dir
 
 
@@ -132,7 +133,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data_dir(prepared: Path, tmp_path: Path) -> Iterator[Path]:
     """A copy that the test may damage. Fails if the test leaves a server running."""
     copy = tmp_path / "data"
-    run_tool("/bin/cp", "-a", prepared, copy)
+    # Not of `prepared` itself, on which a server may run: files vanish there during the copy.
+    run_tool("/bin/cp", "-a", prepared.with_name("unused"), copy)
     yield copy
     assert eventually(lambda: not is_running(copy), within=10)
     shutil.rmtree(copy)
