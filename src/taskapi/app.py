@@ -16,6 +16,7 @@ from taskapi import logs, telemetry
 from taskapi.audit import audit, own_events
 from taskapi.body_limits import MAX_BODY_BYTES
 from taskapi.bulk import bulk
+from taskapi.capacity import IN_FLIGHT
 from taskapi.changes import changes
 from taskapi.client_connections import Connections
 from taskapi.docs import docs_handlers, show_home
@@ -44,9 +45,8 @@ if TYPE_CHECKING:  # imported only where they are asked for
     from taskapi.metrics.recorder import Recorder
     from taskapi.telemetry.traces import Traces
 
-# Per process. A worker serves over a thousand requests a second, so none waits for long.
-IN_FLIGHT = 256
-ORPHAN_DRAIN = 3  # seconds; few requests take longer
+# Seconds that the running requests of a worker get whose main process was killed. Few take longer.
+ORPHAN_FINISHES_WITHIN = 3
 _LISTENS_WITHIN = 0.1  # seconds
 _GC_THRESHOLD = 20_000  # new objects until a collection; Python's default is 700
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
@@ -222,5 +222,6 @@ async def _follow_parent() -> None:
     parent = server.pid if server else os.getppid()
     while os.getppid() == parent:  # noqa: ASYNC110 - the death of a parent raises no event
         await asyncio.sleep(0.5)
-    signal.alarm(ORPHAN_DRAIN)  # no other process would end this one if a client never finishes
+    # Else a client that never finishes would keep this process, which no other one would end.
+    signal.alarm(ORPHAN_FINISHES_WITHIN)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -17,6 +17,8 @@ from taskcore.domain.errors import RETRY_AFTER, TooMany
 from taskcore.domain.origins import Origin
 from taskcore.ports import Measures
 
+# Requests of a process. A worker serves over a thousand a second, so none waits for long.
+IN_FLIGHT = 256
 # The most requests that are served at a time for an IPv6 /48, as one subscriber may hold all of it.
 # For one network the most is PER_CLIENT, as many as it may have connections.
 _PER_SITE = 192

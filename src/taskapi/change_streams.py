@@ -15,7 +15,7 @@ from taskcore.usecases.followers import Follower, Followers
 
 Item = TypeVar("Item", bound=View)
 
-_COMMENT_EVERY = 15.0  # seconds; proxies close a connection that is silent for a minute
+COMMENT_EVERY = 15.0  # seconds; proxies close a connection that is silent for a minute
 _RETRY_MS = 3000
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
@@ -95,7 +95,7 @@ class ChangeStream(Response[Item], Generic[Item]):
         after, is_reset = self._after, False
         while True:
             told = self._followers.told(
-                follower, after=after, idle=_COMMENT_EVERY, catching_up=catching_up
+                follower, after=after, idle=COMMENT_EVERY, catching_up=catching_up
             )
             try:
                 async with aclosing(told) as pages:

@@ -20,18 +20,18 @@ from taskapi.query import QueryInt
 from taskapi.responses import JsonResponse, View
 from taskapi.task_views import TaskView, fitting_tasks
 from taskcore import ChangedTask, CursorExpired, Invalid, LogPosition, TooMany, cursors
+from taskcore.domain.pages import MAX_LIMIT_OF_CHANGES
 from taskcore.domain.policies import own_id
-from taskcore.usecases.changes import MAX_CHANGES
 
 PATH = "/changes"
 
 
 class _ChangesLimit(QueryInt):
-    low, high = 1, MAX_CHANGES
+    low, high = 1, MAX_LIMIT_OF_CHANGES
 
 
 _Limit = Annotated[_ChangesLimit, _ChangesLimit.meta("How many to return at most")]
-_ALL = _ChangesLimit(MAX_CHANGES)
+_ALL = _ChangesLimit(MAX_LIMIT_OF_CHANGES)
 
 
 class ChangedView(View):

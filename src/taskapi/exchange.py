@@ -33,8 +33,8 @@ _BYTES_PER_SECOND = 13_000  # of what is beyond MAX_BODY_BYTES
 _PIECES = 256
 _PER_PIECE = 32
 _GATHERED = 65_536  # bytes of pieces that are put together at a time
-_DRAIN_BYTES = 131072
-_DRAIN_WITHIN = 1.0  # seconds
+_DISCARDED_BYTES = 131072
+_DISCARDED_WITHIN = 1.0  # seconds
 _MAX_METHOD = 16  # characters, in the log
 _DIGITS = 18  # of a Content-Length: enough to compare it, however many there are
 _REPLAYED, _NOTHING = {"replayed": True}, dict[str, bool]()
@@ -109,7 +109,7 @@ class Exchange:
     @asynccontextmanager
     async def _streaming(self) -> AsyncIterator[asyncio.Lock]:
         # While the stream lasts, no place bounds who waits for a body.
-        if self._unread_body and not await self._drained():
+        if self._unread_body and not await self._discarded():
             self._patience = 0  # the refusal waits no longer
             raise incomplete()
         streams = self._places.streams
@@ -194,7 +194,7 @@ class Exchange:
         if message["type"] == "http.response.start":
             self.status = int(message["status"])
             headers = completed(message["headers"], self.state, self.allowed_origin)
-            is_unread = self._unread_body and (self.is_overload or not await self._drained())
+            is_unread = self._unread_body and (self.is_overload or not await self._discarded())
             if is_unread or is_draining():
                 headers.append((b"connection", b"close"))
             message["headers"] = headers
@@ -204,7 +204,7 @@ class Exchange:
             message["body"] = b""
         await self._send(message)
 
-    async def _drained(self) -> bool:
+    async def _discarded(self) -> bool:
         """Read and discard the rest of a body that was refused unread. False if it is too long.
 
         Otherwise the next request on the connection would fail, or the response get lost. If the
@@ -212,8 +212,8 @@ class Exchange:
         """
         size = 0
         with suppress(TimeoutError, HttpProblem):
-            async with asyncio.timeout(_DRAIN_WITHIN):
-                while self._unread_body and size <= _DRAIN_BYTES:
+            async with asyncio.timeout(_DISCARDED_WITHIN):
+                while self._unread_body and size <= _DISCARDED_BYTES:
                     message = await self.receive()
                     size += len(message["body"]) if message["type"] == "http.request" else 0
         return not self._unread_body

@@ -9,12 +9,12 @@ from msgspec import Meta
 
 from taskcore import Priority, Role, Status
 from taskcore.domain import labels
-from taskcore.domain.rules import (
+from taskcore.domain.ids import MAX_ID
+from taskcore.domain.text_rules import (
     CONTROL,
     DESCRIPTION,
     EMAIL,
     FULL_NAME,
-    MAX_ID,
     PASSWORD,
     TIME_ZONE,
     TITLE,

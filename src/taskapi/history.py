@@ -33,7 +33,7 @@ from taskcore import (
     TaskId,
     cursors,
 )
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 
 log = structlog.get_logger("taskapi")
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from taskcore import NotFound, SessionId
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 
 PREFIX = "/api/v1"
 HEALTH_PATHS = ("/livez", "/readyz")

@@ -32,9 +32,9 @@ from taskapi.query import (
 from taskapi.responses import JsonResponse, View
 from taskapi.task_views import TaskPage, TaskView, bounded, shown
 from taskcore import Forbidden, Invalid, Priority, Sort, Status, TaskQuery, UserId, cursors
+from taskcore.domain.pages import MAX_LIMIT_OF_LABELS
 from taskcore.domain.queries import PLAIN, STATUS_GROUPS
 from taskcore.domain.search import QUERY
-from taskcore.usecases.tasks import LABELS_OF_PAGE
 
 PATH = "/tasks"
 _LABELS_PATH = "/labels"
@@ -171,11 +171,11 @@ class LabelPage(View):
 
 
 class _LabelLimit(QueryInt):
-    low, high = 1, LABELS_OF_PAGE
+    low, high = 1, MAX_LIMIT_OF_LABELS
 
 
 _Labelled = Annotated[_LabelLimit, _LabelLimit.meta("How many to return at most")]
-_ALL_LABELS = _LabelLimit(LABELS_OF_PAGE)
+_ALL_LABELS = _LabelLimit(MAX_LIMIT_OF_LABELS)
 
 
 @get("/", operation_id="listLabels", opt={MAY_REFUSE: (Forbidden, Invalid), SENDS: ("Link",)})

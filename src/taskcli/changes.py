@@ -11,8 +11,8 @@ from taskcli.output import Record, note, print_json, show_rows
 from taskcli.tasks.acting import As, acting_user, with_tasks
 from taskcli.tasks.shown import shape
 from taskcore import Actor, ChangedTask, Core, cursors
+from taskcore.domain.pages import MAX_LIMIT_OF_CHANGES
 from taskcore.domain.policies import own_id
-from taskcore.usecases.changes import MAX_CHANGES
 
 _Json = Annotated[
     bool,
@@ -30,8 +30,8 @@ def changes(
     as_user: As = None,
     cursor: Cursor = "",
     limit: Annotated[
-        Whole, Parameter(help=f"Show at most this many, 1 to {MAX_CHANGES}.")
-    ] = MAX_CHANGES,
+        Whole, Parameter(help=f"Show at most this many, 1 to {MAX_LIMIT_OF_CHANGES}.")
+    ] = MAX_LIMIT_OF_CHANGES,
     follow: Annotated[
         bool,
         Parameter(negative="", show_default=False, help="Go on until Ctrl-C, as it happens."),

@@ -23,7 +23,7 @@ def housekeeping(*, dry_run: DryRun = False, as_json: Json = False) -> None:
     limits are not.
     """
     if dry_run:
-        show(with_core(lambda core: core.housekeeping.overdue()), as_json=as_json)
+        show(with_core(lambda core: core.housekeeping.removable()), as_json=as_json)
         return
     removed: Counter[str] = Counter()
 

@@ -23,8 +23,9 @@ from taskcore.environment import environment
 from taskcore.networks import in_url
 from taskcore.prefixes import PREFIX
 
-# Seconds. A deployment must wait longer before it kills: docs/deployment.md.
-DRAIN = 25
+# Seconds that running requests get to finish, after the drain (DRAIN_SECONDS). A deployment must
+# wait for longer than both before it kills the server: docs/deployment.md.
+REQUESTS_FINISH_WITHIN = 25
 _RESPAWN = 3.0  # seconds; at SIGHUP the old worker ends that long after the new one started
 _HEADER_BYTES = 65536
 _HEADER_TIMEOUT_MS = 5000  # also how long a connection may be silent between two requests
@@ -85,7 +86,7 @@ def _serve(settings: Settings) -> None:
             workers=settings.workers,
             respawn_failed_workers=True,
             respawn_interval=_RESPAWN,
-            workers_kill_timeout=DRAIN,
+            workers_kill_timeout=REQUESTS_FINISH_WITHIN,
             websockets=False,
             backpressure=_connections(),
             http1_settings=HTTP1Settings(

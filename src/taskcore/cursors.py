@@ -10,8 +10,8 @@ from uuid import UUID
 from taskcore.domain.audit import AuditEvent, AuditEventId, AuditEventPosition
 from taskcore.domain.errors import Invalid, Problem
 from taskcore.domain.events import TaskEvent
+from taskcore.domain.ids import MAX_ID
 from taskcore.domain.queries import TaskQuery
-from taskcore.domain.rules import MAX_ID
 from taskcore.domain.search import Search
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.task_orders import Sort, TaskPosition, position

@@ -11,7 +11,8 @@ import structlog
 from litestar import Litestar
 from structlog.testing import LogCapture
 
-from taskapi.app import IN_FLIGHT, create_app
+from taskapi.app import create_app
+from taskapi.capacity import IN_FLIGHT
 from taskapi.edge import Edge
 from taskapi.logs import of_request
 from taskcore import Core, Role, Settings

@@ -6,6 +6,8 @@ import pytest
 from litestar import Litestar
 
 from taskapi import change_streams
+from taskapi.change_streams import COMMENT_EVERY
+from taskapi.changes import follow_changes
 from taskapi.edge import Edge
 from taskcore import LogPosition, UserId, cursors
 from taskcore.domain.origins import Origin
@@ -68,8 +70,7 @@ async def test_after_a_place_that_has_expired_it_says_so_and_goes_on(
 async def test_a_stream_without_changes_says_from_time_to_time_that_it_lives(
     app: Litestar, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert change_streams._COMMENT_EVERY == 15
-    monkeypatch.setattr(change_streams, "_COMMENT_EVERY", 0.01)
+    monkeypatch.setattr(change_streams, "COMMENT_EVERY", 0.01)
     async with streaming(app, ada) as stream:
         await stream.start()
         await stream.event()
@@ -79,6 +80,12 @@ async def test_a_stream_without_changes_says_from_time_to_time_that_it_lives(
         assert (await stream.change())["task"] == task
         while (await stream.message())["body"] != b":\n\n":
             pass
+
+
+async def test_the_document_says_how_often_that_is_and_how_many_streams_a_user_has() -> None:
+    told = " ".join(str(follow_changes.fn.__doc__).split())
+    assert f"A comment comes every {COMMENT_EVERY:.0f} seconds." in told
+    assert f"A user has at most {PER_USER} at a time" in told
 
 
 async def test_what_was_missed_is_sent_page_by_page(app: Litestar, ada: Person) -> None:
@@ -189,7 +196,7 @@ async def test_networks_of_one_site_share_its_streams(
 async def test_a_stream_whose_body_does_not_arrive_is_refused(
     app: Litestar, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskapi.exchange._DRAIN_WITHIN", 0.01)
+    monkeypatch.setattr("taskapi.exchange._DISCARDED_WITHIN", 0.01)
     edge = app.asgi_handler
     assert isinstance(edge, Edge)
     async with streaming(app, ada, content_length="5") as stream:

@@ -9,15 +9,15 @@ from dataclasses import replace
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from taskapi.app import served_document
-from taskcore.domain import rules
-from taskcore.domain.rules import TextRule
-from taskcore.usecases.changes import MAX_CHANGES
-from taskcore.usecases.tasks import LABELS_OF_PAGE
+from taskcore.domain import text_rules
+from taskcore.domain.ids import MAX_ID
+from taskcore.domain.pages import MAX_LIMIT, MAX_LIMIT_OF_CHANGES, MAX_LIMIT_OF_LABELS, MAX_SKIP
+from taskcore.domain.text_rules import TextRule
 from tests.api.access import ACCESS, ADMIN, PUBLIC
 from tests.api.conftest import SETTINGS
 from tests.api.documented import DOCUMENT, Json, listed, operations, references, resolved, validator
 
-LIMITS = {"listLabels": LABELS_OF_PAGE, "listChanges": MAX_CHANGES}
+LIMITS = {"listLabels": MAX_LIMIT_OF_LABELS, "listChanges": MAX_LIMIT_OF_CHANGES}
 """How many items a page has at most, where it is not MAX_LIMIT."""
 
 
@@ -170,12 +170,12 @@ def bounds(rule: TextRule) -> Json:
 
 def test_limits_are_those_of_the_domain() -> None:
     texts = {
-        "title": rules.TITLE,
-        "description": rules.DESCRIPTION,
-        "full_name": rules.FULL_NAME,
-        "time_zone": rules.TIME_ZONE,
-        "email": rules.EMAIL,
-        "password": rules.PASSWORD,
+        "title": text_rules.TITLE,
+        "description": text_rules.DESCRIPTION,
+        "full_name": text_rules.FULL_NAME,
+        "time_zone": text_rules.TIME_ZONE,
+        "email": text_rules.EMAIL,
+        "password": text_rules.PASSWORD,
     }
     others = {"Credentials", "AccountDeletion", "Problem"}  # only compared, or something else
     seen = set()
@@ -188,10 +188,10 @@ def test_limits_are_those_of_the_domain() -> None:
                 assert bounds(texts[field]).items() <= text.items(), (name, field)
                 seen.add(field)
             if field in {"id", "owner_id", "version"} and described.get("format") != "uuid":
-                assert (described["minimum"], described["maximum"]) == (1, rules.MAX_ID)
+                assert (described["minimum"], described["maximum"]) == (1, MAX_ID)
     assert seen == set(texts)
-    numbers = {"skip": (0, rules.MAX_SKIP), "limit": (1, rules.MAX_LIMIT)}
-    numbers |= dict.fromkeys(["owner_id", "task_id", "user_id", "user"], (1, rules.MAX_ID))
+    numbers = {"skip": (0, MAX_SKIP), "limit": (1, MAX_LIMIT)}
+    numbers |= dict.fromkeys(["owner_id", "task_id", "user_id", "user"], (1, MAX_ID))
     found = set()
     for _, operation in operations():
         for parameter in operation.get("parameters", []):
@@ -207,9 +207,9 @@ def test_limits_are_those_of_the_domain() -> None:
 
 def test_patterns_refuse_what_the_domain_refuses() -> None:
     for schema, field, rule in (
-        ("TaskDraft", "title", rules.TITLE),
-        ("TaskDraft", "description", rules.DESCRIPTION),
-        ("Registration", "full_name", rules.FULL_NAME),
+        ("TaskDraft", "title", text_rules.TITLE),
+        ("TaskDraft", "description", text_rules.DESCRIPTION),
+        ("Registration", "full_name", text_rules.FULL_NAME),
     ):
         described = DOCUMENT["components"]["schemas"][schema]["properties"][field]
         text = next(o for o in described.get("anyOf", [described]) if o.get("type") == "string")

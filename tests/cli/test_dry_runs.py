@@ -79,7 +79,7 @@ def test_sessions_go_on(taskcli: Taskcli, core: Core) -> None:
     assert totals(taskcli, "sessions") == [1]
 
 
-def test_housekeeping_counts_what_is_overdue(
+def test_housekeeping_counts_what_it_would_remove(
     taskcli: Taskcli, task: int, core: Core, clock: ManualClock
 ) -> None:
     _ = core

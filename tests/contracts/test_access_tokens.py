@@ -18,7 +18,7 @@ import pytest
 from taskcore.adapters.jwt import LEEWAY, JwtTokens, key_id
 from taskcore.adapters.tokens import OpaqueRefreshTokens, SignedAccessTokens
 from taskcore.domain.errors import ExpiredToken, InvalidToken
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 from taskcore.ports import AccessTokens
 from taskcore.testing.contracts import AccessTokenContract
 from taskcore.testing.contracts.access_tokens import CLAIMS, refused

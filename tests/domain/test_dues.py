@@ -247,7 +247,7 @@ def test_a_narrowed_range_has_what_is_in_both(
     moment: datetime,
     where: tzinfo,
 ) -> None:
-    one, other = DueRange.between(start, end, where), DueRange.overdue(now, where)
+    one, other = DueRange.between(start, end, where), DueRange.past(now, where)
     both = one.narrowed(other)
     assert both == other.narrowed(one)
     for due in [(day, None), (None, moment), (None, None)]:
@@ -257,7 +257,7 @@ def test_a_narrowed_range_has_what_is_in_both(
 def test_overdue_is_by_the_calendar_of_the_zone() -> None:
     now = utc("2026-12-01T10:30")
     ahead, behind = (
-        DueRange.overdue(now, zone(name)) for name in ("Pacific/Kiritimati", "Pacific/Niue")
+        DueRange.past(now, zone(name)) for name in ("Pacific/Kiritimati", "Pacific/Niue")
     )
     assert ahead.contains(date(2026, 12, 1), None)
     assert not behind.contains(date(2026, 11, 30), None)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from taskcli.serve import DRAIN
+from taskcli.serve import REQUESTS_FINISH_WITHIN
 from taskcore import Settings
 from tests.packaging.conftest import ROOT, run
 from tests.server.running import Api, free_port
@@ -223,4 +223,4 @@ def test_containers_have_few_rights_and_enough_time_to_stop(
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["init"] is True
     grace = int(compose["services"]["api"]["stop_grace_period"].removesuffix("s"))
-    assert grace > DRAIN + 8  # DRAIN_SECONDS, as docs/deployment.md proposes
+    assert grace > REQUESTS_FINISH_WITHIN + 8  # DRAIN_SECONDS, as docs/deployment.md proposes

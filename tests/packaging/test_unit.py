@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from taskcli.exits import CONFIGURATION, UNAVAILABLE
-from taskcli.serve import DRAIN
+from taskcli.serve import REQUESTS_FINISH_WITHIN
 from tests.packaging.conftest import ROOT, Installed, run
 
 UNIT = ROOT / "deploy" / "taskcore.service"
@@ -30,7 +30,7 @@ def test_a_database_that_is_away_leaves_no_failed_unit(unit: configparser.Config
     # systemd compares this with the end of the main process alone, which therefore migrates.
     assert unit["Service"]["RestartPreventExitStatus"] == str(CONFIGURATION)
     assert "ExecStartPre" not in unit["Service"]
-    assert int(unit["Service"]["TimeoutStopSec"]) > DRAIN + 8
+    assert int(unit["Service"]["TimeoutStopSec"]) > REQUESTS_FINISH_WITHIN + 8
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from psycopg_pool import PoolTimeout
 from sqlalchemy import text
 
 from taskcore.adapters.postgres import Connections, PostgresStore, pool
-from taskcore.adapters.postgres.connections import DEADLINE
 from taskcore.adapters.postgres.conninfo import conninfo
+from taskcore.adapters.postgres.session_settings import DEADLINE
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.errors import Invalid, Misconfigured, NotFound, Overloaded, Unavailable
 from taskcore.domain.tasks import TaskId

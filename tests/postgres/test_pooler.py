@@ -9,7 +9,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from taskcore import Misconfigured, RightsMissing, Settings, Unavailable
 from taskcore.adapters.postgres import Connections, PostgresStore
-from taskcore.adapters.postgres.conninfo import SESSION_SETTINGS, conninfo
+from taskcore.adapters.postgres.conninfo import conninfo
+from taskcore.adapters.postgres.session_settings import SESSION_SETTINGS
 from taskcore.settings import Secret
 from taskcore.wiring import back_up, upgrade_database
 from tests.postgres.servers import Server

@@ -28,7 +28,7 @@ from taskcore.adapters.postgres.conninfo import conninfo
 from taskcore.adapters.postgres.statements import BatchedStatement, Statement
 from taskcore.adapters.postgres.task_filters import Shape
 from taskcore.adapters.postgres.task_rows import WRITTEN
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 from taskcore.domain.task_orders import Sort
 from tests.conftest import migrated_database
 from tests.postgres.plans import OWNER_PARAMS, OWNERS, Db, add_people, add_tasks, nodes, plan

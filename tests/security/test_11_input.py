@@ -13,8 +13,7 @@ import psycopg
 import pytest
 
 from taskcore.adapters.postgres import Connections
-from taskcore.usecases.changes import MAX_CHANGES
-from taskcore.usecases.tasks import LABELS_OF_PAGE
+from taskcore.domain.pages import MAX_LIMIT_OF_CHANGES, MAX_LIMIT_OF_LABELS
 from tests.api.served import Reply, exchange
 from tests.security.site import PASSWORD, V1, Account, Site
 
@@ -47,7 +46,7 @@ class World(NamedTuple):
     writes: list[Operation]
 
 
-LONG_PAGES = {"/labels": LABELS_OF_PAGE, "/changes": MAX_CHANGES}
+LONG_PAGES = {"/labels": MAX_LIMIT_OF_LABELS, "/changes": MAX_LIMIT_OF_CHANGES}
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from taskapi.app import IN_FLIGHT
+from taskapi.capacity import IN_FLIGHT
 from tests.processes import eventually
 from tests.server.running import Api, Client
 

@@ -19,7 +19,7 @@ from taskcore import (
     TaskId,
     UserId,
 )
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 from tests.conftest import ManualClock, bound, cheap_argon2
 from tests.usecases.people import join
 from tests.usecases.spies import InterruptedStore, nothing

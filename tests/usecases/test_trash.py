@@ -21,7 +21,7 @@ from taskcore import (
     cursors,
 )
 from taskcore.core import Terms
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 from taskcore.ports import Store
 from tests.conftest import ManualClock, bound, cheap_argon2
 from tests.usecases.people import join

@@ -5,8 +5,9 @@ from typing import Annotated, Any, ClassVar, Self
 
 from msgspec import Meta
 
-from taskcore.domain import rules
-from taskcore.domain.rules import MAX_ID, MAX_LIMIT, MAX_SKIP, READ_ON
+from taskcore.domain import pages
+from taskcore.domain.ids import MAX_ID
+from taskcore.domain.pages import MAX_LIMIT, MAX_SKIP, READ_ON
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 NOT_AN_INTEGER = "must be a whole number"
@@ -55,7 +56,7 @@ Skip = Annotated[
     _Skip, _Skip.meta("How many to leave out at the beginning, in the order of the list")
 ]
 Limit = Annotated[_Limit, _Limit.meta("How many to return at most")]
-DEFAULT_SKIP, DEFAULT_LIMIT = _Skip(0), _Limit(rules.DEFAULT_LIMIT)
+DEFAULT_SKIP, DEFAULT_LIMIT = _Skip(0), _Limit(pages.DEFAULT_LIMIT)
 # The default of a filter by user. Not None, which the query `owner_id=null` would also give; and
 # below `low`, so that no client can send it.
 ANY_USER = QueryInt(0)

@@ -107,7 +107,7 @@ async def find_actor(core: Core, reference: str | None) -> Actor:
     return Actor(user.id, user.role, time_zone=user.time_zone, origin=operator().origin)
 
 
-async def near(core: Core, actor: Actor, task: Task) -> Actor:
+async def in_owners_zone(core: Core, actor: Actor, task: Task) -> Actor:
     """The actor; the operator gets the time zone of the task's owner. Raises NotFound."""
     if actor.user_id is not None:
         return actor

@@ -12,7 +12,7 @@ from taskcli.when import Due, When
 from taskcore import Priority, Status, Task
 from taskcore.domain.dues import check_time_zone, zone
 from taskcore.domain.labels import label_key
-from taskcore.domain.rules import refuse
+from taskcore.domain.refusals import refuse
 from taskcore.domain.tasks import TaskChanges
 
 _TAKEN = TaskChanges.__annotations__.keys()

@@ -7,8 +7,8 @@ from cyclopts import Parameter
 
 from taskcli.arguments import FIRST_PAGE, Json, Paging, Version, Whole
 from taskcli.output import Record, show_page
-from taskcli.tasks.acting import As, Key, Number, get_task, near, once, with_tasks
-from taskcli.tasks.content import Shown, show_task
+from taskcli.tasks.acting import As, Key, Number, get_task, in_owners_zone, once, with_tasks
+from taskcli.tasks.one_task import Shown, show_task
 from taskcli.tasks.shown import shape
 from taskcore import Actor, Core, Page, TaskEvent, TaskId
 from taskcore.cursors import history as cursors_of
@@ -30,7 +30,7 @@ def history(task_id: Number, /, *, paging: Paging = FIRST_PAGE, as_user: As = No
             limit=paging.limit,
             after=places.read(paging.cursor),
         )
-        return page, zone((await near(core, actor, task)).time_zone)
+        return page, zone((await in_owners_zone(core, actor, task)).time_zone)
 
     page, here = with_tasks(as_user, work)
     show_page(page, _shape if paging.as_json else _line, places, _COLUMNS, paging, zone=here)
@@ -52,7 +52,7 @@ def revert(
 
     async def work(core: Core, actor: Actor) -> Shown:
         task = await get_task(core, actor, task_id)
-        here = (await near(core, actor, task)).time_zone
+        here = (await in_owners_zone(core, actor, task)).time_zone
         reverted = await core.tasks.revert(
             actor, task.id, version, expected_version=expected_version
         )

@@ -16,11 +16,11 @@ from taskcli.tasks.shown import line, shape
 from taskcli.when import Bound, When, typed
 from taskcore import Actor, Core, Page, Priority, Sort, Status, Task, TaskQuery, cursors
 from taskcore.cursors import LABELS, Cursors
+from taskcore.domain.pages import MAX_LIMIT_OF_LABELS
 from taskcore.domain.queries import STATUS_GROUPS
 from taskcore.domain.task_orders import TaskPosition
 from taskcore.domain.visible import quoted
 from taskcore.ports import LabelCount
-from taskcore.usecases.tasks import LABELS_OF_PAGE
 
 _COLUMNS = ("id", "status", "priority", "due", "title", "labels")
 _STATUSES = (*Status, *STATUS_GROUPS)
@@ -176,9 +176,9 @@ def list_(*, filters: Filters = _NONE, whose: Whose = OF_ALL, paging: Paging = F
 def labels(
     *,
     whose: Whose = OF_ALL,
-    limit: Annotated[Whole, Parameter(help=f"Show at most this many, 1 to {LABELS_OF_PAGE}.")] = (
-        LABELS_OF_PAGE
-    ),
+    limit: Annotated[
+        Whole, Parameter(help=f"Show at most this many, 1 to {MAX_LIMIT_OF_LABELS}.")
+    ] = (MAX_LIMIT_OF_LABELS),
     cursor: Cursor = "",
     as_json: Json = False,
 ) -> None:

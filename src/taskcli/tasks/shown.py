@@ -5,9 +5,10 @@ from dataclasses import fields
 from taskcli.output import Record, clock_time
 from taskcli.tasks.acting import Reader
 from taskcore import Task
-from taskcore.domain.dues import DueRange
+from taskcore.domain.queries import TaskQuery
 
 _FIELDS = [field.name for field in fields(Task) if field.name != "deleted_at"]
+_OVERDUE = TaskQuery(overdue=True)
 
 
 def shape(task: Task) -> Record:
@@ -30,5 +31,5 @@ def _due(task: Task, reader: Reader) -> str:
         shown = task.due_date.isoformat()
     else:
         return ""
-    is_past = DueRange.overdue(reader.now, reader.zone).contains(task.due_date, task.due_at)
-    return f"{shown} !" if is_past and task.is_open else shown
+    is_overdue = _OVERDUE.filter(reader.now, reader.actor.time_zone).matches(task)
+    return f"{shown} !" if is_overdue else shown

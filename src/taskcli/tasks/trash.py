@@ -15,12 +15,12 @@ from taskcli.tasks.acting import (
     Reader,
     Whose,
     get_task,
-    near,
+    in_owners_zone,
     once,
     require_yes_with,
     with_tasks,
 )
-from taskcli.tasks.content import Shown, show_task
+from taskcli.tasks.one_task import Shown, show_task
 from taskcli.tasks.shown import line, shape, trashed_shape
 from taskcore import Actor, Core, NotFound, Page, StaleWrite, Task, TaskId
 from taskcore.cursors import TRASH
@@ -95,7 +95,7 @@ def restore(
 
     async def work(core: Core, actor: Actor) -> Shown:
         task = await _get_trashed(core, actor, task_id)
-        here = (await near(core, actor, task)).time_zone
+        here = (await in_owners_zone(core, actor, task)).time_zone
         return shape(await core.tasks.restore(actor, task.id)), here
 
     show_task(*once(as_user, key, ("restore", task_id), work), as_json=as_json)

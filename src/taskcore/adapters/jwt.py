@@ -14,7 +14,7 @@ from jwt.utils import base64url_decode, base64url_encode
 from msgspec import Meta, Struct
 
 from taskcore.domain.errors import ExpiredToken, InvalidToken
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 from taskcore.domain.sessions import SessionId
 from taskcore.domain.users import UserId
 from taskcore.ports import AccessClaims

@@ -8,7 +8,6 @@ from datetime import datetime
 from taskcore.domain.errors import Invalid, NotFound, Problem, StaleWrite, TaskcoreError
 from taskcore.domain.events import Changes, TaskEventType, changes_of, content_of
 from taskcore.domain.policies import Actor, Permission, authorize, own_id
-from taskcore.domain.rules import DESCRIPTION
 from taskcore.domain.tasks import (
     NewTask,
     NewTaskFields,
@@ -18,6 +17,7 @@ from taskcore.domain.tasks import (
     check_changes,
     limit_reached,
 )
+from taskcore.domain.text_rules import DESCRIPTION
 from taskcore.domain.users import UserId
 
 MAX_OPERATIONS = 100

@@ -148,8 +148,8 @@ class DueRange:
         return cls(at_from, date_from, at_until, date_until)
 
     @classmethod
-    def overdue(cls, now: datetime, zone: tzinfo) -> Self:
-        """The range of what is overdue: moments in the past, and days before today in the zone."""
+    def past(cls, now: datetime, zone: tzinfo) -> Self:
+        """Moments before `now`, and days before today in the zone."""
         return cls(at_until=_utc(now), date_until=today(now, zone))
 
     def narrowed(self, other: "DueRange") -> "DueRange":

@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from taskcore.domain.errors import Invalid, Problem
-from taskcore.domain.rules import EMAIL
+from taskcore.domain.text_rules import EMAIL
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from unicodedata import normalize
 
 from taskcore.domain.errors import Problem
-from taskcore.domain.rules import TextRule
+from taskcore.domain.text_rules import TextRule
 
 # PostgreSQL checks the number of labels too: change `schema.py`, and add a migration.
 MAX_LABELS = 20

@@ -6,7 +6,7 @@ from importlib import resources
 
 from taskcore.domain.emails import Email
 from taskcore.domain.errors import Invalid, Problem
-from taskcore.domain.rules import PASSWORD
+from taskcore.domain.text_rules import PASSWORD
 
 _SERVICE = "taskcore"
 # Longer texts are refused before normalising, which takes time per character.

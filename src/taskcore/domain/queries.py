@@ -8,7 +8,7 @@ from hashlib import sha256
 from taskcore.domain.dues import DueRange, check_moment, start_of_day, zone
 from taskcore.domain.errors import Invalid, Problem
 from taskcore.domain.labels import label_key, label_problem
-from taskcore.domain.rules import refuse
+from taskcore.domain.refusals import refuse
 from taskcore.domain.search import Search
 from taskcore.domain.task_orders import Sort
 from taskcore.domain.tasks import CLOSED, OPEN, Priority, Status, Task
@@ -149,7 +149,7 @@ class TaskQuery:
             due = DueRange.between(self.due_from, self.due_until, here)
         statuses = _statuses(self.status)
         if self.overdue:
-            past = DueRange.overdue(now, here)
+            past = DueRange.past(now, here)
             due = past if due is None else due.narrowed(past)
             statuses = OPEN if statuses is None else statuses & OPEN
         return TaskFilter(

@@ -14,7 +14,8 @@ from typing import Self
 from unicodedata import category, decomposition, normalize
 
 from taskcore.domain.errors import Problem
-from taskcore.domain.rules import TextRule, refuse
+from taskcore.domain.refusals import refuse
+from taskcore.domain.text_rules import TextRule
 
 # Code points. A longer word is cut, in texts and in queries alike: the entries of an index are
 # bounded, and a query for a long word still finds it.

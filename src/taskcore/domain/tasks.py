@@ -14,7 +14,8 @@ from typing import Any, NewType, NotRequired, Self, TypedDict, Unpack, get_args
 from taskcore.domain.dues import check_moment, check_time_zone
 from taskcore.domain.errors import Invalid, Problem
 from taskcore.domain.labels import check_labels
-from taskcore.domain.rules import TASK_RULES, only, refuse
+from taskcore.domain.refusals import only, refuse
+from taskcore.domain.text_rules import TASK_RULES
 from taskcore.domain.users import UserId
 
 TaskId = NewType("TaskId", int)

@@ -8,7 +8,8 @@ from typing import NewType, Self, TypedDict, Unpack
 from taskcore.domain import one_time
 from taskcore.domain.dues import check_time_zone
 from taskcore.domain.emails import Email
-from taskcore.domain.rules import FULL_NAME, Refusals, only, refuse
+from taskcore.domain.refusals import Refusals, only, refuse
+from taskcore.domain.text_rules import FULL_NAME
 
 UserId = NewType("UserId", int)
 DEFAULT_TIME_ZONE = "UTC"

@@ -56,7 +56,7 @@ class LeftoverRepository(Protocol):
     async def count(self) -> Leftovers:
         """What is still stored."""
 
-    async def overdue(
+    async def removable(
         self, *, now: datetime, trash: datetime, events: datetime, keys: datetime
     ) -> Mapping[str, int]:
         """How many rows could be removed: those of each kind that are older than its moment.

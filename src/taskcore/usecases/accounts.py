@@ -12,6 +12,7 @@ from taskcore.domain.errors import InvalidCredentials
 from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REAUTH, REGISTER, Limit
 from taskcore.domain.one_time import OneTimePassword
 from taskcore.domain.origins import NOWHERE, Origin
+from taskcore.domain.pages import DEFAULT_LIMIT, check_slice
 from taskcore.domain.passwords import new_password as checked_password
 from taskcore.domain.policies import (
     Actor,
@@ -20,7 +21,7 @@ from taskcore.domain.policies import (
     keep_an_admin,
     own_id,
 )
-from taskcore.domain.rules import DEFAULT_LIMIT, Refusals, check_slice, only
+from taskcore.domain.refusals import Refusals, only
 from taskcore.domain.users import (
     DEFAULT_TIME_ZONE,
     NewUser,
@@ -34,7 +35,7 @@ from taskcore.domain.users import (
 from taskcore.ports import Claim, Clock, Page, PasswordHasher, Store
 from taskcore.usecases.followers import Wake
 from taskcore.usecases.gate import Gate, per_network
-from taskcore.usecases.verification import verified
+from taskcore.usecases.password_verification import verified
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from taskcore.domain.audit import ActorKind, AuditEvent, AuditEventName, AuditEventPosition
+from taskcore.domain.pages import DEFAULT_LIMIT, check_slice
 from taskcore.domain.policies import Actor, own_id
-from taskcore.domain.rules import DEFAULT_LIMIT, check_slice
 from taskcore.domain.users import UserId
 from taskcore.ports import Page, Store
 from taskcore.usecases.gate import Gate

@@ -4,13 +4,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from taskcore.domain.pages import MAX_LIMIT_OF_CHANGES, check_slice
 from taskcore.domain.policies import Actor, own_id
-from taskcore.domain.rules import check_slice
 from taskcore.ports import ChangedTask, ChangesPage, LogPosition, Store
 from taskcore.usecases.followers import Followers
 
-MAX_CHANGES = 500
-"""How many events a page covers at most."""
 _LONG = 3600.0  # seconds; nothing happens then
 
 
@@ -22,7 +20,7 @@ class Changes:
     followers: Followers
 
     async def page(
-        self, actor: Actor, *, after: LogPosition | None = None, limit: int = MAX_CHANGES
+        self, actor: Actor, *, after: LogPosition | None = None, limit: int = MAX_LIMIT_OF_CHANGES
     ) -> ChangesPage:
         """What has changed in the actor's account after that place, as it is now.
 
@@ -30,7 +28,7 @@ class Changes:
         changes. So nothing is missed, whatever is written meanwhile. Raises Invalid, and
         CursorExpired where changes behind that place are not kept any more: begin anew.
         """
-        check_slice(0, limit, MAX_CHANGES)
+        check_slice(0, limit, MAX_LIMIT_OF_CHANGES)
         owner_id = own_id(actor)
         async with self.store.autocommit(actor.user_id) as db:
             if after is None:

@@ -105,7 +105,7 @@ class Housekeeping:
             except Exception as error:  # noqa: BLE001 - passed on
                 yield Progress(kind, error=error)
 
-    async def overdue(self) -> Mapping[str, int]:
+    async def removable(self) -> Mapping[str, int]:
         """About how many rows a sweep would remove, by what they are; nothing is removed.
 
         At most 100 000 of a kind. Neither rate limits are counted, nor events with their tasks or
@@ -113,7 +113,7 @@ class Housekeeping:
         """
         now = self.clock.now()
         async with self.store.autocommit() as db:
-            return await db.leftovers.overdue(
+            return await db.leftovers.removable(
                 now=now,
                 trash=now - self.trash_lifetime,
                 events=now - self.events_lifetime,

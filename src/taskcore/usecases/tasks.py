@@ -16,6 +16,7 @@ from taskcore.domain.errors import (
     StaleWrite,
 )
 from taskcore.domain.events import TaskEvent
+from taskcore.domain.pages import DEFAULT_LIMIT, MAX_LIMIT_OF_LABELS, check_slice
 from taskcore.domain.policies import (
     Actor,
     Permission,
@@ -24,7 +25,6 @@ from taskcore.domain.policies import (
     visible_tasks,
 )
 from taskcore.domain.queries import PLAIN, TaskQuery
-from taskcore.domain.rules import MAX_LIMIT, check_slice
 from taskcore.domain.task_orders import TaskPosition
 from taskcore.domain.tasks import (
     MAX_TASKS,
@@ -52,10 +52,6 @@ from taskcore.usecases.task_writes import TaskWrite, found
 
 if TYPE_CHECKING:
     import asyncio
-
-
-# The most labels of one page. A name has at most 64 characters.
-LABELS_OF_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +94,7 @@ class Tasks:
         *,
         owner_id: UserId | None = None,
         skip: int = 0,
-        limit: int = MAX_LIMIT,
+        limit: int = DEFAULT_LIMIT,
         after: TaskPosition | None = None,
     ) -> Page[Task]:
         """A page of what the query asks for. Raises Invalid, and Forbidden for another's tasks.
@@ -121,7 +117,7 @@ class Tasks:
         actor: Actor,
         *,
         owner_id: UserId | None = None,
-        limit: int = LABELS_OF_PAGE,
+        limit: int = MAX_LIMIT_OF_LABELS,
         after: str | None = None,
     ) -> Page[LabelCount]:
         """The labels of one's own tasks, by name, without those in the trash.
@@ -129,7 +125,7 @@ class Tasks:
         To read on, pass the last label's key as `after`. Raises Invalid, and Forbidden for
         another's.
         """
-        check_slice(0, limit, LABELS_OF_PAGE)
+        check_slice(0, limit, MAX_LIMIT_OF_LABELS)
         owner = await self._own_scope(actor, owner_id, "list another's labels")
         async with self.store.autocommit(actor.user_id) as db:
             return await db.tasks.labels(owner, limit=limit, after=after)
@@ -164,7 +160,7 @@ class Tasks:
         task_id: TaskId,
         *,
         skip: int = 0,
-        limit: int = MAX_LIMIT,
+        limit: int = DEFAULT_LIMIT,
         after: int | None = None,
     ) -> Page[TaskEvent]:
         """What happened to a task, the latest first. To read on, pass the last position as `after`.
@@ -219,7 +215,7 @@ class Tasks:
         *,
         owner_id: UserId | None = None,
         skip: int = 0,
-        limit: int = MAX_LIMIT,
+        limit: int = DEFAULT_LIMIT,
         after: TrashPosition | None = None,
     ) -> Page[Task]:
         """The tasks in one's own trash, the one deleted last first.

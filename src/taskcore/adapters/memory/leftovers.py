@@ -1,4 +1,8 @@
-"""Leftovers in memory: there are none, because accounts are removed with all that is theirs."""
+"""What housekeeping counts and removes in memory.
+
+Deleted accounts leave nothing in this store, because an account is removed with all its rows.
+`removable` counts what is only too old: trash, events, sessions, keys.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +17,7 @@ from taskcore.ports.leftovers import COUNTED
 class MemoryLeftovers:
     _access: Access
 
-    async def overdue(
+    async def removable(
         self, *, now: datetime, trash: datetime, events: datetime, keys: datetime
     ) -> Mapping[str, int]:
         async with self._access() as tables:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from taskcore.adapters.postgres.columns import identity, limits, metadata, moment
-from taskcore.domain.rules import EMAIL, FULL_NAME, TIME_ZONE
+from taskcore.domain.text_rules import EMAIL, FULL_NAME, TIME_ZONE
 from taskcore.domain.users import DEFAULT_TIME_ZONE
 
 users = sa.Table(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg.adapt import Dumper
 
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 
 _BEYOND_INT8 = MAX_ID + 1
 _MICROSECOND = timedelta(microseconds=1)

@@ -4,7 +4,7 @@
        |       |       |
        +-------+-------+      Batcher.submit: queues it; starts a task unless enough of them run
                |
-             queue            Batcher._drain: the task takes batch after batch until none is left
+             queue            Batcher._send_all: the task takes batch after batch until none is left
                |
          one statement        Autocommit._run_batch: one connection, one round trip
                |
@@ -100,7 +100,7 @@ class Batcher:
         insort(self._queue, request, key=_turn)
         if self._running < self._statement.max_concurrent:
             self._running += 1
-            self._start(self._drain())
+            self._start(self._send_all())
         if self._watch is None:
             self._watch = loop.call_later(_LOOK_EVERY, self._look)
         try:
@@ -128,7 +128,7 @@ class Batcher:
             self._running -= 1
             if self._queue:
                 self._running += 1
-                self._start(self._drain())
+                self._start(self._send_all())
 
     def _look(self) -> None:
         """End the requests whose time is over: one timer for all, instead of one for each."""
@@ -151,7 +151,7 @@ class Batcher:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _drain(self) -> None:
+    async def _send_all(self) -> None:
         try:
             while self._queue:
                 count = self._batch_size()

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from taskcore.domain.rules import TextRule
+from taskcore.domain.text_rules import TextRule
 
 metadata = sa.MetaData(
     naming_convention={

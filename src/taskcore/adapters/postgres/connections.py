@@ -23,18 +23,12 @@ from taskcore.adapters.postgres.fair_share import FairShare
 from taskcore.adapters.postgres.lanes import MAX_WAITING, Lane
 from taskcore.adapters.postgres.pool import WAIT, Pool
 from taskcore.adapters.postgres.presence import Presence
+from taskcore.adapters.postgres.session_settings import DEADLINE, UNHURRIED
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement
 from taskcore.domain.errors import Overloaded, Unavailable
 from taskcore.ports import BUDGET, HomeLoop, Measures
 
-DEADLINE = 3.0  # seconds
 SIZE = 10
-
-# For work that holds up no request. The server ends it when this process is gone.
-_UNHURRIED = (
-    "-c statement_timeout=1h -c lock_timeout=0 -c client_connection_check_interval=1s"
-    " -c max_parallel_maintenance_workers=0"
-)
 
 
 class Link(Protocol):
@@ -158,7 +152,7 @@ class Connections:
         self._pool = Pool(conninfo(url, pooler=pooler), size=size, prepares=not pooler)
         self._share = FairShare(self._pool.inner, self.borrow)
         self._patience = patience(url)
-        self._unhurried = None if pooler else with_options(url, _UNHURRIED)
+        self._unhurried = None if pooler else with_options(url, UNHURRIED)
 
     async def __aenter__(self) -> Self:
         self._home.check()
@@ -306,7 +300,8 @@ class Loan:
             presence.probe = None
 
     def _shut_down(self, is_late: bool) -> None:  # noqa: FBT001
-        # If it is not late, the request was, and no answer need be overdue.
+        # If the statement is not late, only the budget of the request has run out, which says
+        # nothing about the database.
         self._connections.presence.is_away |= is_late and self._link.is_unanswered
         connection = self._link.connection
         if not connection.closed:

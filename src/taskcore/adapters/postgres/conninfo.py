@@ -14,29 +14,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 
+from taskcore.adapters.postgres.session_settings import OPTIONS
 from taskcore.domain.errors import Misconfigured
 
-# In seconds. The server's own timeouts leave the connection usable, so they are the shorter ones;
-# the deadline (in connections.py) is for a server that is frozen or unreachable.
-STATEMENT_TIMEOUT = 2.0
-LOCK_TIMEOUT = 1.0
-CONNECT_TIMEOUT = 2  # libpq rounds 1 up to 2
-
-SESSION_SETTINGS: dict[str, str | int] = {
-    "statement_timeout": int(STATEMENT_TIMEOUT * 1000),
-    "lock_timeout": int(LOCK_TIMEOUT * 1000),
-    "idle_in_transaction_session_timeout": 5000,
-    "timezone": "UTC",
-    # A statement is planned once for a connection, and not anew at each execution, which for most
-    # takes longer than the execution. What it reads does not depend on its arguments:
-    # tests/postgres prove the plans for both.
-    "plan_cache_mode": "force_generic_plan",
-    # These would pay for few large statements; here there are many small ones.
-    "jit": "off",
-    "max_parallel_workers_per_gather": 0,
-}
-_SERVER_OPTIONS = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())
-
+CONNECT_TIMEOUT = 2  # seconds; libpq rounds 1 up to 2
 _DEFAULTS = {
     "application_name": "taskcore",
     "connect_timeout": str(CONNECT_TIMEOUT),
@@ -76,7 +57,7 @@ def conninfo(url: str, *, pooler: bool = False) -> str:
         options = given.pop("options", None)
         if pooler and options:
             raise Misconfigured(["DATABASE_URL has options, which a pooler does not pass on"])
-        given["options"] = "" if pooler else f"{_SERVER_OPTIONS} {options or ''}".rstrip()
+        given["options"] = "" if pooler else f"{OPTIONS} {options or ''}".rstrip()
         rest = {} if "service" in given else _built_in(given)
         return make_conninfo("", **rest | _DEFAULTS | given | {"client_encoding": "UTF8"})
     except psycopg.ProgrammingError:  # its message contains the URL with the password

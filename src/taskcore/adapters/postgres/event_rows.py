@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeEngine
 from taskcore.adapters.postgres.schema import events
 from taskcore.adapters.postgres.statements import in_index_order
 from taskcore.domain.events import EVENT_BYTES, Change, TaskEvent, TaskEventType, Value
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 from taskcore.domain.tasks import WORDS, TaskId
 
 _TYPES = tuple(TaskEventType)

@@ -23,7 +23,7 @@ from taskcore.adapters.postgres.task_rows import COLUMNS as TASK_COLUMNS
 from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
 from taskcore.domain.errors import CursorExpired, HistoryGone
 from taskcore.domain.events import MAX_CHANGES_BYTES, TaskEvent, Value
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import ChangedTask, ChangesPage, LogPosition, Page, Removal

@@ -13,7 +13,7 @@ from taskcore.adapters.postgres.event_rows import ROW, deleted
 from taskcore.adapters.postgres.removals import TURN, fewer_if_slow
 from taskcore.adapters.postgres.schema import events, streams, task_words, tasks, trash
 from taskcore.adapters.postgres.statements import Statement, in_index_order
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 from taskcore.ports import Batch, Leftovers
 from taskcore.ports.leftovers import COUNTED
 
@@ -40,7 +40,7 @@ def _before(name: str) -> sa.BindParameter[Any]:
     return sa.bindparam(name, type_=events.c.at.type)
 
 
-_OVERDUE = Statement(
+_REMOVABLE = Statement(
     sa.select(
         _counted(trash, trash.c.deleted_at < _before("trash")),
         _counted(events, events.c.at < _before("events")),
@@ -162,10 +162,10 @@ class PostgresLeftovers:
         ((accounts, of_tasks),) = await self._link.rows(_COUNT)
         return Leftovers(accounts, of_tasks)
 
-    async def overdue(
+    async def removable(
         self, *, now: datetime, trash: datetime, events: datetime, keys: datetime
     ) -> Mapping[str, int]:
-        (row,) = await self._link.rows(_OVERDUE, now=now, trash=trash, events=events, keys=keys)
+        (row,) = await self._link.rows(_REMOVABLE, now=now, trash=trash, events=events, keys=keys)
         names = ("trash", "events", "sessions", "keys", "accounts", "tasks")
         return dict(zip(names, row, strict=True))
 

@@ -16,6 +16,7 @@ from taskcore.adapters.postgres.compatibility import ENCODING
 from taskcore.adapters.postgres.conninfo import conninfo, with_options
 from taskcore.adapters.postgres.errors import Unexplained, translated
 from taskcore.adapters.postgres.schema import REVISION
+from taskcore.adapters.postgres.session_settings import UNLIMITED
 from taskcore.domain.errors import Invalid, Problem, SchemaTooNew, Unavailable, WrongEncoding
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _connected(url: str, *, pooler: bool) -> "psycopg.Connection[Any]":
     try:
         if pooler:  # which knows no statement of another connection
             return psycopg.connect(conninfo(url, pooler=True), prepare_threshold=None)
-        return psycopg.connect(_conninfo(url))
+        return psycopg.connect(with_options(url, UNLIMITED))
     except psycopg.OperationalError as error:
         reason = str(error).partition("\n")[0]
         raise Unavailable(f"The database cannot be reached: {reason}") from None
@@ -173,15 +174,6 @@ def _connection(url: str, *, pooler: bool = False) -> Iterator[sa.Connection]:
         if meaning is original or isinstance(meaning, Unexplained):
             raise  # operators run migrations, and need the full message
         raise meaning from error
-
-
-def _conninfo(url: str) -> str:
-    # No statement timeout, because migrating a large table takes long; but a lock timeout, because
-    # every other statement on the table queues behind a waiting migration. Keep the URL's other
-    # options: its search_path decides where the tables are.
-    return with_options(
-        url, "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=10s"
-    )
 
 
 def _config(connection: sa.Connection) -> "Config":

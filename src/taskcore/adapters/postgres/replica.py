@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from taskcore.adapters.postgres.autocommit import Autocommit
 from taskcore.adapters.postgres.connections import Connections, Link
 from taskcore.adapters.postgres.conninfo import of_replica
+from taskcore.adapters.postgres.session_settings import REPLICA_DEADLINE
 from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement
 from taskcore.domain.errors import Overloaded, Unavailable
 
 OLDEST = 3.0  # seconds; a copy that is further behind is not asked
 EVERY = 1.0  # seconds between two looks at how far behind it is
 AWAY = 10.0  # the same, while it does not answer
-DEADLINE = 1.0  # of a statement, so that the database itself can be asked in time
 _SAMPLES = 8
 
 Answer = TypeVar("Answer")
@@ -107,4 +107,4 @@ class MayLag(Link):
 
 def replica_connections(url: str, *, size: int, pooler: bool) -> Connections:
     """Raises Misconfigured."""
-    return Connections(of_replica(url), size=size, deadline=DEADLINE, pooler=pooler)
+    return Connections(of_replica(url), size=size, deadline=REPLICA_DEADLINE, pooler=pooler)

@@ -13,8 +13,8 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from taskcore.adapters.postgres.account_tables import users
 from taskcore.adapters.postgres.columns import limits, metadata, moment
 from taskcore.domain.labels import MAX_LABELS
-from taskcore.domain.rules import DESCRIPTION, TITLE
 from taskcore.domain.tasks import WORDS, Status
+from taskcore.domain.text_rules import DESCRIPTION, TITLE
 
 # The oldest revision that this code works with. Revisions are numbered in order.
 REVISION = "0013"

@@ -13,12 +13,12 @@ from taskcore.adapters.postgres.autocommit import Autocommit, Shared
 from taskcore.adapters.postgres.bulk import PostgresBulk
 from taskcore.adapters.postgres.compatibility import ENCODING, VERSION_TABLE, oldest_code
 from taskcore.adapters.postgres.connections import Connections, Link
-from taskcore.adapters.postgres.conninfo import SESSION_SETTINGS
 from taskcore.adapters.postgres.events import PostgresEvents
 from taskcore.adapters.postgres.idempotency import PostgresIdempotency
 from taskcore.adapters.postgres.leftovers import PostgresLeftovers
 from taskcore.adapters.postgres.replica import MayLag, Replica
 from taskcore.adapters.postgres.schema import REVISION, RIGHTS, task_ids
+from taskcore.adapters.postgres.session_settings import SESSION_SETTINGS
 from taskcore.adapters.postgres.sessions import PostgresSessions
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.adapters.postgres.tasks import PostgresTasks

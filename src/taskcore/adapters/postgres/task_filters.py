@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from taskcore.adapters.postgres.schema import tasks
 from taskcore.adapters.postgres.task_rows import NUMBERS, label_hash
 from taskcore.domain.dues import NO_DUE, DueRange
+from taskcore.domain.ids import MAX_ID
 from taskcore.domain.queries import TaskFilter
-from taskcore.domain.rules import MAX_ID
 from taskcore.domain.task_orders import Sort, TaskPosition
 
 BIG, MOMENT, NUMBER = sa.BigInteger(), sa.DateTime(timezone=True), sa.SmallInteger()

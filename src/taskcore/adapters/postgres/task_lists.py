@@ -39,8 +39,8 @@ from taskcore.adapters.postgres.task_filters import (
 from taskcore.adapters.postgres.task_orders import counted, in_order, looked_up, ordered
 from taskcore.adapters.postgres.task_rows import COLUMNS, columns_of_tasks, task_of
 from taskcore.adapters.postgres.task_search import FEW, Matches, search_arguments, searched
+from taskcore.domain.ids import MAX_ID
 from taskcore.domain.queries import EVERYTHING, TaskFilter
-from taskcore.domain.rules import MAX_ID
 from taskcore.domain.task_orders import Sort, TaskPosition
 from taskcore.domain.tasks import Task
 from taskcore.domain.users import UserId

@@ -34,7 +34,7 @@ from taskcore.adapters.postgres.tasks import (
 )
 from taskcore.domain.errors import NotFound, StaleWrite
 from taskcore.domain.events import TaskEventType
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import Page, Removal, TrashPosition

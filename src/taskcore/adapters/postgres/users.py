@@ -22,7 +22,7 @@ from taskcore.adapters.postgres.statements import (
     sliced,
 )
 from taskcore.domain.errors import NotFound
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 from taskcore.domain.users import (
     DEFAULT_TIME_ZONE,
     NewUser,

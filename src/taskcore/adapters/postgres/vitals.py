@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from taskcore.adapters.postgres.connections import Connections
-from taskcore.adapters.postgres.room import CONNECTIONS
+from taskcore.adapters.postgres.free_connections import CONNECTIONS
 from taskcore.adapters.postgres.schema import RIGHTS
 from taskcore.adapters.postgres.statements import Statement
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskcore.domain.errors import ExpiredToken, InvalidToken
-from taskcore.domain.rules import MAX_ID
+from taskcore.domain.ids import MAX_ID
 from taskcore.domain.sessions import SessionId
 from taskcore.domain.users import UserId
 from taskcore.ports import AccessClaims, AccessTokens

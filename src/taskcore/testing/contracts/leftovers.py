@@ -37,7 +37,7 @@ LISTS = [
 
 
 class LeftoverContract(Contract):
-    async def test_what_is_overdue_is_counted_and_stays(self, store: Store) -> None:
+    async def test_what_is_removable_is_counted_and_stays(self, store: Store) -> None:
         ada = await add_user(store)
         task = await add_task(store, ada, title="Write")
         await move_to_trash(store, task)
@@ -46,7 +46,7 @@ class LeftoverContract(Contract):
         never, ever = NOW - timedelta(days=9999), NOW + timedelta(days=9999)
         for moment, number in ((never, 0), (ever, 1), (ever, 1)):
             async with store.autocommit() as db:
-                found = await db.leftovers.overdue(
+                found = await db.leftovers.removable(
                     now=moment, trash=moment, events=moment, keys=moment
                 )
             assert {**found, "events": min(found["events"], 1)} == {

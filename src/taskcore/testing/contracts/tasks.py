@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from taskcore.domain.errors import NotFound, StaleWrite
-from taskcore.domain.rules import MAX_ID, MAX_SKIP
+from taskcore.domain.ids import MAX_ID
+from taskcore.domain.pages import MAX_SKIP
 from taskcore.domain.task_orders import Sort, TaskPosition
 from taskcore.domain.tasks import MAX_TASKS, WORDS, NewTask, Task, TaskChanges, TaskId
 from taskcore.domain.users import User, UserId

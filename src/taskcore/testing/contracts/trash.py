@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from taskcore.domain.errors import NotFound, StaleWrite
+from taskcore.domain.ids import MAX_ID
+from taskcore.domain.pages import MAX_SKIP
 from taskcore.domain.queries import TaskFilter
-from taskcore.domain.rules import MAX_ID, MAX_SKIP
 from taskcore.domain.search import Search
 from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import User, UserId

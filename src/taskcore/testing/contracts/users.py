@@ -9,7 +9,8 @@ import pytest
 
 from taskcore.domain.emails import Email
 from taskcore.domain.errors import EmailTaken, LastAdmin, NotFound
-from taskcore.domain.rules import MAX_ID, MAX_SKIP
+from taskcore.domain.ids import MAX_ID
+from taskcore.domain.pages import MAX_SKIP
 from taskcore.domain.users import Role, StoredCredentials, User, UserId
 from taskcore.ports import Store
 from taskcore.testing.contracts.contract import Contract

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import InvalidToken, NotFound
 from taskcore.domain.origins import NOWHERE, Origin
+from taskcore.domain.pages import DEFAULT_LIMIT, check_slice
 from taskcore.domain.policies import Actor, own_id
-from taskcore.domain.rules import DEFAULT_LIMIT, check_slice
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.users import User, UserId
 from taskcore.ports import AccessTokens, Clock, Page, Store

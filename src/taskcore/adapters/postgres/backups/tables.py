@@ -12,15 +12,13 @@ from taskcore.adapters.archive import Sum, Table, Told
 from taskcore.adapters.postgres.columns import metadata
 from taskcore.adapters.postgres.conninfo import with_options
 from taskcore.adapters.postgres.errors import translated
+from taskcore.adapters.postgres.session_settings import UNLIMITED
 from taskcore.domain.errors import RightsMissing
 
 # Tables that revisions before REVISION had besides.
 _FORMER = ("task_counts", "task_notes")
-# What decides how COPY writes values, and no limit on the time that it takes.
-_OPTIONS = (
-    "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=10s"
-    " -c client_encoding=UTF8 -c datestyle=ISO,YMD -c bytea_output=hex -c extra_float_digits=1"
-)
+# How COPY writes values.
+_FORMAT = "-c client_encoding=UTF8 -c datestyle=ISO,YMD -c bytea_output=hex -c extra_float_digits=1"
 _TABLES = """
 SELECT c.relname, array_agg(a.attname::text ORDER BY a.attnum)
   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
@@ -47,7 +45,7 @@ async def connected(url: str, options: str = "", *, autocommit: bool) -> AsyncIt
     """A connection of our own. Raises Unavailable, and translates errors to the core's."""
     try:
         async with await AsyncConnection.connect(
-            with_options(url, f"{_OPTIONS} {options}"), autocommit=autocommit
+            with_options(url, f"{UNLIMITED} {_FORMAT} {options}"), autocommit=autocommit
         ) as connection:
             yield connection
     except Exception as error:

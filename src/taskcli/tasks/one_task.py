@@ -12,7 +12,7 @@ from taskcli.tasks.acting import (
     Number,
     acting_user,
     get_task,
-    near,
+    in_owners_zone,
     once,
     with_tasks,
 )
@@ -33,7 +33,7 @@ def show_(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> N
 
     async def work(core: Core, actor: Actor) -> Shown:
         task = await get_task(core, actor, task_id)
-        return shape(task), (await near(core, actor, task)).time_zone
+        return shape(task), (await in_owners_zone(core, actor, task)).time_zone
 
     show_task(*with_tasks(as_user, work), as_json=as_json)
 
@@ -70,14 +70,15 @@ def edit(
 ) -> None:
     """Change a task. A field that is not named stays as it is.
 
-    A due is written as for `tasks create`. Its time is meant in the time zone
-    that the task has, or else in that of the user, without --as the owner.
+    A due is written as for `tasks create`. A time without an offset is in the
+    task's time zone. If the task has none, it is in that of the user you act as,
+    or of the task's owner if you act as no user.
     """
     edits.check()
 
     async def work(core: Core, actor: Actor) -> Shown:
         task = await get_task(core, actor, task_id)
-        editor = await near(core, actor, task)
+        editor = await in_owners_zone(core, actor, task)
         version = expected_version
         if edits.is_relative and version is None:
             version = task.version
@@ -104,13 +105,13 @@ def reopen(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> 
 
 
 def _set_status(
-    task_id: int, status: Status, fit: AbstractSet[Status], *, as_user: str | None, as_json: bool
+    task_id: int, status: Status, keep: AbstractSet[Status], *, as_user: str | None, as_json: bool
 ) -> None:
-    """Set the status, unless the task has a status that is one of `fit`."""
+    """Set the status, unless the task already has one of those in `keep`."""
 
     async def work(core: Core, actor: Actor) -> tuple[Task, str]:
         task = await get_task(core, actor, task_id)
-        if task.status in fit:
+        if task.status in keep:
             return task, " already"
         return await core.tasks.edit(actor, task.id, status=status), ""
 
