@@ -4,15 +4,15 @@ import re
 
 from taskapi.problems import HttpProblem
 
-# RFC 9110 section 8.8.3, in a list (section 5.6.1) that may have empty items. Nothing is tried
-# twice, so that time grows with the length.
+# RFC 9110 section 8.8.3, in a list (section 5.6.1) that may have empty items.
+# Possessive (`*+`): no backtracking, so the time is linear in the length.
 _ITEM = re.compile(r'[ \t]*+((?:W/)?"[!\x23-\x7e\x80-\xff]*+")?[ \t]*+(?:,|\Z)')
 _VERSION = re.compile(r'"([1-9][0-9]{0,18})"')
-# What a proxy that compresses adds (Apache, Caddy), and we: each coding of a version has a strong
-# tag of its own. RFC 9110 section 8.8.3.3.
+# The suffix that we, and proxies that compress (Apache, Caddy), add to a tag: each coding of a
+# version has a strong tag of its own (RFC 9110 section 8.8.3.3).
 _CODING = re.compile(r'-(?:gzip|br|zstd|deflate)(?="\Z)')
 _BLANKS = " \t"  # of HTTP; str.strip() would remove more
-_MOST_ITEMS = 100  # empty ones too: each takes time, and a client has seen only a few versions
+_MOST_ITEMS = 100  # empty items included; a client has seen only a few versions
 
 
 def etag(version: int) -> str:
@@ -20,21 +20,22 @@ def etag(version: int) -> str:
 
 
 def well_formed(name: str, condition: str | None) -> str | None:
-    """The condition of a write as it is. Raises HttpProblem unless it is `*` or a list of tags.
+    """Return the header of a write unchanged.
 
-    To answer "changed meanwhile" would send the client to read the task again, which does not help.
+    Raises HttpProblem (400) unless it is absent, `*` or a list of tags: after a 412 the client
+    would read the task again and send the same malformed header.
     """
     if condition is None or condition.strip(_BLANKS) == "*" or _tags(condition):
         return condition
-    detail = f'{name} takes the ETag of the task, with its quotes, such as {name}: "2"'
-    raise HttpProblem(400, "malformed_request", f"{detail}; or *, or at most {_MOST_ITEMS} of them")
+    takes = f"`*`, or up to {_MOST_ITEMS} ETags of the task with their quotes"
+    raise HttpProblem(400, "malformed_request", f'{name} takes {takes}, such as {name}: "2"')
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:
     """Whether the condition matches (section 13.1.2): `*` does; the comparison is weak.
 
-    `tag` is the one of the answer without a coding; those of other codings match too. A malformed
-    condition matches none: a read is then answered in full.
+    `tag` is the tag of the uncompressed answer. A client's tag of a compressed one matches too. A
+    malformed condition matches none: a read is then answered in full.
     """
     if if_none_match is None:
         return False
@@ -54,7 +55,7 @@ def if_match_versions(if_match: str | None) -> frozenset[int] | None:
 
 
 def _tags(header: str) -> list[str]:
-    """The tags of a list; none unless the whole header is a list of at most _MOST_ITEMS."""
+    """The tags of a list. Empty if the header is no list, or has more than _MOST_ITEMS items."""
     tags: list[str] = []
     place = 0
     for _ in range(_MOST_ITEMS):

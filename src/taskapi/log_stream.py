@@ -1,6 +1,6 @@
 """A log stream that never blocks: it drops lines that cannot be written, and counts them.
 
-Imports the standard library alone: `taskcli serve` takes it before it loads the application.
+Imports only the standard library, because `taskcli serve` imports it before the application.
 """
 
 import io
@@ -21,9 +21,10 @@ class LossyFile(io.FileIO):
     Serving goes on. Otherwise every request would wait for a reader that is stuck, and no worker
     could be started, because a fork flushes the streams first.
 
-    A line counts as lost if any part of it is lost: the rest of its write is dropped too. Each
-    process has a count of its own, and keeps no lines. Before the next line that can be written,
-    it writes the one that `report` makes of the count. Until `report` is set, it only counts.
+    When there is no room for part of a write, the rest of that write is dropped. A line that is
+    cut counts as lost. Each process has a count of its own, and keeps no lines. Once there is room
+    again, it first writes the line that `report(count)` returns. Until `report` is set, it only
+    counts.
     """
 
     report: Callable[[int], bytes] | None = None
@@ -33,7 +34,8 @@ class LossyFile(io.FileIO):
         self._room = select.poll()
         self._room.register(descriptor, select.POLLOUT)
         self._lost = 0
-        self._lost_by = 0  # the process: a fork copies the count
+        # pid of the process that counted: a forked child inherits a count that is not its own
+        self._lost_by = 0
         self._is_torn = False  # the last line written lacks its end
 
     def write(self, data: "ReadableBuffer", /) -> int:
@@ -62,7 +64,10 @@ class LossyFile(io.FileIO):
         return len(content)
 
     def _reported(self) -> bool:
-        """Whether there is room again; if so, the count has been written."""
+        """Try to write the report of the losses. True if the next line may be tried.
+
+        It may if the report is written, or if none is set yet.
+        """
         if self.report is None:
             return True
         if not self._room.poll(0):
@@ -77,8 +82,13 @@ class LossyFile(io.FileIO):
 
 
 def lossy(stream: TextIO | None) -> TextIO:
-    """A stream to the same place that drops what it cannot write; to /dev/null if it was closed."""
-    if stream is None:  # taking the free descriptor keeps a socket from getting it
+    """A stream to the same place that drops what it cannot write.
+
+    A stream to /dev/null if `stream` is None, because it was closed when Python started.
+    """
+    if stream is None:
+        # Opening /dev/null takes the free descriptor. Otherwise a socket would get it, and with it
+        # whatever is still written to that number.
         descriptor, encoding = os.open(os.devnull, os.O_WRONLY), "utf-8"
     elif _file(stream):
         return stream
@@ -89,7 +99,7 @@ def lossy(stream: TextIO | None) -> TextIO:
 
 
 def report_losses(stream: TextIO, report: Callable[[int], bytes]) -> None:
-    """Have a lossy stream report how many lines it lost, by a line that `report` makes."""
+    """Have a lossy stream write the line that `report(count)` returns after it lost lines."""
     if file := _file(stream):
         file.report = report
 

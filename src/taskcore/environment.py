@@ -1,4 +1,9 @@
-"""The variables of this process, with those of `.env`, and where a user's data belongs."""
+"""The variables of this process, with those of `.env`, and where a user's data belongs.
+
+Of several sources of a setting the first one wins: a flag of `taskcli serve` (`taskcli/serve.py`),
+the environment, `.env`, the default (`settings.py`). `TASKCORE_NAME` wins over `NAME`, wherever the
+two are set (`prefixes.py`).
+"""
 
 import os
 import pwd
@@ -17,10 +22,11 @@ _SERVICE_FILES = {"PGSERVICEFILE", "PGSYSCONFDIR"}
 
 
 def environment(folder: Path | None = None) -> dict[str, str]:
-    """The process's environment over the `.env` of `folder` (the working directory).
+    """The variables in the `.env` of `folder`, which those of the process override.
 
-    Raises Misconfigured, also for a file with which another account could give this process its
-    settings, because it owns the file, a link to it, or may write to it.
+    `folder` is the working directory unless it is named. Raises Misconfigured, also for a file with
+    which another account could give this process its settings, because it owns the file, a link to
+    it, or may write to it.
     """
     file = (folder or Path()) / ".env"
     try:
