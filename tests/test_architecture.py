@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
+MIGRATIONS = sorted((ROOT / "migrations").rglob("*.py"))
 
 PROSE = [*SOURCES, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
 # In backticks, or before an @, `nobody` is the name of an account.
@@ -116,6 +117,15 @@ def test_prose_names_the_actor() -> None:
     ]
     advice = "name the actor: the client, another process, the operator"
     assert not found, "\n".join([*found, advice])
+
+
+def test_the_files_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`([\w/]+\.py)`", text))
+    there = [f"/{file.relative_to(ROOT)}" for file in (*SOURCES, *TESTS, *MIGRATIONS)]
+    gone = {name for name in named if not any(file.endswith(f"/{name}") for file in there)}
+    assert len(named) > 100  # else the form of the tables has changed
+    assert not gone, f"CONTRIBUTING.md names {gone}: there are no such files"
 
 
 def test_only_the_policies_compare_roles() -> None:
