@@ -29,9 +29,11 @@ from taskcore import ActorKind, AuditEvent, AuditEventName, Forbidden, Invalid, 
 from taskcore.cursors import AUDIT, OWN_AUDIT
 
 _EVENTS = {name.value: name for name in AuditEventName}
-UserFilter = Annotated[QueryInt, QueryInt.meta("What this user did, and what concerns them")]
-EventFilter = Annotated[str, one_of(AuditEventName, "Of one kind", name="AuditEventName")]
-Since = Annotated[str, moment("At this moment or later")]
+UserFilter = Annotated[QueryInt, QueryInt.meta("Only what this user did, or what was done to them")]
+EventFilter = Annotated[
+    str, one_of(AuditEventName, "Only events of this kind", name="AuditEventName")
+]
+Since = Annotated[str, moment("Only events at this moment or later")]
 
 
 class AuditEventView(View):
@@ -50,7 +52,7 @@ class AuditEventView(View):
     detail: Annotated[
         dict[str, Any],
         Meta(
-            description="What else there is to say, by the kind of event",
+            description="More about it; the names depend on the kind of event",
             examples=[{"old": "user", "new": "admin"}],
             extra_json_schema={"additionalProperties": True},
         ),

@@ -14,24 +14,27 @@ from taskcore.ports import Measures
 log = structlog.get_logger("taskapi")
 
 _EVERY = 60.0  # seconds
-# Between two batches, in seconds: about as long as one takes, so that half of the time is for
-# others.
+# Seconds between two batches: about as long as a batch takes, so that the database is free for
+# requests half of the time.
 _PAUSE = 0.02
-_STOPPING = 1.0  # seconds; most batches take less
+_STOPPING = 1.0  # seconds that a batch has to end when the server stops; most take less
 
 
 class Housekeeper:
     """Runs housekeeping in a task of its own for as long as the block lasts.
 
-    Every process has one; the core lets one of them work at a time. What fails is tried again at
-    the next minute. Leaving the block lets a batch end, and undoes one that takes long.
+    Every process has one; the core lets one process work at a time. Work that fails is tried again
+    a minute later. Leaving the block waits for the running batch, and cancels one that takes long,
+    which undoes it.
     """
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._due = asyncio.Event()
         self._stopping = False
-        self._removed: Counter[str] = Counter()  # since the start, by a few fixed kinds
+        self._removed: Counter[str] = (
+            Counter()
+        )  # since the start, by kind; there are a few fixed kinds
         self._failures = 0
         self._succeeded_at = 0.0
 
@@ -92,7 +95,7 @@ class Housekeeper:
         if any(removed.values()):
             log.info("housekeeping.removed", **+removed)
         if postponed:
-            with suppress(Unavailable):  # the database is away, which requests report
+            with suppress(Unavailable):  # the database is away: requests report that
                 await self._core.store.check()
                 for kind, error in postponed.items():
                     log.warning("housekeeping.postponed", kind=kind, reason=error.detail)

@@ -26,7 +26,7 @@ from taskcore.domain.visible import ascii_json, block, visible
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 # The id of its trace, if requests are traced.
 TRACE_ID: ContextVar[str | None] = ContextVar("trace_id", default=None)
-# The lines of information of this context that are not written yet; None where none is held back.
+# Info lines of this context that `held` keeps back; None outside of it.
 _HELD: ContextVar[list[bytes] | None] = ContextVar("held", default=None)
 _SECRET = ("password", "token", "secret", "authorization", "cookie")
 
@@ -39,10 +39,10 @@ def _is_secret(name: str) -> bool:
 class Lines:
     """Writes log lines; under load, all lines of one turn of the event loop together.
 
-    Each write releases the GIL, and the server's threads take it: a write per line would be an
-    eighth of the cost of a request. A warning is written at once. The file drops what it cannot
-    write (`log_stream`), so that no request fails or waits for a line. For the event
-    loop's thread only.
+    Each write releases the GIL, which the server's threads then take: a write for each line would
+    be an eighth of the cost of a request. A warning is written at once. The file drops what it
+    cannot write (`log_stream`), so that no request fails or waits for a line. For the event loop's
+    thread only.
     """
 
     def __init__(self, file: BinaryIO | None = None) -> None:
@@ -93,7 +93,7 @@ LINES = Lines()
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Lines of information are written only if the block ends normally: what they tell is done."""
+    """Keep info lines back. If the block raises they are dropped: what they report was undone."""
     lines: list[bytes] = []
     before = _HELD.set(lines)
     try:
@@ -123,7 +123,7 @@ def configure(level: str, style: str | None) -> None:
 
 
 def pass_errors(to: Processor) -> None:
-    """Also give each line to this processor, as it is without secrets. Before `configure`."""
+    """Also give each line, without its secrets, to this processor. Call it before `configure`."""
     _PROCESSORS.append(to)
 
 
@@ -136,7 +136,10 @@ def formatter(style: str) -> logging.Formatter:
 
 
 def line_of_losses(style: str) -> Callable[[int], bytes]:
-    """Makes the line that tells how many lines were lost. It writes and imports nothing itself."""
+    """Return what makes the line that says how many lines were lost.
+
+    It neither writes nor imports anything, because the stream calls it in the middle of a write.
+    """
     processors = [_stamped, *rendered(style), _as_bytes]
 
     def line(count: int) -> bytes:

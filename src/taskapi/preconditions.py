@@ -17,10 +17,10 @@ _NEVER_MATCHES = (
 
 @asynccontextmanager
 async def precondition(request: ActorRequest, task_id: str) -> AsyncIterator[int | None]:
-    """For the write of the block: the version that the conditions allow it to; None for any.
+    """Yields the version that the task must have for the write in the block; None for any.
 
-    Tells in its StaleWrite of conditions that no version meets: to read the task again, as other
-    clients are told to, does not help then.
+    If no version can meet the conditions, the detail of StaleWrite says that. The usual advice, to
+    read the task again, would not help the client then.
     """
     if_match = well_formed("If-Match", request.header(b"if-match"))
     if_none_match = well_formed("If-None-Match", request.header(b"if-none-match"))

@@ -33,21 +33,22 @@ class RequestState:
     request_id: str
     client: str | None  # the IP address
     is_secure: bool  # whether the client uses TLS
-    headers: Mapping[bytes, bytes]  # those in `_HEADERS`
+    headers: Mapping[bytes, bytes]  # those in `_HEADERS`; Litestar's own take longer to build
     path: bytes  # as the client has sent it
-    is_head: bool  # what follows the headers is not sent
+    is_head: bool  # HEAD: the response has no body
     actor: Actor | None = None  # set by `providers.logged_in`
     is_replay: bool = False  # whether the answer is that of an earlier request
     streaming: Callable[[], AbstractAsyncContextManager[Lock]] = has_ended
     """Gives back the request's place and turn, which a stream must not hold while it lasts.
 
-    Yields what to hold while it catches up. Raises a refusal if the request has a body that does
-    not arrive, and TooMany if its client follows as many streams as it may.
+    Yields the lock to hold while the stream sends what its client has missed. Raises HttpProblem if
+    the request has a body that does not arrive, and TooMany if its client has as many streams as it
+    may.
     """
 
     @classmethod
     def of(cls, scope: HTTPScope, proxies: Proxies) -> Self:
-        """Read the request, and attach the state to it. The client's request id is kept if sane."""
+        """Read the request, and attach the state to it. Keeps an id that fits _REQUEST_ID."""
         headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             if name in _HEADERS:  # several lines are one list: RFC 9110 section 5.3
@@ -64,7 +65,7 @@ class RequestState:
         return state
 
     def header(self, name: bytes) -> str | None:
-        """A header; repeated ones as one list. Litestar's own dictionary takes longer to build."""
+        """The value of a header in _HEADERS. Several lines of it are one list, with commas."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 

@@ -46,7 +46,7 @@ class Refresh(Body):
 
 
 class Tokens(View):
-    """The access token goes into `Authorization: Bearer …`, the refresh token is kept apart."""
+    """Send the access token as `Authorization: Bearer …`, the refresh token only to refresh."""
 
     access_token: Annotated[str, Meta(examples=["eyJhbGciOiJIUzI1NiIs…"])]
     refresh_token: RefreshToken
@@ -63,10 +63,12 @@ class SessionView(View):
     id: Annotated[UUID, Meta(examples=["0b0f6f0a-3c1c-4d0b-9a55-2f9f4c1f8a11"])]
     created_at: Timestamp
     last_used_at: Annotated[Timestamp, Meta(description="The last login or refresh")]
-    expires_at: Annotated[Timestamp, Meta(description="When it ends if it is not used")]
+    expires_at: Annotated[Timestamp, Meta(description="When it ends unless it is used before")]
     ip: Ip | None
     user_agent: UserAgent | None
-    current: Annotated[bool, Meta(description="Whether it is the one that asks", examples=[True])]
+    current: Annotated[
+        bool, Meta(description="Whether this request belongs to it", examples=[True])
+    ]
 
 
 class SessionList(View):
@@ -83,7 +85,7 @@ async def log_in(request: ApiRequest, data: JSONBody[Credentials]) -> Tokens:
     """Log in.
 
     An unknown address, a wrong password and a deactivated account get the same answer. Failures
-    are limited for each account, each address and both together.
+    are limited for each account, for each IP address, and for each pair of the two.
 
     A one-time password, which an administrator has given you, is replaced by the login: send the
     `new_password` of your choice with it. Without one the answer is 403
@@ -107,8 +109,8 @@ async def log_in(request: ApiRequest, data: JSONBody[Credentials]) -> Tokens:
 async def refresh(request: ApiRequest, data: JSONBody[Refresh]) -> Tokens:
     """Trade a refresh token for a new pair of tokens.
 
-    It works once. The same request sent again within seconds gets the same answer; a used
-    token that turns up later ends the session, because a second client holds a copy.
+    A refresh token works once. The same request sent again within seconds gets the same answer. A
+    used token that is sent later ends the session, because two clients must have had it.
     """
     try:
         grant = await request.core.sessions.refresh(

@@ -22,7 +22,8 @@ _COLUMNS = ("at", "event", "by", "user_id", "ip", "detail")
 if TYPE_CHECKING:
     Name = str
 else:
-    # So that shells complete them. They are the values and not the names of the enumeration.
+    # A Literal of the values, so that shells complete them. Of an enumeration, the names would be
+    # options.
     Name = Literal[tuple(event.value for event in AuditEventName)]
 
 
@@ -62,12 +63,12 @@ def audit(
 
 
 async def _id(core: Core, reference: str) -> UserId:
-    """The id of a user, who may be deleted: the events of deleted users stay."""
+    """The id of a user. An id is not looked up, because deleted users have events too."""
     return UserId(int(reference)) if is_id(reference) else (await find_user(core, reference)).id
 
 
 def _moment(since: When, now: datetime) -> datetime:
-    """The moment that is meant: a day begins at midnight in UTC."""
+    """The moment from which events are shown. A day begins at midnight in UTC."""
     found = since.resolved(now, UTC, past=True)
     return found if isinstance(found, datetime) else start_of_day(found, UTC)
 

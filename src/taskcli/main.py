@@ -13,30 +13,31 @@ from taskcli.standard_streams import OutputLost, ReaderGone, fill_closed, forget
 if TYPE_CHECKING:
     from cyclopts import App
 
-# Imports that take longer than the help page stand in the functions that need them.
+# What takes longer to import than the help page takes to print is imported in functions.
 # ruff: noqa: PLC0415
 
 
 def main() -> None:
     signals.end_at_once()
     fill_closed()
-    # Python looks for garbage every 700 new objects, and imports make 100 000 that stay: that takes
-    # an eighth of the start. Commands end before it matters; `serve` turns collection on again.
+    # Python looks for garbage after every 700 new objects. Imports make 100 000 objects that stay,
+    # so it would take an eighth of the start to look. Commands end before garbage matters; `serve`
+    # turns collection on again.
     gc.disable()
     sys.exit(exit_code(sys.argv[1:]))
 
 
 def exit_code(arguments: Sequence[str]) -> int:
-    """Do what the arguments say, and print what went wrong."""
+    """Run the command that the arguments name. Print what went wrong, and return the exit code."""
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):
-            # A title that the locale has no letters for must not fail the command.
+            # The command must not fail because of a title with characters that the locale lacks.
             sys.stdout.reconfigure(errors="backslashreplace")
         code = _answer(list(arguments))
         if sys.stdout is not None:
             write("")  # flush here, so that a failure is reported like any other
     except ReaderGone:
-        # Everything was done before it was printed.
+        # Commands print after their work is done, so nothing is missing but the output.
         forget(sys.stdout)
         return 0
     except OutputLost as error:
@@ -53,7 +54,7 @@ def exit_code(arguments: Sequence[str]) -> int:
 
 
 def commands() -> "App":
-    """Every command by name; its module is imported when it is used."""
+    """An app with every command by name. The module of a command is imported when it is used."""
     from cyclopts import App
 
     app = App(
@@ -119,7 +120,7 @@ def _answer(typed: list[str]) -> int:
 
 
 def _with_json_behind(app: "App", arguments: list[str]) -> list[str]:
-    """The arguments, with a `--json` in front of the command moved behind its name."""
+    """Move a `--json` that stands before the name of the command behind it."""
     behind = arguments[1:]
     names, _, rest = app.parse_commands(behind)
     if arguments[0] != everywhere.JSON or not names:

@@ -6,7 +6,8 @@ app = noun(
     "tasks",
     "Manage the tasks of all users as the operator, or act as one user with --as.\n\n"
     "With --as a command may do what that user may, no more. A deactivated user may do nothing. "
-    "TASKCLI_AS=ada@example.org is as --as for every command, and TASKCLI_AS= the operator.\n\n"
+    "TASKCLI_AS=ada@example.org does the same for every command; an empty TASKCLI_AS means the "
+    "operator.\n\n"
     "Days and times are those of that user's time zone, or else of the owner's. Only a list of "
     "several owners is in UTC.",
 )

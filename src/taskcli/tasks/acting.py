@@ -108,7 +108,7 @@ async def find_actor(core: Core, reference: str | None) -> Actor:
 
 
 async def in_owners_zone(core: Core, actor: Actor, task: Task) -> Actor:
-    """The actor; the operator gets the time zone of the task's owner. Raises NotFound."""
+    """Return the actor; the operator with the time zone of the task's owner. Raises NotFound."""
     if actor.user_id is not None:
         return actor
     owner = await core.accounts.get(operator(), task.owner_id)
@@ -137,7 +137,7 @@ async def get_task(core: Core, actor: Actor, task_id: int) -> Task:
 def with_tasks(as_user: str | None, work: Callable[[Core, Actor], Awaitable[Result]]) -> Result:
     """Run `with_core`, as the user of --as or TASKCLI_AS, or as the operator.
 
-    A refusal names options instead of fields, and the variable if that says who acts.
+    A refusal names options instead of fields, and TASKCLI_AS if that says who acts.
     """
     acting = acting_user(as_user)
 
@@ -198,7 +198,7 @@ _OPTIONS = {
 # Those whose option has their name.
 _FIELDS = {*TaskChanges.__annotations__, "label", "sort", "cursor", "skip", "limit"}
 _FIELDS |= {"idempotency_key"}
-# What the core says by the names of other fields.
+# For details in which the core names other fields.
 _DETAILS = {
     "owner_required": "name the user whose tasks to filter, sort or search, here or with --as",
     "relevance_without_q": "relevance needs --search",

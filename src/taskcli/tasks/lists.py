@@ -135,15 +135,15 @@ _NONE = Filters()
 def list_(*, filters: Filters = _NONE, whose: Whose = OF_ALL, paging: Paging = FIRST_PAGE) -> None:
     """List tasks, newest first. With --search the best matches come first.
 
-    Options of different names must all fit. To filter, sort or search, name one
-    user with --owner or --as.
+    A task must fit all options; of a repeated option, one value. To filter, sort or
+    search, name one user with --owner or --as.
 
     WHEN is a day (2026-12-01, today, tomorrow, yesterday, friday or fri, +3d, -2w),
     a time of today (18:00), or both ("fri 17:30", 2026-12-01T09:00,
     2026-12-01T09:00+01:00). A weekday is the next one for dues, and the last one
     for what has happened.
 
-    A `!` stands behind the due of what is overdue.
+    A `!` behind the due marks an open task whose due is past.
     """
     filters.check()
 
@@ -178,7 +178,7 @@ def labels(
     whose: Whose = OF_ALL,
     limit: Annotated[
         Whole, Parameter(help=f"Show at most this many, 1 to {MAX_LIMIT_OF_LABELS}.")
-    ] = (MAX_LIMIT_OF_LABELS),
+    ] = MAX_LIMIT_OF_LABELS,
     cursor: Cursor = "",
     as_json: Json = False,
 ) -> None:

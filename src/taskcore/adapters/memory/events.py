@@ -12,7 +12,7 @@ from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import ChangedTask, ChangesPage, LogPosition, Page, Removal
 
-_EPOCH = 1  # nothing is ever restored here
+_EPOCH = 1  # this store is never restored from a backup
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class MemoryEvents:
     async def remove_old(self, before: datetime, limit: int) -> Removal:
         async with self._access() as tables:
             old = [place for place, event in sorted(tables.events.items()) if event.at < before]
-            # Nothing is measured here: this store is as large as the memory of its process.
+            # No account is held to MAX_LOG_BYTES: all that is here fits into this process's memory.
             for owner_id, position in old[:limit]:
                 del tables.events[owner_id, position]
                 tables.floors[owner_id] = position

@@ -12,7 +12,7 @@ class MemoryLimiter:
     """A limiter that is exact within one process, and only there.
 
     GCRA: stores, per claim, the moment at which all counted attempts will have expired. Removes
-    these entries by itself too, as a program in memory may do no housekeeping.
+    entries that are over by itself too, because a program that uses it may do no housekeeping.
     """
 
     def __init__(self, clock: Clock) -> None:

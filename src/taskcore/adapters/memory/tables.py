@@ -86,7 +86,7 @@ class Tables:
         by: UserId | None,
         changes: Changes = MappingProxyType({}),
     ) -> None:
-        """Append the event that has last changed the task."""
+        """Append the event for the latest change of the task."""
         position = self.heads.get(task.owner_id, 0) + 1
         self.heads[task.owner_id] = position
         self.events[task.owner_id, position] = TaskEvent(

@@ -135,7 +135,7 @@ def erasure(
 
 def deleted(rows: sa.Select[Any], name: str) -> sa.CTE:
     """Deletes the events in these places. Returns owner, position and weight of each."""
-    # As an array: a join would be planned for a tenth of the table.
+    # An array, because PostgreSQL would plan a join as if it deleted a tenth of the table.
     return (
         sa.delete(events)
         .where(sa.any_(sa.func.array(rows.scalar_subquery())) == ROW)

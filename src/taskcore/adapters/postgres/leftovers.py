@@ -142,7 +142,7 @@ def _deleted(
     owner_id: sa.ColumnElement[Any],
     found: sa.CTE,
 ) -> sa.sql.dml.ReturningDelete[tuple[int]]:
-    # An array, because PostgreSQL would plan a join for a tenth of the table.
+    # An array, because PostgreSQL would plan a join as if it deleted a tenth of the table.
     ids = sa.func.array(sa.select(found.c.id).scalar_subquery())
     return (
         sa.delete(table)

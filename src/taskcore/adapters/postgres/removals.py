@@ -35,7 +35,7 @@ def removal(
         .with_for_update(skip_locked=True)
         .cte("found")
     )
-    # An array, because PostgreSQL would plan a join for a tenth of the table.
+    # An array, because PostgreSQL would plan a join as if it deleted a tenth of the table.
     keys = sa.func.array(sa.select(*found.c).scalar_subquery())
     gone = sa.delete(key.table).where(key == sa.any_(keys)).returning(key).cte("gone")
     return Statement(

@@ -45,7 +45,7 @@ _BEYOND_ALL = TrashPosition(datetime.max, TaskId(MAX_ID))  # noqa: DTZ901 - comp
 
 
 def _page() -> Statement:
-    """Rows of the total and the columns of a task; one row of NULLs where the page is empty."""
+    """Returns rows of the total and a task. An empty page is one row, whose task is NULL."""
     owner_id = sa.bindparam("owner_id", type_=sa.BigInteger())
     before = sa.bindparam("deleted_before", type_=sa.DateTime(timezone=True))
     lowest = sa.cast(sa.literal_column("'-infinity'"), sa.DateTime(timezone=True))
@@ -86,12 +86,13 @@ def _restore(*, waits: bool) -> BatchedStatement:
 
 
 def _purge(found: sa.CTE, head: sa.CTE) -> tuple[sa.CTE, tuple[sa.CTE, ...]]:
-    """Deletes the tasks that `found` names, once each, with who purges them and when.
+    """Deletes the tasks in `found`, which has a row for each: its id, who purges it, and when.
 
-    Also up to ERASED_AT_ONCE of the oldest events of each, because events hold what the tasks
-    held. Returns the deleted tasks (`owner_id` and `number`, their id), and the other parts.
+    Also deletes up to ERASED_AT_ONCE of the oldest events of each, because events hold what the
+    tasks held. Returns the deleted tasks (`owner_id`, and their id as `number`), and the other
+    parts of the statement.
     """
-    # As an array: a join would be planned for a tenth of the table.
+    # An array, because PostgreSQL would plan a join as if it deleted a tenth of the table.
     ids = sa.func.array(sa.select(found.c.id).scalar_subquery())
     gone = (
         sa.delete(trash)
@@ -138,11 +139,11 @@ def _purge_one(*, waits: bool) -> BatchedStatement:
 
 
 def _purge_old() -> Statement:
-    """One row: whether it was this transaction's turn, and how many tasks are gone.
+    """Returns one row: whether it was this transaction's turn, and how many tasks it has purged.
 
-    Then how many it has looked at, and the position of the last of them; NULLs if there was none.
+    Then how many it has looked at, and the position of the last of these; NULLs if it found none.
     """
-    turn = TURN.cte("turn")  # run once
+    turn = TURN.cte("turn")  # a CTE, so that the lock function runs only once
     mine = sa.select(*turn.c).scalar_subquery()
     moment = sa.DateTime(timezone=True)
     position = (trash.c.deleted_at, trash.c.id)

@@ -12,7 +12,7 @@ from taskcore.adapters.postgres.schema import RIGHTS
 from taskcore.adapters.postgres.statements import Statement
 
 _VITALS = Statement(
-    # Of the machines those with a server's connections, but this command's.
+    # The machines are those with connections of servers; this command's own does not count.
     sa.text(f"""
 SELECT least(c.most - (c.taken - c.of_role), c.most_of_role, c.most_of_database)::int,
     (SELECT count(DISTINCT coalesce(client_addr::text, '')) FROM pg_stat_activity
@@ -35,7 +35,8 @@ SELECT least(c.most - (c.taken - c.of_role), c.most_of_role, c.most_of_database)
 FROM ({CONNECTIONS}) c
 """)  # noqa: S608 - of constants
 )
-# Autovacuum begins beyond so many dead rows; what has three times as many waits in vain for it.
+# Autovacuum begins at a number of dead rows. It does not keep up with a table that has three times
+# as many.
 _UNTIDY = Statement(
     sa.text(f"""
 SELECT s.relname::text, s.n_dead_tup, s.n_live_tup
@@ -65,21 +66,21 @@ class Vitals:
 
     untidy: Sequence[Untidy]
     connections: int
-    """The most that our role may have, while others keep theirs."""
+    """How many our role can have at most, beside those that other roles hold now."""
     machines: int
-    """Those that are connected as our role, but for the one that asks."""
+    """How many have connections as our role. The connection that asks does not count."""
     without: Sequence[str]
-    """Time limits of statements that the connection lacks."""
+    """Names of the time limits for statements that this connection lacks."""
     vacuums: bool
     age: float
-    """Of the oldest transaction id, in those after which autovacuum must freeze it."""
+    """That of the oldest transaction id; 1.0 is the age at which autovacuum must freeze it."""
     held_wal: int
-    """Bytes of log that are kept for a replication slot which nothing reads."""
+    """Bytes of the write-ahead log that are kept for a replication slot which nothing reads."""
     size: int  # bytes
     folder: str | None
-    """Where the server keeps its data, if that is on this machine and the role may know."""
+    """Where the server keeps its data. None if on another machine, or if the role may not know."""
     archived_at: datetime | None
-    """When the log was last archived, if it is."""
+    """When the log was last archived. None if it is not, or if the latest attempt failed."""
 
 
 async def vitals(connections: Connections) -> Vitals:
