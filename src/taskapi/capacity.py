@@ -24,8 +24,8 @@ IN_FLIGHT = 256
 _PER_SITE = 192
 _WAITING = 4  # requests that may wait for their body, for each that may be served
 _WINDOW = 0.2  # seconds
-# Bytes of bodies beyond MAX_BODY_BYTES that are there at a time, where each client has one, where
-# some have more, and those of one client.
+# Bytes of large bodies (of more than MAX_BODY_BYTES) in memory: of all while each client has one,
+# of all while some clients have more, and of one client.
 _LARGE, _LARGE_TOGETHER, _LARGE_OF_ONE = 32 * LARGEST_BODY, 8 * LARGEST_BODY, 4 * LARGEST_BODY
 
 
@@ -65,8 +65,8 @@ class LargeBodies:
 
     A request takes up to twenty times that while it is served. The first one of each client is
     admitted while all have less than _LARGE; more of a client while it has less than _LARGE_OF_ONE,
-    and all less than _LARGE_TOGETHER. So a few clients with many take no more than that, and leave
-    a place to another.
+    and all less than _LARGE_TOGETHER. So a few clients with many large bodies leave room for the
+    first one of another client.
     """
 
     def __init__(self) -> None:
@@ -121,10 +121,10 @@ class Shares:
 
 
 class Streams:
-    """A client follows as many streams as it may send requests at a time.
+    """A client may follow as many streams as it may have requests at a time.
 
-    Of those that read what they have missed, one at a time of each client does. What is remembered
-    is bounded by the streams that there are.
+    Its streams read what they have missed one after the other. What is remembered is bounded by the
+    number of streams.
     """
 
     def __init__(self) -> None:
@@ -145,25 +145,25 @@ class Streams:
             self._shares.remove(client)
 
     def catching_up(self, client: Origin | None) -> asyncio.Lock:
-        """What a stream of the client holds meanwhile: the same for a whole IPv6 /48.
+        """The lock that a stream of the client holds while it reads what it has missed.
 
-        None is a client like any other.
+        The clients of an IPv6 /48 share one, and so do those without an address.
         """
         return self._catching_up.setdefault(client.subscriber if client else None, asyncio.Lock())
 
 
 class Places:
-    """At most `limit` requests are served at a time, and PER_CLIENT are of one client.
+    """At most `limit` requests are served at a time, and PER_CLIENT of one client.
 
-    Fewer are on a slow or busy machine, so that what is served is served soon (`AdaptiveLimit`).
+    On a slow or busy machine fewer are, so that none waits for long (`AdaptiveLimit`).
 
-    Those that wait for a turn count too. When all places are taken, one request is refused at once:
-    the new one if its client has no place left; else the last that waits of the client with the
-    most waiting; else the new one.
+    Requests that wait for a turn count too. When all places are taken, one request is refused at
+    once: the new one if its client has no place left; else the last of the client that has the most
+    requests waiting; else the new one.
 
     A request that waits for its body leaves its place: otherwise clients that never finish could
-    take all. At most four times `limit` wait so, each with a body of at most MAX_BODY_BYTES, but
-    for `large` ones.
+    take all. At most four times `limit` requests wait so. Their bodies have at most MAX_BODY_BYTES,
+    except those that `large` admits.
     """
 
     def __init__(self, limit: int) -> None:

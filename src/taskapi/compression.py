@@ -1,7 +1,7 @@
 """gzip, for answers that hold no secret beside text of others, and clients that accept it.
 
-What may be compressed is named where it is made: lists of tasks and the documentation. What that
-leaves out, and why, stands in docs/security.md.
+The handlers choose what may be compressed: lists of tasks and the documentation. docs/security.md
+says what is never compressed, and why.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 def accepts_gzip(accept_encoding: str | None) -> bool:
-    """RFC 9110 section 12.5.3. A client that names no coding gets none."""
+    """Whether the header allows gzip (RFC 9110 section 12.5.3). Without a header it does not."""
     weights: dict[str, bool] = {}
     for item in (accept_encoding or "").lower().split(","):
         coding, _, weight = item.partition(";")
@@ -80,7 +80,7 @@ class _Packable(AsgiResponse):
 
 @dataclass(frozen=True)
 class Kept:
-    """A text that is the same for every client, as it is and packed, with a tag for each."""
+    """A text that is the same for every client: as it is, packed, and the digest for its tags."""
 
     body: bytes
     packed: bytes

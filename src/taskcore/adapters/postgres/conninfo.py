@@ -31,8 +31,8 @@ _DEFAULTS = {
 
 # libpq takes this for a file that is not there, and so looks for none in the home folder.
 _NO_FILE = "/dev/null/none"
-# What libpq means by nothing, where an empty text is an error, would mean a file, or, of ways to
-# authenticate, that the server may ask for none.
+# The values for "not set", where an empty text would be an error, mean a file of the home folder,
+# or (require_auth) demand that the server asks for no password.
 _NOTHING = {
     "passfile": _NO_FILE,
     "sslcert": _NO_FILE,
@@ -49,8 +49,8 @@ def conninfo(url: str, *, pooler: bool = False) -> str:
     """The URL or conninfo with our defaults, which it may override. Raises Misconfigured.
 
     Its `options` come behind ours: of two for the same setting, the server takes the last. The
-    encoding is always UTF-8. What neither says is what libpq has built in, or, if the URL names a
-    service, what that says. A pooler gets no `options`: it would refuse the connection.
+    encoding is always UTF-8. A parameter that neither sets has libpq's built-in value, or that of
+    the service which the URL names. A pooler gets no `options`: it would refuse the connection.
     """
     try:
         given = conninfo_to_dict(url)
@@ -65,7 +65,7 @@ def conninfo(url: str, *, pooler: bool = False) -> str:
 
 
 def with_options(url: str, options: str) -> str:
-    """The same, with settings of the server that nothing overrides. Raises Misconfigured."""
+    """As `conninfo`, with `options` that override those of the URL. Raises Misconfigured."""
     parts = conninfo_to_dict(conninfo(url))
     return make_conninfo("", **parts | {"options": f"{parts['options']} {options}"})
 

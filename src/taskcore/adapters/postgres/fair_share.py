@@ -24,11 +24,12 @@ class _Link(Protocol):
 class FairShare:
     """Gives connections back while the database has none to spare, and takes them when it has.
 
-    A quarter at a time, and one at a time: processes that do so come to equal shares, without
-    knowing of each other. Otherwise the first that are busy would keep all of them, and the others
-    would answer nothing but 503 for as long as that lasts. The last connection is kept.
+    It gives back a quarter at a time, and takes one at a time: processes that do so reach equal
+    shares without knowing of each other. Otherwise the first busy processes would keep all
+    connections, and the others would answer 503 for as long as these are busy. The last connection
+    is kept.
 
-    Costs a statement in EVERY seconds, of a process that has more than one connection.
+    Costs one statement every EVERY seconds, while the process has more than one connection.
     """
 
     def __init__(
