@@ -1,7 +1,7 @@
 """What handlers need: the Core of this process, and the Actor of this request."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import cast
 
 from dishka import AsyncContainer, Provider, Scope, make_async_container, provide
@@ -9,9 +9,10 @@ from dishka import AsyncContainer, Provider, Scope, make_async_container, provid
 from taskapi.bodies import JsonRequest
 from taskapi.housekeeping import Housekeeper
 from taskapi.parameters import check_parameters
+from taskapi.paths import parse_id
 from taskapi.problems import AnyRequest
 from taskapi.request_state import request_state
-from taskcore import Actor, Core, InvalidToken, Origin, Unauthenticated
+from taskcore import Actor, Core, InvalidToken, NotFound, Origin, TaskId, Unauthenticated
 
 CoreOpener = Callable[[], AbstractAsyncContextManager[Core]]
 
@@ -107,5 +108,17 @@ async def administers(request: AnyRequest) -> None:
 async def _authenticate(request: AnyRequest) -> None:
     request = cast(ActorRequest, request)
     request_state(request.scope).actor = await request.core.sessions.authenticate(
-        bearer_token(request.header(b"authorization") or ""), origin=origin_of(request)
+        bearer_token(request.header(b"authorization") or ""),
+        origin=origin_of(request),
+        task_id=_task_id(request),
     )
+
+
+def _task_id(request: ActorRequest) -> TaskId | None:
+    """That of the path, if it has one. The handler refuses one that is spelled wrongly."""
+    text = request.path_params.get("task_id")
+    if text is None:
+        return None
+    with suppress(NotFound):
+        return TaskId(parse_id(text))
+    return None

@@ -96,6 +96,18 @@ async def get(core: Core, ada: Person) -> None:
     await core.tasks.get(ada.actor, page.items[0].id)
 
 
+async def get_at_once(core: Core, ada: Person) -> None:
+    task = (await core.tasks.page(ada.actor, limit=1)).items[0]
+    actor = await core.sessions.authenticate(ada.grant.access_token, task_id=task.id)
+    await core.tasks.get(actor, task.id)
+
+
+async def edit_at_once(core: Core, ada: Person) -> None:
+    task = (await core.tasks.page(ada.actor, limit=1)).items[0]
+    actor = await core.sessions.authenticate(ada.grant.access_token, task_id=task.id)
+    await core.tasks.edit(actor, task.id, title=task.title + "x")
+
+
 async def rename(core: Core, ada: Person) -> None:
     user = await core.accounts.me(ada.actor)
     await core.accounts.change_profile(ada.actor, full_name=f"{user.full_name}x")
@@ -158,7 +170,9 @@ ROUND_TRIPS: dict[str, tuple[Work, int]] = {
     ),
     "labels": (lambda core, ada: core.tasks.labels(ada.actor), 1),
     "get": (get, 1 + 1),
+    "authenticate and get": (get_at_once, 1 + 1),
     "edit": (edit, 1 + 2),
+    "authenticate and edit": (edit_at_once, 1 + 2),
     "edit without a change": (no_change, 1 + 1),
     "delete": (delete, 1 + 2),
     # BEGIN, the lock, the tasks, one for all writes, COMMIT.

@@ -26,6 +26,8 @@ from taskcore.ports.measures import Estimated as Estimated
 from taskcore.ports.measures import Measured as Measured
 from taskcore.ports.measures import Measures as Measures
 from taskcore.ports.pages import Page as Page
+from taskcore.ports.read_ahead import READ_AHEAD as READ_AHEAD
+from taskcore.ports.read_ahead import ReadAhead as ReadAhead
 from taskcore.ports.services import AccessClaims as AccessClaims
 from taskcore.ports.services import AccessTokens as AccessTokens
 from taskcore.ports.services import Claim as Claim

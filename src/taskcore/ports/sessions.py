@@ -14,7 +14,10 @@ from taskcore.ports.pages import Page
 
 class SessionRepository(Protocol):
     async def find_actor(self, session_id: SessionId, now: datetime) -> Actor | None:
-        """The session's actor; None when it has ended, or its user is inactive or gone."""
+        """The session's actor; None when it has ended, or its user is inactive or gone.
+
+        May read the task of READ_AHEAD too, and keep it there for `TaskRepository.get`.
+        """
 
     async def find_actors(
         self, session_ids: Sequence[SessionId], now: datetime

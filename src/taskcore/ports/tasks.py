@@ -38,10 +38,13 @@ class TaskRepository(Protocol):
         """
 
     async def get(self, owner_id: UserId, task_id: TaskId) -> Task:
-        """Raises NotFound."""
+        """The task, perhaps as it was read ahead. Raises NotFound."""
 
     async def lock(self, owner_id: UserId, task_id: TaskId) -> Task:
-        """As `get`, and locks the account for other writers until the transaction ends."""
+        """Read the task, and lock the account for other writers until the transaction ends.
+
+        Raises NotFound.
+        """
 
     async def page(
         self,

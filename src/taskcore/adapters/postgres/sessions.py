@@ -14,6 +14,7 @@ from taskcore.adapters.postgres.account_tables import refresh_tokens, sessions, 
 from taskcore.adapters.postgres.audit import recorded, values_of
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.removals import removal, removed
+from taskcore.adapters.postgres.schema import tasks
 from taskcore.adapters.postgres.statements import (
     BatchedStatement,
     Statement,
@@ -24,6 +25,7 @@ from taskcore.adapters.postgres.statements import (
     page_of,
     sliced,
 )
+from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
 from taskcore.adapters.postgres.users import USER, user_of
 from taskcore.domain.audit import NewAuditEvent
 from taskcore.domain.errors import Unavailable
@@ -36,7 +38,7 @@ from taskcore.domain.sessions import (
     SessionPosition,
 )
 from taskcore.domain.users import Role, StoredCredentials, User, UserId
-from taskcore.ports import Page, Removal
+from taskcore.ports import READ_AHEAD, Page, Removal
 
 _MOMENT = sa.DateTime(timezone=True)
 _BEYOND_ALL = SessionPosition(datetime.max.replace(tzinfo=UTC), SessionId(UUID(int=0)))
@@ -50,14 +52,29 @@ def _in_order(*which: sa.ColumnElement[bool]) -> sa.Select[tuple[Any]]:
     return sa.select(sessions.c.id).where(*which).order_by(sessions.c.id).with_for_update()
 
 
-_BATCH = batch_of(id=sa.Uuid(), now=_MOMENT)
-_FIND_ACTOR = BatchedStatement(
-    sa.select(_BATCH.c.number, users.c.id, users.c.role, users.c.time_zone)
-    .select_from(_BATCH.join(sessions, sessions.c.id == _BATCH.c.id).join(users))
-    .where(sessions.c.expires_at > _BATCH.c.now, users.c.is_active)
-)
+_ACTOR = (users.c.id, users.c.role, users.c.time_zone)
+
+
+def _find_actor(*, reads_task: bool) -> BatchedStatement:
+    """With the task, if it is one of the actor's own."""
+    about = {"task_id": sa.BigInteger()} if reads_task else {}
+    batch = batch_of(id=sa.Uuid(), now=_MOMENT, **about)
+    actors = batch.join(sessions, sessions.c.id == batch.c.id).join(users)
+    columns: list[sa.ColumnElement[Any]] = [batch.c.number, *_ACTOR]
+    if reads_task:
+        own = sa.and_(tasks.c.owner_id == users.c.id, tasks.c.id == batch.c.task_id)
+        actors = actors.join(tasks, own, isouter=True)
+        columns += columns_of_tasks(tasks)
+    return BatchedStatement(
+        sa.select(*columns)
+        .select_from(actors)
+        .where(sessions.c.expires_at > batch.c.now, users.c.is_active)
+    )
+
+
+_FIND_ACTOR, _FIND_ACTOR_AND_TASK = _find_actor(reads_task=False), _find_actor(reads_task=True)
 _FIND_ACTORS = Statement(
-    sa.select(sessions.c.id, users.c.id, users.c.role, users.c.time_zone)
+    sa.select(sessions.c.id, *_ACTOR)
     .select_from(sessions.join(users))
     .where(
         sessions.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid()))),
@@ -214,8 +231,16 @@ class PostgresSessions:
     _link: Link
 
     async def find_actor(self, session_id: SessionId, now: datetime) -> Actor | None:
-        for row in await self._link.batched(_FIND_ACTOR, id=session_id, now=now):
-            _, user_id, role, time_zone = row
+        ahead = READ_AHEAD.get()
+        if ahead is None:
+            rows = await self._link.batched(_FIND_ACTOR, id=session_id, now=now)
+        else:
+            rows = await self._link.batched(
+                _FIND_ACTOR_AND_TASK, id=session_id, now=now, task_id=ahead.task_id
+            )
+        for _, user_id, role, time_zone, *task in rows:
+            if ahead is not None and task[0] is not None:
+                ahead.keep(task_of(task))
             return Actor(UserId(user_id), Role(role), session_id, time_zone=time_zone)
         return None
 

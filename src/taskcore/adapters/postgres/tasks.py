@@ -34,7 +34,7 @@ from taskcore.domain.queries import EVERYTHING, TaskFilter
 from taskcore.domain.task_orders import Sort, TaskPosition
 from taskcore.domain.tasks import NewTask, Task, TaskId, limit_reached
 from taskcore.domain.users import UserId
-from taskcore.ports import LabelCount, Page
+from taskcore.ports import READ_AHEAD, LabelCount, Page
 
 # One at a time: of two for the same account, only one could lock its row, and the requests of the
 # other would be sent again. Larger batches make up for it. A statement waits for no account.
@@ -245,6 +245,9 @@ class TasksOfTable:
         raise NotFound
 
     async def get(self, owner_id: UserId, task_id: TaskId) -> Task:
+        return await self._read(owner_id, task_id)
+
+    async def _read(self, owner_id: UserId, task_id: TaskId) -> Task:
         for row in await self._link.batched(self._get, owner_id=owner_id, task_id=task_id):
             return task_of(row[1:])
         raise NotFound
@@ -253,13 +256,18 @@ class TasksOfTable:
         """Two round trips."""
         if await self._link.row(_LOCK, owner_id=owner_id) is None:
             raise NotFound
-        return await self.get(owner_id, task_id)
+        return await self._read(owner_id, task_id)
 
 
 @dataclass(slots=True)
 class PostgresTasks(TasksOfTable):
     _get = _GET
     _owner_of = _OWNER_OF
+
+    async def get(self, owner_id: UserId, task_id: TaskId) -> Task:
+        ahead = READ_AHEAD.get()
+        known = ahead.take(owner_id, task_id) if ahead else None
+        return known or await self._read(owner_id, task_id)
 
     async def page(
         self,

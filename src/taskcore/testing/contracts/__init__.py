@@ -34,6 +34,7 @@ from taskcore.testing.contracts.hashers import HasherContract
 from taskcore.testing.contracts.idempotency import IdempotencyContract
 from taskcore.testing.contracts.leftovers import LeftoverContract
 from taskcore.testing.contracts.limiters import LimiterContract, Limiting
+from taskcore.testing.contracts.read_ahead import ReadAheadContract
 from taskcore.testing.contracts.refresh_tokens import RefreshTokenContract
 from taskcore.testing.contracts.sessions import SessionContract
 from taskcore.testing.contracts.task_labels import TaskLabelContract
@@ -54,6 +55,7 @@ __all__ = [
     "LeftoverContract",
     "LimiterContract",
     "Limiting",
+    "ReadAheadContract",
     "RefreshTokenContract",
     "SessionContract",
     "StoreContract",
@@ -71,6 +73,7 @@ class StoreContract(
     TransactionContract,
     UserContract,
     SessionContract,
+    ReadAheadContract,
     TaskContract,
     TaskLabelContract,
     TaskLimitContract,

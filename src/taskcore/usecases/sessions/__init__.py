@@ -9,6 +9,7 @@ from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.pages import DEFAULT_LIMIT, check_slice
 from taskcore.domain.policies import Actor, own_id
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
+from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import User, UserId
 from taskcore.ports import AccessTokens, Clock, Page, Store
 from taskcore.usecases.followers import Wake
@@ -65,14 +66,20 @@ class Sessions:
         """
         return await self.refreshes.refresh(refresh_token, origin)
 
-    async def authenticate(self, access_token: str, *, origin: Origin = NOWHERE) -> Actor:
+    async def authenticate(
+        self, access_token: str, *, origin: Origin = NOWHERE, task_id: TaskId | None = None
+    ) -> Actor:
         """The actor of an access token, with their current role.
+
+        With the id of the task that the request is about, PostgreSQL reads both at once. The next
+        look at that task, in the same `asyncio` task, shows it as it was here.
 
         Raises InvalidToken and ExpiredToken, also when the session has ended or the account was
         deactivated since the token was issued.
         """
+        now = self.clock.now()
         return await authenticated(
-            self.store, self.access_tokens, access_token, self.clock.now(), origin
+            self.store, self.access_tokens, access_token, now, origin, task_id
         )
 
     async def log_out(self, actor: Actor) -> None:

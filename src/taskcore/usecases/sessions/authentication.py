@@ -5,18 +5,25 @@ from datetime import datetime
 from taskcore.domain.errors import InvalidToken
 from taskcore.domain.origins import Origin
 from taskcore.domain.policies import Actor
-from taskcore.ports import AccessTokens, Store
+from taskcore.domain.tasks import TaskId
+from taskcore.ports import READ_AHEAD, AccessTokens, ReadAhead, Store
 
 
 async def authenticated(
-    store: Store, access_tokens: AccessTokens, access_token: str, now: datetime, origin: Origin
+    store: Store,
+    access_tokens: AccessTokens,
+    access_token: str,
+    now: datetime,
+    origin: Origin,
+    task_id: TaskId | None,
 ) -> Actor:
     """The actor of an access token. The role comes from the store, never from the token.
 
     Raises InvalidToken and ExpiredToken.
     """
     claims = access_tokens.read(access_token, now)
-    async with store.autocommit() as db:
+    READ_AHEAD.set(None if task_id is None else ReadAhead(task_id))
+    async with store.autocommit(claims.user_id) as db:
         actor = await db.sessions.find_actor(claims.session_id, now)
     if actor is None or actor.user_id != claims.user_id:
         raise InvalidToken
