@@ -1,7 +1,7 @@
 """An operation in the OpenAPI document: its parameters, body, successes and refusals."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import get_args, get_type_hints
 
@@ -68,12 +68,6 @@ _UNAVAILABLE: tuple[type[TaskcoreError], ...] = (
     Unavailable,
     *(each for each in kinds_of(Unavailable) if each is not OutcomeUnknown),
 )
-# Links from an operation that creates an object to those on that object, for API explorers and
-# fuzzers.
-_LINKS = {
-    "createTask": ("task_id", ("getTask", "editTask", "patchTask", "deleteTask", "getTaskHistory")),
-    "createUser": ("user_id", ("getUser", "changeUser", "deleteUser")),
-}
 
 
 def method(handler: HTTPRouteHandler) -> str:
@@ -84,10 +78,10 @@ def method(handler: HTTPRouteHandler) -> str:
 class Operation:
     def __init__(self, path: str, handler: HTTPRouteHandler) -> None:
         self.path, self._handler = path, handler
-        self.method = method(handler)
+        self.name, self.method = str(handler.operation_id), method(handler)
         self._hints = get_type_hints(handler.fn, include_extras=True)
         self._body = struct_in(self._hints.get("data"))
-        self._success = struct_in(self._hints["return"])
+        self.success = struct_in(self._hints["return"])
         self._errors: tuple[type[TaskcoreError], ...] = handler.opt.get(MAY_REFUSE, ())
         self._conditions: tuple[str, ...] = handler.opt.get(READS, ())
         self._takes_key = takes_key(handler)
@@ -95,13 +89,14 @@ class Operation:
 
     @property
     def shapes(self) -> list[type[Struct]]:
-        return [shape for shape in (self._body, self._success) if shape]
+        return [shape for shape in (self._body, self.success) if shape]
 
-    def as_json(self, schemas: Schemas) -> Json:
+    def as_json(self, schemas: Schemas, others: Sequence["Operation"]) -> Json:
+        """`others` are all operations of the document."""
         text = inspect.getdoc(self._handler.fn) or ""
         summary, _, description = text.partition("\n")
         operation: Json = {
-            "operationId": self._handler.operation_id,
+            "operationId": self.name,
             "summary": summary.rstrip("."),
             "description": description.strip() or summary,
             "tags": sorted(
@@ -116,8 +111,25 @@ class Operation:
                 "content": {"application/json": {"schema": reference(self._body)}},
             }
         operation["security"] = [{"bearer": []}] if self._is_protected else []
-        operation["responses"] = self._responses()
+        operation["responses"] = self._responses(self._links(others))
         return operation
+
+    def _links(self, others: Sequence["Operation"]) -> Json:
+        """From an operation that creates an object to those on that object.
+
+        For API explorers and fuzzers. The object is where a GET shows the same, in the collection
+        below which it is created: `/tasks/{task_id}` for what POST `/tasks` returns.
+        """
+        if self._handler.status_code != HTTPStatus.CREATED:
+            return {}
+        for each in others:
+            collection, _, parameter = each.path.rpartition("/")
+            is_shown = each.method == "get" and each.success is self.success
+            if is_shown and parameter.startswith("{") and self.path.startswith(collection):
+                link = {"parameters": {parameter.strip("{}"): "$response.body#/id"}}
+                names = [it.name for it in others if it.path.startswith(each.path)]
+                return {name: {"operationId": name, **link} for name in names}
+        return {}
 
     def _parameters(self, schemas: Schemas) -> Iterator[Json]:
         signature = inspect.signature(self._handler.fn)
@@ -167,25 +179,21 @@ class Operation:
                 "schema": {"type": "string", "pattern": PATTERN},
             }
 
-    def _responses(self) -> Json:
+    def _responses(self, links: Json) -> Json:
         status = self._handler.status_code
         sends = (*self._handler.opt.get(SENDS, ()), *([REPLAYED] if self._takes_key else []))
         success: Json = {
             "description": HTTPStatus(status).phrase,
             "headers": _references((*ALWAYS, *sends)),
         }
-        if self._success:
+        if self.success:
             success["content"] = (
-                {"text/event-stream": {"schema": _stream_of(self._success)}}
+                {"text/event-stream": {"schema": _stream_of(self.success)}}
                 if STREAMS in self._handler.opt
-                else {"application/json": {"schema": reference(self._success)}}
+                else {"application/json": {"schema": reference(self.success)}}
             )
-        if self._handler.operation_id in _LINKS:
-            parameter, operations = _LINKS[self._handler.operation_id]
-            success["links"] = {
-                name: {"operationId": name, "parameters": {parameter: "$response.body#/id"}}
-                for name in operations
-            }
+        if links:
+            success["links"] = links
         responses = {str(status): success}
         if "If-None-Match" in self._conditions:
             responses["304"] = {

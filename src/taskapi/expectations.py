@@ -1,4 +1,4 @@
-"""What a field of a body takes, in plain words: read off the schema that documents it."""
+"""What a field takes or shows: read off the schema that documents it, and in plain words."""
 
 import json
 import re
@@ -26,18 +26,18 @@ _EXAMPLES = {"date": "2026-12-01"}  # of fields that have none, as no example ha
 
 def expected(shape: type, path: str) -> str:
     """What a place in a body of this type takes: `must be text such as "home"`."""
-    words = list(_in_words(_at(shape, path)))
+    words = list(_in_words(schemas_at(shape, path)))
     return f"must be {', or '.join(words)}" if words else "is of the wrong type"
 
 
 def fields_taken(shape: type, path: str) -> list[str]:
     """The fields of the object at a place in a body; none where it is one of several kinds."""
-    options = _at(shape, path)
+    options = schemas_at(shape, path)
     return list(options[0].get("properties", ())) if len(options) == 1 else []
 
 
-def _at(shape: type, path: str) -> list[Json]:
-    """The schemas of what a body of this type may have in that place."""
+def schemas_at(shape: type, path: str) -> list[Json]:
+    """The schemas of what a body of this type may have in that place, without references."""
     root, schemas = _documented(shape)
     options = list(_options(root, schemas))
     for step in _STEP.findall(path):

@@ -1,7 +1,7 @@
 """The history of a task over HTTP, and its earlier versions."""
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 import structlog
@@ -13,6 +13,7 @@ from taskapi.bodies import Body
 from taskapi.compression import PackableJson
 from taskapi.cursors import HistoryCursor, next_page
 from taskapi.documented_operations import READS, SENDS
+from taskapi.expectations import Json, schemas_at
 from taskapi.fields import Id, Timestamp, Total, Version
 from taskapi.idempotency import once
 from taskapi.paths import parse_id
@@ -33,13 +34,30 @@ from taskcore import (
     TaskId,
     cursors,
 )
+from taskcore.domain.events import CONTENT
 from taskcore.domain.ids import MAX_ID
 
 log = structlog.get_logger("taskapi")
 
+
+def _kind(schema: Json) -> Json:
+    """What the schema allows, without its limits: an older value may have had others."""
+    kind = {"type": schema.get("type", "string")}  # an enumeration has none
+    return kind | ({"items": _kind(schema["items"])} if "items" in schema else {})
+
+
+_KINDS = [_kind(schema) for name in CONTENT for schema in schemas_at(TaskView, name)]
+_NULL = {"type": "null"}
 _Value = Annotated[
-    str | list[str] | None,
-    Meta(description="As the task shows this field", examples=["Write the letter"]),
+    Any,
+    Meta(
+        description="As the task shows this field",
+        examples=["Write the letter"],
+        extra_json_schema={
+            "anyOf": [each for n, each in enumerate(_KINDS) if each not in [*_KINDS[:n], _NULL]]
+            + [_NULL]
+        },
+    ),
 ]
 
 

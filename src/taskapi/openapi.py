@@ -41,7 +41,9 @@ def document(app: Litestar, settings: Settings) -> bytes:
     schemas = Schemas()
     paths: dict[str, Json] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method] = operation.as_json(schemas)
+        paths.setdefault(operation.path, {})[operation.method] = operation.as_json(
+            schemas, operations
+        )
     shapes = {shape for operation in operations for shape in operation.shapes} | {ProblemView}
     components = schemas.components(shapes)
     refusals = [

@@ -27,6 +27,7 @@ from taskapi.fields import (
     Total,
     Version,
 )
+from taskapi.json_sizes import CHARACTER, most_bytes
 from taskapi.query import Limit, Skip
 from taskapi.responses import JsonResponse, View
 from taskcore import Page, Priority, Status, Task
@@ -36,8 +37,6 @@ Item = TypeVar("Item")
 # Enough for a hundred tasks of 5000 letters, not of 5000 emoji: a client that does not read keeps
 # as much of our memory.
 MAX_PAGE_BYTES = 524288
-# The most bytes of a character, and of a task without its texts and its labels' names.
-_CHARACTER, _REST = 4, 600
 
 
 class TaskDraft(Body):
@@ -105,6 +104,11 @@ class TrashPage(View):
     next_cursor: TrashCursor | None
 
 
+# The fields whose characters `fitting_tasks` counts, and the most bytes of a task without them.
+_COUNTED = ("title", "description", "labels")
+_REST = most_bytes(TrashedTaskView, without=_COUNTED)
+
+
 def answer(
     task: Task, status: int = 200, headers: dict[str, str] | None = None
 ) -> JsonResponse[TaskView]:
@@ -127,7 +131,7 @@ def fitting_tasks(tasks: Sequence[Task | None]) -> int:
         for task in tasks
         if task
     )
-    if _CHARACTER * characters + _REST * len(tasks) <= MAX_PAGE_BYTES:
+    if CHARACTER * characters + _REST * len(tasks) <= MAX_PAGE_BYTES:
         return len(tasks)
     return fitting(tasks)
 
