@@ -31,12 +31,23 @@ DryRun = Annotated[
 ]
 
 
-def _whole(_: type, tokens: Sequence[Token]) -> int:
+def one_of(text: str, words: Sequence[str]) -> str:
+    """Raises ValueError, with a sentence for people."""
+    if text.lower() not in words:
+        raise ValueError(f"{quoted(text)} is none of {', '.join(words)}")
+    return text.lower()
+
+
+def whole(text: str) -> int:
+    """Raises ValueError, with a sentence for people."""
     # cyclopts would round, and `tasks delete 5.7` must not delete task 6.
-    text = tokens[0].value
     if not re.fullmatch(r"[0-9]{1,19}", text):
         raise ValueError(f"{quoted(text)} is not a whole number")
     return int(text)
+
+
+def _whole(_: object, tokens: Sequence[Token]) -> int:
+    return whole(tokens[0].value)
 
 
 Whole = Annotated[int, Parameter(converter=_whole, metavar="NUMBER")]

@@ -7,20 +7,21 @@ _GAP = 2  # spaces; visible cells hold no two in a row, so data forges no column
 _ELLIPSIS = "…"
 # Only these columns may be shortened (with an ellipsis, to at least _SHORTEST). Ids, dates and
 # addresses are for copying: shown whole, or the column is dropped.
-_PROSE = {"title", "labels", "full_name", "user_agent", "by", "detail"}
+_PROSE = {"title", "labels", "full_name", "user_agent", "by", "detail", "changes"}
 _SHORTEST = 10
 # The column that people look for. Before it is shortened, other free text is, dates lose their
 # seconds, and the columns below are dropped in this order, until the title is whole or has half of
-# the terminal.
+# the terminal. Before all these goes a column that no list here names.
 _SOUGHT = "title"
 _LESS_IMPORTANT = (
     *("version", "user_agent", "full_name", "detail", "ip", "labels"),
-    *("created_at", "last_used_at", "updated_at", "is_active", "role", "user_id"),
+    *("created_at", "last_used_at", "updated_at", "is_active", "role", "user_id", "actor_id"),
     *("priority", "owner_id"),
 )
-# Dropped only if the title would get less than _SHORTEST. Columns in neither list stay; the
-# terminal wraps lines that are still too long.
+# Dropped only if the title would get less than _SHORTEST.
 _IMPORTANT = ("due", "status")
+# These stay; the terminal wraps lines that are still too long.
+_KEPT = ("id", "title", "email", "event", "type", "changes", "at", "deleted_at")
 _SECONDS = re.compile(r"(?<=\d\d:\d\d):\d\d(?=(?:Z|[+-]\d\d:\d\d)\Z)")
 
 _Cells = Mapping[str, Sequence[str]]
@@ -47,7 +48,9 @@ def _shorter_and_shorter(cells: _Cells, half: int) -> Iterator[tuple[_Cells, int
     dated = {name for name in cells if name == "at" or name.endswith("_at")}
     cells = dict(cells) | {name: [_SECONDS.sub("", cell) for cell in cells[name]] for name in dated}
     yield cells, half
-    for names, sought in ((_LESS_IMPORTANT, half), (_IMPORTANT, _SHORTEST)):
+    known = {*_LESS_IMPORTANT, *_IMPORTANT, *_KEPT}
+    unknown = [name for name in cells if name not in known]
+    for names, sought in (([*unknown, *_LESS_IMPORTANT], half), (_IMPORTANT, _SHORTEST)):
         for name in names:
             if name in cells:
                 cells = {other: column for other, column in cells.items() if other != name}

@@ -69,7 +69,7 @@ def _named(argument: Argument) -> str:
 
 
 def _help(argument: Argument) -> str:
-    choices = argument.get_choices(force=True)
+    choices = argument.get_choices()
     listed = f" One of {', '.join(choices)}." if choices else ""
     return f"{argument.parameter.help}{listed}"
 

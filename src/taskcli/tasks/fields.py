@@ -1,23 +1,58 @@
 """The options for the fields of a task, and what they change."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Annotated, Any, cast
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, cast
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token, default_name_transform
 
+from taskcli.arguments import one_of
 from taskcli.exits import Usage
 from taskcli.when import Due, When
 from taskcore import Priority, Status, Task
 from taskcore.domain.dues import check_time_zone, zone
 from taskcore.domain.labels import label_key
 from taskcore.domain.refusals import refuse
-from taskcore.domain.tasks import TaskChanges
+from taskcore.domain.tasks import NULLABLE, TaskChanges
 
 _TAKEN = TaskChanges.__annotations__.keys()
 Text = Annotated[str, Parameter(metavar="TEXT")]
 Labels = Annotated[Sequence[str], Parameter(negative="", show_default=False, metavar="LABEL...")]
+_NONE: Final = "none"
+Cleared = Literal["none"]
+"""Beside the values of a field that may be null: it clears the field."""
+
+
+def optional(read: type[StrEnum] | Callable[[str], object], metavar: str = "CHOICE") -> Parameter:
+    """For a field of the type `Value | Cleared | None`; `read` is its enum, or makes its value.
+
+    That raises ValueError, with a sentence for people.
+    """
+    words: tuple[str, ...] = ()
+    if isinstance(read, type) and issubclass(read, StrEnum):
+        words = tuple(read)
+
+    def converted(_: object, tokens: Sequence[Token]) -> object:
+        text = tokens[0].value
+        if text.lower() == _NONE:
+            return _NONE
+        try:
+            return read(one_of(text, words) if words else text)
+        except ValueError as refusal:
+            raise ValueError(f"{refusal}, or {_NONE}") from None
+
+    return Parameter(
+        converter=converted,
+        n_tokens=1,
+        # Of the words, which are typed as they are, and of the option.
+        name_transform=lambda name: (
+            name.lower() if name.lower() in words else default_name_transform(name)
+        ),
+        show_choices=bool(words),
+        metavar=metavar if words else f"{metavar}|{_NONE}",
+    )
 
 
 @Parameter(name="*")
@@ -52,7 +87,7 @@ class Content:
     def changes(self, now: datetime, here: str) -> TaskChanges:
         """`here` is the zone of a due without --time-zone. Raises Invalid if that is unknown."""
         changes: dict[str, Any] = {
-            each.name: value
+            each.name: None if value == _NONE and each.name in NULLABLE else value
             for each in fields(self)
             if each.name in _TAKEN and (value := getattr(self, each.name)) is not None
         }
@@ -65,7 +100,7 @@ class Content:
             refuse(check_time_zone(self.time_zone))
         if self.due is None:
             return {}
-        if self.due == "none":
+        if self.due == _NONE:
             return {"due_date": None, "due_at": None}
         due = self.due.resolved(now, zone(self.time_zone or here))
         return {"due_at" if isinstance(due, datetime) else "due_date": due}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter, Token
 
-from taskcli.arguments import FIRST_PAGE, Cursor, Json, Paging, Whole
+from taskcli.arguments import FIRST_PAGE, Cursor, Json, Paging, Whole, one_of
 from taskcli.exits import Usage
 from taskcli.output import Record, note, print_json, show_page, show_rows
 from taskcli.tasks.acting import OF_ALL, Reader, Whose, with_tasks
@@ -19,7 +19,6 @@ from taskcore.cursors import LABELS, Cursors
 from taskcore.domain.pages import MAX_LIMIT_OF_LABELS
 from taskcore.domain.queries import STATUS_GROUPS
 from taskcore.domain.task_orders import TaskPosition
-from taskcore.domain.visible import quoted
 from taskcore.ports import LabelCount
 
 _COLUMNS = ("id", "status", "priority", "due", "title", "labels")
@@ -27,17 +26,11 @@ _STATUSES = (*Status, *STATUS_GROUPS)
 
 
 def _statuses(_: object, tokens: Sequence[Token]) -> tuple[str, ...]:
-    return tuple(_one_of(token.value, _STATUSES) for token in tokens)
+    return tuple(one_of(token.value, _STATUSES) for token in tokens)
 
 
 def _sort(_: object, tokens: Sequence[Token]) -> Sort:
-    return Sort(_one_of(tokens[0].value, tuple(Sort)))
-
-
-def _one_of(text: str, words: Sequence[str]) -> str:
-    if text.lower() not in words:
-        raise ValueError(f"{quoted(text)} is none of {', '.join(words)}")
-    return text.lower()
+    return Sort(one_of(tokens[0].value, tuple(Sort)))
 
 
 def _day(_: object, tokens: Sequence[Token]) -> When:

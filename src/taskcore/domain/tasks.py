@@ -162,9 +162,10 @@ def limit_reached(at_most: int) -> Invalid:
 
 
 _DUE = ("due_date", "due_at", "time_zone")
-_NULLABLE = {
+NULLABLE = {
     name for name, kind in TaskChanges.__annotations__.items() if NoneType in get_args(kind)
 }
+"""The fields that an edit may clear, with None."""
 WORDS: Mapping[str, type[StrEnum]] = {
     name: each
     for name, kind in TaskChanges.__annotations__.items()
@@ -200,7 +201,7 @@ def _problems(changes: Mapping[str, Any]) -> list[Problem | None]:
     nulls = {name for name, value in changes.items() if value is None}
     problems: list[Problem | None] = [
         Problem(name, "must not be null; leave it out to keep it", "not_nullable")
-        for name in sorted(nulls.difference(_NULLABLE))
+        for name in sorted(nulls.difference(NULLABLE))
     ]
     given = {name: value for name, value in changes.items() if name not in nulls}
     problems += [rule.problem(given[rule.field]) for rule in TASK_RULES if rule.field in given]
