@@ -9,12 +9,13 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
-import psycopg
 import structlog
-from psycopg import sql
+
+if TYPE_CHECKING:
+    import psycopg
 
 # Every password of the suite that opens something begins or ends with one of these.
 PASSWORDS = ("correct horse", "wrong horse")
@@ -55,11 +56,15 @@ def leaks(text: str, *, of_database: bool = False) -> list[str]:
 
 def dump(conninfo: str) -> str:
     """Every row of every table, as text; bytes in hexadecimal."""
+    import psycopg  # noqa: PLC0415 - --quick needs none
+
     with psycopg.connect(conninfo, autocommit=True) as connection:
         return dumped(connection)
 
 
-def dumped(connection: psycopg.Connection[Any]) -> str:
+def dumped(connection: "psycopg.Connection[Any]") -> str:
+    from psycopg import sql  # noqa: PLC0415 - as above
+
     tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     each = [
         sql.SQL("SELECT t::text FROM {} AS t").format(sql.Identifier(name)) for (name,) in tables

@@ -13,19 +13,16 @@ from contextlib import (
 )
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import psycopg
 import pytest
 from hypothesis import settings
-from psycopg.conninfo import make_conninfo
 
 from taskcore import Core
 from taskcore.adapters.argon2 import Argon2Hasher
-from taskcore.adapters.embedded import EmbeddedPostgres
 from taskcore.adapters.jwt import JwtTokens
 from taskcore.adapters.memory import MemoryStore
-from taskcore.adapters.postgres import Connections, PostgresStore, upgrade
 from taskcore.adapters.tokens import SignedAccessTokens
 from taskcore.core import Terms
 from taskcore.ports import AccessTokens, PasswordHasher, RateLimiter, Store
@@ -33,6 +30,14 @@ from taskcore.testing import CheapHasher, core_on
 from taskcore.testing import ManualClock as ManualClock  # noqa: PLC0414 - tests import it from here
 from taskcore.testing.cores import KEY as KEY  # noqa: PLC0414 - as above
 from tests import canaries
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from taskcore.adapters.postgres import Connections
+
+# What PostgreSQL needs takes a second to import, in each process: the functions that need it do.
+# ruff: noqa: PLC0415
 
 STORES = ["memory", "postgresql"]
 
@@ -105,6 +110,11 @@ def clock() -> ManualClock:
 @pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
     """A migrated PostgreSQL, shared by all tests; `connections` empties it."""
+    import psycopg
+
+    from taskcore.adapters.embedded import EmbeddedPostgres
+    from taskcore.adapters.postgres import upgrade
+
     # Not pytest's own folder: the path of a socket is short.
     with (
         tempfile.TemporaryDirectory(prefix="taskcore-") as folder,
@@ -124,10 +134,12 @@ def database_url() -> Iterator[str]:
 # The name of the database that `migrated_database` copies.
 _MIGRATED = "migrated"
 # One of each `database_url`, kept open, because `emptied` runs before most tests.
-_SUPERUSERS: dict[str, psycopg.Connection] = {}
+_SUPERUSERS: "dict[str, psycopg.Connection]" = {}
 
 
 def _administering(url: str) -> str:
+    from psycopg.conninfo import make_conninfo
+
     return make_conninfo(url, user="postgres", dbname="postgres")
 
 
@@ -139,6 +151,9 @@ def new_database(
 
     Not `is_searched` for secrets: what a test fills by SQL alone, with many rows.
     """
+    import psycopg
+    from psycopg.conninfo import make_conninfo
+
     name = f"test_{uuid4().hex}"
     admin = _administering(url)
     with psycopg.connect(admin, autocommit=True) as connection:
@@ -178,8 +193,10 @@ RESET session_replication_role;
 
 
 @pytest.fixture
-async def connections(database_url: str) -> AsyncIterator[Connections]:
+async def connections(database_url: str) -> "AsyncIterator[Connections]":
     """Connections to an empty database."""
+    from taskcore.adapters.postgres import Connections
+
     emptied(database_url)
     async with Connections(database_url) as opened:
         yield opened
@@ -190,6 +207,8 @@ async def _opened(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[St
     if kind == "memory":
         yield MemoryStore()
         return
+    from taskcore.adapters.postgres import Connections, PostgresStore
+
     url: str = request.getfixturevalue("database_url")
     emptied(url)
     async with Connections(url) as opened:
@@ -209,7 +228,7 @@ async def core(store: Store, clock: ManualClock) -> AsyncIterator[Core]:
     async with AsyncExitStack() as stack:
         hasher: PasswordHasher = CheapHasher()
         access_tokens: AccessTokens = SignedAccessTokens(KEY)
-        if isinstance(store, PostgresStore):
+        if not isinstance(store, MemoryStore):
             hasher = await stack.enter_async_context(cheap_argon2())
             access_tokens = JwtTokens(KEY)
         yield bound(store, clock, hasher, access_tokens)

@@ -23,9 +23,10 @@ ALONE = """
 import asyncio, sys
 import taskcore
 from taskcore.adapters.memory import memory_core
+from taskcore.adapters.scrypt import ScryptHasher
 
 async def live():
-    core = memory_core()
+    core = memory_core(hasher=ScryptHasher(n=2, r=1, p=1))  # else seconds
     await core.accounts.register(email="ada@example.org", password="correct horse")
     grant = await core.sessions.log_in(email="ada@example.org", password="correct horse")
     grant = await core.sessions.refresh(refresh_token=grant.refresh_token)
@@ -86,6 +87,22 @@ def test_an_import_of_the_core_brings_no_adapter_along() -> None:
     assert "taskcore.wiring" not in loaded
 
 
+def test_what_runs_without_postgresql_does_not_import_it() -> None:
+    """`make test-quick`: it takes a second, in each of its processes."""
+    picked = re.search(r"^QUICK := ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert picked
+    files = [ROOT / "tests/conftest.py", ROOT / "tests/canaries.py"]
+    for each in picked[1].replace("\\", "").split():
+        files += sorted((ROOT / each).rglob("*.py")) or [ROOT / each]
+    slow = r"(?:from|import) (psycopg|sqlalchemy|taskcore\.adapters\.(?:postgres|embedded))\b"
+    found = [
+        f"{file.relative_to(ROOT)} imports {name} on its top: do so in the functions that need it"
+        for file in files
+        for name in re.findall(f"^{slow}", file.read_text(), re.MULTILINE)
+    ]
+    assert not found, "\n".join(found)
+
+
 def test_a_file_can_be_read_in_one_sitting() -> None:
     longest = dict.fromkeys(SOURCES, 400) | dict.fromkeys(TESTS, 600)
     lines = {file: len(file.read_text().splitlines()) for file in longest}
@@ -101,7 +118,7 @@ def test_a_file_says_what_lives_in_it_and_is_named_for_it() -> None:
     found = []
     for file in SOURCES:
         name = file.relative_to(ROOT)
-        if not ast.get_docstring(ast.parse(file.read_text())):
+        if not file.read_text().startswith('"""'):
             found.append(f"{name}:1 needs a docstring: what it is")
         if vague := NO_PLACE & set(name.with_suffix("").parts):
             found.append(f"{name}: {vague} says nothing; name it for what lives in it")

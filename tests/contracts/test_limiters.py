@@ -3,13 +3,11 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import psycopg
 import pytest
 
 import taskcore.adapters.memory.limits
 from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.memory.limits import MemoryLimiter, Unlimited
-from taskcore.adapters.postgres import Connections, PostgresLimiter
 from taskcore.domain import limits as domain
 from taskcore.domain.limits import Limit, Success
 from taskcore.ports import Claim, Removal
@@ -19,6 +17,9 @@ from taskcore.testing.contracts.limiters import ADA, BOB, FIVE, TEN
 from tests.conftest import emptied
 
 pytestmark = pytest.mark.anyio
+
+# PostgreSQL is imported where it is needed: --quick needs none.
+# ruff: noqa: PLC0415
 
 
 @pytest.fixture(params=["memory", "remembering", "postgresql"])
@@ -33,6 +34,10 @@ async def limiting(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncI
         limiter = memory if request.param == "memory" else remembering
         yield Limiting(limiter, advance, lambda: len(memory._expires_at))
         return
+    import psycopg
+
+    from taskcore.adapters.postgres import Connections, PostgresLimiter
+
     url: str = request.getfixturevalue("database_url")
     emptied(url)
     async with Connections(url) as connections:
@@ -68,6 +73,10 @@ async def test_limits_in_memory_forget_expired_counts_by_themselves(
 
 async def test_what_is_stored_does_not_tell_whom_it_is_about(database_url: str) -> None:
     """RL-4, RL-12: keys are digests of one length, and change with the secret key."""
+    import psycopg
+
+    from taskcore.adapters.postgres import Connections, PostgresLimiter
+
     emptied(database_url)
     async with Connections(database_url) as connections:
         for key in (b"k" * 32, b"o" * 32):

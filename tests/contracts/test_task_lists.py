@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskcore.adapters.postgres import task_lists, task_search
+from taskcore.adapters.memory import MemoryStore
 from taskcore.domain.queries import MAX_RANKED
 from taskcore.ports import Store
 from taskcore.testing.contracts import TaskListContract
@@ -27,12 +27,15 @@ class TestTaskLists(TaskListContract):
 
     @pytest.fixture
     async def long_list(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> LongList:
-        # What PostgreSQL otherwise does for thousands of matches.
-        monkeypatch.setattr(task_lists, "_statements", {})
-        monkeypatch.setattr(task_lists, "FEW", 3)
-        monkeypatch.setattr(task_search, "FEW", MAX_RANKED)
-        monkeypatch.setattr(task_search, "PROBED", 20)
-        monkeypatch.setattr(task_search, "RECENT", 20)
+        if not isinstance(store, MemoryStore):
+            from taskcore.adapters.postgres import task_lists, task_search  # noqa: PLC0415 - --quick needs none
+
+            # What PostgreSQL otherwise does for thousands of matches.
+            monkeypatch.setattr(task_lists, "_statements", {})
+            monkeypatch.setattr(task_lists, "FEW", 3)
+            monkeypatch.setattr(task_search, "FEW", MAX_RANKED)
+            monkeypatch.setattr(task_search, "PROBED", 20)
+            monkeypatch.setattr(task_search, "RECENT", 20)
         return await long_list_in(store, 600)
 
     @pytest.fixture

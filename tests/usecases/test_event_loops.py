@@ -7,7 +7,6 @@ import pytest
 
 from taskcore import SYSTEM, Actor, Core, Create
 from taskcore.adapters.memory import memory_core
-from taskcore.adapters.postgres import Connections, PostgresLimiter
 from taskcore.domain.limits import LOGIN
 from taskcore.ports import Claim
 from taskcore.testing import CheapHasher
@@ -69,6 +68,8 @@ async def test_a_call_from_another_loop_is_refused(core: Core, name: str) -> Non
 
 
 async def test_the_limits_in_postgresql_belong_to_one_loop_too(database_url: str) -> None:
+    from taskcore.adapters.postgres import Connections, PostgresLimiter  # noqa: PLC0415 - --quick needs none
+
     async with Connections(database_url) as connections:
         limiter = PostgresLimiter(connections, b"k" * 32)
         assert await limiter.acquire(Claim(LOGIN, "x")) is None

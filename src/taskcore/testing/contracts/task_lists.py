@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from random import Random
 from typing import Any
 from unicodedata import normalize
@@ -115,14 +116,16 @@ def _draft(random: Random, then: str) -> Draft:
 THEN = ("", "", "", "edited", "edited", "trashed", "restored", "purged")
 
 
-# Prepared, because hypothesis would take longer to make a task than a store to keep it.
-_POOL = [
-    _draft(Random(number), THEN[number % len(THEN)])  # noqa: S311 - nothing secret
-    for number in range(2400)
-]
+@cache
+def _pool() -> list[Draft]:
+    """Prepared, because hypothesis would take longer to make a task than a store to keep it."""
+    return [
+        _draft(Random(number), THEN[number % len(THEN)])  # noqa: S311 - nothing secret
+        for number in range(2400)
+    ]
 
 
-drafts = st.lists(st.sampled_from(_POOL), max_size=12)
+drafts = st.deferred(lambda: st.lists(st.sampled_from(_pool()), max_size=12))
 
 
 words = st.sampled_from(WORDS)
