@@ -136,6 +136,9 @@ def test_the_tables_leave_nothing_out() -> None:
     agree(MATRIX, USE_CASES, "USE_CASES in tests/test_policy_matrix.py", "add its call")
     where = "OVER_HTTP in tests/test_policy_matrix.py"
     agree(set(MATRIX) - NOT_OVER_HTTP, OVER_HTTP, where, "add its request, or NOT_OVER_HTTP")
+    where, advice = "ON_THE_COMMAND_LINE in tests/test_policy_matrix.py", "NOT_ON_THE_COMMAND_LINE"
+    commands = set(MATRIX) - NOT_ON_THE_COMMAND_LINE
+    agree(commands, ON_THE_COMMAND_LINE, where, f"add its command, or {advice}")
 
 
 class Calls:
@@ -436,11 +439,21 @@ ON_THE_COMMAND_LINE = {
     "show": ["users", "show", "{user}"],
     "change": ["users", "set-role", "{user}", "user"],
     "end all sessions of": ["sessions", "revoke", "--user", "{user}", "--yes"],
+    "unlock": ["users", "unlock", "{user}"],
+    "list sessions": ["sessions", "list"],
+    "end a session": ["sessions", "revoke", "{session}", "--yes"],
+    "end all sessions": ["sessions", "revoke", "--all", "--yes"],
     "set the password": ["users", "set-password", "{user}", "--password-stdin"],
     "set a one-time password": ["users", "set-password", "{user}", "--one-time"],
     "remove": ["users", "delete", "{user}", "--yes"],
 }
-"""An operator manages accounts as the system only; what else is one's own has no command."""
+NOT_ON_THE_COMMAND_LINE = {
+    *("see oneself", "rename oneself", "delete oneself", "change the password"),
+    *("see own sessions", "end an own session", "see own events", "log out", "log out everywhere"),
+    # Parts of other commands, or `--as` one task after the other.
+    *("find an account", "view in the trash", "edit at once"),
+}
+"""An operator manages accounts as the system only: what is one's own there has no command."""
 EXIT_CODES = {DONE: 0, HIDDEN: 65, FORBIDDEN: 77}
 
 

@@ -1,12 +1,21 @@
 """State, dues, labels, lists and the trash of tasks over HTTP."""
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
+from taskapi.task_views import TrashedTaskView
+from taskcore import Task
 from tests.api.people import Person, led_to
+from tests.guards import agree
 
 pytestmark = pytest.mark.anyio
+
+
+def test_every_field_of_a_task_is_shown() -> None:
+    names, where = {field.name for field in fields(Task)}, "TaskView in src/taskapi/task_views.py"
+    agree(names, TrashedTaskView.__struct_fields__, where, "add it, with its type in fields.py")
 
 
 async def errors(person: Person, body: dict[str, Any], task_id: int | None = None) -> list[Any]:

@@ -1,18 +1,24 @@
 """What `--help` prints, and which imports it avoids."""
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
+from typing import Any
 
 import pytest
-from cyclopts import App
+from cyclopts import App, Parameter
 
+import taskcli as program
 from taskcli import help as overview
 from taskcli.exits import CODES
 from taskcli.main import commands
 from tests.cli.conftest import Taskcli
 from tests.cli.programs import environment
+from tests.guards import agree
 
 _IMPORTS = """
 import sys
@@ -71,15 +77,6 @@ def test_the_overview_names_every_exit_code() -> None:
     assert set(CODES.values()) | {0, 1, 2, 130} == listed_codes, "list it in EXIT_CODES"
 
 
-def listed() -> set[tuple[str, ...]]:
-    """The commands on the overview."""
-    paths: set[tuple[str, ...]] = set()
-    for _, noun, verbs, _, _ in overview.COMMANDS:
-        are_arguments = noun == "completion"
-        paths |= {(noun, verb) for verb in verbs if not are_arguments} or {(noun,)}
-    return paths
-
-
 def leaves(app: App, *path: str) -> Iterator[tuple[str, ...]]:
     """The words of each command that has no subcommands."""
     names = [name for name in app if not name.startswith("-")]
@@ -89,11 +86,34 @@ def leaves(app: App, *path: str) -> Iterator[tuple[str, ...]]:
         yield from leaves(app[name], *path, name)
 
 
+def is_read(hint: Any) -> bool:
+    """Whether cyclopts reads such a value off the command line."""
+    marks = getattr(hint, "__metadata__", ())
+    return hasattr(hint, "__cyclopts__") or any(isinstance(mark, Parameter) for mark in marks)
+
+
+def test_every_function_that_takes_options_is_a_command() -> None:
+    modules = [
+        import_module(found.name)
+        for found in walk_packages(program.__path__, "taskcli.")
+        if not found.name.endswith("__main__")
+    ]
+    functions = {
+        f"{module.__name__.removeprefix('taskcli.')}:{name}"
+        for module in modules
+        for name, each in inspect.getmembers(module, inspect.isfunction)
+        if each.__module__ == module.__name__ and not name.startswith("_")
+        if any(map(is_read, each.__annotations__.values()))
+    }
+    named = {each for _, _, verbs, _, _ in overview.COMMANDS for each in verbs.values()}
+    named |= {path.removeprefix("taskcli.") for *_, path in overview.COMMANDS}
+    where = "COMMANDS in src/taskcli/help.py"
+    agree(functions, named & functions, where, "add its line, then run `make man`")
+
+
 def test_every_command_and_option_has_a_help_text(taskcli: Taskcli) -> None:
     app = commands()
-    paths = set(leaves(app))
-    assert paths == listed(), "list it in COMMANDS in src/taskcli/help.py"
-    for path in paths:
+    for path in sorted(leaves(app)):
         page = taskcli(*path, "--help")
         assert page.code == 0
         assert f"taskcli {' '.join(path)}" in page.out
