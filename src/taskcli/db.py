@@ -10,7 +10,7 @@ from taskcli.nouns import noun
 from taskcli.output import message, note, print_line, show
 from taskcli.running import announce_new_database, require_database, settings
 from taskcli.signals import run
-from taskcore import Misconfigured, NotMigrated, Settings
+from taskcore import Settings
 
 # The wiring is imported in the commands, because it takes a second and `--help` needs none of it.
 
@@ -19,7 +19,10 @@ def upgrade(
     *,
     revision: Annotated[str, Parameter(metavar="REVISION", help="Stop at this revision.")] = "head",
 ) -> None:
-    """Migrate, all or nothing. Of two upgrades at the same time the second finds nothing to do."""
+    """Migrate, each revision as a whole or not at all; after a failure call it again.
+
+    Of two upgrades at the same time the second finds nothing to do.
+    """
     from taskcore import wiring  # noqa: PLC0415
 
     loaded = settings(keyless=True)
@@ -57,20 +60,15 @@ def check() -> int:
 
 
 def is_migrated(settings: Settings) -> bool:
-    """Whether it has our schema, as the embedded one has. Raises Unavailable and Misconfigured."""
+    """Whether it has our schema. Raises Unavailable and Misconfigured."""
     from taskcore import wiring  # noqa: PLC0415
 
-    try:
-        with run(wiring.start_database(settings)):
-            return True
-    except Misconfigured as refusal:
-        if refusal.problems != (NotMigrated.title,):  # how the wiring says "not migrated"
-            raise
-        return False
+    return run(wiring.is_migrated(settings))
 
 
 app = noun(
     "db",
     "Migrate the database to the schema that this version needs, or show its revision.\n\n"
-    "The embedded database is migrated by itself at each start. No SECRET_KEY is needed.",
+    "The embedded database is migrated by `taskcli serve`, and by commands on users and tasks.\n"
+    "No SECRET_KEY is needed.",
 )

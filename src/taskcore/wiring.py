@@ -119,6 +119,25 @@ async def reach_database(settings: Settings) -> None:
         await asyncio.to_thread(reach, server.conninfo, pooler=_is_pooled(settings))
 
 
+async def is_migrated(settings: Settings) -> bool:
+    """Whether the database has our schema. Changes nothing, in the embedded one neither.
+
+    Raises Unavailable, and Misconfigured for what a migration would not mend.
+    """
+    async with _database(settings) as server:
+        # Its error says why; that of the pool does not.
+        await asyncio.to_thread(reach, server.conninfo, pooler=_is_pooled(settings))
+        async with _connections(settings, server.conninfo) as connections:
+            await connections.ready()
+            try:
+                await PostgresStore(connections).check()
+            except NotMigrated as problem:
+                if type(problem) is not NotMigrated:
+                    raise Misconfigured([problem.detail]) from None
+                return False
+    return True
+
+
 async def upgrade_database(settings: Settings, revision: str = "head") -> Upgrade:
     """Raises Unavailable as `reach_database`, SchemaTooNew, WrongEncoding and Misconfigured."""
     async with _direct(settings) as server:

@@ -295,6 +295,16 @@ class TestWithTheEmbeddedDatabase:
             terminal.send(signal.SIGTERM)
             assert terminal.wait() == 143
 
+    @pytest.mark.long
+    def test_a_look_at_an_older_schema_does_not_migrate_it(self, env: Mapping[str, str]) -> None:
+        assert run("db", "upgrade", "--revision", "0010", env=env, cwd=Path("/")).code == 0
+        assert run("db", "check", env=env, cwd=Path("/")).code == 1
+        diagnosis = run("doctor", env=env, cwd=Path("/"))
+        assert (diagnosis.code, "older than this version needs" in diagnosis.out) == (1, True)
+        assert run("db", "current", env=env, cwd=Path("/")).out == "0010\n"
+        assert run("users", "list", env=env, cwd=Path("/")).code == 0
+        assert run("db", "check", env=env, cwd=Path("/")).code == 0
+
 
 def target(link: Path) -> str:
     try:
