@@ -15,6 +15,7 @@ from taskcli.exits import CONFIGURATION
 from taskcli.findings import Finding, as_record, rows
 from taskcli.forecasts import backup, forecasts
 from taskcli.output import show, show_rows
+from taskcli.replica import replica
 from taskcli.running import lacks_database, settings
 from taskcli.signals import run
 from taskcore import Misconfigured, Settings, Unavailable
@@ -40,9 +41,9 @@ def doctor(
     """Check settings, disk, secret key, database, schema and clock, and say what to do.
 
     Warns of what will become a problem: too few connections, time limits that are missing, a disk
-    that fills, tables that grow, an old backup. Starts the embedded database for a moment if it
-    does not run. Exits with 0 when all is well or there are only warnings, with 78 when the
-    configuration is wrong, and with 1 for everything else.
+    that fills, tables that grow, an old backup, a replica that is away or behind. Starts the
+    embedded database for a moment if it does not run. Exits with 0 when all is well or there are
+    only warnings, with 78 when the configuration is wrong, and with 1 for everything else.
     """
     findings = list(_findings(servers))
     if as_json:
@@ -149,6 +150,7 @@ def _database(settings: Settings, servers: int | None) -> Iterator[Finding]:
     if migrated:
         yield _passwords(settings)
         yield backup(settings)
+        yield from replica(settings)
 
 
 def _upkeep(settings: Settings) -> Iterator[Finding]:

@@ -36,7 +36,9 @@ from taskcore.adapters.postgres import (
 )
 from taskcore.adapters.postgres.backups import dump
 from taskcore.adapters.postgres.backups import restore as restored
-from taskcore.adapters.postgres.replica import replica_connections
+from taskcore.adapters.postgres.conninfo import of_replica
+from taskcore.adapters.postgres.replica import Following as Following  # noqa: PLC0414 - as Vitals
+from taskcore.adapters.postgres.replica import following, replica_connections
 from taskcore.adapters.postgres.vitals import Vitals as Vitals  # noqa: PLC0414 - the commands import it from here
 from taskcore.adapters.postgres.vitals import vitals as vitals_of
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
@@ -44,7 +46,7 @@ from taskcore.domain.errors import Misconfigured, NotMigrated, Unavailable
 from taskcore.domain.policies import SYSTEM, Actor
 from taskcore.extras import needing
 from taskcore.ports import Clock, RateLimiter, Tracer
-from taskcore.settings import Settings
+from taskcore.settings import Secret, Settings
 
 if TYPE_CHECKING:
     from taskcore.adapters.embedded import EmbeddedPostgres
@@ -210,6 +212,27 @@ async def vitals(settings: Settings) -> Vitals:
         return await vitals_of(connections)
 
 
+async def replica_following(settings: Settings) -> Following | None:
+    """How the replica of DATABASE_READ_URL follows the database; None where there is none.
+
+    Raises Unavailable, which says why the replica cannot be reached, RightsMissing if its role may
+    not read there what servers read, and Misconfigured.
+    """
+    url = settings.database_read_url
+    if url is None:
+        return None
+    await asyncio.to_thread(reach, of_replica(url.reveal()), pooler=_is_pooled(settings))
+    async with _connected(settings) as connections, _copy(settings, url) as copy:
+        await copy.ready()
+        found = await following(connections, copy)
+        if found.is_ours:
+            async with PostgresStore(copy).autocommit() as db:
+                await db.users.page(skip=0, limit=1)
+                await db.tasks.page(None, skip=0, limit=1)
+                await db.audit.page(skip=0, limit=1)
+        return found
+
+
 async def restore(
     settings: Settings, path: Path, told: Told, *, replace: bool = False, dry_run: bool = False
 ) -> Restored:
@@ -292,12 +315,13 @@ def _connections(settings: Settings, url: str, tracer: Tracer | None = None) -> 
 
 
 def _replica(settings: Settings) -> AbstractAsyncContextManager[Connections | None]:
-    if settings.database_read_url is None:
-        return nullcontext()
+    url = settings.database_read_url
+    return nullcontext() if url is None else _copy(settings, url)
+
+
+def _copy(settings: Settings, url: Secret) -> Connections:
     return replica_connections(
-        settings.database_read_url.reveal(),
-        size=settings.database_pool_size,
-        pooler=_is_pooled(settings),
+        url.reveal(), size=settings.database_pool_size, pooler=_is_pooled(settings)
     )
 
 

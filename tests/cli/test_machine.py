@@ -321,6 +321,31 @@ def test_the_doctor_knows_how_old_the_last_backup_is(
     assert checks(taskcli)[1]["backup"]["warning"] is True
 
 
+@pytest.mark.usefixtures("database")
+def test_the_doctor_warns_of_a_replica_that_is_away_or_none(
+    taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "replica" not in checks(taskcli)[1]
+    monkeypatch.setenv("DATABASE_READ_URL", NOWHERE)
+    code, found = checks(taskcli)
+    assert (code, found["replica"]["warning"]) == (0, True)
+    assert "cannot be reached" in str(found["replica"]["detail"])
+    monkeypatch.setenv("DATABASE_READ_URL", os.environ["DATABASE_URL"])
+    code, found = checks(taskcli)
+    assert (code, found["replica"]["warning"]) == (0, True)
+    assert "takes writes" in str(found["replica"]["detail"])
+
+
+def test_the_doctor_finds_a_replica_of_another_database(
+    taskcli: Taskcli, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_database(database) as other:
+        monkeypatch.setenv("DATABASE_READ_URL", as_url(other))
+        code, found = checks(taskcli)
+        assert (code, found["replica"]["ok"]) == (78, False)
+        assert "another database" in str(found["replica"]["detail"])
+
+
 def test_the_doctor_names_a_bad_setting(taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKERS", "sesame")
     code, found = checks(taskcli)

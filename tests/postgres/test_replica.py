@@ -8,7 +8,7 @@ import pytest
 
 from taskcore import SYSTEM, Actor, Core
 from taskcore.adapters.postgres import Connections, PostgresStore, upgrade
-from taskcore.adapters.postgres.replica import OLDEST, replica_connections
+from taskcore.adapters.postgres.replica import OLDEST, Replica, following, replica_connections
 from taskcore.domain.users import Role
 from tests.conftest import ManualClock, bound, cheap_argon2, until
 from tests.postgres.servers import Server, server
@@ -77,6 +77,55 @@ async def asked(core: Core) -> None:
     async with asyncio.timeout(10):
         while not await core.store._replica.is_fresh():  # noqa: ASYNC110 - it is asked, and says so
             await asyncio.sleep(0.05)
+
+
+async def test_it_is_told_how_a_replica_follows(
+    core: Core, pair: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskcore.adapters.postgres.replica.OLDEST", 0.5)
+    first, second = pair
+    async with (
+        Connections(first.conninfo) as database,
+        replica_connections(second.conninfo, size=5, pooler=False) as copy,
+    ):
+        await until(lambda: asked_of(second, "SELECT count(*) FROM pg_stat_wal_receiver") == 1)
+        found = await following(database, copy)
+        assert (found.is_ours, found.takes_writes, found.behind) == (True, False, 0)
+        assert (found.is_paused, found.receives) == (False, True)
+        asked_of(second, "SELECT pg_wal_replay_pause()::text")
+        try:
+            await core.accounts.create(SYSTEM, email="eve@example.org", password=PASSWORD)
+            found = await following(database, copy)
+            assert found.behind > 0
+            assert found.is_paused
+            assert found.replayed_ago is not None
+        finally:
+            asked_of(second, "SELECT pg_wal_replay_resume()::text")
+
+
+async def test_a_replica_of_another_database_is_not_asked(pair: tuple[Server, Server]) -> None:
+    first, second = pair
+    with psycopg.connect(first.conninfo, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE another")
+    await until(
+        lambda: asked_of(second, "SELECT count(*) FROM pg_database WHERE datname = 'another'") == 1
+    )
+    another = second.conninfo.replace("/postgres?", "/another?")
+    async with (
+        Connections(first.conninfo) as database,
+        replica_connections(another, size=5, pooler=False) as copy,
+    ):
+        replica = Replica(database, copy)
+        for _ in range(3):
+            replica._look_at = 0.0  # look at once
+            assert not await replica.is_fresh()
+        assert not (await following(database, copy)).is_ours
+
+
+def asked_of(server: Server, question: str) -> object:
+    with psycopg.connect(server.conninfo, autocommit=True) as connection:
+        ((answer,),) = connection.execute(question).fetchall()
+        return answer
 
 
 async def test_a_replica_that_is_away_is_not_missed(

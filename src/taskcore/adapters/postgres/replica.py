@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -20,13 +21,27 @@ AWAY = 10.0  # the same, while it does not answer
 _SAMPLES = 8
 
 Answer = TypeVar("Answer")
-_WRITTEN = Statement(sa.text("SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint"))
+# What tells one database from all others, and a copy has in common with it.
+_IDENTITY = """
+(SELECT system_identifier FROM pg_control_system()) AS cluster,
+(SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database
+"""
+_WRITTEN = Statement(sa.text(f"SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint, {_IDENTITY}"))
 # None on a server that takes writes: it is no copy, or was one.
 _REPLAYED = Statement(
     sa.text(
-        "SELECT CASE WHEN pg_is_in_recovery() THEN (pg_last_wal_replay_lsn() - '0/0')::bigint END"
+        "SELECT CASE WHEN pg_is_in_recovery() THEN (pg_last_wal_replay_lsn() - '0/0')::bigint END,"
+        f" {_IDENTITY}"
     )
 )
+# Any role sees whether there is a process that receives the log.
+_STANDING = Statement(
+    sa.text(
+        "SELECT pg_is_wal_replay_paused(), EXISTS (SELECT FROM pg_stat_wal_receiver),"
+        " extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8"
+    )
+)
+_POLL = 0.1  # seconds
 
 
 class Replica:
@@ -58,10 +73,12 @@ class Replica:
 
     async def _look(self, now: float) -> None:
         async with self._database.borrow() as link:
-            ((written,),) = await link.rows(_WRITTEN)
+            ((written, *ours),) = await link.rows(_WRITTEN)
         self._written.append((now, written))
         async with self._copy.borrow() as link:
-            ((replayed,),) = await link.rows(_REPLAYED)
+            ((replayed, *theirs),) = await link.rows(_REPLAYED)
+        if theirs != ours:  # a mistaken URL: positions of another log mean nothing here
+            return
         while self._written and replayed is not None and self._written[0][1] <= replayed:
             self._fresh_at, _ = self._written.popleft()
 
@@ -108,3 +125,39 @@ class MayLag(Link):
 def replica_connections(url: str, *, size: int, pooler: bool) -> Connections:
     """Raises Misconfigured."""
     return Connections(of_replica(url), size=size, deadline=REPLICA_DEADLINE, pooler=pooler)
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """How a copy follows its database, for `taskcli doctor`."""
+
+    is_ours: bool
+    """Whether it is a copy of this database, and not of another."""
+    takes_writes: bool
+    behind: int
+    """Bytes of log that it has not replayed OLDEST seconds after they were written."""
+    is_paused: bool = False
+    receives: bool = True
+    """Whether it is connected to the database, from which the log comes."""
+    replayed_ago: float | None = None
+    """Seconds since the commit of the last transaction that it knows."""
+
+
+async def following(database: Connections, copy: Connections) -> Following:
+    """Waits for OLDEST seconds at most, until the copy has what was written at the first look.
+
+    A copy that keeps up has the schema of the database, too. Raises Unavailable.
+    """
+    async with database.borrow() as link:
+        ((written, *ours),) = await link.rows(_WRITTEN)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + OLDEST
+    while True:
+        async with copy.borrow() as link:
+            ((replayed, *theirs),) = await link.rows(_REPLAYED)
+            if replayed is None or theirs != ours:
+                return Following(theirs == ours, takes_writes=replayed is None, behind=0)
+            if replayed >= written or loop.time() >= until:
+                (standing,) = await link.rows(_STANDING)
+                return Following(True, False, max(0, written - replayed), *standing)
+        await asyncio.sleep(_POLL)
