@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import ValidationException
+from litestar.exceptions import SerializationException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from msgspec import UNSET, Struct
 
@@ -69,19 +70,41 @@ class JsonRequest(Request[Any, Any, Any]):
     async def json(self) -> Any:  # noqa: ANN401 - whatever the handler takes
         """Called by Litestar if there is a body.
 
-        Converts here: Litestar would convert as leniently as it does queries, where `0` may stand
-        for false. It passes an instance of the handler's own type through unchanged.
+        Makes the type that the handler takes at once: what does not fit is refused where it stands,
+        and the rest of it is not made. Litestar would convert as leniently as it does queries,
+        where `0` may stand for false; it passes an instance of that type through unchanged.
         """
         media_type = self.header(b"content-type") or ""
         coding = self.header(b"content-encoding") or "identity"
         if not _JSON.fullmatch(media_type) or coding.lower() != "identity":
             raise HttpProblem(415, *BY_STATUS[415], {"Accept": "application/json"})
-        content = await super().json()
+        content = await self.body()
         data = self.route_handler.parsed_data_field
         try:
-            return msgspec.convert(content, data.annotation if data else Any)
+            return _decoder(data.annotation if data else Any).decode(content)
         except msgspec.ValidationError as error:
-            raise ValidationException(extra=[_field_error(str(error))]) from None
+            reason = str(error)
+        except msgspec.DecodeError as error:
+            raise SerializationException(str(error)) from None
+        _check_syntax(content)
+        raise ValidationException(extra=[_field_error(reason)])
+
+
+@cache  # once for each handler
+def _decoder(kind: type) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def _check_syntax(content: bytes) -> None:
+    """Raises UnicodeDecodeError and SerializationException: what is no JSON is refused as such.
+
+    That it has a wrong field as well, further to the front, does not matter then.
+    """
+    content.decode()
+    try:
+        msgspec.json.decode(content, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        raise SerializationException(str(error)) from None
 
 
 def _field_error(message: str) -> dict[str, str]:

@@ -31,7 +31,7 @@ from taskcore import (
     TaskId,
     Update,
 )
-from taskcore.domain.bulk import MAX_OPERATIONS
+from taskcore.domain.bulk import MAX_OPERATIONS, check_operations
 
 log = structlog.get_logger("taskapi")
 
@@ -117,6 +117,7 @@ async def bulk(request: ActorRequest, data: JSONBody[Bulk]) -> JsonResponse[Bulk
     All operations are done, in their order, or none. The first that is refused is the answer, as if
     it came alone; `errors` points to it. All are about tasks of one account.
     """
+    check_operations(data.operations)  # before they are made: a body may hold 45 000
     operations = [each.operation() for each in data.operations]
     tasks = await request.core.tasks.bulk(request.actor, operations)
     log.info("tasks.bulk", by=request.actor.user_id, operations=len(tasks))

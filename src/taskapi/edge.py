@@ -24,7 +24,7 @@ from taskapi.problems import (
     send_problem,
 )
 from taskapi.proxies import Proxies
-from taskapi.request_state import RequestState
+from taskapi.request_state import MAX_HEADER_BYTES, RequestState
 from taskcore import Invalid, NotFound, Settings
 from taskcore.domain.errors import RETRY_AFTER
 from taskcore.domain.origins import address
@@ -36,7 +36,6 @@ if TYPE_CHECKING:  # imported only where they are asked for
 
 log = structlog.get_logger("taskapi")
 
-MAX_HEADER_BYTES = 16384  # an access token takes 400
 _MAX_PATH, _MAX_QUERY = 256, 4096  # bytes
 # A method that no route has: the router's 405 names those that the resource does have.
 _PROBE = "PROBE"
@@ -145,7 +144,9 @@ class Edge:
         coding = state.header(b"transfer-encoding")
         if coding is not None and coding.strip().lower() != "chunked":
             return HttpProblem(501, *BY_STATUS[501])
-        return _header_or_query_refusal(scope)
+        if state.header_bytes > MAX_HEADER_BYTES:
+            return HttpProblem(431, *BY_STATUS[431])
+        return _query_refusal(scope["query_string"]) or _credentials_refusal(scope)
 
     async def _options(self, scope: HTTPScope, receive: Receive, exchange: Exchange) -> None:
         headers: list[Header] = []
@@ -197,15 +198,14 @@ async def _refuse_at_little_cost(send: Send) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _header_or_query_refusal(scope: HTTPScope) -> HttpProblem | None:
-    """Why to refuse headers or a query that no operation accepts."""
-    size, credentials = 0, 0
-    for name, value in scope["headers"]:
-        size += len(name) + len(value)
-        credentials += name == b"authorization"
-    if size > MAX_HEADER_BYTES:
-        return HttpProblem(431, *BY_STATUS[431])
-    query = scope["query_string"]
+def _credentials_refusal(scope: HTTPScope) -> HttpProblem | None:
+    if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
+        return HttpProblem(400, *SEVERAL_CREDENTIALS)
+    return None
+
+
+def _query_refusal(query: bytes) -> HttpProblem | None:
+    """Why to refuse a query that no operation accepts."""
     # The length first: what follows takes time with it, and the server passes 64 KiB on.
     if len(query) > _MAX_QUERY:
         detail = f"{_MAX_QUERY} bytes are enough for all"
@@ -214,8 +214,6 @@ def _header_or_query_refusal(scope: HTTPScope) -> HttpProblem | None:
         return _query_problem(query, b"%00", "must not hold NUL", "control_character")
     if not _is_utf_8(query):
         return HttpProblem(400, *NOT_UTF_8)
-    if credentials > 1:
-        return HttpProblem(400, *SEVERAL_CREDENTIALS)
     return None
 
 

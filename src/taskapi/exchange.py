@@ -31,7 +31,7 @@ ARRIVES_WITHIN = 5.0  # seconds for a body of MAX_BODY_BYTES; enough at 13 KB/s
 _BYTES_PER_SECOND = 13_000  # of what is beyond MAX_BODY_BYTES
 # A body may arrive in so many pieces, and one more for each _PER_PIECE bytes. Each takes its time.
 _PIECES = 256
-_PER_PIECE = 32
+_PER_PIECE = 256
 _GATHERED = 65_536  # bytes of pieces that are put together at a time
 _DISCARDED_BYTES = 131072
 _DISCARDED_WITHIN = 1.0  # seconds

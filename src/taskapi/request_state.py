@@ -21,6 +21,7 @@ _HEADERS = {
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY = "taskapi"
+MAX_HEADER_BYTES = 16384  # of all together; an access token takes 400
 
 
 def has_ended() -> AbstractAsyncContextManager[Lock]:
@@ -36,6 +37,7 @@ class RequestState:
     headers: Mapping[bytes, bytes]  # those in `_HEADERS`; Litestar's own take longer to build
     path: bytes  # as the client has sent it
     is_head: bool  # HEAD: the response has no body
+    header_bytes: int  # of names and values
     actor: Actor | None = None  # set by `providers.logged_in`
     is_replay: bool = False  # whether the answer is that of an earlier request
     streaming: Callable[[], AbstractAsyncContextManager[Lock]] = has_ended
@@ -50,9 +52,15 @@ class RequestState:
     def of(cls, scope: HTTPScope, proxies: Proxies) -> Self:
         """Read the request, and attach the state to it. Keeps an id that fits _REQUEST_ID."""
         headers: dict[bytes, bytes] = {}
+        size = 0
         for name, value in scope["headers"]:
-            if name in _HEADERS:  # several lines are one list: RFC 9110 section 5.3
-                headers[name] = headers[name] + b", " + value if name in headers else value
+            size += len(name) + len(value)
+            if name not in _HEADERS:
+                continue
+            if name not in headers:
+                headers[name] = value
+            elif size <= MAX_HEADER_BYTES:  # else the request is refused
+                headers[name] += b", " + value  # several lines are one list: RFC 9110 section 5.3
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = random.randbytes(16).hex()  # noqa: S311 - an id, not a secret
@@ -60,7 +68,7 @@ class RequestState:
         peer = scope["client"][0] if scope["client"] else None
         path = scope["raw_path"] or scope["path"].encode()
         is_head = scope["method"] == "HEAD"
-        state = cls(request_id, *proxies.client(peer, scope), headers, path, is_head)
+        state = cls(request_id, *proxies.client(peer, scope), headers, path, is_head, size)
         scope["state"][_KEY] = state
         return state
 

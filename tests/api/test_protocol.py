@@ -10,7 +10,7 @@ import pytest
 from litestar import Litestar
 
 import taskapi.exchange
-from taskapi.edge import MAX_HEADER_BYTES
+from taskapi.request_state import MAX_HEADER_BYTES
 from tests.api.conftest import opened
 from tests.api.people import MISSING_ID, V1, Person, alike, broken, refused
 from tests.canaries import LISTENER

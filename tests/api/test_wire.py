@@ -92,6 +92,8 @@ BODIES: list[tuple[str, bytes, set[int]]] = [
     ("an array", b"[]", {422}),
     ("a text", b'"title"', {422}),
     ("truncated JSON", b'{"title":"x', {400}),
+    ("truncated behind a wrong field", b'{"title":1,', {400}),
+    ("bad UTF-8 behind a wrong field", b'{"title":1,"x":"\xff"}', {400}),
     ("something after it", TASK + b" x", {400}),
     ("two documents", TASK + TASK, {400}),
     ("single quotes", b"{'title':'x'}", {400}),
@@ -122,7 +124,7 @@ def test_a_body_that_is_too_large(caller: Caller) -> None:
         caller.post(b'{"title":"', length=2**63),
         caller.chunked(*[b"x" * 8192] * 9),
         caller.chunked(large),
-        caller.chunked(*[b"x" * 100] * 660),
+        caller.chunked(*[b"x" * 150] * 440),
     ):
         (answer,) = exchange(caller.port, request)
         assert answer.status == 413

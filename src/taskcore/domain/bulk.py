@@ -100,7 +100,7 @@ class Work:
         return [step.task for step in self.steps if isinstance(step.task, NewTask)]
 
 
-def check_operations(operations: Sequence[Operation]) -> None:
+def check_operations(operations: Sequence[object]) -> None:
     """Raises Invalid unless there are 1 to MAX_OPERATIONS."""
     if not 1 <= len(operations) <= MAX_OPERATIONS:
         detail = f"takes 1 to {MAX_OPERATIONS} operations"
