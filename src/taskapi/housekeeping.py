@@ -8,6 +8,7 @@ from typing import Self
 
 import structlog
 
+from taskapi.memory import give_back
 from taskcore import Core, Unavailable
 from taskcore.ports import Measures
 
@@ -24,8 +25,8 @@ class Housekeeper:
     """Runs housekeeping in a task of its own for as long as the block lasts.
 
     Every process has one; the core lets one process work at a time. Work that fails is tried again
-    a minute later. Leaving the block waits for the running batch, and cancels one that takes long,
-    which undoes it.
+    a minute later. Each process gives back its own free memory. Leaving the block waits for the
+    running batch, and cancels one that takes long, which undoes it.
     """
 
     def __init__(self, core: Core) -> None:
@@ -69,6 +70,7 @@ class Housekeeper:
             except Exception:
                 self._failures += 1
                 log.exception("housekeeping.failed")
+            await asyncio.to_thread(give_back)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._due.wait(), _EVERY)
 

