@@ -1,23 +1,25 @@
-"""The first part: floor, seed stack and ours, in turns."""
+"""The first part: all contestants, in turns."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
-from benchmarks.contestants import CONTESTANTS, OURS, SEED, Contestant, Plans, serving
+from benchmarks.contestants import OURS, SEED, Contestant, serving
 from benchmarks.data import Database, People
 from benchmarks.hashing import argon2_alone
 from benchmarks.load import metered, resident_mib, settled, wrk
+from benchmarks.plans import LIMIT, Plans
 
 ALONE = "argon2id alone"
 _RUN = 0.4  # seconds
 # Requests in flight at the end of a run are not counted: a large share of a slow server's few.
-_SLOW = {1: 0.4, 32: 1.2, 128: 2.0}
+_SLOWEST, _PER_CLIENT = 2.0, 0.0375
 # Hashing makes a login slow, so its runs are longer. The seed stack runs with one client only: its
 # first response takes four seconds with 32 clients and a quarter of a minute with 128.
 _LOGGING_IN = {(SEED, 1): 1.0, (OURS, 1): 1.0, (OURS, 32): 2.5, (OURS, 128): 2.5}
-_ADDS_AND_REMOVES = {"create", "delete", "mix"}
+_ADDS_AND_REMOVES = {"create", "delete", "bulk", "mix"}
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Plot:
+class Grid:
     """Which workloads to run, with how many clients, how often."""
 
     workloads: Sequence[str]
     connections: Sequence[int]
     repetitions: int
-    limit: int
-    """Of tasks in a list."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,13 @@ class Side:
     def runs(self, workload: str, connections: int) -> bool:
         if workload == "log in":
             return (self.contestant, connections) in _LOGGING_IN
-        return self.contestant.can(workload)
+        return workload in self.contestant.can
 
     def row(self, workload: str, connections: int, repetition: int) -> Row:
         plan = self.plans.plan(workload)
-        seconds = _SLOW[connections] if self.contestant is SEED else _RUN
+        seconds = _RUN
+        if self.contestant is SEED:
+            seconds = min(max(connections * _PER_CLIENT, _RUN), _SLOWEST)
         if workload == "log in":
             seconds = _LOGGING_IN[self.contestant, connections]
         with metered(self.server) as server, metered(self.postmaster) as database:
@@ -94,19 +96,23 @@ class Side:
 
 
 def compare(
-    plot: Plot,
+    grids: Sequence[Grid],
+    contestants: Sequence[Contestant],
     database: Database,
     people: People,
     postmaster: int,
     folder: Path,
-    contestants: Sequence[Contestant] = CONTESTANTS,
+    limit: int = LIMIT,
 ) -> Iterator[Row]:
-    """Interleaved, so that disturbances of the machine affect all contestants."""
+    """Interleaved, so that disturbances of the machine affect all contestants.
+
+    `limit` is of tasks in a list.
+    """
     with ExitStack() as stack:
         sides = [
             Side(
                 contestant,
-                Plans(contestant, database, people, folder, limit=plot.limit),
+                Plans(contestant, database, people, folder, limit=limit),
                 stack.enter_context(serving(contestant, database, folder)),
                 postmaster,
             )
@@ -115,15 +121,18 @@ def compare(
         for side in sides:
             side.warm_up()
         newest = {table: database.newest(table) for table in (c.table for c in contestants)}
-        for connections in plot.connections:
-            for workload in plot.workloads:
-                for repetition in range(plot.repetitions):
-                    first = repetition % len(sides)  # the order changes
-                    turns = [*sides[first:], *sides[:first]]
-                    yield from _round(turns, workload, connections, repetition)
-                    if workload in _ADDS_AND_REMOVES:
-                        for table, task_id in newest.items():
-                            database.delete_after(table, task_id)
+        for connections, workload, repetition in _cells(grids):
+            first = repetition % len(sides)  # the order changes
+            turns = [*sides[first:], *sides[:first]]
+            yield from _round(turns, workload, connections, repetition)
+            if workload in _ADDS_AND_REMOVES:
+                for table, task_id in newest.items():
+                    database.delete_after(table, task_id)
+
+
+def _cells(grids: Sequence[Grid]) -> Iterator[tuple[int, str, int]]:
+    for grid in grids:
+        yield from product(grid.connections, grid.workloads, range(grid.repetitions))
 
 
 def _round(

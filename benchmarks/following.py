@@ -12,9 +12,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
-from benchmarks.contestants import OURS, OURS_PORT, Plans, serving
+from benchmarks.contestants import OURS, OURS_PORT, serving
 from benchmarks.data import Database, People, Person
 from benchmarks.load import Call, Plan, wrk
+from benchmarks.plans import Plans
 from taskcore import LogPosition, UserId, cursors
 
 LOGS = (1_000, 1_000_000)
@@ -28,6 +29,7 @@ _TOLD = {SAME: 200, ANOTHER: 100}  # changes
 _PAUSE = 0.5  # seconds at most between two of them: another process asks as often
 _PREFIX = f"{OURS.prefix}/changes"
 # The last events are of tasks that are there, in turn; those before are of tasks that are gone.
+_FORGET = "DELETE FROM events WHERE owner_id = %(owner)s"  # what other parts have logged
 _EVENTS = """
 INSERT INTO events (owner_id, position, type, object_id, version, at, changes)
 SELECT %(owner)s, n, 1, CASE WHEN n > %(count)s - 1000
@@ -86,7 +88,7 @@ def _plans(
     tasks = database.task_ids("tasks", [person.id])[person.id]
     with database.connect() as db:
         values = {"owner": person.id, "count": count, "tasks": tasks}
-        for statement in (_EVENTS, _STREAM):
+        for statement in (_FORGET, _EVENTS, _STREAM):
             db.execute(statement.encode(), values)
         db.execute("VACUUM ANALYZE events")
         ((epoch,),) = db.execute("SELECT epoch FROM epochs").fetchall()

@@ -8,17 +8,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.contestants import LIMIT, OURS, OURS_PORT, WORKLOADS, Plans, serving
-from benchmarks.data import TASKS_EACH, Database, People
+from benchmarks.contestants import OURS, OURS_PORT, serving
+from benchmarks.data import SMALL, TASKS_EACH, Database, People
 from benchmarks.load import Call, Plan, wrk
+from benchmarks.plans import LIMIT, Plans
 from taskcore import Settings
 from taskcore.wiring import upgrade_database
 
 OWNERS = 100
+# Sizes between are measured for the curves of OF_SMALL alone.
+_MANY = 1_000_000
 _RUN = 0.4  # seconds, with one client, as the result is the time of a single request
-OWN = (*WORKLOADS, "own deep page by cursor")
+_SMALL_OWNERS = 20
+OWN = (
+    *("get", "list", "create", "edit", "delete", "log in", "refresh", "mix"),
+    "own deep page by cursor",
+)
 _TASKS = f"{OURS.prefix}/tasks"
 ADMIN = ("admin's first page", "admin's deep page by cursor")
+# Of accounts with SMALL tasks, whose size does not grow with the table.
+OF_SMALL = {f"{kind} of {SMALL} tasks": kind for kind in ("list", "filter", "search")}
 
 
 @dataclass(frozen=True)
@@ -38,9 +47,15 @@ class _World:
     port: int
     plans: dict[str, Plan]
     own: Plans
+    small: Plans
+
+    def plan(self, workload: str) -> Plan:
+        if kind := OF_SMALL.get(workload):
+            return self.small.plan(kind)
+        return self.plans.get(workload) or self.own.plan(workload)
 
     def run(self, workload: str, repetition: int) -> Growth:
-        plan = self.plans.get(workload) or self.own.plan(workload)
+        plan = self.plan(workload)
         run = wrk(self.port, plan, connections=1, seconds=_RUN)
         return Growth(self.tasks, workload, repetition, run.p50_ms, run.failed)
 
@@ -54,18 +69,21 @@ def grow(
         for number, size in enumerate(sizes):
             there = database.in_schema(f"grown{number}")
             asyncio.run(_migrated(there))
-            people = there.fill(OWNERS, each=size // OWNERS, with_others=False)
+            people = there.fill(OWNERS, each=size // OWNERS, small=_SMALL_OWNERS)
             server = replace(OURS, name=f"ours-{size}", port=OURS_PORT + 1 + number)
             stack.enter_context(serving(server, there, folder))
             own = Plans(server, there, people, folder)
-            worlds.append(
-                _World(size, server.port, dict(_deep(server.name, there, people, folder)), own)
-            )
-        for workload in (*OWN, *ADMIN):
-            for world in worlds:
+            smalls = replace(people, owners=people.small)
+            small = Plans(replace(server, name=f"{server.name}-small"), there, smalls, folder)
+            deep = dict(_deep(server.name, there, people, folder))
+            worlds.append(_World(size, server.port, deep, own, small))
+        ends = [worlds[0], *(world for world in worlds if world.tasks >= _MANY)]
+        for workload in (*OWN, *ADMIN, *OF_SMALL):
+            turns = worlds if workload in OF_SMALL else ends
+            for world in turns:
                 world.run(workload, 0)  # to warm up
             for repetition in range(repetitions):
-                for world in worlds:
+                for world in turns:
                     yield world.run(workload, repetition)
 
 

@@ -7,10 +7,11 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.contestants import OURS, Plans, serving
+from benchmarks.contestants import OURS, serving
 from benchmarks.data import Database
 from benchmarks.growth import OWNERS
 from benchmarks.load import busiest, find_wrk, wrk
+from benchmarks.plans import Plans
 from taskcore import Settings
 from taskcore.adapters.embedded import EmbeddedPostgres
 from taskcore.wiring import upgrade_database
@@ -51,7 +52,7 @@ def main() -> None:
         with EmbeddedPostgres(data) as server:
             asyncio.run(upgrade_database(Settings.from_env({"DATA_DIR": str(data)})))
             database = Database(server.conninfo)
-            people = database.fill(OWNERS, with_others=False)
+            people = database.fill(OWNERS)
             plans = Plans(OURS, database, people, folder)
             with serving(OURS, database, folder) as pid:
                 for workload, share in shares.items():

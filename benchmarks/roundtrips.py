@@ -10,9 +10,10 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from benchmarks.contestants import CONTESTANTS, Plans, serving
+from benchmarks.contestants import PYTHON, serving
 from benchmarks.data import Database, People
 from benchmarks.load import settled, wrk
+from benchmarks.plans import Plans
 
 _SOCKET = ".s.PGSQL.5432"
 # The messages after which a client waits for the response (PostgreSQL manual, 54.7): a simple
@@ -35,14 +36,14 @@ def count_round_trips(
 ) -> Iterator[RoundTrips]:
     """With one client, and with 32, whose requests may share statements."""
     with _counting(database, folder) as (counter, behind):
-        for contestant in CONTESTANTS:
+        for contestant in PYTHON:
             plans = Plans(contestant, database, people, folder)
             with serving(contestant, behind, folder) as server:
                 for workload in workloads:
                     # With 32 logins at once, the seed stack would hash for four seconds.
                     hashes = workload == "log in"
                     for connections in (1,) if hashes else (1, 32):
-                        if not contestant.can(workload):
+                        if workload not in contestant.can:
                             continue
                         plan, seconds = plans.plan(workload), _HASHING if hashes else _RUN
                         before = counter.count
