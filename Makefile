@@ -45,7 +45,7 @@ format-check: $(VENV)/.dev ## check the format
 
 lint: $(VENV)/.dev ## ruff, every rule
 	$(BIN)/ruff check
-	@if grep -nE 'https?://' requirements*.txt || grep -n '"resolved"' tests/clients/package-lock.json; then echo "lock files must name no host"; exit 1; fi
+	@if grep -nE 'https?://' requirements*.txt || grep -n '"resolved"' tests/clients/package-lock.json benchmarks/fastify/package-lock.json; then echo "lock files must name no host"; exit 1; fi
 
 types: $(VENV)/.dev ## mypy --strict
 	$(BIN)/mypy
@@ -81,14 +81,20 @@ test-frameworks: $(FRAMEWORKS)/.frameworks ## the examples of docs/library.md, t
 test-clients: $(VENV)/.dev $(CLIENTS)/.clients ## clients that others generate from the document; needs Node.js
 	$(BIN)/python -m tests.clients.run $(CLIENTS) $(CLIENTS)/bin
 
-bench: $(VENV)/.runtime $(BENCH)/.bench ## compare with a bare server and FastAPI; about eight minutes
+bench: $(VENV)/.runtime $(BENCH)/.bench ## compare with Go, Fastify, FastAPI and a bare server; fifteen minutes
 	SERVED_BY=$(BIN)/python $(BENCH)/bin/python -m benchmarks $(PART) $(ARGS)
 
 bench-quick: PART := --quick
 bench-quick: bench ## four workloads of that, 80 seconds
 
+bench-rivals: PART := --rivals
+bench-rivals: bench ## beside Go, Fastify and a bare server alone; four minutes
+
 bench-telemetry: PART := --telemetry
 bench-telemetry: $(VENV)/.dev bench ## what metrics, traces and error reports cost; two minutes
+
+bench-page: $(VENV)/.runtime $(BENCH)/.bench ## write docs/performance.md from RUN=file, or the last run that is kept
+	$(BENCH)/bin/python -m benchmarks.page $(RUN)
 
 bench-profile: $(VENV)/.runtime $(BENCH)/.bench ## where the time goes, by layer
 	SERVED_BY=$(BIN)/python $(BENCH)/bin/python -m benchmarks.profile
@@ -157,5 +163,5 @@ $(CLIENTS)/.clients: requirements-clients.txt tests/clients/package-lock.json
 	@touch $@
 
 .PHONY: help run test test-quick test-long check format format-check lint types architecture fuzz test-browser test-proxies test-container test-metrics test-pooler test-ha test-frameworks test-clients \
-	bench bench-quick bench-telemetry bench-profile bench-lists \
+	bench bench-quick bench-rivals bench-page bench-telemetry bench-profile bench-lists \
 	claims man build lock clean

@@ -1,114 +1,184 @@
-"""`make bench`: four parts, printed as tables and kept as JSON. `--quick` runs a small share.
+"""`make bench`: prints first what fell since the last kept run, then tables, and keeps the run.
 
-`--telemetry` is a part of its own, which needs the packages of the extras otel and sentry.
+`--quick` runs a small share of it, `--rivals` our server beside Fastify, Go and the floor.
+`--telemetry` is a part of its own, which needs the packages of the extras otel and sentry. Only a
+whole run is written into docs/performance.md.
 """
 
 import argparse
 import asyncio
-import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report, telemetry
-from benchmarks.comparison import Plot, compare
-from benchmarks.contestants import LIMIT, WORKLOADS
-from benchmarks.data import Database
+from benchmarks import report, rivals, telemetry
+from benchmarks.comparison import Grid, compare
+from benchmarks.contestants import FLOOR, OURS, PYTHON, Contestant
+from benchmarks.data import Database, People
+from benchmarks.fallen import fallen
 from benchmarks.following import long_logs, told
 from benchmarks.growth import OWNERS, grow
 from benchmarks.load import find_wrk
+from benchmarks.page import write_page
+from benchmarks.plans import LIMIT
+from benchmarks.results import FOLDER, Results, last_kept
 from benchmarks.roundtrips import count_round_trips
+from benchmarks.rows import CURVE, WORKLOADS
 from benchmarks.startup import start_up
 from taskcore import Settings
 from taskcore.adapters.embedded import EmbeddedPostgres
 from taskcore.wiring import upgrade_database
 
-RESULTS = Path(__file__).parent / "results"
 _QUICK = ("get", "list", "create", "edit")
-_REPETITIONS = 5
-_SIZES = (10_000, 1_000_000)
+_BESIDE_RIVALS = tuple(each for each in WORKLOADS if each not in {"bulk", "log in", "refresh"})
+_CLIENTS = (1, 32, 128)
+_MORE_CLIENTS = (2, 4, 8, 16, 64)
+_ROUNDS, _FEWER = 5, 3  # the latter of the curves
+_SIZES = (10_000, 100_000, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A server of PostgreSQL with people and tasks for these contestants."""
+
+    contestants: Sequence[Contestant]
+    database: Database
+    people: People
+    postmaster: int
+    folder: Path
+    arguments: argparse.Namespace
+
+    def compare(self, *grids: Grid) -> list[Any]:
+        return _with_progress(
+            compare(
+                grids,
+                self.contestants,
+                self.database,
+                self.people,
+                self.postmaster,
+                self.folder,
+                self.arguments.limit,
+            )
+        )
 
 
 def main() -> None:
     arguments = _parser().parse_args()
     find_wrk()
     begun = time.monotonic()
-    workloads, clients = (_QUICK, (32,)) if arguments.quick else (WORKLOADS, (1, 32, 128))
-    plot = Plot(workloads, clients, _REPETITIONS, arguments.limit)
+    results = Results(
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=_commit(),
+        cores=os.cpu_count() or 1,
+        python=platform.python_version(),
+        system=platform.platform(),
+        load=round(os.getloadavg()[0], 1),
+    )
+    is_whole = not (arguments.quick or arguments.rivals or arguments.telemetry)
+    if arguments.telemetry:
+        with telemetry.contestants() as sides, _bench(sides, arguments) as bench:
+            results.telemetry = bench.compare(Grid(telemetry.WORKLOADS, (32,), arguments.rounds))
+    elif arguments.quick:
+        with _bench(PYTHON, arguments) as bench:
+            grid = Grid(_QUICK, (32,), arguments.rounds)
+            results.comparison = bench.compare(grid)
+            _count(bench, grid, results)
+    elif arguments.rivals:
+        with _bench((FLOOR, OURS, *rivals.ready()), arguments) as bench:
+            results.comparison = bench.compare(Grid(_BESIDE_RIVALS, (1, 32), arguments.rounds))
+    else:
+        _whole(arguments, results)
+    results.seconds = round(time.monotonic() - begun)
+    _finish(arguments, results, is_whole=is_whole)
+
+
+def _whole(arguments: argparse.Namespace, results: Results) -> None:
+    rounds = arguments.rounds
     sizes = (*_SIZES, 10_000_000) if arguments.ten_million else _SIZES
-    results: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **_machine()}
+    with _bench((*PYTHON, *rivals.ready()), arguments) as bench:
+        database, people, folder = bench.database, bench.people, bench.folder
+        grid = Grid(WORKLOADS, _CLIENTS, rounds)
+        results.comparison = bench.compare(grid, Grid(CURVE, _MORE_CLIENTS, min(rounds, _FEWER)))
+        _count(bench, grid, results)
+        results.growth = _with_progress(grow(sizes, rounds, database, folder))
+        results.long_logs = _with_progress(long_logs(rounds, database, people, folder))
+        results.told = list(told(database, people, folder))
     with tempfile.TemporaryDirectory(prefix="taskcore-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # PostgreSQL may run as another account
+        results.startup = start_up(_opened(name))
+
+
+def _count(bench: Bench, grid: Grid, results: Results) -> None:
+    results.round_trips = list(
+        count_round_trips(grid.workloads, bench.database, bench.people, bench.folder)
+    )
+
+
+@contextmanager
+def _bench(contestants: Sequence[Contestant], arguments: argparse.Namespace) -> Iterator[Bench]:
+    with tempfile.TemporaryDirectory(prefix="taskcore-bench-") as name:
+        folder = _opened(name)
         data = folder / "data"
         with EmbeddedPostgres(data) as server:
             asyncio.run(upgrade_database(Settings.from_env({"DATA_DIR": str(data)})))
             database = Database(server.conninfo)
-            people = database.fill(OWNERS)
+            beside = sorted({each.table for each in contestants} - {OURS.table})
+            people = database.fill(OWNERS, beside=beside)
             postmaster = int((data / "postgres/cluster/postmaster.pid").read_text().split()[0])
-            if arguments.telemetry:
-                with telemetry.contestants() as sides:
-                    plot = Plot(telemetry.WORKLOADS, (32,), _REPETITIONS, arguments.limit)
-                    compared = compare(plot, database, people, postmaster, folder, sides)
-                    rows = list(_with_progress(compared))
-                _print(report.telemetry(rows))
-                _finish(arguments, results | {"telemetry": _raw(rows)}, begun)
-                return
-            rows = list(_with_progress(compare(plot, database, people, postmaster, folder)))
-            trips = list(count_round_trips(plot.workloads, database, people, folder))
-            _print(report.comparison(rows, trips))
-            results |= {"comparison": _raw(rows), "round_trips": _raw(trips)}
-            if not arguments.quick:
-                grown = list(_with_progress(grow(sizes, plot.repetitions, database, folder)))
-                _print(report.growth(grown))
-                results["growth"] = _raw(grown)
-                runs = list(_with_progress(long_logs(plot.repetitions, database, people, folder)))
-                streams = list(told(database, people, folder))
-                _print(report.following(runs, streams))
-                results |= {"long_logs": _raw(runs), "told": _raw(streams)}
-        if not arguments.quick:
-            started = start_up(folder)
-            _print(report.startup(started))
-            results["startup"] = asdict(started)
-    _finish(arguments, results, begun)
+            yield Bench(contestants, database, people, postmaster, folder, arguments)
 
 
-def _finish(arguments: argparse.Namespace, results: dict[str, Any], begun: float) -> None:
+def _opened(name: str) -> Path:
+    folder = Path(name)
+    folder.chmod(0o755)  # PostgreSQL may run as another account
+    return folder
+
+
+def _finish(arguments: argparse.Namespace, results: Results, *, is_whole: bool) -> None:
     """Raises SystemExit if a request has failed."""
-    file = arguments.json or RESULTS / f"{results['at'].replace(':', '')}.json"
+    kept = arguments.against or last_kept()
+    _print(fallen(results, Results.read(kept) if kept else None))
+    for title, lines in report.parts(results):
+        _print([f"{title}:", "", *lines])
+    file = arguments.json or FOLDER / results.file_name
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(results, indent=1) + "\n")
-    print(f"{time.monotonic() - begun:.0f} s; every run is in {file}")
-    measured = [
-        results.get(part, []) for part in ("comparison", "growth", "long_logs", "telemetry")
-    ]
-    if failed := sum(run["failed"] for part in measured for run in part):
-        raise SystemExit(f"{failed} requests have failed, so their runs prove nothing")
+    results.write(file)
+    print(f"{results.seconds:.0f} s; every run is in {file}")
+    if results.failed:
+        raise SystemExit(f"{results.failed} requests have failed, so their runs prove nothing")
+    if is_whole:
+        write_page(results, file)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="four workloads, 32 clients")
-    parser.add_argument("--telemetry", action="store_true", help="what telling of itself costs")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--quick", action="store_true", help="four workloads, 32 clients")
+    part.add_argument("--rivals", action="store_true", help="beside Fastify and Go alone")
+    part.add_argument("--telemetry", action="store_true", help="what telling of itself costs")
     parser.add_argument(
         "--ten-million", action="store_true", help="also with ten million tasks (some minutes more)"
     )
     parser.add_argument(
+        "--rounds", type=int, default=_ROUNDS, help="how often each (default: %(default)s)"
+    )
+    parser.add_argument(
         "--limit", type=int, default=LIMIT, help="tasks in a list (default: %(default)s)"
     )
+    parser.add_argument("--against", type=Path, help="the run to compare with (default: last kept)")
     parser.add_argument("--json", type=Path, help="file to write (default: in benchmarks/results)")
     return parser
 
 
-def _machine() -> dict[str, object]:
+def _commit() -> str:
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"],  # noqa: S607 - the one on the PATH
         cwd=Path(__file__).parent,
@@ -116,24 +186,17 @@ def _machine() -> dict[str, object]:
         text=True,
         check=False,
     )
-    return {
-        "commit": commit.stdout.strip(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "system": platform.platform(),
-    }
+    return commit.stdout.strip()
 
 
-def _with_progress(rows: Iterable[Any]) -> Iterable[Any]:
+def _with_progress(rows: Iterable[Any]) -> list[Any]:
     """Prints a dot for each row, because minutes of silence look like a hang."""
+    found = []
     for row in rows:
         print("x" if row.failed else ".", end="", file=sys.stderr, flush=True)
-        yield row
+        found.append(row)
     print(file=sys.stderr)
-
-
-def _raw(rows: Iterable[Any]) -> list[dict[str, Any]]:
-    return [asdict(row) for row in rows]
+    return found
 
 
 def _print(lines: Iterable[str]) -> None:

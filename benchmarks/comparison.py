@@ -1,43 +1,27 @@
 """The first part: all contestants, in turns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from benchmarks.contestants import OURS, SEED, Contestant, serving
+from benchmarks import agreement
+from benchmarks.contestants import FASTIFY, GO, OURS, SEED, Contestant, serving
 from benchmarks.data import Database, People
 from benchmarks.hashing import argon2_alone
 from benchmarks.load import metered, resident_mib, settled, wrk
 from benchmarks.plans import LIMIT, Plans
+from benchmarks.rows import ALONE, Row
 
-ALONE = "argon2id alone"
 _RUN = 0.4  # seconds
 # Requests in flight at the end of a run are not counted: a large share of a slow server's few.
 _SLOWEST, _PER_CLIENT = 2.0, 0.0375
 # Hashing makes a login slow, so its runs are longer. The seed stack runs with one client only: its
 # first response takes four seconds with 32 clients and a quarter of a minute with 128.
 _LOGGING_IN = {(SEED, 1): 1.0, (OURS, 1): 1.0, (OURS, 32): 2.5, (OURS, 128): 2.5}
+_WARMING = ("get", "list", "filter", "search", "create", "edit", "changes")
 _ADDS_AND_REMOVES = {"create", "delete", "bulk", "mix"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One run of one contestant."""
-
-    workload: str
-    connections: int
-    contestant: str
-    repetition: int
-    per_second: float
-    p50_ms: float = 0.0
-    p99_ms: float = 0.0
-    failed: int = 0
-    server_cpu_us: float = 0.0
-    """Of the server's processes, per request."""
-    database_cpu_us: float = 0.0
-    resident_mib: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,10 +42,11 @@ class Side:
     server: int
     postmaster: int
 
-    def warm_up(self) -> None:
-        """Opens connections, prepares statements, loads pages into memory."""
-        for workload in ("get", "list", "create", "edit"):
-            wrk(self.contestant.port, self.plans.plan(workload), connections=32, seconds=_RUN)
+    def warm_up(self, workloads: Collection[str]) -> None:
+        """Opens connections, prepares and compiles what is asked often, loads pages into memory."""
+        for workload in _WARMING:
+            if workload in workloads and workload in self.contestant.can:
+                wrk(self.contestant.port, self.plans.plan(workload), connections=32, seconds=_RUN)
 
     def runs(self, workload: str, connections: int) -> bool:
         if workload == "log in":
@@ -118,8 +103,10 @@ def compare(
             )
             for contestant in contestants
         ]
+        asked = {workload for grid in grids for workload in grid.workloads}
+        _agree(sides)
         for side in sides:
-            side.warm_up()
+            side.warm_up(asked)
         newest = {table: database.newest(table) for table in (c.table for c in contestants)}
         for connections, workload, repetition in _cells(grids):
             first = repetition % len(sides)  # the order changes
@@ -128,6 +115,13 @@ def compare(
             if workload in _ADDS_AND_REMOVES:
                 for table, task_id in newest.items():
                     database.delete_after(table, task_id)
+
+
+def _agree(sides: Sequence[Side]) -> None:
+    by_name = {side.contestant: (side.contestant, side.plans) for side in sides}
+    rivals = [by_name[rival] for rival in (FASTIFY, GO) if rival in by_name]
+    if rivals and OURS in by_name:
+        agreement.check(by_name[OURS], rivals)
 
 
 def _cells(grids: Sequence[Grid]) -> Iterator[tuple[int, str, int]]:

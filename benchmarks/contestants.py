@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks import floor, seed_stack
 from benchmarks.data import SECRET_KEY, Database, Person
+from benchmarks.rows import WORKLOADS
 from taskapi.paths import PREFIX
 from taskcore.adapters.keys import derived_key
 
@@ -24,11 +25,6 @@ OURS_PORT = 8103
 SERVED_BY = os.environ.get("SERVED_BY", sys.executable)
 _STARTS_WITHIN = 30.0
 RIVALS = Path(sys.prefix) / "rivals"  # what they are made of; see rivals.py
-# In the order in which they run.
-WORKLOADS = (
-    *("get", "list", "filter", "search", "create", "edit", "delete", "bulk", "changes"),
-    *("log in", "refresh", "mix"),
-)
 _TASKS = frozenset({"get", "list", "create", "edit", "delete", "mix"})
 
 
@@ -148,7 +144,3 @@ def _await(port: int, process: "subprocess.Popen[Any]", log: Path) -> None:
             return
         time.sleep(0.05)
     raise SystemExit(f"{log.stem} does not serve; see {log}")
-
-
-_addresses = count(1)
-_titles = count(10**9)  # all of the same length

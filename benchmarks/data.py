@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import create_engine
 
 from benchmarks import seed_stack
+from benchmarks.rows import SMALL
 from taskcore.adapters.argon2 import Argon2Hasher
 from taskcore.adapters.jwt import JwtTokens
 from taskcore.adapters.keys import derived_key
@@ -32,7 +33,6 @@ from taskcore.ports import AccessClaims
 SECRET_KEY = secrets.token_urlsafe(32)
 PASSWORD = "correct horse battery"  # noqa: S105 - of accounts in a benchmark
 TASKS_EACH = 100
-SMALL = 50
 _TITLE = "Write the letter"
 _DESCRIPTION = "Two pages, by hand, and then to the post office before it closes. For {}."
 # Of the tasks of an owner, every twentieth is found by one of these.
@@ -144,15 +144,15 @@ class Database:
     def _make_like_ours(self, schema: str) -> None:
         """Creates a table like ours, indexes and constraints included."""
         with self.connect() as db:
-            for statement in (
-                "CREATE SCHEMA {}",
-                "CREATE TABLE {}.tasks (LIKE tasks INCLUDING ALL)",
-                "CREATE SEQUENCE {}.ids",
-                "ALTER TABLE {0}.tasks ALTER COLUMN id SET DEFAULT nextval('{0}.ids')",
-                "ALTER TABLE {}.tasks ADD FOREIGN KEY (owner_id) REFERENCES users"
-                " ON DELETE CASCADE",
-            ):
-                db.execute(statement.format(schema).encode())
+            db.execute(f"CREATE SCHEMA {schema}".encode())
+            db.execute(f"CREATE TABLE {schema}.tasks (LIKE tasks INCLUDING ALL)".encode())
+            db.execute(f"CREATE SEQUENCE {schema}.ids".encode())
+            changes = (
+                f"ALTER COLUMN id SET DEFAULT nextval('{schema}.ids')",
+                "ADD FOREIGN KEY (owner_id) REFERENCES users ON DELETE CASCADE",
+            )
+            for change in changes:
+                db.execute(f"ALTER TABLE {schema}.tasks {change}".encode())
 
     def _make_words(self, table: str) -> None:
         """For the rivals: search as PostgreSQL's manual shows it."""

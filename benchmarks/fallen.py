@@ -1,27 +1,24 @@
 """What fell: this run beside the last one that was kept.
 
 Machines differ, and one machine differs from hour to hour. So what is compared is not requests per
-second but how many times the yardstick of the same run and round ours has.
+second but how many times those of a yardstick, in the same run and round, ours are.
 """
 
-import json
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
-from typing import Any
 
-from benchmarks.comparison import ALONE
+from benchmarks.results import Cell, Results
+from benchmarks.rows import ALONE
 
-RESULTS = Path(__file__).parent / "results"
 _FELL = 0.9  # of what it was
 _YARDSTICKS = ("floor", ALONE, "seed stack", "Fastify", "Go")
-_Cell = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Compared:
+    """One cell of both runs."""
+
     workload: str
     connections: int
     yardstick: str
@@ -29,77 +26,43 @@ class Compared:
     now: Sequence[float]
 
     @property
-    def fell(self) -> bool:
-        return median(self.now) < _FELL * median(self.then)
+    def change(self) -> float:
+        return median(self.now) / median(self.then)
 
     @property
-    def is_certain(self) -> bool:
-        """Whether the spreads do not overlap."""
-        return max(self.now) < min(self.then)
+    def spreads(self) -> str:
+        return "apart" if max(self.now) < min(self.then) else "overlap"
 
 
-def last_kept() -> Path | None:
-    """The newest run that is part of the repository."""
-    listed = subprocess.run(
-        ["git", "ls-files", "*.json"],  # noqa: S607 - the one on the PATH
-        cwd=RESULTS,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    names = sorted(listed.stdout.split())
-    return RESULTS / names[-1] if names else None
-
-
-def fallen(now: Mapping[str, Any], kept: Path | None) -> Iterator[str]:
+def fallen(now: Results, kept: Results | None) -> Iterator[str]:
     """What to print first."""
     if kept is None:
         yield "No run is kept yet, so nothing can have fallen."
         return
-    then = json.loads(kept.read_text())
-    both = list(_compared(then.get("comparison", []), now.get("comparison", [])))
-    fell = sorted(
-        (each for each in both if each.fell), key=lambda one: median(one.now) / median(one.then)
-    )
-    run = f"{kept.name} (commit {then['commit']})"
+    both = list(compared(kept, now))
+    fell = sorted((each for each in both if each.change < _FELL), key=lambda each: each.change)
+    run = f"the kept run of {kept.at[:10]} (commit {kept.commit})"
     if not fell:
         yield f"Nothing fell by a tenth, of {len(both)} cells, against {run}."
         return
     yield f"{len(fell)} of {len(both)} cells fell by a tenth or more against {run}:"
     yield ""
-    yield "| workload | clients | beside | then | now | spreads |"
+    yield "| workload | clients | times | then | now | spreads |"
     yield "|---|---|---|---|---|---|"
     for each in fell:
-        spreads = "apart" if each.is_certain else "overlap"
         cells = (each.workload, each.connections, each.yardstick, _spread(each.then))
-        yield f"| {' | '.join(map(str, cells))} | {_spread(each.now)} | {spreads} |"
+        yield f"| {' | '.join(map(str, cells))} | {_spread(each.now)} | {each.spreads} |"
 
 
-def ratios(rows: Sequence[Mapping[str, Any]], of: str, to: str) -> dict[_Cell, list[float]]:
-    """Requests per second of one contestant, as multiples of another's in the same round."""
-    sides: dict[str, dict[tuple[str, int, int], float]] = {of: {}, to: {}}
-    for row in rows:
-        if row["contestant"] in sides and row["per_second"]:
-            place = (row["workload"], row["connections"], row["repetition"])
-            sides[row["contestant"]][place] = row["per_second"]
-    found: dict[_Cell, list[float]] = {}
-    for place, value in sides[of].items():
-        if other := sides[to].get(place):
-            found.setdefault(place[:2], []).append(value / other)
-    return found
-
-
-def _compared(
-    then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
-) -> Iterator[Compared]:
+def compared(then: Results, now: Results) -> Iterator[Compared]:
     """Each cell that both runs have, by the first yardstick that both have."""
-    known: set[_Cell] = set()
+    known: set[Cell] = set()
     for yardstick in _YARDSTICKS:
-        before, after = (ratios(rows, "ours", yardstick) for rows in (then, now))
-        for cell in after:
+        before, after = (run.ratios("ours", yardstick) for run in (then, now))
+        for cell, values in after.items():
             if cell in before and cell not in known:
                 known.add(cell)
-                yield Compared(*cell, yardstick, before[cell], after[cell])
+                yield Compared(*cell, yardstick, before[cell], values)
 
 
 def _spread(values: Sequence[float]) -> str:

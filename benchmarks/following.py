@@ -5,9 +5,9 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Self
@@ -16,12 +16,9 @@ from benchmarks.contestants import OURS, OURS_PORT, serving
 from benchmarks.data import Database, People, Person
 from benchmarks.load import Call, Plan, wrk
 from benchmarks.plans import Plans
+from benchmarks.rows import CHANGES, CHANGES_LIMIT, LOGS, Logged, Told
 from taskcore import LogPosition, UserId, cursors
 
-LOGS = (1_000, 1_000_000)
-"""How many events the accounts have that are compared."""
-LIMIT = 100
-CHANGES = "changes of the last 100"
 SAME, ANOTHER = "the same process", "another process"
 _WORKLOADS = ("get", "list", CHANGES, "history", "edit", "create")
 _RUN = 0.4  # seconds, with one client, as the result is the time of a single request
@@ -43,25 +40,6 @@ UPDATE streams SET head = %(count)s, oldest_at = now() - interval '1 day',
     log_bytes = (SELECT sum(100 + octet_length(changes::text)) FROM events
     WHERE events.owner_id = streams.owner_id) WHERE owner_id = %(owner)s
 """
-
-
-@dataclass(frozen=True)
-class Logged:
-    """One run on an account with this many events."""
-
-    events: int
-    workload: str
-    repetition: int
-    p50_ms: float
-    failed: int
-
-
-@dataclass(frozen=True)
-class Told:
-    """How long after the answers to the requests that made them changes reached a stream."""
-
-    process: str
-    milliseconds: Sequence[float]
 
 
 def long_logs(
@@ -92,12 +70,16 @@ def _plans(
             db.execute(statement.encode(), values)
         db.execute("VACUUM ANALYZE events")
         ((epoch,),) = db.execute("SELECT epoch FROM epochs").fetchall()
-    cursor = cursors.changes(UserId(person.id)).at(LogPosition(epoch, count - LIMIT))
-    changes = Call("GET", f"{_PREFIX}?cursor={cursor}&limit={LIMIT}", person.token)
+    cursor = cursors.changes(UserId(person.id)).at(LogPosition(epoch, count - CHANGES_LIMIT))
+    changes = Call("GET", f"{_PREFIX}?cursor={cursor}&limit={CHANGES_LIMIT}", person.token)
     histories = [Call("GET", f"{OURS.prefix}/tasks/{each}/history", person.token) for each in tasks]
     name = f"{OURS.name}-{count}"
     own = Plans(
-        replace(OURS, name=name), database, replace(people, owners=[person]), folder, limit=LIMIT
+        replace(OURS, name=name),
+        database,
+        replace(people, owners=[person]),
+        folder,
+        limit=CHANGES_LIMIT,
     )
     return own, {
         CHANGES: Plan.of(folder / f"{name}-changes.plan", [changes]),

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.contestants import OURS, OURS_PORT, serving
-from benchmarks.data import SMALL, TASKS_EACH, Database, People
+from benchmarks.data import TASKS_EACH, Database, People
 from benchmarks.load import Call, Plan, wrk
 from benchmarks.plans import LIMIT, Plans
+from benchmarks.rows import OF_SMALL, Growth
 from taskcore import Settings
 from taskcore.wiring import upgrade_database
 
@@ -26,19 +27,6 @@ OWN = (
 )
 _TASKS = f"{OURS.prefix}/tasks"
 ADMIN = ("admin's first page", "admin's deep page by cursor")
-# Of accounts with SMALL tasks, whose size does not grow with the table.
-OF_SMALL = {f"{kind} of {SMALL} tasks": kind for kind in ("list", "filter", "search")}
-
-
-@dataclass(frozen=True)
-class Growth:
-    """One run with this many tasks in the database."""
-
-    tasks: int
-    workload: str
-    repetition: int
-    p50_ms: float
-    failed: int
 
 
 @dataclass(frozen=True)

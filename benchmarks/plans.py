@@ -9,8 +9,8 @@ from itertools import count
 from pathlib import Path
 
 from benchmarks import seed_stack
-from benchmarks.contestants import FLOOR, OURS, SEED, Contestant
-from benchmarks.data import LABEL, NAMES, PASSWORD, Database, People, Person
+from benchmarks.contestants import OURS, SEED, Contestant
+from benchmarks.data import LABEL, NAMES, PASSWORD, SECRET_KEY, Database, People, Person
 from benchmarks.load import Call, Plan
 from taskcore import LogPosition, UserId, cursors
 
@@ -85,27 +85,27 @@ class Plans:
             return Call("POST", self._auth("login"), client=_new_address(), body=body)
         person = random.choice(self._people.owners)
         at, token = self._contestant.path(person), self._contestant.token(person)
-        title = _TITLE.format(next(_titles))
-        match workload:
-            case "list":
-                return Call("GET", _query(at, limit=self._limit), token)
-            case "filter":
-                return Call("GET", _query(at, status="open", label=LABEL, limit=self._limit), token)
-            case "search":
-                name = random.choice(NAMES)
-                return Call("GET", _query(at, q=name, limit=self._limit), token)
-            case "bulk":
-                task = f'{{"op":"create","task":{{"title":"{title}"}}}}'
-                body = f'{{"operations":[{",".join([task] * BULK)}]}}'
-                return Call("POST", f"{at}/bulk", token, body=body)
-            case "create":
-                body = f'{{"title":"{title}","description":"Two pages, by hand."}}'
-                return Call("POST", at, token, body=body)
-            case "get":
-                return Call("GET", self._task(person), token)
-            case "edit":
-                return Call("PUT", self._task(person), token, body=f'{{"title":"{title}"}}')
-        raise ValueError(workload)
+        if workload in {"create", "bulk", "edit"}:
+            return self._write(workload, person, _TITLE.format(next(_titles)))
+        if workload == "get":
+            return Call("GET", self._task(person), token)
+        looked_for: dict[str, object] = {}
+        if workload == "filter":
+            looked_for = {"status": "open", "label": LABEL}
+        elif workload == "search":
+            looked_for = {"q": random.choice(NAMES)}
+        return Call("GET", _query(at, **looked_for, limit=self._limit), token)
+
+    def _write(self, workload: str, person: Person, title: str) -> Call:
+        at, token = self._contestant.path(person), self._contestant.token(person)
+        if workload == "edit":
+            return Call("PUT", self._task(person), token, body=f'{{"title":"{title}"}}')
+        if workload == "create":
+            body = f'{{"title":"{title}","description":"Two pages, by hand."}}'
+            return Call("POST", at, token, body=body)
+        task = f'{{"op":"create","task":{{"title":"{title}"}}}}'
+        body = f'{{"operations":[{",".join([task] * BULK)}]}}'
+        return Call("POST", f"{at}/bulk", token, body=body)
 
     def _auth(self, action: str) -> str:
         return f"{self._contestant.prefix}/auth/{action}"
@@ -128,7 +128,7 @@ class Plans:
         path = f"{self._contestant.prefix}/changes"
         return [
             Call("GET", _query(path, cursor=place, limit=_CHANGES), self._token(people[owner]))
-            for owner, place in places.items()
+            for owner, place in sorted(places.items())
         ]
 
     def _token(self, person: Person) -> str:

@@ -5,48 +5,73 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import TypeVar
 
-from benchmarks import telemetry as telling
-from benchmarks.comparison import ALONE, Row
-from benchmarks.following import CHANGES, LIMIT, LOGS, Logged, Told
-from benchmarks.growth import Growth
-from benchmarks.roundtrips import RoundTrips
-from benchmarks.startup import Startup
+from benchmarks.results import Results
+from benchmarks.rows import (
+    ALONE,
+    CHANGES,
+    CHANGES_LIMIT,
+    LOGS,
+    TELLS_NOTHING,
+    Growth,
+    Logged,
+    Row,
+    Startup,
+    Told,
+)
 
 Key = TypeVar("Key")
 Item = TypeVar("Item")
-_OURS, _FLOOR, _SEED = "ours", "floor", "seed stack"
+_OURS = "ours"
 
 
-def comparison(rows: Sequence[Row], trips: Sequence[RoundTrips]) -> Iterator[str]:
-    """One line per workload and number of clients."""
-    cells = _grouped(rows, lambda row: (row.workload, row.connections))
-    waits = {(t.workload, t.connections, t.contestant): t.per_request for t in trips}
+def parts(results: Results) -> Iterator[tuple[str, Iterator[str]]]:
+    """The tables of what was measured, and their titles."""
+    if results.comparison:
+        yield "Contestants", comparison(results)
+    if results.telemetry:
+        yield "What telling of itself costs", telemetry(results.telemetry)
+    if results.growth:
+        yield "Few tasks and many, one client", growth(results.growth)
+    if results.long_logs:
+        yield "Following an account", following(results.long_logs, results.told)
+    if results.startup:
+        yield "Start", startup(results.startup)
+
+
+def comparison(results: Results) -> Iterator[str]:
+    """A line for each contestant in each workload with each number of clients."""
+    trips = {(t.workload, t.connections, t.contestant): t.per_request for t in results.round_trips}
     yield (
-        "| workload | clients | ours, req/s | of the floor | times the seed stack"
-        " | p50, ms: ours / floor / seed | p99, ms | server CPU, us | database CPU, us"
-        " | round trips | RSS, MiB | failed |"
+        "| workload | clients | contestant | req/s | ours, of that | p50, ms | p99, ms"
+        " | server CPU, us | database CPU, us | round trips | RSS, MiB | failed |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    cells = _grouped(results.comparison, lambda row: (row.workload, row.connections))
     for (workload, connections), cell in cells.items():
         sides = _grouped(cell, lambda row: row.contestant)
-        ours = sides[_OURS]
-        ceiling = sides.get(_FLOOR) or sides.get(ALONE)
-        shown = [sides.get(name, []) for name in (_OURS, _FLOOR, _SEED)]
-        waited = [waits.get((workload, connections, name)) for name in (_OURS, _FLOOR, _SEED)]
-        yield _line(
-            workload,
-            connections,
-            f"{median(row.per_second for row in ours):.0f}",
-            _ratio(ours, ceiling) + (" (argon2id)" if ALONE in sides else ""),
-            _ratio(ours, sides.get(_SEED), digits=1),
-            _medians(shown, lambda row: row.p50_ms, 2),
-            _medians(shown, lambda row: row.p99_ms, 1),
-            _medians(shown, lambda row: row.server_cpu_us, 0),
-            _medians(shown, lambda row: row.database_cpu_us, 0),
-            " / ".join("-" if trip is None else f"{trip:.2f}" for trip in waited),
-            _medians(shown, lambda row: row.resident_mib, 0),
-            " / ".join(str(sum(row.failed for row in rows)) for rows in shown),
-        )
+        for name in sorted(sides, key=lambda name: name != _OURS):
+            rows = sides[name]
+            measured = (
+                [""] * 7
+                if name == ALONE
+                else [
+                    f"{median(row.p50_ms for row in rows):.2f}",
+                    f"{median(row.p99_ms for row in rows):.1f}",
+                    f"{median(row.server_cpu_us for row in rows):.0f}",
+                    f"{median(row.database_cpu_us for row in rows):.0f}",
+                    f"{trips.get((workload, connections, name), '')}",
+                    f"{median(row.resident_mib for row in rows):.0f}",
+                    f"{sum(row.failed for row in rows)}",
+                ]
+            )
+            yield _line(
+                workload,
+                connections,
+                name,
+                f"{median(row.per_second for row in rows):.0f}",
+                "" if name == _OURS else _ratio(sides.get(_OURS, []), rows),
+                *measured,
+            )
 
 
 def telemetry(rows: Sequence[Row]) -> Iterator[str]:
@@ -60,9 +85,9 @@ def telemetry(rows: Sequence[Row]) -> Iterator[str]:
                 workload,
                 name,
                 f"{median(row.per_second for row in side):.0f}",
-                _ratio(side, sides[telling.NONE]),
+                _ratio(side, sides[TELLS_NOTHING]),
                 f"{median(row.server_cpu_us for row in side):.0f}",
-                _ratio(side, sides[telling.NONE], value=lambda row: row.server_cpu_us),
+                _ratio(side, sides[TELLS_NOTHING], value=lambda row: row.server_cpu_us),
             )
 
 
@@ -75,7 +100,7 @@ def growth(rows: Sequence[Growth]) -> Iterator[str]:
         runs = _grouped(cell, lambda row: row.tasks)
         few = [row.p50_ms for row in runs[sizes[0]]]
         times = (
-            _spread([row.p50_ms / least for row, least in zip(runs[size], few, strict=True)], 2)
+            _times([row.p50_ms for row in runs[size]], few) if size in runs else ""
             for size in sizes[1:]
         )
         yield _line(workload, f"{median(few):.2f}", *times)
@@ -98,7 +123,7 @@ def following(runs: Sequence[Logged], streams: Sequence[Told]) -> Iterator[str]:
     yield "|---|---|"
     for count in LOGS:
         ratio = _times(medians[CHANGES, count], medians["list", count])
-        yield _line(f"{CHANGES}, of {count:,} events: of a list of {LIMIT}", ratio)
+        yield _line(f"{CHANGES}, of {count:,} events: of a list of {CHANGES_LIMIT}", ratio)
     for stream in streams:
         times = sorted(stream.milliseconds)
         last = times[len(times) * 99 // 100]
@@ -114,7 +139,7 @@ def startup(times: Startup) -> Iterator[str]:
     yield _line("start-up", "")
     yield "|---|---|"
     yield _line("`taskcli --help`", f"{times.help_s:.2f} s")
-    yield _line("first start, to the first response", f"{times.first_start_s} s")
+    yield _line("first start, to the first response", f"{times.first_start_s:.2f} s")
     yield _line("second start", f"{_spread(times.second_starts_s, 2)} s")
     yield _line("an idle worker", f"{times.idle_worker_mib:.0f} MiB")
 
@@ -152,9 +177,3 @@ def _spread(ratios: Sequence[float], digits: int) -> str:
         return "-"
     least, most = min(ratios), max(ratios)
     return f"**{median(ratios):.{digits}f}** ({least:.{digits}f} to {most:.{digits}f})"
-
-
-def _medians(sides: Sequence[Sequence[Row]], value: Callable[[Row], float], digits: int) -> str:
-    return " / ".join(
-        f"{median(value(row) for row in rows):.{digits}f}" if rows else "-" for rows in sides
-    )

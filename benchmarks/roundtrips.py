@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -14,6 +14,7 @@ from benchmarks.contestants import PYTHON, serving
 from benchmarks.data import Database, People
 from benchmarks.load import settled, wrk
 from benchmarks.plans import Plans
+from benchmarks.rows import RoundTrips
 
 _SOCKET = ".s.PGSQL.5432"
 # The messages after which a client waits for the response (PostgreSQL manual, 54.7): a simple
@@ -21,14 +22,6 @@ _SOCKET = ".s.PGSQL.5432"
 _WAITS = b"QS"
 _RUN, _HASHING = 0.6, 3.0  # seconds
 _FEW = 3  # requests per client; with fewer, those in flight at the end would distort the result
-
-
-@dataclass(frozen=True)
-class RoundTrips:
-    workload: str
-    connections: int
-    contestant: str
-    per_request: float
 
 
 def count_round_trips(

@@ -5,27 +5,16 @@ import subprocess
 import time
 import urllib.request
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from benchmarks.contestants import SERVED_BY
 from benchmarks.load import resident_mib
+from benchmarks.rows import Startup
 
 _PORT = 8190
 _HELP_RUNS = 9
-_SECOND_STARTS = 5
-
-
-@dataclass(frozen=True)
-class Startup:
-    help_s: float
-    """The median of several runs of `taskcli --help`."""
-    first_start_s: float
-    """`taskcli serve` in an empty folder until `/readyz` responds: includes initdb."""
-    second_starts_s: list[float]
-    """The same in that folder, several times."""
-    idle_worker_mib: float
+_SECOND_STARTS = 12
 
 
 def start_up(folder: Path) -> Startup:

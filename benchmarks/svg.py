@@ -1,8 +1,8 @@
 """Curves as SVG, for a page that is read by day and by night.
 
 A file is text of some kilobytes that git compares line by line, and the same results give the same
-bytes. Libraries that draw such curves bring a hundred packages' worth of choices; these two panels
-need a scale, lines and names.
+bytes. Libraries for plots do more than this needs (a scale, lines, names), and less: few name lines
+at their ends, or follow the reader's choice of light and dark.
 """
 
 import math
@@ -63,9 +63,9 @@ def drawn(title: str, panels: Sequence[Panel], *, from_zero: bool = False) -> st
         " ".join(f"--{name}: {pair[number]};" for name, pair in _COLOURS.items())
         for number in (0, 1)
     )
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
-        f' width="{width}" height="{height}" role="img" aria-label="{escape(title)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{escape(title)}">',
         f"<style>{_STYLE.replace('DAY', day).replace('NIGHT', night)}</style>",
         f'<rect width="{width}" height="{height}" rx="8" fill="var(--paper)"/>',
         f'<text class="title" x="16" y="28">{escape(title)}</text>',

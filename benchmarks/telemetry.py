@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from benchmarks.contestants import OURS, Contestant
 from benchmarks.data import Database
+from benchmarks.rows import TELLS_NOTHING
 
-NONE = "none"
 _PORT = 8140
 WORKLOADS = ("get", "list", "create", "edit")
 _SAMPLED = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
@@ -21,7 +21,7 @@ def contestants() -> Iterator[tuple[Contestant, ...]]:
     with _receiving() as port:
         traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
         kinds = {
-            NONE: {},
+            TELLS_NOTHING: {},
             "metrics": {"METRICS_ADDRESS": f"127.0.0.1:{_PORT - 1}"},
             "traces of 1 %": traces | _SAMPLED,
             "traces": traces,

@@ -39,15 +39,16 @@ def test_no_lock_names_a_host(name: str) -> None:
     assert not re.search(r"://|--(index|find|extra|trusted)", (ROOT / name).read_text())
 
 
-def test_the_lock_of_the_javascript_tools_is_hashed_and_names_no_host() -> None:
-    text = (ROOT / "tests/clients/package-lock.json").read_text()
+@pytest.mark.parametrize("folder", ["tests/clients", "benchmarks/fastify"])
+def test_a_lock_of_javascript_is_hashed_and_names_no_host(folder: str) -> None:
+    text = (ROOT / folder / "package-lock.json").read_text()
     packages = json.loads(text)["packages"]
     named = packages.pop("")
     assert all(re.fullmatch("[0-9.]+", version) for version in named["dependencies"].values())
     assert (
         named["dependencies"]
-        == json.loads((ROOT / "tests/clients/package.json").read_text())["dependencies"]
-    ), "lock again: `npm install --package-lock-only` in tests/clients"
+        == json.loads((ROOT / folder / "package.json").read_text())["dependencies"]
+    ), f"lock again: `npm install --package-lock-only` in {folder}"
     for name, package in packages.items():
         assert package["integrity"].startswith("sha512-"), name
         assert "resolved" not in package, name
