@@ -50,7 +50,7 @@ def _panels(results: Results, value: str) -> list[Panel]:
             points = [(float(n), each) for n, each in found if each]
             if points:
                 curves.append(Curve(name, colour, points, is_ours=name == "ours"))
-        panels.append(Panel(workload, "clients", curves))
+        panels.append(Panel(f"{workload} a task", "clients", curves))
     return panels
 
 

@@ -70,10 +70,12 @@ def wrk(port: int, plan: Plan, *, connections: int, seconds: float) -> Run:
             process.send_signal(signal.SIGINT)
             try:
                 output, _ = process.communicate(timeout=_ENDS_WITHIN)
-                return Run(**json.loads(output.splitlines()[-1]))
             except subprocess.TimeoutExpired:
                 # On a busy machine it still read its plan, and so missed the signal.
                 process.kill()
+            else:
+                if output:  # none if the signal came before it was heeded
+                    return Run(**json.loads(output.splitlines()[-1]))
     raise SystemExit("wrk does not end: this machine is too busy to measure")
 
 

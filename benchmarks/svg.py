@@ -13,7 +13,7 @@ from html import escape
 Point = tuple[float, float]
 
 _WIDTH, _HEIGHT = 400, 300  # of a panel
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 84, 46, 44  # what its axes leave free
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 84, 40, 48  # what its axes leave free
 _HEAD = 44
 _NAME = 14  # the least distance of two names
 # Of the lines, by day and by night. Okabe and Ito's, which colour-blind people tell apart, darker
