@@ -118,10 +118,10 @@ def compare(
 
 
 def _agree(sides: Sequence[Side]) -> None:
-    by_name = {side.contestant: (side.contestant, side.plans) for side in sides}
-    rivals = [by_name[rival] for rival in (FASTIFY, GO) if rival in by_name]
-    if rivals and OURS in by_name:
-        agreement.check(by_name[OURS], rivals)
+    speakers = {side.contestant: agreement.Speaker(side.contestant, side.plans) for side in sides}
+    for rival in (FASTIFY, GO):
+        if rival in speakers:
+            agreement.check(speakers[OURS], speakers[rival])
 
 
 def _cells(grids: Sequence[Grid]) -> Iterator[tuple[int, str, int]]:

@@ -29,6 +29,8 @@ function init(args)
     position = math.random(#plan)
   end
   if not chained then response = nil end  -- wrk is faster without a response function
+  io.write("ready\n")  -- it sends from now on
+  io.flush()
 end
 
 function request()

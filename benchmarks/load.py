@@ -66,13 +66,14 @@ def wrk(port: int, plan: Plan, *, connections: int, seconds: float) -> Run:
     ]
     for _ in range(_ATTEMPTS):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout  # noqa: S101 - for mypy
+            process.stdout.readline()  # when it has read its plan, and sends
             time.sleep(seconds)
             process.send_signal(signal.SIGINT)
             try:
                 output, _ = process.communicate(timeout=_ENDS_WITHIN)
             except subprocess.TimeoutExpired:
-                # On a busy machine it still read its plan, and so missed the signal.
-                process.kill()
+                process.kill()  # on a busy machine it began to wait after the signal
             else:
                 if output:  # none if the signal came before it was heeded
                     return Run(**json.loads(output.splitlines()[-1]))
