@@ -113,6 +113,7 @@ def _whole(arguments: argparse.Namespace, results: Results) -> None:
         results.comparison = bench.compare(
             grid, Grid(_OF_MANY, (_MANY_CLIENTS,), fewer), Grid(CURVE, _MORE_CLIENTS, fewer)
         )
+        _write(arguments, results)  # now, in case that the machine stops what follows
         _count(bench, grid, results)
         results.growth = _with_progress(grow(sizes, fewer, database, folder))
         results.long_logs = _with_progress(long_logs(fewer, database, people, folder))
@@ -153,14 +154,19 @@ def _finish(arguments: argparse.Namespace, results: Results, *, is_whole: bool) 
     _print(fallen(results, Results.read(kept) if kept else None))
     for title, lines in report.parts(results):
         _print([f"{title}:", "", *lines])
-    file = arguments.json or FOLDER / results.file_name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    results.write(file)
+    file = _write(arguments, results)
     print(f"{results.seconds:.0f} s; every run is in {file}")
     if results.failed:
         raise SystemExit(f"{results.failed} requests have failed, so their runs prove nothing")
     if is_whole:
         write_page(results, file)
+
+
+def _write(arguments: argparse.Namespace, results: Results) -> Path:
+    file: Path = arguments.json or FOLDER / results.file_name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    results.write(file)
+    return file
 
 
 def _parser() -> argparse.ArgumentParser:

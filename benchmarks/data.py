@@ -3,7 +3,8 @@
 import asyncio
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
@@ -180,10 +181,11 @@ class Database:
                 "".join(_line(table, owner_id, kind) for owner_id in owner_ids)
                 for kind in range(len(NAMES))
             ]
-            with db.cursor().copy(f"COPY {table} ({columns}) FROM STDIN".encode()) as copy:
-                for number in range(each):
-                    copy.write(kinds[number % len(kinds)])
-            _settle(db, table)
+            with indexed_afterwards(db) if table == "tasks" else nullcontext():
+                with db.cursor().copy(f"COPY {table} ({columns}) FROM STDIN".encode()) as copy:
+                    for number in range(each):
+                        copy.write(kinds[number % len(kinds)])
+                _settle(db, table)
             db.execute(f"VACUUM ANALYZE {table}".encode())
 
     def task_ids(self, table: str, owner_ids: Sequence[int]) -> dict[int, list[int]]:
@@ -260,6 +262,24 @@ class Database:
         async with Connections(self.conninfo) as connections:
             store = PostgresStore(connections)
             return [(await _opened(store, ids[n % len(ids)]))[1] for n in range(count)]
+
+
+@contextmanager
+def indexed_afterwards(db: psycopg.Connection) -> Iterator[None]:
+    """Builds the indexes of our tasks when the rows are there, in a fraction of the time."""
+    db.execute("SET maintenance_work_mem = '512MB'")
+    indexes = db.execute(_INDEXES).fetchall()
+    for name, _ in indexes:
+        db.execute(f"DROP INDEX {name}".encode())
+    yield
+    for _, definition in indexes:
+        db.execute(definition.encode())
+
+
+_INDEXES = """
+SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()
+AND tablename IN ('tasks', 'task_words') AND indexname NOT LIKE '%pkey'
+"""
 
 
 def _line(table: str, owner_id: int, kind: int) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 
+from benchmarks.data import indexed_afterwards
 from taskcore import Settings
 from taskcore.adapters.embedded import EmbeddedPostgres
 from taskcore.adapters.postgres import Connections, PostgresStore
@@ -30,11 +31,6 @@ from taskcore.wiring import upgrade_database
 _EACH, _MOST, _LIMIT = 50, 100_000, 20
 _LARGE = UserId(1)
 _REPETITIONS = 15
-# Built after the rows are there, which takes a fraction of the time.
-_INDEXES = (
-    "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()"
-    " AND tablename IN ('tasks', 'task_words') AND indexname NOT LIKE '%pkey'"
-)
 _PEOPLE = """
 INSERT INTO users (email, email_key, hashed_password)
 SELECT n || '@x.org', n || '@x.org', 'h' FROM generate_series(1, {owners}) n
@@ -91,19 +87,14 @@ def _filled(url: str, tasks: int) -> None:
     small = max(tasks - _MOST, _EACH * 100) if tasks > _MOST else tasks
     owners = small // _EACH
     with psycopg.connect(url, autocommit=True) as db:
-        db.execute("SET maintenance_work_mem = '512MB'")
-        indexes = db.execute(_INDEXES.encode()).fetchall()
-        for name, _ in indexes:
-            db.execute(f"DROP INDEX {name}".encode())
-        db.execute(_PEOPLE.format(owners=owners + 1).encode())
-        label = label_hash("home")
-        made = _TASKS.format(owner=f"2 + n % {owners}", count=small, label=label)
-        db.execute(made.encode())
-        if tasks > _MOST:
-            db.execute(_TASKS.format(owner=1, count=_MOST, label=label).encode())
-        db.execute(_REST)
-        for _, definition in indexes:
-            db.execute(definition.encode())
+        with indexed_afterwards(db):
+            db.execute(_PEOPLE.format(owners=owners + 1).encode())
+            label = label_hash("home")
+            made = _TASKS.format(owner=f"2 + n % {owners}", count=small, label=label)
+            db.execute(made.encode())
+            if tasks > _MOST:
+                db.execute(_TASKS.format(owner=1, count=_MOST, label=label).encode())
+            db.execute(_REST)
         db.execute("VACUUM ANALYZE")
 
 
