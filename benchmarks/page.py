@@ -75,8 +75,8 @@ def _speed(results: Results) -> Iterator[str]:
     rates = {each: results.median("ours", (each, 32)) for each in _HOT}
     get, listed, create, edit = (f"{rate or 0:.0f}" for rate in rates.values())
     yield (
-        f"One worker, 32 connections of one client, {results.cores} shared cores, medians of"
-        f" {_rounds(results)}: {get} requests a second for one"
+        f"{results.at[:10]}, one worker, 32 connections of one client, {results.cores} shared"
+        f" cores, medians of {_rounds(results)}: {get} requests a second for one"
     )
     yield f"task, {listed} for a list of 20 with its total, {create} creates, {edit} edits."
     yield "As multiples of what others answer beside it, from the worst of these four to the best:"
@@ -111,14 +111,16 @@ def _rounds(results: Results) -> str:
 def _run(results: Results) -> Iterator[str]:
     name = results.file_name
     day = datetime.fromisoformat(results.at)
-    yield (
-        f"The run of {day:%Y-%m-%d %H:%M} UTC at commit {results.commit}: {results.cores} cores"
-        f" with a load of {results.load:.1f} before it, Python {results.python},"
-        f" {results.seconds:.0f} s;"
-    )
+    taken = f", {results.seconds:.0f} s" if results.seconds else ""
+    yield f"The run of {day:%Y-%m-%d %H:%M} UTC at commit {results.commit}: {_machine(results)}{taken};"
     rows = f"[all rows](../benchmarks/results/{name})"
     tables = f"[as tables](../benchmarks/results/{name.replace('.json', '.md')})"
     yield f"medians of {_rounds(results)}; {rows}, and {tables} with spreads, p99 and CPU."
+
+
+def _machine(results: Results) -> str:
+    load = f", a load of {results.load:.1f} before it" if results.load else ""
+    return f"{results.cores} cores{load}, Python {results.python}"
 
 
 def _table(results: Results) -> Iterator[str]:
@@ -166,11 +168,10 @@ def _faster(results: Results) -> Iterator[str]:
 
 
 def long_tables(results: Results) -> str:
-    machine = f"{results.cores} cores, load {results.load:.1f}, {results.system}"
     lines = [
         f"# The run of {results.at}",
         "",
-        f"Commit {results.commit}, Python {results.python}, {machine}.",
+        f"Commit {results.commit}, {_machine(results)}, {results.system}.",
         "Medians of the rounds, and in brackets the least and the greatest. CPU is that of the",
         "server's processes, and of PostgreSQL's, for a request.",
     ]

@@ -85,8 +85,8 @@ class _Scales:
 
     @classmethod
     def of(cls, panel: Panel, *, from_zero: bool) -> "_Scales":
-        xs = [x for curve in panel.curves for x, _ in curve.points] or [1.0, 2.0]
-        ys = [y for curve in panel.curves for _, y in curve.points] or [1.0, 2.0]
+        xs = [x for curve in panel.curves for x, _ in curve.points] or [1.0]
+        ys = [y for curve in panel.curves for _, y in curve.points] or [1.0]
         low, high = min(ys), max(ys)
         if from_zero:
             return cls((min(xs), max(xs)), (0.0, high * 1.15), from_zero)
@@ -128,6 +128,9 @@ def _round(value: float) -> float:
 def _panel(panel: Panel, scales: _Scales) -> Iterator[str]:
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     yield f'<text class="panel" x="{_LEFT}" y="{_TOP - 18}">{escape(panel.title)}</text>'
+    if not panel.curves:
+        yield _text((_LEFT + right) / 2, (_TOP + bottom) / 2, "not measured in this run", "middle")
+        return
     for step in scales.steps():
         y = scales.y(step)
         yield f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
