@@ -112,7 +112,8 @@ def _run(results: Results) -> Iterator[str]:
     name = results.file_name
     day = datetime.fromisoformat(results.at)
     taken = f", {results.seconds:.0f} s" if results.seconds else ""
-    yield f"The run of {day:%Y-%m-%d %H:%M} UTC at commit {results.commit}: {_machine(results)}{taken};"
+    commit = f"at commit {results.commit}"
+    yield f"The run of {day:%Y-%m-%d %H:%M} UTC {commit}: {_machine(results)}{taken};"
     rows = f"[all rows](../benchmarks/results/{name})"
     tables = f"[as tables](../benchmarks/results/{name.replace('.json', '.md')})"
     yield f"medians of {_rounds(results)}; {rows}, and {tables} with spreads, p99 and CPU."
