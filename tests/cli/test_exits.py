@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from taskcli import config, exits, signals
 from taskcore import (
@@ -15,6 +16,7 @@ from taskcore import (
     TaskcoreError,
     TooMany,
 )
+from tests.api.served import as_url
 from tests.cli.conftest import KEY, Taskcli
 
 MakeUser = Callable[..., str]
@@ -86,6 +88,15 @@ def test_69_the_database_cannot_be_reached(
     assert refused.err.startswith("taskcli: The database cannot be reached: ")
     assert "No such file or directory" in refused.err
     assert "sesame" not in refused.err
+
+
+def test_69_there_is_no_such_database(
+    database: str, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", as_url(make_conninfo(database, dbname="nosuch")))
+    refused = taskcli("users", "list")
+    assert refused.code == 69
+    assert refused.err.endswith('FATAL: database "nosuch" does not exist\n')
 
 
 def test_75_the_row_is_locked(database: str, make_user: MakeUser, taskcli: Taskcli) -> None:

@@ -110,7 +110,8 @@ def _connected(url: str, *, pooler: bool) -> "psycopg.Connection[Any]":
             return psycopg.connect(conninfo(url, pooler=True), prepare_threshold=None)
         return psycopg.connect(with_options(url, UNLIMITED))
     except psycopg.OperationalError as error:
-        reason = str(error).partition("\n")[0]
+        # PostgreSQL writes two blanks after FATAL; the second would be shown as an escape.
+        reason = " ".join(str(error).partition("\n")[0].split())
         raise Unavailable(f"The database cannot be reached: {reason}") from None
 
 
