@@ -21,11 +21,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.container.engines import Buildah, Engine, podman
+from tests.debian import ROOT, missing, say
 
-ROOT = Path(__file__).parents[2]
 IMAGE = "localhost/taskcore:test"
 _BASE = "localhost/taskcore-base"
 _SUITE = "bookworm"
+_PACKAGES = {"/usr/bin/buildah": "buildah", "/usr/sbin/debootstrap": "debootstrap"}
 _ARBITRARY = "1234567:0"  # as OpenShift chooses one: no name in /etc/passwd, and group 0
 _OWN = "10001:10001"
 _READY_WITHIN = 60.0  # seconds
@@ -36,9 +37,8 @@ def main() -> int:
     parser.add_argument("--work", type=Path, help="keep base and wheels here for the next time")
     parser.add_argument("--port", default=18950, type=int)
     given = parser.parse_args()
-    missing = [name for name in ("buildah", "debootstrap") if shutil.which(name) is None]
-    if missing:
-        say(f"cannot run here: apt-get install {' '.join(missing)}")
+    if refusal := missing(_PACKAGES):
+        say(refusal)
         return 1
     with tempfile.TemporaryDirectory(prefix="taskcore-container-") as folder:
         work = given.work or Path(folder)
@@ -57,11 +57,6 @@ def main() -> int:
             check(engine, Path(folder), given.port)
     say("all passed")
     return 0
-
-
-def say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 def ran(*command: str | Path) -> None:

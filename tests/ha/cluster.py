@@ -13,19 +13,11 @@ from typing import Any
 
 import psycopg
 
-from tests.ha.programs import ROOT, Folder, postgres_programs, signalled, working_in
+from tests.debian import Folder, documented, signalled, working_in
+from tests.ha.programs import postgres_programs
 from tests.processes import children, eventually
 
 _START_WITHIN, _WHOLE_WITHIN, _FAILOVER_WITHIN = 60.0, 60.0, 40.0  # seconds
-
-
-def documented(kind: str, section: str, number: int = 0) -> str:
-    """A block of the document; `number` counts those of that kind in the section."""
-    page = (ROOT / "docs/deployment.md").read_text()
-    text = page.partition(f"## {section}\n")[2].partition("\n## ")[0]
-    found = re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
-    assert len(found) > number, f"the document has no {kind} in {section}"
-    return str(found[number])
 
 
 class Node:

@@ -10,8 +10,7 @@ from typing import Any
 
 import psycopg
 
-from tests.ha.cluster import documented
-from tests.ha.programs import Folder, own, say, signalled, working_folder
+from tests.debian import Folder, documented, own, say, signalled, working_folder
 from tests.ha.writing import Row, Writers
 from tests.processes import eventually
 from tests.server.running import KEY, Api, taskcli

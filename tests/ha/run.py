@@ -21,8 +21,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from tests.ha.cluster import POOLER, Cluster, Node, documented
-from tests.ha.programs import Folder, missing, patroni, say, working_folder
+from tests.debian import Folder, documented, missing, say, working_folder
+from tests.ha.cluster import POOLER, Cluster, Node
+from tests.ha.programs import PACKAGES, patroni
 from tests.ha.recovery import recovered
 from tests.ha.writing import Row, Verdict, Writers
 from tests.processes import eventually
@@ -219,7 +220,7 @@ def main() -> int:
     if unknown := set(args.scenarios) - set(names):
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
     wanted = args.scenarios or names
-    if refusal := missing():
+    if refusal := missing(PACKAGES):
         say(refusal)
         return 1
     began = time.monotonic()

@@ -9,80 +9,44 @@ settings for outages, are what to compare with.
 """
 
 import argparse
-import os
-import pwd
 import re
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Self
 
 import psycopg
 
+from tests.debian import Folder, documented, missing, say, working_folder
 from tests.postgres.servers import Server, server
 from tests.processes import eventually
 from tests.server.running import KEY, Answer, Api, Client, free_port, taskcli
 
-ROOT = Path(__file__).parents[2]
 PGBOUNCER = "/usr/sbin/pgbouncer"
+_SECTION = "A pooler before PostgreSQL"
 CLIENTS = 8
 STEADY, AWAY = 10, 3  # seconds
 SLOWEST, BACK_WITHIN = 4.0, 2.0  # seconds: for any answer; until all is well after an outage
 
 
-def say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def documented(document: str, kind: str) -> str:
-    match = re.search(rf"## A pooler before.*?```{kind}\n(.*?)```", document, re.DOTALL)
-    assert match, f"the document has no {kind} for a pooler"
-    return match[1]
-
-
-@contextmanager
-def bouncing(config: str) -> Iterator[None]:
-    # It refuses to run as root.
-    nobody = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="pgbouncer-", dir="/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "users").write_text('"taskcore" ""\n')
-        (folder / "pgbouncer.ini").write_text(config.replace("USERS", str(folder / "users")))
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603 - the program above
-                [PGBOUNCER, str(folder / "pgbouncer.ini")],
-                stdout=log,
-                stderr=log,
-                user=nobody,
-                extra_groups=None if nobody is None else [],
-            )
-            try:
-                yield
-            finally:
-                process.terminate()
-                process.wait(10)
-
-
-def configuration(document: str, database: Server, port: int, *, defaults: bool) -> str:
-    text = documented(document, "ini")
+def start(folder: Folder, database: Server, port: int, *, defaults: bool) -> None:
+    text = documented("ini", _SECTION)
     host = database.conninfo.rpartition("host=")[2]
     text = re.sub("host=.*", f"host={host} dbname=taskcore", text)
     text = re.sub("listen_addr = .*", "listen_addr = 127.0.0.1\nunix_socket_dir =", text)
     text = re.sub("listen_port = .*", f"listen_port = {port}", text)
     text = re.sub("auth_type = .*", "auth_type = trust", text)
-    text = re.sub("auth_file = .*", "auth_file = USERS", text)
+    users = folder.write("users", '"taskcore" ""\n')
+    text = re.sub("auth_file = .*", f"auth_file = {users}", text)
     if defaults:
         text = text.partition("; After an outage")[0]
-    return text + "ignore_startup_parameters = extra_float_digits,options\n"
+    text += "ignore_startup_parameters = extra_float_digits,options\n"
+    folder.start("pgbouncer", PGBOUNCER, folder.write("pgbouncer.ini", text))
 
 
 class Load:
@@ -154,7 +118,7 @@ def told(load: Load, since: float, until: float) -> Counter[str]:
     return wrong
 
 
-def prepared(folder: Path, database: Server, document: str) -> None:
+def prepared(folder: Path, database: Server) -> None:
     """A database of a role that owns it, migrated by a direct connection, and its settings."""
     with psycopg.connect(database.conninfo, autocommit=True) as admin:
         admin.execute("CREATE ROLE taskcore LOGIN")
@@ -164,7 +128,7 @@ def prepared(folder: Path, database: Server, document: str) -> None:
     done = taskcli(folder, "db", "upgrade", DATABASE_URL=url, SECRET_KEY=KEY)
     assert done.returncode == 0, done.stderr
     with psycopg.connect(database.conninfo, autocommit=True) as admin:
-        admin.execute(documented(document, "sql").encode())
+        admin.execute(documented("sql", _SECTION).encode())
 
 
 def refuses(folder: Path, env: dict[str, str]) -> bool:
@@ -211,25 +175,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pooler", default="on", help="DATABASE_POOLER")
     parser.add_argument("--defaults", action="store_true", help="no settings for outages")
-    parser.add_argument("--document", type=Path, default=ROOT / "docs/deployment.md")
     args = parser.parse_args()
-    document, port = args.document.read_text(), free_port()
+    if refusal := missing({PGBOUNCER: "pgbouncer"}):
+        say(refusal)
+        return 1
+    port = free_port()
     env = {
         "DATABASE_URL": f"postgresql://taskcore@127.0.0.1:{port}/taskcore",
         "DATABASE_POOLER": args.pooler,
         "SECRET_KEY": KEY,
     }
-    with tempfile.TemporaryDirectory() as name, server() as database:
+    with tempfile.TemporaryDirectory() as name, server() as database, working_folder() as place:
         folder = Path(name)
-        prepared(folder, database, document)
-        config = configuration(document, database, port, defaults=args.defaults)
-        with bouncing(config):
-            checks = args.pooler == "on" and not args.defaults
-            url = env["DATABASE_URL"]
-            assert eventually(lambda: answers(url), within=10)
-            if checks and not refuses(folder, env):
-                return 1
-            return 0 if tried(folder, database, env, checks=checks) else 1
+        prepared(folder, database)
+        start(place, database, port, defaults=args.defaults)
+        checks = args.pooler == "on" and not args.defaults
+        assert eventually(lambda: answers(env["DATABASE_URL"]), within=60), place.log("pgbouncer")
+        if checks and not refuses(folder, env):
+            return 1
+        return 0 if tried(folder, database, env, checks=checks) else 1
 
 
 def answers(url: str) -> bool:

@@ -12,30 +12,28 @@ import argparse
 import http.client
 import json
 import re
-import shutil
 import ssl
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from statistics import median
 from typing import Self
 
 from tests.api.served import as_url
+from tests.debian import Folder, documented, missing, say, working_folder
 from tests.postgres.servers import server
 from tests.processes import eventually
 from tests.server.running import KEY, STREAM, Api, free_port, taskcli
 
-ROOT = Path(__file__).parents[2]
 CLIENTS = 8
 PAUSE = 0.02  # seconds between two requests of a client
 DRAIN_SECONDS = 8
 STREAM_WITHIN = 2.0  # seconds; another process's change takes half a second
+_UP_WITHIN = 60  # seconds
 STREAM_FOR = 40  # seconds: longer than the timeouts of the proxies
 PREFIX = "/api/v1"
 COMMANDS = {
@@ -53,16 +51,9 @@ FRAMES = {
 }
 
 
-def say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def configuration(proxy: str, document: str, port: int, servers: list[int], pem: Path) -> str:
+def configuration(proxy: str, port: int, servers: list[int], pem: Path) -> str:
     """The document's, with our addresses in place of the example's."""
-    match = re.search(rf"```{proxy}(?:file)?\n(.*?)```", document, re.DOTALL)
-    assert match, f"the document has nothing for {proxy}"
-    part = match[1]
+    part = documented(f"{proxy}(?:file)?", "A proxy in front")
     for number, ours in enumerate(servers, 1):
         part = part.replace(f"10.0.0.1{number}:8000", f"127.0.0.1:{ours}")
     part = part.replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")
@@ -72,22 +63,10 @@ def configuration(proxy: str, document: str, port: int, servers: list[int], pem:
     return FRAMES[proxy].format(part=part)
 
 
-@contextmanager
-def running(proxy: str, folder: Path, text: str, port: int) -> Iterator[None]:
-    file = folder / f"{proxy}.conf"
-    file.write_text(text)
-    command = [word.format(folder=folder, file=file) for word in COMMANDS[proxy]]
-    with (folder / f"{proxy}.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - the commands above
-            command, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-        )
-        try:
-            answers = eventually(lambda: is_up(port), within=10)
-            assert answers, (folder / f"{proxy}.log").read_text()
-            yield
-        finally:
-            process.terminate()
-            process.wait(10)
+def start(proxy: str, folder: Folder, text: str, port: int) -> None:
+    file = folder.write(f"{proxy}.conf", text)
+    folder.start(proxy, *(word.format(folder=folder.path, file=file) for word in COMMANDS[proxy]))
+    assert eventually(lambda: is_up(port), within=_UP_WITHIN), folder.log(proxy)
 
 
 def connection(port: int, timeout: float = 35) -> http.client.HTTPSConnection:
@@ -171,13 +150,19 @@ def follow(port: int, token: str) -> list[float]:
     return took
 
 
-def certificate(folder: Path) -> Path:
-    key, pem = folder / "key.pem", folder / "api.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    command += ["-nodes", "-keyout", str(key), "-out", str(pem), "-subj", "/CN=localhost"]
-    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - the command above
-    pem.write_text(pem.read_text() + key.read_text())
-    return pem
+def certificate(folder: Folder) -> Path:
+    key, pem = folder.path / "key.pem", folder.path / "cert.pem"
+    how = (
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+    )
+    folder.run("openssl", "req", "-x509", *how, "-keyout", key, "-out", pem)
+    return folder.write("api.pem", pem.read_text() + key.read_text())
 
 
 class Pool:
@@ -209,20 +194,18 @@ class Pool:
                 stack.push(api)
 
 
-def tried(proxy: str, document: str, pool: Pool, cycles: int) -> bool:
+def tried(proxy: str, pool: Pool, cycles: int) -> bool:
     """Whether nothing was lost."""
     port, token = free_port(), pool.token()
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # nginx works as another account
-        text = configuration(proxy, document, port, pool.ports, certificate(folder))
-        with running(proxy, folder, text, port):
-            took = follow(port, token)
-            with Load(port, token) as load:
-                for number in range(cycles):
-                    time.sleep(3)
-                    pool.restart(number % 2)
+    with working_folder() as folder:
+        text = configuration(proxy, port, pool.ports, certificate(folder))
+        start(proxy, folder, text, port)
+        took = follow(port, token)
+        with Load(port, token) as load:
+            for number in range(cycles):
                 time.sleep(3)
+                pool.restart(number % 2)
+            time.sleep(3)
     lost = sum(load.results.values())
     told = ", ".join(f"{number} x {what}" for what, number in load.results.most_common())
     say(f"{proxy}: {lost} of {load.requests} requests lost over {cycles} stops {told}")
@@ -235,16 +218,17 @@ def main() -> int:
     parser.add_argument("proxies", nargs="*", metavar="proxy", help=", ".join(COMMANDS))
     parser.add_argument("--cycles", type=int, default=4, help="how many stops of a server")
     parser.add_argument("--drain", type=int, default=DRAIN_SECONDS, help="DRAIN_SECONDS")
-    parser.add_argument("--document", type=Path, default=ROOT / "docs/deployment.md")
     args = parser.parse_args()
-    wanted = args.proxies or [name for name in COMMANDS if shutil.which(COMMANDS[name][0])]
-    document = args.document.read_text()
+    wanted = args.proxies or list(COMMANDS)
+    if refusal := missing({COMMANDS[name][0]: name for name in wanted}):
+        say(refusal)
+        return 1
     with tempfile.TemporaryDirectory() as folder, server() as database:
         url = as_url(database.conninfo)
         done = taskcli(Path(folder), "db", "upgrade", DATABASE_URL=url, SECRET_KEY=KEY)
         assert done.returncode == 0, done.stderr
         with Pool(Path(folder), url, DRAIN_SECONDS=str(args.drain)) as pool:
-            results = [tried(each, document, pool, args.cycles) for each in wanted]
+            results = [tried(each, pool, args.cycles) for each in wanted]
     return 0 if all(results) else 1
 
 
