@@ -64,28 +64,28 @@ def _slow(db: Db) -> Any:
 
 async def with_tasks(core: Core, db: Db, name: str, count: int, *, thrown: int = 0) -> User:
     user = await core.accounts.create(SYSTEM, email=address(name), password=PASSWORD)
-    add_tasks(db, user, count, thrown=thrown)
+    add_tasks(db, user.id, count, thrown=thrown)
     return user
 
 
-def add_tasks(db: Db, owner: User, count: int, *, thrown: int = 0) -> None:
+def add_tasks(db: Db, owner: int, count: int, *, thrown: int = 0) -> None:
     """With their words; `thrown` of them are in the trash."""
     db.execute(
         "WITH added AS (INSERT INTO tasks (id, title, owner_id) SELECT nextval('tasks_id_seq'),"
         " 'x', %s FROM generate_series(1, %s) RETURNING owner_id, id)"
         " INSERT INTO task_words SELECT owner_id, id, 'x' FROM added",
-        [owner.id, count - thrown],
+        [owner, count - thrown],
     )
     db.execute(
         "INSERT INTO trash (id, title, owner_id, deleted_at)"
         " SELECT nextval('tasks_id_seq'), 'x', %s, now() FROM generate_series(1, %s)",
-        [owner.id, thrown],
+        [owner, thrown],
     )
     db.execute(
         "INSERT INTO streams AS kept (owner_id, live, in_trash) VALUES (%s, %s, %s)"
         " ON CONFLICT (owner_id) DO UPDATE SET live = kept.live + excluded.live,"
         " in_trash = kept.in_trash + excluded.in_trash",
-        [owner.id, count - thrown, thrown],
+        [owner, count - thrown, thrown],
     )
     db.execute("UPDATE totals SET tasks = tasks + %s WHERE slot = 0", [count - thrown])
 
@@ -149,7 +149,7 @@ async def test_a_deletion_that_waits_for_a_write_delays_no_administrator(
     core: Core, db: Db, *, own: bool
 ) -> None:
     ada, root = await join(core, "ada"), await join(core, "root", Role.ADMIN)
-    add_tasks(db, ada.user, 1)
+    add_tasks(db, ada.user.id, 1)
     with psycopg.connect(db.info.dsn) as busy:
         busy.execute("SELECT FROM streams WHERE owner_id = %s FOR UPDATE", [ada.user.id])
         deleting = asyncio.create_task(
@@ -231,7 +231,7 @@ async def test_limits_that_live_cost_housekeeping_a_part_of_them_at_a_time(
 async def test_a_request_that_was_under_way_adds_no_task(core: Core, db: Db) -> None:
     """AZ-14: a request that has passed its authentication is refused as soon as the account is."""
     ada = await join(core, "ada")
-    add_tasks(db, ada.user, 50)
+    add_tasks(db, ada.user.id, 50)
     await core.accounts.delete(SYSTEM, ada.user.id)
     with pytest.raises(InvalidToken):
         await core.tasks.create(ada.actor, title="late")

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -37,6 +37,15 @@ def stranger() -> str:
     return f"{uuid4().hex}@example.org"
 
 
+def keep_to(quota: int, statuses: Iterable[int], began: float) -> None:
+    """Check that a quota a minute was admitted, and at most what has come back since `began`.
+
+    On a busy machine some comes back while the requests are sent.
+    """
+    admitted = sum(status != 429 for status in statuses)
+    assert quota <= admitted <= quota + (time.monotonic() - began) * quota / 60
+
+
 def test_four_processes_admit_ten_failures_of_one_address(four: Site) -> None:
     """RL-1: the limit is exact for concurrent requests to several processes."""
     for _ in range(3):
@@ -45,8 +54,10 @@ def test_four_processes_admit_ten_failures_of_one_address(four: Site) -> None:
         def guess(number: int, ip: str = ip) -> Answer:
             return four.log_in(stranger(), WRONG, ip=ip, process=number % 4)
 
-        answers = at_once(guess, 40)
-        assert Counter(answer.status for answer in answers) == {401: 10, 429: 30}
+        began = time.monotonic()
+        statuses = [answer.status for answer in at_once(guess, 40)]
+        assert set(statuses) <= {401, 429}
+        keep_to(10, statuses, began)
 
 
 def test_fifty_guesses_at_once_are_five(four: Site) -> None:
@@ -413,22 +424,27 @@ def test_registrations_of_one_address_are_limited(site: Site) -> None:
     """RL-4: twenty a minute, failed ones included."""
     ip = fresh_ip()
     bodies = [{"email": stranger(), "password": PASSWORD}] * 2 + [{"email": "", "password": ""}]
-    statuses = [
-        site.ask("POST", "/auth/register", bodies[n % 3], ip=ip, process=n % 2).status
-        for n in range(21)
-    ]
-    assert set(statuses[:20]) == {201, 409, 422}
-    assert statuses[20] == 429
+    statuses: list[int] = []
+    began = time.monotonic()
+    while 429 not in statuses:
+        n = len(statuses)
+        answer = site.ask("POST", "/auth/register", bodies[n % 3], ip=ip, process=n % 2)
+        statuses.append(answer.status)
+    assert set(statuses) == {201, 409, 422, 429}
+    keep_to(20, statuses, began)
 
 
 def test_a_session_and_an_address_refresh_sixty_times_a_minute(site: Site, ada: Account) -> None:
     """RL-4: a bucket for each, so that a burst of tabs is served."""
     token = ada.refresh
+    began = time.monotonic()
     statuses = at_once(lambda n: site.refresh(token, process=n % 2).status, 70)
-    assert Counter(statuses) == {200: 60, 429: 10}
-    ip = fresh_ip()
+    assert set(statuses) <= {200, 429}
+    keep_to(60, statuses, began)
+    ip, began = fresh_ip(), time.monotonic()
     unknown = at_once(lambda n: site.refresh("tcr_x", ip=ip, process=n % 2).status, 70)
-    assert Counter(unknown) == {401: 60, 429: 10}
+    assert set(unknown) <= {401, 429}
+    keep_to(60, unknown, began)
 
 
 @pytest.mark.anyio
@@ -460,8 +476,10 @@ def test_who_holds_a_token_may_not_guess_the_password_with_it(site: Site, ada: A
         def guess(number: int, path: str = path, body: object = body) -> Answer:
             return site.ask("POST", path, body, token=ada.access, process=number % 2)
 
+        began = time.monotonic()
         answers = at_once(guess, quota + 5)
-        assert Counter(answer.status for answer in answers) == {401: quota, 429: 5}
+        assert {answer.status for answer in answers} == {401, 429}
+        keep_to(quota, (answer.status for answer in answers), began)
         told = {a.headers["ratelimit-policy"].partition(";")[2] for a in answers if a.status == 429}
         assert told == {f"q={quota};w=60"}
     assert site.me(ada.access) == 200
