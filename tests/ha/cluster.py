@@ -15,6 +15,7 @@ import psycopg
 
 from tests.debian import Folder, documented, signalled, working_in
 from tests.ha.programs import postgres_programs
+from tests.poolers import pgbouncer
 from tests.processes import children, eventually
 
 _START_WITHIN, _WHOLE_WITHIN, _FAILOVER_WITHIN = 60.0, 60.0, 40.0  # seconds
@@ -187,16 +188,8 @@ class Cluster:
 
     def start_pooler(self) -> None:
         """PgBouncer before HAProxy."""
-        text = documented("ini", POOLER)
-        database = f"host=127.0.0.1 port={self.port} password=PASSWORD dbname=taskcore"
-        text = re.sub("host=.*", database, text)
-        text = re.sub("listen_addr = .*", "listen_addr = 127.0.0.1\nunix_socket_dir =", text)
-        text = re.sub("listen_port = .*", f"listen_port = {self.port + 1}", text)
-        text = re.sub("auth_type = .*", "auth_type = plain", text)
-        users = self._folder.write("users", '"taskcore" "PASSWORD"\n')
-        text = re.sub("auth_file = .*", f"auth_file = {users}", text)
-        file = self._folder.write("pgbouncer.ini", text)
-        self._folder.start("pgbouncer", "/usr/sbin/pgbouncer", file)
+        database = f"host=127.0.0.1 port={self.port} password=PASSWORD"
+        pgbouncer.start(self._folder, self.port + 1, database, password="PASSWORD", outages=True)
 
     def ways(self) -> dict[str, dict[str, str]]:
         """How a server may be told to reach the database."""
@@ -210,7 +203,6 @@ class Cluster:
         }
 
 
-POOLER = "A pooler before PostgreSQL"
 SMALL = "max_connections: 60\n        shared_buffers: 32MB"
 
 

@@ -21,11 +21,12 @@ from dataclasses import dataclass
 
 import psycopg
 
-from tests.debian import Folder, documented, missing, say, working_folder
-from tests.ha.cluster import POOLER, Cluster, Node
+from tests.debian import Folder, missing, say, working_folder
+from tests.ha.cluster import Cluster, Node
 from tests.ha.programs import PACKAGES, patroni
 from tests.ha.recovery import recovered
 from tests.ha.writing import Row, Verdict, Writers
+from tests.poolers import pgbouncer
 from tests.processes import eventually
 from tests.server.running import KEY, Api, taskcli
 
@@ -118,7 +119,7 @@ def serving(folder: Folder, cluster: Cluster) -> Iterator[dict[str, Api]]:
     done = taskcli(folder.path, "db", "upgrade", **ways["HAProxy"], SECRET_KEY=KEY)
     assert done.returncode == 0, done.stderr
     with cluster.primary().connect("taskcore") as admin:
-        admin.execute(documented("sql", POOLER).encode())
+        admin.execute(pgbouncer.role_settings())
     cluster.start_pooler()
     with ExitStack() as stack:
         apis = {

@@ -9,7 +9,6 @@ settings for outages, are what to compare with.
 """
 
 import argparse
-import re
 import sys
 import tempfile
 import threading
@@ -22,31 +21,15 @@ from typing import Self
 
 import psycopg
 
-from tests.debian import Folder, documented, missing, say, working_folder
+from tests.debian import missing, say, working_folder
+from tests.poolers import pgbouncer
 from tests.postgres.servers import Server, server
 from tests.processes import eventually
 from tests.server.running import KEY, Answer, Api, Client, free_port, taskcli
 
-PGBOUNCER = "/usr/sbin/pgbouncer"
-_SECTION = "A pooler before PostgreSQL"
 CLIENTS = 8
 STEADY, AWAY = 10, 3  # seconds
 SLOWEST, BACK_WITHIN = 4.0, 2.0  # seconds: for any answer; until all is well after an outage
-
-
-def start(folder: Folder, database: Server, port: int, *, defaults: bool) -> None:
-    text = documented("ini", _SECTION)
-    host = database.conninfo.rpartition("host=")[2]
-    text = re.sub("host=.*", f"host={host} dbname=taskcore", text)
-    text = re.sub("listen_addr = .*", "listen_addr = 127.0.0.1\nunix_socket_dir =", text)
-    text = re.sub("listen_port = .*", f"listen_port = {port}", text)
-    text = re.sub("auth_type = .*", "auth_type = trust", text)
-    users = folder.write("users", '"taskcore" ""\n')
-    text = re.sub("auth_file = .*", f"auth_file = {users}", text)
-    if defaults:
-        text = text.partition("; After an outage")[0]
-    text += "ignore_startup_parameters = extra_float_digits,options\n"
-    folder.start("pgbouncer", PGBOUNCER, folder.write("pgbouncer.ini", text))
 
 
 class Load:
@@ -128,7 +111,7 @@ def prepared(folder: Path, database: Server) -> None:
     done = taskcli(folder, "db", "upgrade", DATABASE_URL=url, SECRET_KEY=KEY)
     assert done.returncode == 0, done.stderr
     with psycopg.connect(database.conninfo, autocommit=True) as admin:
-        admin.execute(documented("sql", _SECTION).encode())
+        admin.execute(pgbouncer.role_settings())
 
 
 def refuses(folder: Path, env: dict[str, str]) -> bool:
@@ -176,7 +159,7 @@ def main() -> int:
     parser.add_argument("--pooler", default="on", help="DATABASE_POOLER")
     parser.add_argument("--defaults", action="store_true", help="no settings for outages")
     args = parser.parse_args()
-    if refusal := missing({PGBOUNCER: "pgbouncer"}):
+    if refusal := missing({pgbouncer.PROGRAM: "pgbouncer"}):
         say(refusal)
         return 1
     port = free_port()
@@ -188,7 +171,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, server() as database, working_folder() as place:
         folder = Path(name)
         prepared(folder, database)
-        start(place, database, port, defaults=args.defaults)
+        pgbouncer.start(
+            place,
+            port,
+            f"host={database.conninfo.rpartition('host=')[2]}",
+            more="ignore_startup_parameters = extra_float_digits,options\n",
+            outages=not args.defaults,
+        )
         checks = args.pooler == "on" and not args.defaults
         assert eventually(lambda: answers(env["DATABASE_URL"]), within=60), place.log("pgbouncer")
         if checks and not refuses(folder, env):
