@@ -1,7 +1,9 @@
 """Fixtures of all tests: a manual clock, both stores, and a core on each."""
 
 import asyncio
+import os
 import signal
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
 
 # What PostgreSQL needs takes a second to import, in each process: the functions that need it do.
 # ruff: noqa: PLC0415
+
+# Else each of the hundreds of servers and commands that tests start would compile all its modules.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 STORES = ["memory", "postgresql"]
 
