@@ -78,7 +78,7 @@ async def list_changes(
     To copy an account and keep the copy up to date: ask without a cursor, which returns none of
     the tasks and the present one; read the list of tasks; then ask again and again with the cursor
     of the page before. Nothing is left out, whatever is written meanwhile. A page has a task at
-    most once, later pages may have it again. A page of more than 512 KiB ends early.
+    most once, later pages may have it again. A page of more than 640 KiB ends early.
 
     410 means that what came after the cursor is not kept any more, or that the database was
     restored from a backup: begin anew.

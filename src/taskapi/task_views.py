@@ -36,7 +36,7 @@ Item = TypeVar("Item")
 
 # Enough for a hundred tasks of 5000 letters, not of 5000 emoji: a client that does not read keeps
 # as much of our memory.
-MAX_PAGE_BYTES = 524288
+MAX_PAGE_BYTES = 655_360
 
 
 class TaskDraft(Body):

@@ -5,9 +5,11 @@ from base64 import urlsafe_b64encode
 
 import pytest
 
-from taskapi.task_views import MAX_PAGE_BYTES, TaskDraft, TaskView
+from taskapi.task_views import MAX_PAGE_BYTES, TaskDraft, TaskView, fitting_tasks
+from taskcore.domain.ids import MAX_ID
 from tests.api.people import MISSING_ID, Person, broken, led_to, refused
 from tests.conftest import ManualClock
+from tests.factories import a_task
 
 pytestmark = pytest.mark.anyio
 
@@ -226,13 +228,18 @@ async def test_a_cursor_leads_to_the_next_page(ada: Person, root: Person) -> Non
 
 
 async def test_a_page_of_many_bytes_ends_early(ada: Person) -> None:
-    for number in range(30):
+    for number in range(40):
         await ada.post("/tasks", {"title": f"{number}", "description": "\N{PARTY POPPER}" * 5000})
-    first = await ada.get("/tasks?limit=30")
-    assert 20 < len(first.json()["items"]) < 30
+    first = await ada.get("/tasks?limit=40")
+    assert 30 < len(first.json()["items"]) < 40
     assert len(first.content) < MAX_PAGE_BYTES + 1000
     assert first.json()["limit"] == len(first.json()["items"])
-    assert await read_on(ada, "/tasks?limit=30") == [f"{29 - number}" for number in range(30)]
+    assert await read_on(ada, "/tasks?limit=40") == [f"{39 - number}" for number in range(40)]
+
+
+def test_a_page_has_room_for_a_hundred_tasks_of_letters() -> None:
+    task = a_task(id=MAX_ID, title="x" * 255, description="x" * 5000)
+    assert fitting_tasks([task] * 100) == 100
 
 
 async def test_tasks_created_or_deleted_meanwhile_shift_no_page_by_cursor(ada: Person) -> None:

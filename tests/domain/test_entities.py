@@ -142,6 +142,16 @@ def test_a_new_user_passes_the_rules() -> None:
             User.new(email, NOW, full_name=full_name, role=Role.USER)
 
 
+def test_a_role_may_be_a_plain_text() -> None:
+    user = User.new("ada@x.org", NOW, full_name=None, role="admin").stored_as(UserId(1))  # type: ignore[arg-type]
+    assert user.role is Role.ADMIN
+    assert user.edited(NOW, role="user").role is Role.USER  # type: ignore[arg-type]
+    with pytest.raises(Invalid, match="must be one of user, admin"):
+        user.edited(NOW, role="root")  # type: ignore[arg-type]
+    with pytest.raises(Invalid, match="must be one of user, admin"):
+        User.new("ada@x.org", NOW, full_name=None, role="root")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("is_active", [True, False])
 def test_an_administrator_counts_while_active(role: Role, *, is_active: bool) -> None:

@@ -8,6 +8,7 @@ from typing import NewType, Self, TypedDict, Unpack
 from taskcore.domain import one_time
 from taskcore.domain.dues import check_time_zone
 from taskcore.domain.emails import Email
+from taskcore.domain.errors import Problem
 from taskcore.domain.refusals import Refusals, only, refuse
 from taskcore.domain.text_rules import FULL_NAME
 
@@ -20,6 +21,12 @@ class Role(StrEnum):
 
     USER = "user"
     ADMIN = "admin"
+
+
+def _role_problem(role: str) -> Problem | None:
+    if role in set(Role):
+        return None
+    return Problem("role", f"must be one of {', '.join(Role)}", "wrong_type")
 
 
 class ProfileChanges(TypedDict, total=False):
@@ -87,17 +94,22 @@ class User:
         with refusals:
             address = Email.parse(email)
         with refusals:
-            refuse(FULL_NAME.problem(full_name or ""), check_time_zone(time_zone))
+            refuse(
+                FULL_NAME.problem(full_name or ""), _role_problem(role), check_time_zone(time_zone)
+            )
         refusals.raise_all()
-        return NewUser(address, full_name, role, now, time_zone)
+        return NewUser(address, full_name, Role(role), now, time_zone)
 
     def edited(self, now: datetime, **changes: Unpack[UserChanges]) -> Self:
         """A changed copy, or this very object if nothing would change. Raises Invalid."""
         only(changes, UserChanges)
         refuse(
             FULL_NAME.problem(changes.get("full_name") or ""),
+            _role_problem(changes["role"]) if "role" in changes else None,
             check_time_zone(changes["time_zone"]) if "time_zone" in changes else None,
         )
+        if "role" in changes:
+            changes["role"] = Role(changes["role"])  # from a plain text
         if all(getattr(self, name) == value for name, value in changes.items()):
             return self
         return replace(self, **changes, updated_at=now)

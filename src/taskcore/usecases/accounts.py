@@ -156,7 +156,7 @@ class Accounts:
             is_first = user.is_active_admin and not admins
             name = AuditEventName.ADMIN_BOOTSTRAP if is_first else AuditEventName.USER_CREATED
             now = user.created_at
-            await tx.audit.add(NewAuditEvent.by(actor, name, now, user_id=user.id, role=role.value))
+            await tx.audit.add(NewAuditEvent.by(actor, name, now, user_id=user.id, role=user.role))
             return user
 
     async def get(self, actor: Actor, user_id: UserId) -> User:
