@@ -25,6 +25,7 @@ _LAYERS = {
     "taskcore/adapters/postgres/": "statements, batching",
     "structlog/": "log",
     "taskapi/logs.py": "log",
+    "taskapi/access_log.py": "log",
     "taskapi/edge.py": "edge: ids, headers, limits",
     "taskapi/exchange.py": "edge: ids, headers, limits",
     "taskapi/headers.py": "edge: ids, headers, limits",

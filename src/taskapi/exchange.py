@@ -1,4 +1,9 @@
-"""One request and its response, as they pass the edge."""
+"""One request and its response, as they pass the edge.
+
+Here are the time and the pieces that a body may take, what is left of a refused body, the place and
+the turn of a request, whether an origin is allowed, how long the request waits for the store, and
+what metrics and traces count of it. Its log line is in `access_log.py`.
+"""
 
 import asyncio
 import math
@@ -11,6 +16,7 @@ from typing import TYPE_CHECKING
 from litestar.types import HTTPScope, Message, Receive, ReceiveMessage, Send
 from structlog.typing import FilteringBoundLogger
 
+from taskapi.access_log import log_request
 from taskapi.body_limits import LARGEST_BODY, MAX_BODY_BYTES
 from taskapi.capacity import Places
 from taskapi.draining import is_draining
@@ -35,9 +41,7 @@ _PER_PIECE = 256
 _GATHERED = 65_536  # bytes of pieces that are put together at a time
 _DISCARDED_BYTES = 131072
 _DISCARDED_WITHIN = 1.0  # seconds
-_MAX_METHOD = 16  # characters, in the log
 _DIGITS = 18  # of a Content-Length: enough to compare it, however many there are
-_REPLAYED, _NOTHING = {"replayed": True}, dict[str, bool]()
 
 
 def incomplete() -> HttpProblem:
@@ -220,33 +224,25 @@ class Exchange:
 
     def report(self, log: FilteringBoundLogger, recorder: "Recorder | None") -> None:
         """Write the line of the log; count and trace the request if requests are."""
-        self._write_access_log(log)
+        seconds = time.perf_counter() - self._started_at
+        log_request(
+            log,
+            self._scope,
+            self.state,
+            method=self.method,
+            route=self._route,
+            status=self.status,
+            seconds=seconds,
+        )
         if self._span is not None:
             self._span.end(self._scope.get("path_template"), self.status)
         if recorder is None:
             return
-        seconds = self._seconds
-        if seconds is None:
-            seconds = time.perf_counter() - self._started_at
+        if self._seconds is not None:
+            seconds = self._seconds
         # Without a status the client has left.
         recorder.request(self.method, self._route, self.status or 499, seconds)
 
     @property
     def _route(self) -> str:
         return self._scope.get("path_template") or "unmatched"
-
-    def _write_access_log(self, log: FilteringBoundLogger) -> None:
-        """Write a line for the request, except for the health checks."""
-        scope, actor = self._scope, self.state.actor
-        if scope["path"] in HEALTH_PATHS:
-            return
-        log.info(
-            "request",
-            method=self.method[:_MAX_METHOD],
-            route=self._route,
-            status=self.status,
-            duration_ms=round((time.perf_counter() - self._started_at) * 1000, 2),
-            user_id=actor.user_id if actor else None,
-            client=self.state.client,
-            **_REPLAYED if self.state.is_replay else _NOTHING,
-        )
