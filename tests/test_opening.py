@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from taskcore import SYSTEM, Adapters, Core, Settings, TooMany, open_core
 from taskcore.adapters.keys import HmacPseudonyms
 from taskcore.adapters.memory import MemoryStore
-from taskcore.adapters.memory.limits import Unlimited
+from taskcore.adapters.memory.rate_limits import Unlimited
 from taskcore.adapters.otel import OpenTelemetryTracer
 from taskcore.adapters.tokens import OpaqueRefreshTokens, SignedAccessTokens
 from taskcore.testing import START, CheapHasher, ManualClock

@@ -25,7 +25,7 @@ from taskcore import (
     Session,
     TooMany,
 )
-from taskcore.domain.limits import LOGIN, REFRESH
+from taskcore.domain.rate_limits import LOGIN, REFRESH
 
 log = structlog.get_logger("taskapi")
 

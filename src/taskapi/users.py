@@ -50,7 +50,7 @@ from taskcore import (
     UserId,
 )
 from taskcore.cursors import USERS
-from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REGISTER
+from taskcore.domain.rate_limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REGISTER
 from taskcore.domain.users import DEFAULT_TIME_ZONE
 
 log = structlog.get_logger("taskapi")

@@ -7,7 +7,7 @@ from typing import Unpack
 
 from taskcore.adapters.clock import SystemClock
 from taskcore.adapters.keys import HmacPseudonyms, Keys
-from taskcore.adapters.memory.limits import MemoryLimiter, Unlimited
+from taskcore.adapters.memory.rate_limits import MemoryLimiter, Unlimited
 from taskcore.adapters.tokens import OpaqueRefreshTokens
 from taskcore.core import Core, Terms
 from taskcore.extras import needing

@@ -12,7 +12,7 @@ import structlog
 
 from taskapi.housekeeping import Housekeeper
 from taskcore import SYSTEM, Actor, Core, Unavailable
-from taskcore.adapters.memory.limits import Unlimited
+from taskcore.adapters.memory.rate_limits import Unlimited
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.core import Terms
 from taskcore.ports import Removal

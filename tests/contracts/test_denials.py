@@ -8,8 +8,8 @@ import pytest
 
 import taskcore.adapters.denials
 from taskcore.adapters.denials import RememberingDenials
-from taskcore.adapters.memory.limits import MemoryLimiter
-from taskcore.domain.limits import CHANGE_PASSWORD, LOGIN, LOGIN_FAILURES, Limit
+from taskcore.adapters.memory.rate_limits import MemoryLimiter
+from taskcore.domain.rate_limits import CHANGE_PASSWORD, LOGIN, LOGIN_FAILURES, Limit
 from taskcore.ports import Claim, Denial, Removal
 from tests.conftest import ManualClock
 

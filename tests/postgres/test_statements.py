@@ -16,7 +16,7 @@ from taskcore.adapters.postgres import (
     audit,
     events,
     leftovers,
-    limits,
+    rate_limits,
     sessions,
     task_filters,
     task_lists,
@@ -64,7 +64,7 @@ for chosen, sort, words, goes_on in product(
         is_counted = not (goes_on and (chosen or words))
         shape = Shape(chosen, sort, words, goes_on, counted=is_counted)
         LISTS[f"task_lists._slice {sorted(chosen)} {sort} {words} {goes_on}"] = shape
-STATEMENTS |= PAGES | {f"limits._acquire {n}": limits._acquire(n) for n in (1, 3)}
+STATEMENTS |= PAGES | {f"rate_limits._acquire {n}": rate_limits._acquire(n) for n in (1, 3)}
 NAMES = [*STATEMENTS, *LISTS]
 
 
@@ -75,7 +75,7 @@ def named(name: str) -> Statement:
 
 def test_the_statements_are_found() -> None:
     found = {name.partition(".")[0] for name in STATEMENTS}
-    missing = {"audit", "limits", "sessions", "store", "tasks", "users"} - found
+    missing = {"audit", "rate_limits", "sessions", "store", "tasks", "users"} - found
     assert not missing, f"{missing}: has no Statement among its constants, so none is tested"
 
 

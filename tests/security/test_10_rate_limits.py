@@ -14,10 +14,10 @@ import pytest
 from taskcore import InvalidCredentials, Origin, Settings, TooMany, Unavailable, open_core
 from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.memory import MemoryStore
-from taskcore.adapters.memory.limits import MemoryLimiter, Unlimited
+from taskcore.adapters.memory.rate_limits import MemoryLimiter, Unlimited
 from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresStore
-from taskcore.domain.limits import LOGIN_IN_A_ROW, REFRESH_ACCOUNT
 from taskcore.domain.origins import address
+from taskcore.domain.rate_limits import LOGIN_IN_A_ROW, REFRESH_ACCOUNT
 from taskcore.ports import Claim, Denial, Removal
 from taskcore.settings import Secret
 from tests.api.served import as_url

@@ -22,7 +22,7 @@ from taskcore.adapters.archive import Archive
 from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.keys import HmacPseudonyms, derived_key
 from taskcore.adapters.memory import MemoryStore
-from taskcore.adapters.memory.limits import MemoryLimiter
+from taskcore.adapters.memory.rate_limits import MemoryLimiter
 from taskcore.adapters.scrypt import ScryptHasher
 from tests.api.served import as_url, exchange
 from tests.conftest import ManualClock, bound

@@ -7,7 +7,7 @@ import pytest
 
 from taskcore import SYSTEM, Actor, Core, Create
 from taskcore.adapters.memory import memory_core
-from taskcore.domain.limits import LOGIN
+from taskcore.domain.rate_limits import LOGIN
 from taskcore.ports import Claim
 from taskcore.testing import CheapHasher
 from tests.usecases.people import PASSWORD, address, join

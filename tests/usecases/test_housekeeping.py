@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from taskcore import SYSTEM, Core, InvalidToken, NotFound, Role
-from taskcore.adapters.memory.limits import MemoryLimiter
+from taskcore.adapters.memory.rate_limits import MemoryLimiter
 from taskcore.core import Terms
-from taskcore.domain.limits import REGISTER
+from taskcore.domain.rate_limits import REGISTER
 from taskcore.ports import Claim, Removal, Store
 from tests.conftest import ManualClock, bound, cheap_argon2
 from tests.usecases.people import PASSWORD, Person, address, join

@@ -18,7 +18,7 @@ from taskcore import (
     Role,
     UserId,
 )
-from taskcore.domain.limits import LOGIN
+from taskcore.domain.rate_limits import LOGIN
 from taskcore.ports import Store
 from tests.conftest import ManualClock, bound, cheap_argon2
 from tests.usecases.people import PASSWORD, Person, address, hash_of, join

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from taskcore.domain.limits import Limit, Success
+from taskcore.domain.rate_limits import Limit, Success
 from taskcore.ports import Claim, Clock, Denial, RateLimiter, Removal
 
 MAX_DENIALS = 10_000  # 4 MB
-# Another process may give back what this one remembers: a login there succeeds, or the operator
-# unlocks the account.
+# How long a denial is repeated if another process may have reduced the count: a login succeeded
+# there, or the operator has unlocked the account.
 _GIVEN_BACK_ELSEWHERE = timedelta(seconds=0.2)
 
 
@@ -22,9 +22,9 @@ class _Period(NamedTuple):
 class RememberingDenials:
     """A rate limiter that repeats the denials of another one until there is room again.
 
-    Denying a flood this way costs the other limiter nothing. What is admitted stays
-    the same: a denied attempt counts nowhere, so asking again before the `retry_after` of the
-    denial would have brought another one. When this process gives back to a claim, its denial is
+    Denying a flood this way costs the other limiter nothing. What is admitted stays the same: a
+    denied attempt counts nowhere, so the other limiter would deny each attempt before the
+    `retry_after` of its denial. When this process gives back to a claim, its denial is
     forgotten; limits to which other processes give back are asked again after 0.2 s.
 
     If several limits are used up, the denial names the remembered one, not always the first.
@@ -43,7 +43,7 @@ class RememberingDenials:
                     return remembered
         denial = await self._limiter.acquire(*claims)
         if denial:
-            self._remember(denial, now)  # when it was asked: no later than the limiter's own clock
+            self._remember(denial, now)  # `now` from before the call, so that it ends no later
         return denial
 
     async def give_back(self, shares: Mapping[Claim, timedelta]) -> None:
@@ -77,6 +77,7 @@ class RememberingDenials:
 
 
 def _only_grows(limit: Limit) -> bool:
+    """Whether no process ever gives back to the limit."""
     return limit.success is Success.COUNTS
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from taskcore.domain.limits import Limit
+from taskcore.domain.rate_limits import Limit
 from taskcore.domain.sessions import SessionId
 from taskcore.domain.users import UserId
 from taskcore.ports.leftovers import Removal

@@ -1,7 +1,7 @@
 """A core on any store, for tests."""
 
 from taskcore.adapters.keys import HmacPseudonyms
-from taskcore.adapters.memory.limits import Unlimited
+from taskcore.adapters.memory.rate_limits import Unlimited
 from taskcore.adapters.tokens import OpaqueRefreshTokens, SignedAccessTokens
 from taskcore.core import Core, Terms
 from taskcore.ports import AccessTokens, Clock, PasswordHasher, RateLimiter, Store, Tracer

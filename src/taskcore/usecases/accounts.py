@@ -9,7 +9,6 @@ from taskcore.domain import one_time
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.emails import Email
 from taskcore.domain.errors import InvalidCredentials
-from taskcore.domain.limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REAUTH, REGISTER, Limit
 from taskcore.domain.one_time import OneTimePassword
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.pages import DEFAULT_LIMIT, check_slice
@@ -21,6 +20,7 @@ from taskcore.domain.policies import (
     keep_an_admin,
     own_id,
 )
+from taskcore.domain.rate_limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REAUTH, REGISTER, Limit
 from taskcore.domain.refusals import Refusals, only
 from taskcore.domain.users import (
     DEFAULT_TIME_ZONE,

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import Forbidden, OutcomeUnknown, TooMany, Unavailable
-from taskcore.domain.limits import DENIED, TRIPPED, Limit
 from taskcore.domain.origins import Origin
 from taskcore.domain.policies import Actor, authorize_accounts
+from taskcore.domain.rate_limits import DENIED, TRIPPED, Limit
 from taskcore.ports import Claim, Clock, Denial, RateLimiter, Store
 
 
@@ -25,7 +25,11 @@ class Gate:
             await self.turn_away(client, denial)
 
     async def turn_away(self, client: Origin | Actor, denial: Denial, **detail: str) -> None:
-        """Raises TooMany. Records the denial once per limit and subject in TRIPPED's period."""
+        """Raises TooMany.
+
+        Records the denial in the audit, for each limit and subject at most once in five minutes
+        (`TRIPPED`).
+        """
         claim, now = denial.claim, self.clock.now()
         if await self.may_record(TRIPPED, f"{claim.limit.name} {claim.subject}"):
             name = AuditEventName.RATELIMIT_TRIPPED
@@ -37,8 +41,8 @@ class Gate:
         """Reduce the count of each claim by its limit's `given_back`, after a success."""
         await self._give_back({claim: claim.limit.given_back for claim in claims})
 
-    async def take_back(self, *claims: Claim) -> None:
-        """Undo the count of an attempt."""
+    async def uncount(self, *claims: Claim) -> None:
+        """Uncount an attempt that has told the client nothing, because the store did not answer."""
         await self._give_back({claim: claim.limit.step for claim in claims})
 
     async def _give_back(self, shares: Mapping[Claim, timedelta]) -> None:
@@ -74,12 +78,16 @@ class Gate:
         try:
             async with self.store.autocommit() as db:
                 await db.audit.add(*events)
-        except OutcomeUnknown as error:  # what was asked for is not done in any case
+        except OutcomeUnknown as error:
+            # The request is refused already, so only the record is in doubt: report Unavailable.
             raise Unavailable from error
 
 
 def per_network(origin: Origin, *limits: Limit) -> tuple[Claim, ...]:
-    """For each limit, a claim on `Origin.network` and a claim on `Origin.site`, where not None."""
+    """Claims for each limit on the client's network and, by `limit.per_site`, on its IPv6 /48.
+
+    None on what is unknown.
+    """
     claims = [Claim(limit, origin.network) for limit in limits if origin.network]
     claims += [Claim(limit.per_site, origin.site) for limit in limits if origin.site]
     return tuple(claims)

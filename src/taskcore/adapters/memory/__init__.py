@@ -4,7 +4,7 @@ import secrets
 
 from taskcore.adapters.clock import SystemClock
 from taskcore.adapters.keys import HmacPseudonyms
-from taskcore.adapters.memory.limits import MemoryLimiter
+from taskcore.adapters.memory.rate_limits import MemoryLimiter
 from taskcore.adapters.memory.store import MemoryStore
 from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.adapters.tokens import OpaqueRefreshTokens, SignedAccessTokens

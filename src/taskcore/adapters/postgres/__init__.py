@@ -1,7 +1,6 @@
 """The store in PostgreSQL: SQLAlchemy Core builds the statements, psycopg runs them."""
 
 from taskcore.adapters.postgres.connections import Connections
-from taskcore.adapters.postgres.limits import PostgresLimiter
 from taskcore.adapters.postgres.migrate import (
     Upgrade,
     current_revision,
@@ -9,6 +8,7 @@ from taskcore.adapters.postgres.migrate import (
     reach,
     upgrade,
 )
+from taskcore.adapters.postgres.rate_limits import PostgresLimiter
 from taskcore.adapters.postgres.store import PostgresStore
 from taskcore.adapters.postgres.tracing import TracedConnections
 

@@ -33,7 +33,7 @@ from taskcore.testing.contracts.events import EventContract
 from taskcore.testing.contracts.hashers import HasherContract
 from taskcore.testing.contracts.idempotency import IdempotencyContract
 from taskcore.testing.contracts.leftovers import LeftoverContract
-from taskcore.testing.contracts.limiters import LimiterContract, Limiting
+from taskcore.testing.contracts.rate_limiters import LimiterContract, Limiting
 from taskcore.testing.contracts.read_ahead import ReadAheadContract
 from taskcore.testing.contracts.refresh_tokens import RefreshTokenContract
 from taskcore.testing.contracts.sessions import SessionContract

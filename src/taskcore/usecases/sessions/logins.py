@@ -14,7 +14,11 @@ from taskcore.domain.errors import (
     Problem,
     Unavailable,
 )
-from taskcore.domain.limits import (
+from taskcore.domain.origins import Origin
+from taskcore.domain.passwords import new_password as checked_password
+from taskcore.domain.passwords import normalized_password
+from taskcore.domain.policies import Actor
+from taskcore.domain.rate_limits import (
     LOGIN,
     LOGIN_ACCOUNT,
     LOGIN_EVERYBODY,
@@ -22,10 +26,6 @@ from taskcore.domain.limits import (
     LOGIN_IN_A_ROW,
     LOGIN_NETWORK,
 )
-from taskcore.domain.origins import Origin
-from taskcore.domain.passwords import new_password as checked_password
-from taskcore.domain.passwords import normalized_password
-from taskcore.domain.policies import Actor
 from taskcore.domain.sessions import Session, SessionId
 from taskcore.domain.users import StoredCredentials, User, UserId
 from taskcore.ports import Claim, Clock, PasswordHasher, Pseudonyms, Repositories, Store
@@ -114,7 +114,7 @@ class Logins:
             await self.clock.wait_until(begun + self.failure_floor)
             raise
         except Unavailable:  # the client has learned nothing about the password
-            await self.gate.take_back(*claims)
+            await self.gate.uncount(*claims)
             raise
         except (PasswordChangeRequired, Invalid):  # the password was right
             await self.gate.succeeded(*claims)

@@ -6,8 +6,8 @@ from typing import NamedTuple, NoReturn
 
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import ExpiredToken, InvalidToken
-from taskcore.domain.limits import REFRESH, REFRESH_ACCOUNT, REFRESH_SESSION, UNKNOWN
 from taskcore.domain.origins import Origin
+from taskcore.domain.rate_limits import REFRESH, REFRESH_ACCOUNT, REFRESH_SESSION, UNKNOWN
 from taskcore.domain.sessions import RefreshToken, Session, Use
 from taskcore.domain.users import User
 from taskcore.ports import Claim, Clock, Store

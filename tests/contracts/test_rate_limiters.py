@@ -5,15 +5,15 @@ from datetime import timedelta
 
 import pytest
 
-import taskcore.adapters.memory.limits
+import taskcore.adapters.memory.rate_limits
 from taskcore.adapters.denials import RememberingDenials
-from taskcore.adapters.memory.limits import MemoryLimiter, Unlimited
-from taskcore.domain import limits as domain
-from taskcore.domain.limits import Limit, Success
+from taskcore.adapters.memory.rate_limits import MemoryLimiter, Unlimited
+from taskcore.domain import rate_limits as domain
+from taskcore.domain.rate_limits import Limit, Success
 from taskcore.ports import Claim, Removal
 from taskcore.testing import ManualClock
 from taskcore.testing.contracts import LimiterContract, Limiting
-from taskcore.testing.contracts.limiters import ADA, BOB, FIVE, TEN
+from taskcore.testing.contracts.rate_limiters import ADA, BOB, FIVE, TEN
 from tests.conftest import emptied
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +61,7 @@ class TestLimiters(LimiterContract):
 async def test_limits_in_memory_forget_expired_counts_by_themselves(
     clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(taskcore.adapters.memory.limits, "_SWEEP", 30)
+    monkeypatch.setattr(taskcore.adapters.memory.rate_limits, "_SWEEP", 30)
     limiter = MemoryLimiter(clock)
     for number in range(20):
         await limiter.acquire(Claim(TEN, str(number)))

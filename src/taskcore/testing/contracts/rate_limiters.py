@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from taskcore.domain.limits import Limit
+from taskcore.domain.rate_limits import Limit
 from taskcore.ports import Claim, RateLimiter, Removal
 from taskcore.testing.contracts.contract import Contract
 
