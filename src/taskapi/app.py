@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # imported only where they are asked for
     from taskapi.metrics.recorder import Recorder
     from taskapi.telemetry.traces import Traces
 
-# Seconds that the running requests of a worker get whose main process was killed. Few take longer.
+# Seconds that a worker gives its running requests after its main process was killed. Few need more.
 ORPHAN_FINISHES_WITHIN = 3
 _LISTENS_WITHIN = 0.1  # seconds
 _GC_THRESHOLD = 20_000  # new objects until a collection; Python's default is 700
@@ -128,7 +128,7 @@ def create_app(
 class _App(Litestar):
     @staticmethod
     def _patch_opentelemetry_middleware(config: AppConfig) -> AppConfig:
-        """Litestar would import OpenTelemetry where it is installed, for a plugin of its own."""
+        """Does nothing: Litestar would import OpenTelemetry, if it is installed, for its plugin."""
         return config
 
 
@@ -166,9 +166,9 @@ def production() -> Litestar:
 
 
 def _recorder(settings: Settings) -> "Recorder | None":
-    """What counts requests, if METRICS_ADDRESS is set, and `taskcli serve` has begun to serve it.
+    """What counts requests, if METRICS_ADDRESS is set and `taskcli serve` listens there.
 
-    Another ASGI server has no process that adds its workers up.
+    Under another ASGI server no process adds up the numbers of its workers.
     """
     if settings.metrics_address is None:
         return None
@@ -189,9 +189,9 @@ def served_document(settings: Settings) -> bytes:
 
 
 def _end_streams_at_a_signal(core: Core) -> None:
-    """The server lets requests finish before it stops; streams would only end at its deadline.
+    """The server waits for requests before it stops; for streams it would wait until its deadline.
 
-    The server's own handlers are called by the event loop, and so still run too.
+    This does not replace the server's own handlers, which the event loop calls.
     """
     loop = asyncio.get_running_loop()
 
@@ -222,6 +222,7 @@ async def _follow_parent() -> None:
     parent = server.pid if server else os.getppid()
     while os.getppid() == parent:  # noqa: ASYNC110 - the death of a parent raises no event
         await asyncio.sleep(0.5)
-    # Else a client that never finishes would keep this process, which no other one would end.
+    # Without the alarm a client that never finishes would keep this process alive, and no other
+    # process would end it.
     signal.alarm(ORPHAN_FINISHES_WITHIN)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -42,8 +42,8 @@ class Newcomers:
     """Notices a client that sends requests on more than PER_CLIENT connections within 0.2 s.
 
     The connections may be closed already: `client_connections.py` sees only open ones, and late
-    when many arrive at once.
-    What is remembered is forgotten after 0.2 s, and bounded by the requests that arrive meanwhile.
+    when many arrive at once. The numbers of their ports are kept for 0.2 s: no more than
+    the requests that arrive in that time.
     """
 
     def __init__(self) -> None:
@@ -61,12 +61,12 @@ class Newcomers:
 
 
 class LargeBodies:
-    """Memory for requests with a body of more than MAX_BODY_BYTES, in bytes of their bodies.
+    """Admits requests with a body of more than MAX_BODY_BYTES, to bound the memory that they take.
 
-    A request takes up to twenty times that while it is served. The first one of each client is
-    admitted while all have less than _LARGE; more of a client while it has less than _LARGE_OF_ONE,
-    and all less than _LARGE_TOGETHER. So a few clients with many large bodies leave room for the
-    first one of another client.
+    Counts the bytes of their bodies; a request takes up to twenty times as much while it is served.
+    The first one of each client is admitted while all have less than _LARGE; more of a client while
+    it has less than _LARGE_OF_ONE, and all less than _LARGE_TOGETHER. So a few clients with many
+    large bodies leave room for the first one of another client.
     """
 
     def __init__(self) -> None:
@@ -133,7 +133,10 @@ class Streams:
 
     @contextmanager
     def joined(self, client: Origin | None) -> Iterator[None]:
-        """Raises TooMany. None, and a client without an address, have no limit."""
+        """Counts a stream of the client while it lasts. Raises TooMany.
+
+        A client that is None, or has no address, has no limit.
+        """
         if client is None or client.network is None:
             yield
             return
@@ -199,7 +202,7 @@ class Places:
         return self._served
 
     def _shed(self) -> None:
-        """Refuse those that wait for a turn beyond what the limit is now."""
+        """Refuse requests that wait for a turn, until no more are left than the limit is now."""
         excess = self._served - self._now.value
         while excess > 0 and self.turns.displace_one(more_than=0):
             excess -= 1
@@ -210,7 +213,7 @@ class Places:
         return not self._served
 
     def refusal(self) -> HttpProblem:
-        """To be raised, once for each request that is refused."""
+        """Returns the error to raise, and counts it: call once for each request that is refused."""
         self.refused += 1
         return overloaded()
 
@@ -226,9 +229,9 @@ class Places:
 
     @contextmanager
     def arriving(self) -> Iterator[None]:
-        """Holds no place while the request waits for its body.
+        """Gives up the place of the request while it waits for its body.
 
-        Raises a `refusal`: on entry if too many wait so, on exit if no place is free.
+        Raises a `refusal`: on entry if too many wait for theirs, on exit if no place is free.
         """
         if self._arriving >= self._limit * _WAITING:
             raise self.refusal()

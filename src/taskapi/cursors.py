@@ -33,9 +33,11 @@ ChangesCursor = Annotated[
 
 
 def next_page(path: str, cursor: str | None, limit: int, **filters: object) -> dict[str, str]:
-    """The header that links to the page at the cursor; none after the last page.
+    """The `Link` header to the page at `cursor`.
 
-    `filters` are the other parameters of the query; one that is None or empty was not sent.
+    No header if `cursor` is None, which it is on the last page. `filters` are the other query
+    parameters of the request. Those that are None or empty were not sent, and the link leaves them
+    out.
     """
     if cursor is None:
         return {}

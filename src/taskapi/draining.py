@@ -1,4 +1,9 @@
-"""Whether this server is about to stop, as all of its processes see it."""
+"""Whether this server is about to stop, as all of its processes see it.
+
+With DRAIN_SECONDS (a setting: `settings.py`), `_Drain` in `taskcli/serve.py` calls `begin` at the
+first SIGTERM, and stops the server so many seconds later. Meanwhile `/readyz` answers
+503 (`health.py`), and each response ends its connection (`exchange.py`).
+"""
 
 from mmap import PAGESIZE, mmap
 
@@ -6,9 +11,10 @@ _shared = mmap(-1, PAGESIZE)  # the workers are forked, and share it
 
 
 def begin() -> None:
-    """In the main process: from now on responses end their connection and `/readyz` fails.
+    """Runs in the main process, once.
 
-    New connections are still accepted. Proxies so stop sending requests here, in their own time.
+    New connections are still accepted, until proxies have seen `/readyz` fail and send their
+    requests elsewhere.
     """
     _shared[0] = 1
 

@@ -9,7 +9,10 @@ def schema_name(shape: str) -> str:
 
 
 def renamed(schema: Any) -> Any:  # noqa: ANN401 - JSON
-    """With the names of schemas as `schema_name` makes them. Values and descriptions stay."""
+    """The part of a document, with each schema named by `schema_name`.
+
+    Values and descriptions stay.
+    """
     if isinstance(schema, list):
         return [renamed(item) for item in schema]
     if not isinstance(schema, dict):

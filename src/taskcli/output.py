@@ -35,7 +35,7 @@ def message(*lines: str) -> None:
 
 
 def be_quiet(*, quiet: bool) -> None:
-    """Whether `note` and `progress` print nothing from now on."""
+    """Set whether `note` and `progress` print nothing."""
     global _quiet  # noqa: PLW0603 - one command line, one answer
     _quiet = quiet
 
@@ -58,7 +58,7 @@ def ask(question: str) -> None:
 
 
 def progress(text: str) -> None:
-    """On a terminal, write over what `progress` has written before."""
+    """On a terminal, replace the text that `progress` printed before; elsewhere print nothing."""
     if not _quiet and sys.stderr is not None and sys.stderr.isatty():
         write_error(f"\r{visible(text):<{_PROGRESS_WIDTH}}\r")
 
@@ -146,7 +146,7 @@ def _plain(value: object) -> object:
 
 
 def clock_time(moment: datetime, zone: tzinfo, precision: str = "seconds") -> str:
-    """What a calendar and a clock in the zone show, with the offset from UTC; `Z` means none."""
+    """What a calendar and a clock in the zone show, with the offset from UTC, or `Z`."""
     with suppress(OverflowError):  # where the calendar ends
         moment = moment.astimezone(zone)
     text = moment.isoformat(" ", precision)

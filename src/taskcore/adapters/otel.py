@@ -42,7 +42,7 @@ class OpenTelemetryTracer:
 
 
 class _Statement:
-    """Nothing is within it, so it is not the current one."""
+    """The span of a statement. No span begins within it, so it is not made the current one."""
 
     __slots__ = ("_span",)
 
@@ -86,7 +86,10 @@ class _UseCase:
 
 
 def _mark(span: trace.Span, error: BaseException | None) -> None:
-    """A refusal is no fault of ours, nor is a client that has left."""
+    """Name the error, if any. Only a fault of the server gives the span the status ERROR.
+
+    A refusal is none, nor is the cancellation after a client has left.
+    """
     if error is None:
         return
     is_refusal = isinstance(error, TaskcoreError) and not isinstance(error, Unavailable)

@@ -1,4 +1,7 @@
-"""Where a request comes from."""
+"""The client of a request: its address and user agent.
+
+(Origins of CORS: `taskapi/exchange.py`.)
+"""
 
 import re
 from dataclasses import dataclass

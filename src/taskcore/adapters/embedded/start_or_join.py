@@ -115,7 +115,8 @@ class EmbeddedPostgres:
         starts = 0
         logged = self._cluster.log_size()
         while True:
-            # Refused while the server stops after its last user; while we hold it, no server stops.
+            # The lock is refused while the server stops after its last user. While this process
+            # holds it, the server does not stop.
             if locked(users, fcntl.LOCK_SH):
                 if self._cluster.is_ready(address):
                     return
@@ -182,5 +183,5 @@ _NEEDS_ADVICE = re.compile("configuration file|parameter|permission|ownership")
 
 
 def _is_plain(host: str) -> bool:
-    """Whether a conninfo can hold it: a comma would begin another host."""
+    """Whether a conninfo can hold it: UTF-8, and no comma, which would begin another host."""
     return "," not in host and not any("\ud800" <= letter <= "\udfff" for letter in host)

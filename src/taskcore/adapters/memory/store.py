@@ -1,7 +1,7 @@
-"""The store: every repository, and transactions over them.
+"""The store in memory: every repository, and transactions over them.
 
-A transaction works on a copy of the tables, which is a snapshot because rows are frozen. One
-transaction runs at a time.
+A transaction works on a copy of the tables, which is a snapshot because rows are frozen.
+Transactions run one at a time, for all users together.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class MemoryStore:
         self._home = HomeLoop()
 
     @asynccontextmanager
-    async def transaction(self, by: UserId | None = None) -> AsyncIterator[MemoryRepositories]:  # noqa: ARG002 - one at a time in any case
+    async def transaction(self, by: UserId | None = None) -> AsyncIterator[MemoryRepositories]:  # noqa: ARG002 - transactions run one at a time, for all users
         self._enter()
         async with self._lock:
             tables = self._tables.copy()
@@ -52,9 +52,9 @@ class MemoryStore:
     @asynccontextmanager
     async def autocommit(
         self,
-        by: UserId | None = None,  # noqa: ARG002 - nothing is slow here
+        by: UserId | None = None,  # noqa: ARG002 - no statement is slow, so users need not take turns
         *,
-        may_lag: bool = False,  # noqa: ARG002 - there is no copy
+        may_lag: bool = False,  # noqa: ARG002 - there is no replica
     ) -> AsyncIterator[MemoryRepositories]:
         @asynccontextmanager
         async def access() -> AsyncIterator[Tables]:
@@ -65,7 +65,10 @@ class MemoryStore:
         yield MemoryRepositories(access)
 
     def _enter(self) -> None:
-        """Raises RuntimeError in another event loop, while the one before still runs."""
+        """Raises RuntimeError in a second event loop, unless the first one is closed.
+
+        Then the store belongs to the second.
+        """
         if self._home.is_over():
             self._lock, self._home = asyncio.Lock(), HomeLoop()
         self._home.check()

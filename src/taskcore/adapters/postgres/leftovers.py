@@ -1,4 +1,7 @@
-"""Rows of removed accounts in PostgreSQL. A method is one round trip, except where noted."""
+"""What housekeeping counts and removes in PostgreSQL.
+
+A method is one round trip, except where noted.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

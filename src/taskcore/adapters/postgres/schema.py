@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
 from taskcore.adapters.postgres.account_tables import users
 from taskcore.adapters.postgres.columns import limits, metadata, moment
+from taskcore.domain.dues import NO_DUE
 from taskcore.domain.labels import MAX_LABELS
 from taskcore.domain.tasks import WORDS, Status
 from taskcore.domain.text_rules import DESCRIPTION, TITLE
@@ -41,8 +42,7 @@ RIGHTS = {
 # Ids of tasks, also of those in the trash.
 task_ids = sa.Sequence("tasks_id_seq", metadata=metadata)
 # What `due_sort` is for a task that is not due: it comes last.
-# The domain's NO_DUE, in `dues.py`.
-_NO_DUE = sa.text("'9999-12-31 23:59:59.999999+00'")
+_NO_DUE = sa.text(f"'{NO_DUE:%Y-%m-%d %H:%M:%S.%f}+00'")
 _DONE = list(Status).index(Status.DONE)
 
 

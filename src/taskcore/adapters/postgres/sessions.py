@@ -48,7 +48,10 @@ _TOKEN = columns_of(refresh_tokens, RefreshToken)
 
 
 def _in_order(*which: sa.ColumnElement[bool]) -> sa.Select[tuple[Any]]:
-    """Locks sessions in one order, so that statements that end the same ones never deadlock."""
+    """Locks the sessions in the order of their ids.
+
+    Two statements that end some of the same sessions then wait for each other and never deadlock.
+    """
     return sa.select(sessions.c.id).where(*which).order_by(sessions.c.id).with_for_update()
 
 
@@ -56,7 +59,10 @@ _ACTOR = (users.c.id, users.c.role, users.c.time_zone)
 
 
 def _find_actor(*, reads_task: bool) -> BatchedStatement:
-    """With the task, if it is one of the actor's own."""
+    """Finds the actor of a session.
+
+    With `reads_task` also the task `task_id`, if the actor owns it.
+    """
     about = {"task_id": sa.BigInteger()} if reads_task else {}
     batch = batch_of(id=sa.Uuid(), now=_MOMENT, **about)
     actors = batch.join(sessions, sessions.c.id == batch.c.id).join(users)
@@ -122,8 +128,9 @@ def _added(of: sa.CTE) -> sa.CTE:
     )
 
 
-# Returns a row if the session was opened: whether to run _FORGET. The statement cannot see sessions
-# that are opened at the same time, so it says true before there are too many.
+# Returns no row if the session was not opened, else whether to run _FORGET: from half of
+# MAX_SESSIONS on, because the statement does not see sessions that other logins open at the same
+# time; or if one has expired.
 _OPEN = Statement(
     sa.select(
         sa.or_(
@@ -161,7 +168,11 @@ _OF_USER = Statement(_LIVING.where(_BY_USER))
 
 @cache  # four statements
 def _page(*, of_user: bool, counted: bool) -> Statement:
-    """Sorts the sessions: no index has the order of their use. Those of one user are few."""
+    """A page of the sessions of a user, or of all.
+
+    PostgreSQL sorts the sessions, because no index is ordered by their last use. One user has few.
+    A page of all reads every session that has not expired, however many there are.
+    """
     living = _LIVING.where(_BY_USER) if of_user else _LIVING
     position = (sessions.c.last_used_at, sessions.c.id)
     before = (
@@ -173,7 +184,8 @@ def _page(*, of_user: bool, counted: bool) -> Statement:
 
 
 _UPDATED = ("last_used_at", "expires_at", "ip", "user_agent")
-# Locks the session, then its token, and reads both as they are once locked.
+# Locks the session, then its token, and tests `used_at` once it has the locks: of two refreshes
+# with one token, one finds a row.
 _UNUSED = (
     sa.select(sessions.c.id)
     .select_from(sessions.join(refresh_tokens))
@@ -191,7 +203,7 @@ _TOUCHED = (
     .values({name: sa.bindparam(name) for name in _UPDATED})
     .cte("touched")
 )
-# Gives the token used now its time of use, and supersedes those used before.
+# Sets `used_at` of the presented token, and `superseded` of those used before it.
 _USED = (
     sa.update(refresh_tokens)
     .where(refresh_tokens.c.session_id == _UNUSED.c.id, ~refresh_tokens.c.superseded)
@@ -256,7 +268,10 @@ class PostgresSessions:
     async def open(
         self, session: Session, token: RefreshToken, *, of: StoredCredentials, event: NewAuditEvent
     ) -> bool:
-        """Two round trips if old sessions of the user must go, or soon may have to."""
+        """A second round trip removes old sessions.
+
+        It is made once the user has an expired session, or half of MAX_SESSIONS.
+        """
         row = await self._link.row(
             _OPEN,
             **named_values((column.name for column in _SESSION), session),
@@ -266,7 +281,8 @@ class PostgresSessions:
             **values_of(event),
         )
         if row and row[0]:
-            # A statement of its own has a later snapshot: the last of several logins sees all.
+            # _FORGET is a separate statement, because its snapshot is later: of several logins at
+            # the same time, the last sees the sessions of all.
             with suppress(Unavailable):  # the session is open; the next login removes the old ones
                 await self._link.run(_FORGET, user_id=session.user_id, now=session.created_at)
         return row is not None

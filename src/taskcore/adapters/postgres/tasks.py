@@ -1,6 +1,7 @@
-"""Tasks in PostgreSQL. A method is one round trip, often shared; a stale write takes two.
+"""Tasks in PostgreSQL.
 
-The first task of an account takes four.
+A method is one round trip, often shared with other requests. A write takes two if it is stale, or
+if another transaction has locked the account; the first task of an account takes four.
 """
 
 from dataclasses import dataclass
@@ -36,8 +37,8 @@ from taskcore.domain.tasks import NewTask, Task, TaskId, limit_reached
 from taskcore.domain.users import UserId
 from taskcore.ports import READ_AHEAD, LabelCount, Page
 
-# One at a time: of two for the same account, only one could lock its row, and the requests of the
-# other would be sent again. Larger batches make up for it. A statement waits for no account.
+# Batches at a time. Of two that write for the same account, only one could lock its row, and the
+# requests of the other would be sent again. The batches are larger instead.
 _WRITES = 1
 
 
@@ -63,7 +64,7 @@ def owner_of(table: sa.Table) -> Statement:
 
 
 def _add(*, waits: bool) -> BatchedStatement:
-    """Ids in the order of the requests; NULL for one beyond its account's limit."""
+    """Returns the new ids, in the order of the requests; NULL for a task beyond `at_most`."""
     new = [name for name in WRITTEN if name not in {"edition", "updated_at"}]
     batch = batch_of(
         owner_id=sa.BigInteger(),
@@ -113,7 +114,10 @@ def _of_new(drafts: sa.CTE) -> Logged:
 
 
 def writes(*more: str, waits: bool, **travels: TypeEngine[Any]) -> sa.CTE:
-    """The requested writes to tasks of accounts that are locked by then, with their positions."""
+    """Locks the accounts; returns the requested writes, with the positions of their events.
+
+    Unless it `waits`, it leaves out accounts that another transaction has locked.
+    """
     batch = batch_of(
         owner_id=sa.BigInteger(),
         task_id=sa.BigInteger(),
@@ -126,7 +130,7 @@ def writes(*more: str, waits: bool, **travels: TypeEngine[Any]) -> sa.CTE:
 
 
 def unchanged(table: sa.Table, rows: sa.CTE) -> sa.ColumnElement[bool]:
-    """Which task a request writes to, if it is of the version that the client has seen."""
+    """Whether this is the task to write to, in the version that the client has seen."""
     return sa.and_(
         table.c.owner_id == rows.c.owner_id,
         table.c.id == rows.c.task_id,
@@ -135,7 +139,7 @@ def unchanged(table: sa.Table, rows: sa.CTE) -> sa.ColumnElement[bool]:
 
 
 def _save(*, waits: bool, words: bool) -> BatchedStatement:
-    """With the words, if the title or the description has changed."""
+    """With `words` also replaces what search finds: the title or the description has changed."""
     travels = ["changes", "words"] if words else ["changes"]
     rows = writes(*WRITTEN, waits=waits, **dict.fromkeys(travels, sa.Text()))
     saved = (
@@ -166,7 +170,7 @@ def _save(*, waits: bool, words: bool) -> BatchedStatement:
 
 
 def moved(table: sa.Table, rows: sa.CTE) -> sa.CTE:
-    """Deletes the tasks of these requests. Returns their rows, of the version that they have now.
+    """Deletes the tasks of these requests. Returns their rows, with the requests' new version.
 
     `number`, `position` and `actor_id` are those of the request.
     """
@@ -209,7 +213,8 @@ _ADD, _ADD_WAITING = _add(waits=False), _add(waits=True)
 _SAVE, _SAVE_WAITING = _save(waits=False, words=False), _save(waits=True, words=False)
 _SAVE_WORDS, _SAVE_WORDS_WAITING = _save(waits=False, words=True), _save(waits=True, words=True)
 _TRASH, _TRASH_WAITING = _trash(waits=False), _trash(waits=True)
-# Before an account's first task. Locked, so that an account is not removed meanwhile.
+# Adds the row that an account needs before its first task. Locks the user, so that the account is
+# not removed meanwhile.
 OPEN = Statement(
     postgresql.insert(streams)
     .from_select(

@@ -11,8 +11,8 @@ from taskcore.ports import AccessClaims, AccessTokens, Clock, RefreshTokens
 class Grant:
     """The result of a login or a refresh. `expires_in` is the access token's, in seconds.
 
-    The only result of a use case with secrets in it: the tokens are for the client that asked.
-    `repr` leaves them out; `asdict`, JSON and pickle write them, because that is what they are for.
+    The only result of a use case that holds secrets: the tokens, for the client that asked. `repr`
+    leaves them out; `asdict`, JSON and pickle include them, so that they reach the client.
     """
 
     access_token: str = field(repr=False)
