@@ -20,7 +20,7 @@ _KINDS = {
     "object": "an object",
     "null": "null",
 }
-_FORMATS = {"date-time": "a time with an offset", "date": "a day"}
+_FORMATS = {"date-time": "a time with seconds and an offset", "date": "a day"}
 _EXAMPLES = {"date": "2026-12-01"}  # of fields that have none, as no example has both dues
 
 

@@ -20,7 +20,8 @@ from taskcore.domain.idempotency import MAX_KEY, check_key
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 # A string of structured fields, RFC 9651 section 3.3.3, or the key as it is.
-_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*+)"')
+_LONGEST = 2 * MAX_KEY + 2  # with each character escaped, and quotes
 PATTERN = f'^([!#-~][!-~]{{0,{MAX_KEY - 1}}}|"([!#-[\\]-~]|\\\\["\\\\]){{1,{MAX_KEY}}}")$'
 
 Handler = Callable[..., Awaitable[Any]]
@@ -108,5 +109,7 @@ def _unquoted(header: str) -> str:
     """The key, or an empty one for a malformed string, which the core refuses."""
     if not header.startswith('"'):
         return header
+    if len(header) > _LONGEST:  # before it is looked at
+        return ""
     match = _QUOTED.fullmatch(header)
     return re.sub(r"\\(.)", r"\1", match[1]) if match else ""

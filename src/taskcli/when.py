@@ -105,7 +105,7 @@ def _due(_: object, tokens: Sequence[Token]) -> When | Literal["none"]:
     try:
         return When.parse(text)
     except ValueError as refusal:
-        raise ValueError(f"{refusal}, or none") from None
+        raise ValueError(f"{refusal}; `none` takes the due away") from None
 
 
 def typed(converter: Callable[[object, Sequence[Token]], object], metavar: str) -> Parameter:

@@ -84,7 +84,7 @@ async def test_a_field_that_breaks_a_rule_is_refused(
     assert (await ada.get(f"/tasks/{task['id']}")).json() == task
 
 
-A_TIME = 'must be a time with an offset such as "2026-12-01T09:00:00+01:00", or null'
+A_TIME = 'must be a time with seconds and an offset such as "2026-12-01T09:00:00+01:00", or null'
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from contextlib import aclosing
 
 import pytest
 from psycopg import AsyncConnection
+from sqlalchemy import text
 
 from taskcore.adapters.postgres import Connections, PostgresStore
-from taskcore.adapters.postgres.autocommit import MUCH
+from taskcore.adapters.postgres.autocommit import MUCH, Autocommit
 from taskcore.adapters.postgres.batching import HEAVY
+from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.policies import own_id
 from taskcore.domain.tasks import MAX_TASKS, Task
 from taskcore.domain.users import User
@@ -18,6 +20,8 @@ from tests.conftest import ManualClock, bound, until
 from tests.usecases.people import join
 
 pytestmark = pytest.mark.anyio
+
+ONE = Statement(text("SELECT 1"))
 
 
 async def test_a_request_of_many_words_shares_no_batch(connections: Connections) -> None:
@@ -50,6 +54,25 @@ async def test_after_a_page_of_long_texts_a_user_shares_no_batch(connections: Co
         return sum(store._shared.batches) - before
 
     assert [await batches_of_a_page(user) for user in (ada, ada, bob, bob)] == [1, 0, 1, 1]
+
+
+async def test_a_user_compiles_one_statement_at_a_time(connections: Connections) -> None:
+    """The compilations of one user made others wait for seven seconds."""
+    link = Autocommit(PostgresStore(connections)._shared, 1)
+    begun, goes_on = 0, asyncio.Event()
+
+    async def compilation() -> Statement:
+        nonlocal begun
+        begun += 1
+        await goes_on.wait()
+        return ONE
+
+    asked = [asyncio.create_task(link.in_turn(compilation)) for _ in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert begun == 1
+    goes_on.set()
+    assert await asyncio.gather(*asked) == [[(1,)]] * 3
 
 
 async def test_a_stream_waits_for_no_turn_of_its_user(connections: Connections) -> None:

@@ -1,6 +1,8 @@
 """A request is done once, on every store."""
 
 import asyncio
+import gc
+import weakref
 from dataclasses import replace
 from datetime import timedelta
 
@@ -280,3 +282,28 @@ async def test_the_operator_has_no_keys_and_neither_has_a_deleted_user(
     await core.accounts.delete_own(ada.actor, password=PASSWORD)
     with pytest.raises(InvalidToken):
         await core.once(ada.actor, "k", b"r", work)
+
+
+class Body(list[str]):
+    """What a request holds; unlike a list, it can be watched."""
+
+
+async def test_a_replay_holds_nothing_of_its_request(core: Core, ada: Person) -> None:
+    """Half a megabyte of each replayed bulk stayed until the garbage collector ran."""
+
+    async def once() -> weakref.ref[Body]:
+        body = Body(["x"])
+
+        async def work(core: Core) -> bytes:
+            await core.tasks.create(ada.actor, title=body[0])
+            return b"done"
+
+        await core.once(ada.actor, "k", b"x", work)
+        return weakref.ref(body)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert [(await once())() for _ in range(2)] == [None, None]
+    finally:
+        gc.enable()

@@ -157,6 +157,11 @@ class _OneTransaction:
         self._store, self._claim, self._until = store, claim, until
         self._db: Repositories | None = None
         self._end: Exception | None = None
+        until.callback(self._forget)
+
+    def _forget(self) -> None:
+        """Else its traceback would hold what the work holds, until the garbage collector runs."""
+        self._end = None
 
     async def begun(self) -> Repositories:
         """Raises _Replay, and what the claim of the key raises."""

@@ -10,7 +10,15 @@ from taskcore.adapters.postgres.batching import HEAVY, MAX_REQUESTS, RETRIED_AT_
 from taskcore.adapters.postgres.connections import Connections, Link
 from taskcore.adapters.postgres.errors import took_too_long
 from taskcore.adapters.postgres.lanes import PERIOD, WIDTH, Lane, Remembered
-from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement, Values
+from taskcore.adapters.postgres.statements import (
+    BatchedStatement,
+    Compilation,
+    Row,
+    Rows,
+    Statement,
+    Values,
+    compiled,
+)
 from taskcore.domain.errors import Unavailable
 
 Key = TypeVar("Key", bound=Hashable)
@@ -111,9 +119,13 @@ class Autocommit(Link):
         return rows
 
     async def in_turn(
-        self, statement: Statement, otherwise: Statement | None = None, **values: object
+        self,
+        statement: Statement | Compilation,
+        otherwise: Statement | None = None,
+        **values: object,
     ) -> Rows:
         async with self._shared.slow.turn(self._user):
+            statement = await compiled(statement)
             try:
                 return await self._rows(statement, values)
             except Unavailable as error:

@@ -24,7 +24,14 @@ from taskcore.adapters.postgres.lanes import MAX_WAITING, Lane
 from taskcore.adapters.postgres.pool import WAIT, Pool
 from taskcore.adapters.postgres.presence import Presence
 from taskcore.adapters.postgres.session_settings import DEADLINE, UNHURRIED
-from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement
+from taskcore.adapters.postgres.statements import (
+    BatchedStatement,
+    Compilation,
+    Row,
+    Rows,
+    Statement,
+    compiled,
+)
 from taskcore.domain.errors import Overloaded, Unavailable
 from taskcore.ports import BUDGET, HomeLoop, Measures
 
@@ -45,10 +52,14 @@ class Link(Protocol):
         """Like `rows`, sharing a statement with concurrent requests. Skip the first column."""
 
     async def in_turn(
-        self, statement: Statement, otherwise: Statement | None = None, **values: object
+        self,
+        statement: Statement | Compilation,
+        otherwise: Statement | None = None,
+        **values: object,
     ) -> Rows:
         """Like `rows`, for a statement that may be slow: users take turns. Raises Overloaded.
 
+        A compilation is a part of the turn: those of one user delay no other's.
         Outside of a transaction, `otherwise` is run instead if the statement takes too long.
         """
 
@@ -90,11 +101,12 @@ class BorrowedConnection(Link):
 
     async def in_turn(
         self,
-        statement: Statement,
+        statement: Statement | Compilation,
         otherwise: Statement | None = None,  # noqa: ARG002 - an error aborts the transaction
         **values: object,
     ) -> Rows:
-        return await self.rows(statement, **values)  # the connection is borrowed already
+        # The connection is borrowed already.
+        return await self.rows(await compiled(statement), **values)
 
     async def row(self, statement: Statement, **values: object) -> Row | None:
         cursor = await self.execute(statement, statement.arguments(values))

@@ -12,7 +12,13 @@ from taskcore.adapters.postgres.autocommit import Autocommit
 from taskcore.adapters.postgres.connections import Connections, Link
 from taskcore.adapters.postgres.conninfo import of_replica
 from taskcore.adapters.postgres.session_settings import REPLICA_DEADLINE
-from taskcore.adapters.postgres.statements import BatchedStatement, Row, Rows, Statement
+from taskcore.adapters.postgres.statements import (
+    BatchedStatement,
+    Compilation,
+    Row,
+    Rows,
+    Statement,
+)
 from taskcore.domain.errors import Overloaded, Unavailable
 
 OLDEST = 3.0  # seconds; a copy that is further behind is not asked
@@ -107,7 +113,10 @@ class MayLag(Link):
         return await self._asked(lambda link: link.batched(statement, **values))
 
     async def in_turn(
-        self, statement: Statement, otherwise: Statement | None = None, **values: object
+        self,
+        statement: Statement | Compilation,
+        otherwise: Statement | None = None,
+        **values: object,
     ) -> Rows:
         return await self._asked(lambda link: link.in_turn(statement, otherwise, **values))
 

@@ -1,6 +1,6 @@
 """Statements compiled once, at import, to PostgreSQL's own placeholders."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -86,6 +86,13 @@ def batch_of(**types: TypeEngine[Any]) -> sa.TableValuedAlias:
         .table_valued(*columns, with_ordinality="number")
         .render_derived(name="batch")
     )
+
+
+Compilation = Callable[[], Awaitable[Statement]]
+
+
+async def compiled(statement: Statement | Compilation) -> Statement:
+    return statement if isinstance(statement, Statement) else await statement()
 
 
 class BatchedStatement(Statement):

@@ -12,6 +12,7 @@ user waits for their turn.
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -78,7 +79,7 @@ async def tasks_page(
     values = arguments(of, after) | {"owner_id": owner_id, "skip": skip, "limit": more}
     if of.search:
         values |= search_arguments(of.search, owner_id)
-    rows = await link.in_turn(await _compiled(shape), **values)
+    rows = await link.in_turn(partial(_compiled, shape), **values)
     return _page(rows, 0, limit)
 
 
@@ -140,7 +141,7 @@ _PAGE_OF_OWNER, _PAGE_OF_ALL = _plain(of_owner=True), _plain(of_owner=False)
 
 _statements: dict[Shape, Statement] = {}  # at most MAX_STATEMENTS, of a few kilobytes each
 _compiler = ThreadPoolExecutor(1, "statements")
-MAX_STATEMENTS = 512
+MAX_STATEMENTS = 1500  # about as many as there are shapes, so that none displaces another
 
 
 async def _compiled(shape: Shape) -> Statement:
