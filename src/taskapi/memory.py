@@ -9,8 +9,7 @@ _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 def give_back() -> None:
     """Return free memory to the system.
 
-    glibc returns what is free at the end of its heap only. Large bodies leave it full of holes: a
-    rush of them took a worker from 118 to 418 MB, where it stayed; 110 of 230 MB came back so.
+    glibc returns what is free at the end of its heap only, and large bodies leave it full of holes.
     Takes some 20 ms for 100 MB, without the GIL.
     """
     if _malloc_trim is not None:
