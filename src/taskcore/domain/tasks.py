@@ -161,6 +161,10 @@ def limit_reached(at_most: int) -> Invalid:
     return Invalid(Problem("", f"{detail}; delete some, and then from the trash", "limit_reached"))
 
 
+for _kind in (NewTaskFields, NewTask, Task):
+    if _undeclared := TaskChanges.__annotations__.keys() - _kind.__annotations__.keys():
+        raise LookupError(f"declare these fields of a task in {_kind.__name__} too: {_undeclared}")
+
 _DUE = ("due_date", "due_at", "time_zone")
 NULLABLE = {
     name for name, kind in TaskChanges.__annotations__.items() if NoneType in get_args(kind)
