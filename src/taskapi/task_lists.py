@@ -108,8 +108,9 @@ async def list_tasks(  # noqa: PLR0913, PLR0917 - each is a parameter of the que
     For the next page send `next_cursor` as `cursor` with the same parameters, or follow the `Link`
     header: tasks created or deleted meanwhile shift nothing. With `skip` they do shift. `total` is
     null on pages with a cursor if there is a filter, and for more than 500 matches of `q`; by
-    relevance, the newest 500 matches are listed. A page of more than 640 KiB ends early, and its
-    `limit` says with how many tasks.
+    relevance, the newest 500 matches are ranked, and the older ones follow, newest first: which are
+    ranked may change between two pages, and then some may be repeated or missed. A page of more
+    than 640 KiB ends early, and its `limit` says with how many tasks.
     """
     owner = None if owner_id is ANY_USER else UserId(owner_id)
     given = {

@@ -17,7 +17,7 @@ from taskcore.domain.users import UserId
 MAX_VALUES = 20
 """How many values a filter takes at most."""
 MAX_RANKED = 500
-"""Only so many of the newest matches are ranked by relevance; a total is exact up to here."""
+"""So many of the newest matches are ranked by relevance; a total is exact up to here."""
 
 # What `status` takes besides the words of Status.
 STATUS_GROUPS = {"open": OPEN, "closed": CLOSED}

@@ -59,8 +59,9 @@ class TaskRepository(Protocol):
         """The tasks of an account in this order; or of all accounts (None), unfiltered, the newest.
 
         With `after`, only tasks behind that position, whose task may be gone by now: paging by it
-        is stable when tasks are added or deleted. By relevance, only the newest MAX_RANKED matches
-        are in the list.
+        is stable when tasks are added or deleted. By relevance, the newest MAX_RANKED matches are
+        ranked, and the older ones follow, newest first. If a match is added or deleted between two
+        pages, others may become ranked or cease to be: some may then be repeated or missed.
 
         The total of an unfiltered list is always there. That of a filtered one is None with
         `after`, and of a searched one also where it exceeds MAX_RANKED.

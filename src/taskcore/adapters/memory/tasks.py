@@ -1,6 +1,7 @@
 """Tasks in memory."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from taskcore.adapters.memory.tables import Access, existing
@@ -46,14 +47,14 @@ class MemoryTasks:
             total = None
         if of != EVERYTHING and after is not None:
             total = None
-        if sort is Sort.RELEVANCE:
-            matching = sorted(matching, key=lambda task: task.id)[-MAX_RANKED:]
+        edge = _least_ranked(matching) if sort is Sort.RELEVANCE else 0
         places = sorted(
-            ((position(task, sort, of.search), task) for task in matching),
+            ((_placed(position(task, sort, of.search), edge), task) for task in matching),
             key=lambda place: place[0],
             reverse=sort.descends,
         )
         if after is not None:
+            after = _placed(after, edge)
             places = [
                 (place, task)
                 for place, task in places
@@ -101,6 +102,18 @@ class MemoryTasks:
             require_version(tables.tasks, was)
             move(tables.tasks, tables.trash, task)
             tables.log(TaskEventType.TRASHED, task, by=by)
+
+
+def _least_ranked(matching: Sequence[Task]) -> int:
+    """The least id that is ranked by relevance; 0 if all are."""
+    if len(matching) <= MAX_RANKED:
+        return 0
+    return sorted(task.id for task in matching)[-MAX_RANKED]
+
+
+def _placed(at: TaskPosition, edge: int) -> TaskPosition:
+    """Matches with ids below `edge` are behind all that are ranked."""
+    return TaskPosition(-1, at.task_id) if at.task_id < edge else at
 
 
 def owned(of: dict[TaskId, Task], owner_id: UserId, task_id: TaskId) -> Task:

@@ -13,6 +13,7 @@ from taskcore.adapters.postgres.task_filters import (
     BIG,
     HIGHEST_ID,
     LOWEST_ID,
+    NUMBER,
     OWNER,
     Shape,
     bind,
@@ -33,6 +34,11 @@ FEW = 2000
 # The words of so many tasks, read in that order, are looked up one by one. For those behind, all
 # matches are collected, which for a word of 100 000 tasks takes as long as 20 000 look-ups.
 PROBED = 5000
+# How many matches a page skips and shows; and at least as many as are ranked or counted.
+_SHOWN: sa.ColumnElement[int] = bind("skip", BIG) + bind("limit", BIG)
+_MOST: sa.ColumnElement[int] = sa.func.greatest(sa.literal_column(str(MAX_RANKED + 1)), _SHOWN)
+# Below every rank.
+_UNRANKED: sa.ColumnElement[int] = sa.literal_column("-1::smallint", NUMBER)
 
 
 class Matches(NamedTuple):
@@ -61,22 +67,61 @@ def search_arguments(search: Search, owner_id: int) -> dict[str, Any]:
 
 
 def searched(shape: Shape) -> Matches:
-    by_id = shape.sort in {Sort.RELEVANCE, Sort.NEWEST}
-    found, count = _newest(shape) if by_id else _in_order(shape)
+    rows: sa.SelectBase
+    match shape.sort:
+        case Sort.RELEVANCE:
+            found, count = _newest(shape, HIGHEST_ID, _MOST)
+            rows = _by_relevance(shape, found, count)
+        case Sort.NEWEST:
+            found, count = _newest(shape, high(shape)[-1], _MOST)
+            rows = _behind(shape, sa.select(*found.c))
+        case _:
+            found, count = _in_order(shape)
+            rows = _behind(shape, sa.select(*found.c))
     total = sa.case((count <= _number(MAX_RANKED), count)) if shape.counted else None
-    rows: sa.Select[Any] = sa.select(*found.c)
-    if shape.sort is Sort.RELEVANCE:
-        newest = rows.order_by(found.c.id.desc()).limit(_number(MAX_RANKED)).subquery("newest")
-        rank = one(task_words.c.task_id, newest.c.id, [_rank().label("by")])
-        rows = sa.select(rank.c.by, newest.c.id).join(rank, sa.true())
-    part = rows.subquery("placed")
+    part = rows.subquery("listed")
     key = [column.key for column in part.c]
-    selected = sa.select(*part.c)
-    if shape.goes_on:
-        place, last = sa.tuple_(*part.c), sa.tuple_(*position(shape.sort))
-        selected = selected.where(place < last if shape.sort.descends else place > last)
-    selected = selected.order_by(*(ordered(column, shape.sort) for column in part.c))
+    selected = sa.select(*part.c).order_by(*(ordered(column, shape.sort) for column in part.c))
     return Matches(selected, key, None, total)
+
+
+def _behind(shape: Shape, rows: sa.Select[Any]) -> sa.Select[Any]:
+    """Those of the rows that are behind the position, if the page begins there."""
+    if not shape.goes_on:
+        return rows
+    part = rows.subquery("placed")
+    place, last = sa.tuple_(*part.c), sa.tuple_(*position(shape.sort))
+    return sa.select(*part.c).where(place < last if shape.sort.descends else place > last)
+
+
+def _by_relevance(
+    shape: Shape, found: sa.CTE, count: sa.ColumnElement[int]
+) -> sa.CompoundSelect[Any]:
+    """The newest matches with their rank, and the older ones with a rank below all others.
+
+    The older ones are only looked for where the page reaches behind the ranked ones.
+    """
+    by_id = sa.select(found.c.id).order_by(found.c.id.desc())
+    newest = by_id.limit(_number(MAX_RANKED)).cte("newest")
+    rank = one(task_words.c.task_id, newest.c.id, [_rank().label("by")])
+    ranked = sa.select(rank.c.by, newest.c.id).join(rank, sa.true())
+    if not shape.goes_on:
+        rest = by_id.offset(_number(MAX_RANKED)).subquery("rest")
+        older = sa.select(_UNRANKED.label("by"), rest.c.id).where(_number(MAX_RANKED) < _SHOWN)
+        return sa.union_all(ranked, older)
+    # The least id that is ranked; NULL if all matches are.
+    least = sa.select(sa.func.min(newest.c.id).label("id"))
+    border = least.where(count > _number(MAX_RANKED)).cte("border")
+    edge = sa.select(border.c.id).scalar_subquery()
+    after_key, after_id = position(shape.sort)
+    last = sa.tuple_(sa.case((after_id < edge, _UNRANKED), else_=after_key), after_id)
+    placed = ranked.subquery("placed")
+    behind = sa.select(*placed.c).where(sa.tuple_(*placed.c) < last).cte("behind")
+    others, _ = _newest(shape, sa.func.least(edge, after_id), _SHOWN, "older_")
+    older = sa.select(_UNRANKED.label("by"), others.c.id).where(
+        edge.is_not(None), _number_of(behind) < _SHOWN
+    )
+    return sa.union_all(sa.select(*behind.c), older)
 
 
 def _number(value: int) -> sa.ColumnElement[int]:
@@ -127,11 +172,13 @@ def _filtered(ids: sa.Select[tuple[int]], shape: Shape, *more: str) -> sa.Select
     return sa.select(*columns).where(*conditions(shape.filters, known))
 
 
-def _newest(shape: Shape) -> Found:
-    """The newest matches, at least as many as are ranked or shown; and their number."""
-    most = sa.func.greatest(_number(MAX_RANKED + 1), bind("skip", BIG) + bind("limit", BIG))
-    # By relevance, a position says nothing about an id.
-    before = high(shape)[-1] if shape.sort is Sort.NEWEST else HIGHEST_ID
+def _newest(
+    shape: Shape, before: sa.ColumnElement[int], most: sa.ColumnElement[int], name: str = ""
+) -> Found:
+    """The newest matches with ids below `before`, at most so many; and their number.
+
+    The names of the CTEs begin with `name`.
+    """
     newest = in_index_order(
         sa.select(*task_words.c),
         [task_words.c.owner_id, task_words.c.task_id],
@@ -145,7 +192,7 @@ def _newest(shape: Shape) -> Found:
         matching = sa.select(passing.c.id).order_by(passing.c.id.desc())
     else:  # in the order of the scan, so that it ends when there are enough
         matching = matching.order_by(recent.c.owner_id.desc(), recent.c.task_id.desc())
-    first = matching.limit(most).cte("first")
+    first = matching.limit(most).cte(f"{name}first")
     edge = (
         newest.with_only_columns(task_words.c.task_id)
         .offset(_number(RECENT - 1))
@@ -156,10 +203,10 @@ def _newest(shape: Shape) -> Found:
     then = (
         _filtered(_with_words(task_words).where(task_words.c.task_id < edge), shape)
         .where(is_short, edge.is_not(None))
-        .cte("then")
+        .cte(f"{name}then")
     )
     both = sa.union_all(sa.select(first.c.id), sa.select(then.c.id)).subquery("both")
-    found = sa.select(both.c.id).order_by(both.c.id.desc()).limit(most).cte("found")
+    found = sa.select(both.c.id).order_by(both.c.id.desc()).limit(most).cte(f"{name}found")
     return found, _number_of(found)
 
 
@@ -183,9 +230,7 @@ def _in_order(shape: Shape) -> Found:
 
 def _first(shape: Shape) -> sa.Select[Any]:
     """The first of many matches in the list's order: as many as are shown or counted."""
-    enough: sa.ColumnElement[int] = bind("skip", BIG) + bind("limit", BIG)
-    if shape.filters and shape.counted:
-        enough = sa.func.greatest(_number(MAX_RANKED + 1), enough)
+    enough = _MOST if shape.filters and shape.counted else _SHOWN
     rows = in_order(shape).limit(ALL).subquery("in_order")
     place = sa.func.row_number().over().label("place")
     placed = sa.select(*rows.c, place).subquery("placed")

@@ -40,6 +40,7 @@ from taskcore.testing.contracts.sessions import SessionContract
 from taskcore.testing.contracts.task_labels import TaskLabelContract
 from taskcore.testing.contracts.task_limits import TaskLimitContract
 from taskcore.testing.contracts.task_lists import TaskListContract
+from taskcore.testing.contracts.task_search import TaskSearchContract
 from taskcore.testing.contracts.tasks import TaskContract
 from taskcore.testing.contracts.transactions import TransactionContract
 from taskcore.testing.contracts.trash import TrashContract
@@ -63,6 +64,7 @@ __all__ = [
     "TaskLabelContract",
     "TaskLimitContract",
     "TaskListContract",
+    "TaskSearchContract",
     "TransactionContract",
     "TrashContract",
     "UserContract",
@@ -78,6 +80,7 @@ class StoreContract(
     TaskLabelContract,
     TaskLimitContract,
     TaskListContract,
+    TaskSearchContract,
     TrashContract,
     BulkContract,
     EventContract,

@@ -42,8 +42,12 @@ def listed(tasks: Iterable[Task], query: TaskQuery, reader: Reader) -> list[Task
         case "priority":
             return _descending(matching, lambda task: PRIORITIES.index(task.priority))
         case "relevance":
-            newest = _descending(matching, lambda _: 0)[:MOST_RANKED]
-            return _descending(newest, lambda task: len(_found(query.q or "", task.title)))
+            by_id = _descending(matching, lambda _: 0)
+            newest, older = by_id[:MOST_RANKED], by_id[MOST_RANKED:]
+            return [
+                *_descending(newest, lambda task: len(_found(query.q or "", task.title))),
+                *older,
+            ]
     return _descending(matching, lambda _: 0)
 
 

@@ -269,7 +269,8 @@ EXAMPLES = settings(
 )
 
 
-def _simple(**content: Any) -> Draft:
+def simple_draft(**content: Any) -> Draft:
+    """A task with the title `x` and nothing else but this content."""
     new = _content(Random(0), ["x"], []) | {"status": Status.TODO, "completed_at": None}  # noqa: S311
     new |= {"due_date": None, "due_at": None, "time_zone": None, "labels": ()} | content
     return Draft(NOW, new, "", new, NOW)
@@ -277,15 +278,15 @@ def _simple(**content: Any) -> Draft:
 
 # One task for each value that a filter may look at.
 _ONE_OF_EACH = [
-    *(_simple(due_at=moment, time_zone="UTC") for moment in MOMENTS),
-    *(_simple(due_date=day) for day in DAYS),
-    *(_simple(status=Status.DONE, completed_at=moment) for moment in MOMENTS),
-    *(replace(_simple(), created=moment) for moment in MOMENTS),
-    *(_simple(status=status) for status in Status if status is not Status.DONE),
-    *(_simple(priority=priority) for priority in Priority),
-    *(_simple(labels=(label,)) for label in LABELS),
-    *(_simple(title=word) for word in WORDS),
-    *(_simple(description=word) for word in WORDS),
+    *(simple_draft(due_at=moment, time_zone="UTC") for moment in MOMENTS),
+    *(simple_draft(due_date=day) for day in DAYS),
+    *(simple_draft(status=Status.DONE, completed_at=moment) for moment in MOMENTS),
+    *(replace(simple_draft(), created=moment) for moment in MOMENTS),
+    *(simple_draft(status=status) for status in Status if status is not Status.DONE),
+    *(simple_draft(priority=priority) for priority in Priority),
+    *(simple_draft(labels=(label,)) for label in LABELS),
+    *(simple_draft(title=word) for word in WORDS),
+    *(simple_draft(description=word) for word in WORDS),
 ]
 
 
