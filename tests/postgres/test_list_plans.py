@@ -269,6 +269,26 @@ def test_a_common_word_is_found_among_the_newest_tasks(world: World, *, generic:
 
 
 @pytest.mark.parametrize("generic", [False, True])
+def test_older_matches_are_looked_for_only_behind_those_that_are_ranked(
+    world: World, *, generic: bool
+) -> None:
+    owner_id = max(world.owners, key=lambda each: live(world, each))
+    if live(world, owner_id) <= MAX_RANKED + LIMIT:
+        pytest.skip("all are ranked")
+    row = world.db.execute("SELECT max(id) FROM tasks WHERE owner_id = %s", [owner_id]).fetchone()
+    assert row
+    search = Search(("common",))  # in the title of every task
+    of = TaskFilter(search=search)
+    statement = task_lists._slice(Shape.of(of, Sort.RELEVANCE, goes_on=True))
+    for after_id, is_ranked in ((row[0], True), (MIDST, False)):
+        values = arguments(of, TaskPosition(1, TaskId(after_id)))
+        values |= search_arguments(search, owner_id) | {"owner_id": owner_id}
+        found = plan(world.db, statement, generic=generic, skip=0, limit=LIMIT, **values)
+        (older,) = [node for node in found if node.get("Subplan Name") == "CTE older_first"]
+        assert older["Actual Loops"] == (0 if is_ranked else 1)
+
+
+@pytest.mark.parametrize("generic", [False, True])
 def test_the_trash_is_read_in_its_order(world: World, *, generic: bool) -> None:
     last = trash._BEYOND_ALL
     position = {"deleted_before": last.deleted_at, "id_before": last.task_id}
