@@ -1,7 +1,8 @@
 """Who may do what. The only module that compares roles.
 
 Two checks, in this order: may the actor see the thing (else NotFound), and may they do this to it
-(else Forbidden).
+(else Forbidden). The task of another account is not even read for a user who may see none: `found`
+in `usecases/task_writes.py`.
 """
 
 import math
