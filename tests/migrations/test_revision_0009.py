@@ -250,16 +250,13 @@ def test_old_servers_work_until_the_last_step_and_are_held_off_briefly(
     fill(url, accounts, tasks)
     servers = [OldServer(url, seed, accounts) for seed in range(3)]
     with servers[0], servers[1], servers[2]:
-        began = time.monotonic()
         upgrade(url, AFTER)
-        took = time.monotonic() - began
         for server in servers:
             server._thread.join(60)
     for server in servers:
         assert isinstance(server.ended_by, UndefinedColumn | UndefinedTable)
         assert server.done > 100
-        # On a busy machine each statement takes longer, and so does the migration.
-        assert server.longest < max(2, took / 20)
+        assert server.longest < 2
     assert wrong(url) == {}
     downgrade(url, BEFORE)
     assert wrong(url, WRONG_BEFORE) == {}

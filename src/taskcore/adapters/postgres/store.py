@@ -86,7 +86,7 @@ _NOW = Statement(sa.select(sa.func.clock_timestamp()))
 
 
 class PostgresRepositories:
-    """Made when they are used. A request uses one or two; to make all took 4 % of its CPU."""
+    """Made when they are used: a request uses one or two. To make all took 3 % of a get's CPU."""
 
     __slots__ = ("_link",)
 
