@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report, rivals, telemetry
+from benchmarks import report, rivals, telemetry, workers
 from benchmarks.comparison import Grid, compare
 from benchmarks.contestants import FLOOR, OURS, PYTHON, Contestant
 from benchmarks.data import Database, People
@@ -118,6 +118,9 @@ def _whole(arguments: argparse.Namespace, results: Results) -> None:
         results.growth = _with_progress(grow(sizes, fewer, database, folder))
         results.long_logs = _with_progress(long_logs(fewer, database, people, folder))
         results.told = list(told(database, people, folder))
+    with _bench(workers.CONTESTANTS, arguments) as bench:
+        grid = Grid(workers.WORKLOADS, (workers.CLIENTS,), fewer)
+        results.workers = bench.compare(grid)
     with tempfile.TemporaryDirectory(prefix="taskcore-bench-") as name:
         results.startup = start_up(_opened(name))
 

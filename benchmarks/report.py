@@ -11,6 +11,7 @@ from benchmarks.rows import (
     CHANGES,
     CHANGES_LIMIT,
     LOGS,
+    ONE_WORKER,
     TELLS_NOTHING,
     Growth,
     Logged,
@@ -30,6 +31,8 @@ def parts(results: Results) -> Iterator[tuple[str, Iterator[str]]]:
         yield "Contestants", comparison(results)
     if results.telemetry:
         yield "What telling of itself costs", telemetry(results.telemetry)
+    if results.workers:
+        yield "Several workers, 64 clients", workers(results.workers)
     if results.growth:
         yield "Few tasks and many, one client", growth(results.growth)
     if results.long_logs:
@@ -88,6 +91,23 @@ def telemetry(rows: Sequence[Row]) -> Iterator[str]:
                 _ratio(side, sides[TELLS_NOTHING]),
                 f"{median(row.server_cpu_us for row in side):.0f}",
                 _ratio(side, sides[TELLS_NOTHING], value=lambda row: row.server_cpu_us),
+            )
+
+
+def workers(rows: Sequence[Row]) -> Iterator[str]:
+    """The CPU of server and database for a request, and its multiples with more workers."""
+    yield "| workload | servers of | req/s | server CPU, us | database CPU, us | both, of one |"
+    yield "|---|---|---|---|---|---|"
+    for workload, cell in _grouped(rows, lambda row: row.workload).items():
+        sides = _grouped(cell, lambda row: row.contestant)
+        for name, side in sides.items():
+            yield _line(
+                workload,
+                name,
+                f"{median(row.per_second for row in side):.0f}",
+                f"{median(row.server_cpu_us for row in side):.0f}",
+                f"{median(row.database_cpu_us for row in side):.0f}",
+                _ratio(side, sides[ONE_WORKER], value=lambda row: row.cpu_us),
             )
 
 

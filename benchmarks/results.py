@@ -16,6 +16,7 @@ Cell = tuple[str, int]
 _ROWS: Mapping[str, type[Any]] = {
     "comparison": Row,
     "telemetry": Row,
+    "workers": Row,
     "round_trips": RoundTrips,
     "growth": Growth,
     "long_logs": Logged,
@@ -38,6 +39,7 @@ class Results:
     seconds: float = 0.0
     comparison: list[Row] = field(default_factory=list)
     telemetry: list[Row] = field(default_factory=list)
+    workers: list[Row] = field(default_factory=list)
     round_trips: list[RoundTrips] = field(default_factory=list)
     growth: list[Growth] = field(default_factory=list)
     long_logs: list[Logged] = field(default_factory=list)
@@ -72,7 +74,7 @@ class Results:
     @property
     def failed(self) -> int:
         """How many requests."""
-        compared = sum(row.failed for row in (*self.comparison, *self.telemetry))
+        compared = sum(row.failed for row in (*self.comparison, *self.telemetry, *self.workers))
         of_sizes = sum(run.failed for run in self.growth)
         return compared + of_sizes + sum(run.failed for run in self.long_logs)
 
@@ -96,7 +98,8 @@ class Results:
         return found
 
     def _rows(self, contestant: str) -> Sequence[Row]:
-        return [row for row in self.comparison if row.contestant == contestant]
+        rows = (*self.comparison, *self.workers)
+        return [row for row in rows if row.contestant == contestant]
 
 
 def _cell(row: Row) -> Cell:

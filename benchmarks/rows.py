@@ -24,6 +24,7 @@ LOGS = (1_000, 1_000_000)
 CHANGES_LIMIT = 100
 CHANGES = f"changes of the last {CHANGES_LIMIT}"
 TELLS_NOTHING = "none"
+ONE_WORKER, MANY_WORKERS = "one worker", {2: "two workers", 4: "four workers"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Row:
     """Of the server's processes, per request."""
     database_cpu_us: float = 0.0
     resident_mib: float = 0.0
+
+    @property
+    def cpu_us(self) -> float:
+        return self.server_cpu_us + self.database_cpu_us
 
 
 @dataclass(frozen=True)
