@@ -21,9 +21,9 @@ from taskcore.adapters.embedded import EmbeddedPostgres
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.postgres.task_rows import label_hash
 from taskcore.domain.dues import DueRange
-from taskcore.domain.queries import EVERYTHING, TaskFilter
 from taskcore.domain.search import Search
 from taskcore.domain.task_orders import Sort
+from taskcore.domain.task_queries import EVERYTHING, TaskFilter
 from taskcore.domain.tasks import OPEN, Priority, Status
 from taskcore.domain.users import UserId
 from taskcore.wiring import upgrade_database

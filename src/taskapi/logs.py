@@ -20,7 +20,7 @@ import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from taskapi.log_stream import lossy, report_losses
-from taskcore.domain.visible import ascii_json, block, visible
+from taskcore.domain.printable import ascii_json, block, visible
 
 # The id of the request that is being served in this context.
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)

@@ -15,7 +15,7 @@ from litestar.routes import HTTPRoute
 
 from taskapi.problems import AnyRequest, FieldProblem, HttpProblem
 from taskcore import Invalid
-from taskcore.domain.queries import MAX_VALUES
+from taskcore.domain.task_queries import MAX_VALUES
 
 # A key in the `opt` of a handler that takes any query. The health checks do, because a parameter
 # that a load balancer adds must not take this server out of service; so do the assets of the

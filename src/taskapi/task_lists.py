@@ -33,8 +33,8 @@ from taskapi.responses import JsonResponse, View
 from taskapi.task_views import TaskPage, TaskView, bounded, shown
 from taskcore import Forbidden, Invalid, Priority, Sort, Status, TaskQuery, UserId, cursors
 from taskcore.domain.pages import MAX_LIMIT_OF_LABELS
-from taskcore.domain.queries import PLAIN, STATUS_GROUPS
 from taskcore.domain.search import QUERY
+from taskcore.domain.task_queries import PLAIN, STATUS_GROUPS
 
 PATH = "/tasks"
 _LABELS_PATH = "/labels"

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter, Token
 
 from taskcore.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP
-from taskcore.domain.visible import quoted
+from taskcore.domain.printable import quoted
 
 Json = Annotated[
     bool,

@@ -14,7 +14,7 @@ from cyclopts.exceptions import (
 )
 
 from taskcli.everywhere import QUIET, VERBOSE
-from taskcore.domain.visible import quoted
+from taskcore.domain.printable import quoted
 
 
 def explained(error: CycloptsError, command: str, app: App) -> str:

@@ -4,7 +4,7 @@ from importlib import import_module
 
 from taskcli.standard_streams import write
 from taskcore import Settings
-from taskcore.domain.visible import ascii_json
+from taskcore.domain.printable import ascii_json
 
 
 def openapi() -> None:

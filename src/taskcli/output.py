@@ -12,7 +12,7 @@ from uuid import UUID
 
 from taskcli.standard_streams import is_terminal, write, write_error
 from taskcli.tables import fitted
-from taskcore.domain.visible import ascii_json, block, visible
+from taskcore.domain.printable import ascii_json, block, visible
 
 if TYPE_CHECKING:  # the help texts do without
     from taskcli.arguments import Paging

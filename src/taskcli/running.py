@@ -22,7 +22,7 @@ from taskcore import (
     Unavailable,
     open_core,
 )
-from taskcore.domain.visible import block
+from taskcore.domain.printable import block
 
 Result = TypeVar("Result")
 

@@ -28,8 +28,8 @@ from taskcore import (
 )
 from taskcore.cursors import USERS
 from taskcore.domain.policies import keep_an_admin
+from taskcore.domain.printable import quoted
 from taskcore.domain.users import DEFAULT_TIME_ZONE, ProfileChanges
-from taskcore.domain.visible import quoted
 from taskcore.usecases.housekeeping import ACCOUNTS
 
 Reference = Annotated[str, Parameter(name=USER, help="The user.")]

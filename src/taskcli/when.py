@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 from cyclopts import Parameter, Token
 
 from taskcore.domain.dues import in_utc, local_moment, today
-from taskcore.domain.visible import quoted
+from taskcore.domain.printable import quoted
 
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[a-z]+|[+-][0-9]{1,4}[dw]"
 _TIME = r"[0-9]{1,2}:[0-9]{2}.*"  # perhaps with seconds, and with its offset from UTC

@@ -59,9 +59,9 @@ from taskcore.domain.events import Change, TaskEvent, TaskEventType
 from taskcore.domain.one_time import OneTimePassword
 from taskcore.domain.origins import Origin
 from taskcore.domain.policies import SYSTEM, Actor
-from taskcore.domain.queries import TaskQuery
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.task_orders import Sort, TaskPosition
+from taskcore.domain.task_queries import TaskQuery
 from taskcore.domain.tasks import Priority, Status, Task, TaskId
 from taskcore.domain.users import Role, User, UserId
 from taskcore.ports import (

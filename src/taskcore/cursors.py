@@ -11,10 +11,10 @@ from taskcore.domain.audit import AuditEvent, AuditEventId, AuditEventPosition
 from taskcore.domain.errors import Invalid, Problem
 from taskcore.domain.events import TaskEvent
 from taskcore.domain.ids import MAX_ID
-from taskcore.domain.queries import TaskQuery
 from taskcore.domain.search import Search
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.task_orders import Sort, TaskPosition, position
+from taskcore.domain.task_queries import TaskQuery
 from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import User, UserId
 from taskcore.ports import ChangedTask, LabelCount, LogPosition, Page, TrashPosition

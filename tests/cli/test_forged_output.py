@@ -229,4 +229,4 @@ def test_quotes_around_data_are_made_in_one_place(file: Path) -> None:
         if isinstance(node, ast.JoinedStr):
             before = [part.value for part in node.values if isinstance(part, ast.Constant)]
             found = [text for text in map(str, before) if text.endswith(('"', "'"))]
-            assert not found, f"{file.name}:{node.lineno}: use `quoted` of taskcore/domain/visible"
+            assert not found, f"{file.name}:{node.lineno}: use `quoted` of domain/printable"

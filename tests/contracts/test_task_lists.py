@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskcore.adapters.memory import MemoryStore
-from taskcore.domain.queries import MAX_RANKED
+from taskcore.domain.task_queries import MAX_RANKED
 from taskcore.ports import Store
 from taskcore.testing.contracts import TaskListContract
 from taskcore.testing.contracts.task_lists import (

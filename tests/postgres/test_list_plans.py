@@ -19,9 +19,9 @@ from taskcore.adapters.postgres.task_filters import Shape, arguments
 from taskcore.adapters.postgres.task_orders import SORTED_BY
 from taskcore.adapters.postgres.task_search import search_arguments
 from taskcore.domain.dues import DueRange
-from taskcore.domain.queries import EVERYTHING, MAX_RANKED, TaskFilter
 from taskcore.domain.search import Search
 from taskcore.domain.task_orders import Sort, TaskPosition
+from taskcore.domain.task_queries import EVERYTHING, MAX_RANKED, TaskFilter
 from taskcore.domain.tasks import Priority, Status, TaskId
 from tests.conftest import migrated_database
 from tests.postgres.plans import MOST, OWNERS, Db, Node, add_people, add_tasks, plan

@@ -21,7 +21,7 @@ from taskcore import (
 )
 from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresStore
-from taskcore.domain.queries import TaskQuery
+from taskcore.domain.task_queries import TaskQuery
 from tests.conftest import KEY, ManualClock, bound, cheap_argon2, emptied
 from tests.usecases.people import PASSWORD, Person, address, join, log_in
 

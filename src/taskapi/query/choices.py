@@ -14,7 +14,7 @@ from typing import TypeVar
 from msgspec import Meta
 
 from taskcore import Invalid, Problem
-from taskcore.domain.queries import MAX_VALUES
+from taskcore.domain.task_queries import MAX_VALUES
 
 Choice = TypeVar("Choice")
 

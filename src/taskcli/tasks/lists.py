@@ -17,8 +17,8 @@ from taskcli.when import Bound, When, typed
 from taskcore import Actor, Core, Page, Priority, Sort, Status, Task, TaskQuery, cursors
 from taskcore.cursors import LABELS, Cursors
 from taskcore.domain.pages import MAX_LIMIT_OF_LABELS
-from taskcore.domain.queries import STATUS_GROUPS
 from taskcore.domain.task_orders import TaskPosition
+from taskcore.domain.task_queries import STATUS_GROUPS
 from taskcore.ports import LabelCount
 
 _COLUMNS = ("id", "status", "priority", "due", "title", "labels")

@@ -20,8 +20,8 @@ from taskcli.tasks.fields import Draft, Edits
 from taskcli.tasks.shown import shape
 from taskcore import Actor, Core, Status, Task
 from taskcore.domain.dues import zone
+from taskcore.domain.printable import quoted
 from taskcore.domain.tasks import OPEN, NewTaskFields
-from taskcore.domain.visible import quoted
 
 _NO_EDITS = Edits()
 Shown = tuple[Record, str]

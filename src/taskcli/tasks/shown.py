@@ -5,7 +5,7 @@ from dataclasses import fields
 from taskcli.output import Record, clock_time
 from taskcli.tasks.acting import Reader
 from taskcore import Task
-from taskcore.domain.queries import TaskQuery
+from taskcore.domain.task_queries import TaskQuery
 
 _FIELDS = [field.name for field in fields(Task) if field.name != "deleted_at"]
 _OVERDUE = TaskQuery(overdue=True)

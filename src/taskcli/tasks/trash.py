@@ -25,7 +25,7 @@ from taskcli.tasks.shown import line, shape, trashed_shape
 from taskcore import Actor, Core, NotFound, Page, StaleWrite, Task, TaskId
 from taskcore.cursors import TRASH
 from taskcore.domain.policies import Permission, authorize
-from taskcore.domain.visible import quoted
+from taskcore.domain.printable import quoted
 
 _COLUMNS = ("id", "deleted_at", "status", "title", "labels")
 

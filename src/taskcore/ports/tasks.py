@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol, Self
 
-from taskcore.domain.queries import EVERYTHING, TaskFilter
 from taskcore.domain.task_orders import Sort, TaskPosition
+from taskcore.domain.task_queries import EVERYTHING, TaskFilter
 from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports.leftovers import Removal

@@ -24,8 +24,8 @@ from taskcore.domain.policies import (
     own_id,
     visible_tasks,
 )
-from taskcore.domain.queries import PLAIN, TaskQuery
 from taskcore.domain.task_orders import TaskPosition
+from taskcore.domain.task_queries import PLAIN, TaskQuery
 from taskcore.domain.tasks import (
     MAX_TASKS,
     NewTaskFields,

@@ -8,8 +8,8 @@ from taskcore.adapters.memory.tables import Access, existing
 from taskcore.domain.errors import StaleWrite
 from taskcore.domain.events import TaskEventType, changes_of, content_of
 from taskcore.domain.labels import label_key
-from taskcore.domain.queries import EVERYTHING, MAX_RANKED, TaskFilter
 from taskcore.domain.task_orders import Sort, TaskPosition, position
+from taskcore.domain.task_queries import EVERYTHING, MAX_RANKED, TaskFilter
 from taskcore.domain.tasks import NewTask, Task, TaskId, limit_reached
 from taskcore.domain.users import UserId
 from taskcore.ports import LabelCount, Page

@@ -12,8 +12,8 @@ from taskcore.adapters.postgres.schema import tasks
 from taskcore.adapters.postgres.task_rows import NUMBERS, label_hash
 from taskcore.domain.dues import NO_DUE, DueRange
 from taskcore.domain.ids import MAX_ID
-from taskcore.domain.queries import TaskFilter
 from taskcore.domain.task_orders import Sort, TaskPosition
+from taskcore.domain.task_queries import TaskFilter
 
 BIG, MOMENT, NUMBER = sa.BigInteger(), sa.DateTime(timezone=True), sa.SmallInteger()
 LOWEST_ID: sa.ColumnElement[int] = sa.literal_column("0")  # all ids are greater

@@ -41,8 +41,8 @@ from taskcore.adapters.postgres.task_orders import counted, in_order, looked_up,
 from taskcore.adapters.postgres.task_rows import COLUMNS, columns_of_tasks, task_of
 from taskcore.adapters.postgres.task_search import FEW, Matches, search_arguments, searched
 from taskcore.domain.ids import MAX_ID
-from taskcore.domain.queries import EVERYTHING, TaskFilter
 from taskcore.domain.task_orders import Sort, TaskPosition
+from taskcore.domain.task_queries import EVERYTHING, TaskFilter
 from taskcore.domain.tasks import Task
 from taskcore.domain.users import UserId
 from taskcore.ports import LabelCount, Page

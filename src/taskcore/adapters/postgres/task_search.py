@@ -21,9 +21,9 @@ from taskcore.adapters.postgres.task_filters import (
     one,
 )
 from taskcore.adapters.postgres.task_orders import SORTED_BY, high, in_order, ordered, position
-from taskcore.domain.queries import MAX_RANKED
 from taskcore.domain.search import Search, prefixes
 from taskcore.domain.task_orders import Sort
+from taskcore.domain.task_queries import MAX_RANKED
 
 # A search by relevance, or newest first, looks first at up to so many of the newest tasks of the
 # account, one by one. A common word is often found there; the index would list all tasks with it.

@@ -31,8 +31,8 @@ from taskcore.adapters.postgres.task_rows import (
 )
 from taskcore.domain.errors import NotFound, StaleWrite
 from taskcore.domain.events import TaskEventType, changes_of, changes_text, content_of
-from taskcore.domain.queries import EVERYTHING, TaskFilter
 from taskcore.domain.task_orders import Sort, TaskPosition
+from taskcore.domain.task_queries import EVERYTHING, TaskFilter
 from taskcore.domain.tasks import NewTask, Task, TaskId, limit_reached
 from taskcore.domain.users import UserId
 from taskcore.ports import READ_AHEAD, LabelCount, Page

@@ -15,7 +15,7 @@ from taskcore.domain.bulk import Create, Delete, Operation, Restore, Step, Updat
 from taskcore.domain.errors import Invalid, StaleWrite, TaskcoreError
 from taskcore.domain.events import TaskEventType
 from taskcore.domain.policies import Actor
-from taskcore.domain.queries import TaskQuery
+from taskcore.domain.task_queries import TaskQuery
 from taskcore.domain.tasks import Status, Task, TaskId
 from taskcore.domain.users import Role, UserId
 from taskcore.ports import Page, Repositories, Store

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from taskcore.domain.errors import NotFound, StaleWrite
-from taskcore.domain.queries import EVERYTHING, TaskFilter
 from taskcore.domain.search import Search
 from taskcore.domain.task_orders import Sort, TaskPosition
+from taskcore.domain.task_queries import EVERYTHING, TaskFilter
 from taskcore.domain.tasks import OPEN, NewTask, Status
 from taskcore.domain.users import Role, UserId
 from taskcore.ports import Batch, Store

@@ -12,7 +12,7 @@ from functools import cache
 from unicodedata import combining, normalize
 from zoneinfo import ZoneInfo
 
-from taskcore.domain.queries import TaskQuery
+from taskcore.domain.task_queries import TaskQuery
 from taskcore.domain.tasks import Task
 
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)

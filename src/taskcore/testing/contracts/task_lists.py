@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taskcore.domain.queries import TaskQuery
 from taskcore.domain.task_orders import Sort, position
+from taskcore.domain.task_queries import TaskQuery
 from taskcore.domain.tasks import MAX_TASKS, NewTask, Priority, Status, Task
 from taskcore.domain.users import UserId
 from taskcore.ports import Store

@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from taskcore.domain.queries import MAX_RANKED, TaskFilter
 from taskcore.domain.search import Search
 from taskcore.domain.task_orders import Sort, TaskPosition, position
+from taskcore.domain.task_queries import MAX_RANKED, TaskFilter
 from taskcore.domain.tasks import Status, Task
 from taskcore.domain.users import UserId
 from taskcore.ports import Page, Store

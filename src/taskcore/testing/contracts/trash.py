@@ -11,8 +11,8 @@ import pytest
 from taskcore.domain.errors import NotFound, StaleWrite
 from taskcore.domain.ids import MAX_ID
 from taskcore.domain.pages import MAX_SKIP
-from taskcore.domain.queries import TaskFilter
 from taskcore.domain.search import Search
+from taskcore.domain.task_queries import TaskFilter
 from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import User, UserId
 from taskcore.ports import Removal, Repositories, Store, TrashPosition

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from taskcore.domain.visible import ascii_json, block, quoted, visible
+from taskcore.domain.printable import ascii_json, block, quoted, visible
 
 # Characters that mislead, among letters, so that they stand beside each other often.
 MISLEADING = " \t\r\n\v\f\x00\x1b\x7f\x85\x9b\xa0\xad\u034f\u115f\u1680\u200b\u200c\u200d\u2003"
