@@ -10,8 +10,9 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from taskapi.capacity import Newcomers, Places
+from taskapi.cors import Cors, is_preflight
 from taskapi.exchange import Exchange
-from taskapi.headers import Header, preflight
+from taskapi.headers import Header
 from taskapi.logs import LINES
 from taskapi.paths import HEALTH_PATHS
 from taskapi.problems import (
@@ -56,8 +57,7 @@ class Edge:
     ) -> None:
         self._app, self._recorder, self._traces = app, recorder, traces
         self._storms = 0  # requests refused in one
-        self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
-        self._preflight = preflight(settings.cors_headers)
+        self._cors = Cors(settings)
         self._proxies = Proxies(settings.trusted_proxies)
         self._hosts = frozenset(host.encode() for host in settings.allowed_hosts)
         self._newcomers, self._places = Newcomers(), Places(in_flight)
@@ -76,7 +76,7 @@ class Edge:
             await _refuse_at_little_cost(send)
             return
         exchange = Exchange(
-            scope, receive, send, self._origins, self._proxies, self._places, self._traces
+            scope, receive, send, self._cors, self._proxies, self._places, self._traces
         )
         receive = exchange.receive
         before = BUDGET.set(exchange.budget)
@@ -89,7 +89,7 @@ class Edge:
                 exchange.is_overload = True
                 await send_problem(scope, exchange.send, self._places.refusal())
             elif refusal := self._refusal(scope, exchange.state):
-                if _is_preflight(scope, exchange):
+                if is_preflight(scope, method, exchange.allowed_origin):
                     await self._allow(exchange)
                 else:
                     await send_problem(scope, exchange.send, refusal)
@@ -160,31 +160,20 @@ class Edge:
 
         scope["method"] = _PROBE  # type: ignore[typeddict-item]
         await self._app(scope, receive, listen)
-        if status is HTTPStatus.METHOD_NOT_ALLOWED or _is_preflight(scope, exchange):
+        if status is HTTPStatus.METHOD_NOT_ALLOWED or is_preflight(
+            scope, exchange.method, exchange.allowed_origin
+        ):
             await self._allow(exchange, *headers)
         else:
             scope["method"] = "GET"
             await self._app(scope, receive, exchange.send)
 
     async def _allow(self, exchange: Exchange, *allow: Header) -> None:
-        headers = [*allow, *(self._preflight if exchange.allowed_origin else ())]
+        headers = [*allow, *(self._cors.preflight if exchange.allowed_origin else ())]
         await exchange.send(
             {"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": headers}
         )
         await exchange.send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _is_preflight(scope: HTTPScope, exchange: Exchange) -> bool:
-    """Whether a browser asks for a page of an allowed origin, before it sends the request itself.
-
-    It is answered with a success also where the request will be refused, as for an unknown path:
-    otherwise the browser would keep the refusal from the page, and call it a network error.
-    """
-    return (
-        exchange.method == "OPTIONS"
-        and exchange.allowed_origin is not None
-        and any(name == b"access-control-request-method" for name, _ in scope["headers"])
-    )
 
 
 async def _refuse_at_little_cost(send: Send) -> None:

@@ -1,7 +1,7 @@
 """One request and its response, as they pass the edge.
 
 Here are the time and the pieces that a body may take, what is left of a refused body, the place and
-the turn of a request, whether an origin is allowed, how long the request waits for the store, and
+the turn of a request, how long the request waits for the store, and
 what metrics and traces count of it. Its log line is in `access_log.py`.
 """
 
@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from taskapi.access_log import log_request
 from taskapi.body_limits import LARGEST_BODY, MAX_BODY_BYTES
 from taskapi.capacity import Places
+from taskapi.cors import Cors
 from taskapi.draining import is_draining
 from taskapi.headers import completed
 from taskapi.paths import HEALTH_PATHS
@@ -56,7 +57,7 @@ class Exchange:
         scope: HTTPScope,
         receive: Receive,
         send: Send,
-        origins: frozenset[bytes],
+        cors: Cors,
         proxies: Proxies,
         places: Places,
         traces: "Traces | None" = None,
@@ -82,8 +83,7 @@ class Exchange:
         self._unread_body = b"transfer-encoding" in headers or (
             headers.get(b"content-length", b"0") != b"0"
         )
-        origin = headers.get(b"origin")
-        self.allowed_origin = origin if origin in origins else None
+        self.allowed_origin = cors.allowed(headers.get(b"origin"))
 
     def enter(self) -> bool:
         """Whether there is a place for the request. `release` must follow in any case."""

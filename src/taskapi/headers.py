@@ -1,7 +1,8 @@
-"""The headers that every response gets: security, CORS, the request id."""
+"""The headers that every response gets: security, CORS (`cors.py`), the request id."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from taskapi.cors import VARY, readable
 from taskapi.request_state import RequestState
 
 Header = tuple[bytes, bytes]
@@ -14,25 +15,6 @@ _SECURITY = {
     b"cache-control": b"no-store",
 }
 _HSTS = b"max-age=31536000; includeSubDomains"  # RFC 6797; sent if the client uses TLS
-_EXPOSED = (
-    b"ETag, Idempotency-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, "
-    b"WWW-Authenticate, X-Request-Id"
-)
-# Those that we read, and those that tracing libraries (OpenTelemetry, Sentry) add to every request
-# of a page.
-_ALLOWED = (
-    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"),
-    *("Last-Event-ID", "X-Request-Id", "traceparent", "tracestate", "baggage", "sentry-trace"),
-)
-
-
-def preflight(more: Sequence[str]) -> list[Header]:
-    """What a page of an allowed origin may send; `more` are other headers that it may send."""
-    return [
-        (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
-        (b"access-control-allow-headers", ", ".join((*_ALLOWED, *more)).encode()),
-        (b"access-control-max-age", b"600"),
-    ]
 
 
 def completed(
@@ -42,8 +24,7 @@ def completed(
     complete = _SECURITY | {name.lower(): value for name, value in headers}
     complete[b"x-request-id"] = state.request_id.encode()
     if allowed_origin:
-        complete[b"access-control-allow-origin"] = allowed_origin
-        complete[b"access-control-expose-headers"] = _EXPOSED
+        complete |= readable(allowed_origin)
     if state.is_secure:
         complete[b"strict-transport-security"] = _HSTS
     for name in (b"location", b"link"):
@@ -52,7 +33,7 @@ def completed(
     if allow := complete.get(b"allow"):
         complete[b"allow"] = _with_head(allow)
     # Appended, not merged: a response may have a Vary of its own.
-    return [*complete.items(), (b"vary", b"Origin")]
+    return [*complete.items(), VARY]
 
 
 def _relative(reference: bytes, path: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """The client of a request: its address and user agent.
 
-(Origins of CORS: `taskapi/exchange.py`.)
+(Origins of CORS: `taskapi/cors.py`.)
 """
 
 import re
