@@ -1,8 +1,8 @@
 """Whether this server is about to stop, as all of its processes see it.
 
-With DRAIN_SECONDS (a setting: `settings.py`), `_Drain` in `taskcli/serve.py` calls `begin` at the
-first SIGTERM, and stops the server so many seconds later. Meanwhile `/readyz` answers
-503 (`health.py`), and each response ends its connection (`exchange.py`).
+With DRAIN_SECONDS (a setting: `settings.py`), `GracefulStop` in `taskcli/graceful_stop.py` calls
+`begin` at the first SIGTERM, and stops the server so many seconds later. Meanwhile `/readyz`
+answers 503 (`health.py`), and each response ends its connection (`exchange.py`).
 """
 
 from mmap import PAGESIZE, mmap

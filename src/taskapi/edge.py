@@ -3,7 +3,6 @@
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, unquote_to_bytes
 
 import structlog
 from litestar.enums import ScopeType
@@ -17,16 +16,15 @@ from taskapi.logs import LINES
 from taskapi.paths import HEALTH_PATHS
 from taskapi.problems import (
     BY_STATUS,
-    NOT_UTF_8,
     SEVERAL_CREDENTIALS,
     UNKNOWN_HOST,
-    FieldProblem,
     HttpProblem,
     send_problem,
 )
 from taskapi.proxies import Proxies
+from taskapi.query_limits import query_refusal
 from taskapi.request_state import MAX_HEADER_BYTES, RequestState
-from taskcore import Invalid, NotFound, Settings
+from taskcore import NotFound, Settings
 from taskcore.domain.errors import RETRY_AFTER
 from taskcore.domain.origins import address
 from taskcore.ports import BUDGET, Measures
@@ -37,7 +35,7 @@ if TYPE_CHECKING:  # imported only where they are asked for
 
 log = structlog.get_logger("taskapi")
 
-_MAX_PATH, _MAX_QUERY = 256, 4096  # bytes
+_MAX_PATH = 256  # bytes
 # A method that no route has: the router's 405 names those that the resource does have.
 _PROBE = "PROBE"
 _PORT = re.compile(rb":[0-9]*\Z")
@@ -146,7 +144,7 @@ class Edge:
             return HttpProblem(501, *BY_STATUS[501])
         if state.header_bytes > MAX_HEADER_BYTES:
             return HttpProblem(431, *BY_STATUS[431])
-        return _query_refusal(scope["query_string"]) or _credentials_refusal(scope)
+        return query_refusal(scope["query_string"]) or _credentials_refusal(scope)
 
     async def _options(self, scope: HTTPScope, receive: Receive, exchange: Exchange) -> None:
         headers: list[Header] = []
@@ -191,37 +189,6 @@ def _credentials_refusal(scope: HTTPScope) -> HttpProblem | None:
     if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
         return HttpProblem(400, *SEVERAL_CREDENTIALS)
     return None
-
-
-def _query_refusal(query: bytes) -> HttpProblem | None:
-    """Why to refuse a query that no operation accepts."""
-    # The length first: what follows takes time with it, and the server passes 64 KiB on.
-    if len(query) > _MAX_QUERY:
-        detail = f"{_MAX_QUERY} bytes are enough for all"
-        return _query_problem(query[:_MAX_QUERY], b"", detail, "too_long")
-    if b"%00" in query:
-        return _query_problem(query, b"%00", "must not hold NUL", "control_character")
-    if not _is_utf_8(query):
-        return HttpProblem(400, *NOT_UTF_8)
-    return None
-
-
-def _is_utf_8(query: bytes) -> bool:
-    """Whether the whole query is percent-encoded UTF-8."""
-    if b"%" in query:
-        try:
-            unquote_to_bytes(query).decode()
-        except UnicodeDecodeError:
-            return False
-    return query.isascii()
-
-
-def _query_problem(query: bytes, part: bytes, detail: str, code: str) -> HttpProblem:
-    """Names the longest of the parameters that contain the part."""
-    longest = max((pair for pair in query.split(b"&") if part in pair), key=len)
-    name = unquote(longest.partition(b"=")[0][:_MAX_PATH].decode("latin-1"))
-    error = FieldProblem(detail, code, parameter=name)
-    return HttpProblem(422, Invalid.code, Invalid.title, errors=[error])
 
 
 _FAILED = HttpProblem(500, *BY_STATUS[500])

@@ -8,7 +8,7 @@ from typing import Self
 
 import structlog
 
-from taskapi.memory import give_back
+from taskapi.free_memory import give_back
 from taskcore import Core, Unavailable
 from taskcore.ports import Measures
 

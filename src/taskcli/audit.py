@@ -8,8 +8,8 @@ from cyclopts import Parameter
 from taskcli.arguments import FIRST_PAGE, USER, Paging
 from taskcli.output import Record, show_page
 from taskcli.running import operator, with_core
+from taskcli.typed_dates import Bound, When
 from taskcli.users import find_user, is_id
-from taskcli.when import Bound, When
 from taskcore import ActorKind, AuditEvent, AuditEventName, Core, Page, UserId
 from taskcore.cursors import AUDIT
 from taskcore.domain.dues import start_of_day

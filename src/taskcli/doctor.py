@@ -11,9 +11,9 @@ from cyclopts import Parameter
 
 from taskcli.arguments import Json, Whole
 from taskcli.db import is_migrated
+from taskcli.doctor_findings import Finding, as_record, rows
+from taskcli.doctor_forecasts import backup, forecasts
 from taskcli.exits import CONFIGURATION
-from taskcli.findings import Finding, as_record, rows
-from taskcli.forecasts import backup, forecasts
 from taskcli.output import show, show_rows
 from taskcli.replica import replica
 from taskcli.running import lacks_database, settings

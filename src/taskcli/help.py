@@ -6,7 +6,7 @@ takes to print. They still print the help of each command.
 
 from collections.abc import Mapping
 
-from taskcli.everywhere import OPTIONS
+from taskcli.global_options import OPTIONS
 
 # Group, noun, its verbs and where the function of each is, one line, and where the App or the
 # function of the noun is. This registers a command, too.

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from taskcli import everywhere, signals
+from taskcli import global_options, signals
 from taskcli import help as overview
 from taskcli.standard_streams import OutputLost, ReaderGone, fill_closed, forget, write
 
@@ -61,7 +61,8 @@ def commands() -> "App":
         name="taskcli",
         help="Operate the task-management backend.",
         help_format="plaintext",
-        help_epilogue=f"Also, as for every command: {everywhere.QUIET}, {everywhere.VERBOSE}.",
+        help_epilogue="Also, as for every command: "
+        f"{global_options.QUIET}, {global_options.VERBOSE}.",
         version_flags=(),  # `taskcli --version` is answered here
         print_error=False,
         exit_on_error=False,
@@ -74,7 +75,7 @@ def commands() -> "App":
 
 
 def _answer(typed: list[str]) -> int:
-    arguments = everywhere.without([everywhere.QUIET, everywhere.VERBOSE], typed)
+    arguments = global_options.without([global_options.QUIET, global_options.VERBOSE], typed)
     if arguments[:1] == ["help"] and arguments[1:]:
         arguments = [*arguments[1:], "--help"]
     if not arguments or (
@@ -92,10 +93,10 @@ def _answer(typed: list[str]) -> int:
     from taskcli.output import be_quiet, message
     from taskcore.environment import forget_libpq_variables
 
-    quiet, verbose = (everywhere.has(each, typed) for each in ("--quiet", "--verbose"))
+    quiet, verbose = (global_options.has(each, typed) for each in ("--quiet", "--verbose"))
     be_quiet(quiet=quiet)
     if verbose:
-        everywhere.be_verbose()
+        global_options.be_verbose()
     # Python turns bytes that are not UTF-8 into lone surrogates.
     if any("\ud800" <= character <= "\udfff" for word in arguments for character in word):
         message("an argument is not valid UTF-8")
@@ -109,7 +110,7 @@ def _answer(typed: list[str]) -> int:
         arguments = _with_json_behind(app, arguments)
         result = app(arguments)
     except (CycloptsError, Usage) as error:
-        from taskcli.mistakes import explained
+        from taskcli.usage_errors import explained
 
         names, apps, _ = app.parse_commands(arguments)
         command = " ".join(["taskcli", *names])
@@ -123,7 +124,7 @@ def _with_json_behind(app: "App", arguments: list[str]) -> list[str]:
     """Move a `--json` that stands before the name of the command behind it."""
     behind = arguments[1:]
     names, _, rest = app.parse_commands(behind)
-    if arguments[0] != everywhere.JSON or not names:
+    if arguments[0] != global_options.JSON or not names:
         return arguments
-    already = everywhere.has(everywhere.JSON, rest)
-    return [*names, *rest] if already else [*names, everywhere.JSON, *rest]
+    already = global_options.has(global_options.JSON, rest)
+    return [*names, *rest] if already else [*names, global_options.JSON, *rest]

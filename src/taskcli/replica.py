@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from taskcli.doctor_findings import Finding
 from taskcli.exits import CONFIGURATION
-from taskcli.findings import Finding
 from taskcli.signals import run
 from taskcore import Misconfigured, NotMigrated, Settings, Unavailable
 

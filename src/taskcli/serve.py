@@ -8,14 +8,14 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
-from queue import SimpleQueue
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from taskcli.graceful_stop import REQUESTS_FINISH_WITHIN, GracefulStop, Wakeup
 from taskcli.output import message, note
 from taskcli.signals import run
 from taskcore import Misconfigured, Settings
@@ -23,9 +23,6 @@ from taskcore.environment import environment
 from taskcore.networks import in_url
 from taskcore.prefixes import PREFIX
 
-# Seconds that running requests get to finish, after the drain (DRAIN_SECONDS). A deployment must
-# wait for longer than both before it kills the server: docs/deployment.md.
-REQUESTS_FINISH_WITHIN = 25
 _RESPAWN = 3.0  # seconds; at SIGHUP the old worker ends that long after the new one started
 _HEADER_BYTES = 65536
 _HEADER_TIMEOUT_MS = 5000  # also how long a connection may be silent between two requests
@@ -95,9 +92,9 @@ def _serve(settings: Settings) -> None:
             log_level=LogLevels.info,
             log_dictconfig=_logging(settings),
         )
-        server.main_loop_interrupt = _Wakeup()  # type: ignore[assignment]
-        drain = _Drain(server.signal_handler_interrupt, settings.drain.total_seconds())
-        server.signal_handler_interrupt = drain.stop  # type: ignore[method-assign]
+        server.main_loop_interrupt = Wakeup()  # type: ignore[assignment]
+        stop = GracefulStop(server.signal_handler_interrupt, settings.drain.total_seconds())
+        server.signal_handler_interrupt = stop.on_signal  # type: ignore[method-assign]
         import_module("taskapi.telemetry").check(settings)
         if settings.metrics_address:
             metrics = import_module("taskapi.metrics.listener")
@@ -144,49 +141,6 @@ async def _prepared(settings: Settings) -> ExitStack:
     with await start_database(settings, serving=True) as started:
         await importing
         return started.pop_all()
-
-
-class _Drain:
-    """Stops the server some seconds after the first SIGTERM, which proxies use to go elsewhere.
-
-    Any other signal, or a second one, stops it at once.
-    """
-
-    def __init__(self, stop: Callable[..., None], seconds: float) -> None:
-        self._stop, self._seconds = stop, seconds
-
-    def stop(self, number: int, frame: object) -> None:
-        """A signal handler."""
-        if number == signal.SIGTERM and self._seconds:
-            import_module("taskapi.draining").begin()
-            signal.signal(signal.SIGALRM, self.stop)
-            signal.setitimer(signal.ITIMER_REAL, self._seconds)
-            self._seconds = 0
-        else:
-            self._stop(number, frame)
-
-
-class _Wakeup:
-    """The part of `threading.Event` that the server's main loop uses; signal handlers set it.
-
-    An Event has a lock that is not reentrant. A handler that calls `set` while the loop it
-    interrupts holds that lock, at the beginning or the end of `wait`, would wait for ever.
-    """
-
-    def __init__(self) -> None:
-        self._is_set = False
-        self._bell: SimpleQueue[None] = SimpleQueue()  # whose `put` is reentrant
-
-    def set(self) -> None:
-        self._is_set = True
-        self._bell.put(None)
-
-    def clear(self) -> None:
-        self._is_set = False
-
-    def wait(self) -> None:
-        while not self._is_set:
-            self._bell.get()
 
 
 @contextmanager

@@ -26,15 +26,15 @@ from taskcore.usecases.accounts import Accounts
 from taskcore.usecases.audit import Audit
 from taskcore.usecases.changes import Changes
 from taskcore.usecases.followers import Followers, Wake
-from taskcore.usecases.gate import Gate
 from taskcore.usecases.housekeeping import Housekeeping
 from taskcore.usecases.idempotency import Answer, Idempotency, NoStore
+from taskcore.usecases.rate_limits import Gate
 from taskcore.usecases.sessions import Sessions
 from taskcore.usecases.sessions.grants import Issuer
 from taskcore.usecases.sessions.logins import LoginAttempts, Logins
 from taskcore.usecases.sessions.refreshes import Refreshes
 from taskcore.usecases.tasks import Tasks
-from taskcore.usecases.traced import traced
+from taskcore.usecases.tracing import traced
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pytest
 from litestar import Litestar
 from litestar.types import Receive, Scope, Send
 
-from taskapi import bulk, compression, edge, etags, idempotency, proxies
+from taskapi import bulk, compression, etags, idempotency, proxies, query_limits
 from taskapi.body_limits import LARGEST_BODY
 from taskcore.domain.idempotency import MAX_KEY
 from tests.api.people import Person
@@ -28,7 +28,7 @@ class Query(bytes):
 @pytest.mark.parametrize("content", [b"&" * 64_000, b"%00&" * 16_000, b"%FF" * 20_000])
 def test_of_a_query_that_is_too_long_only_the_beginning_is_read(content: bytes) -> None:
     """The parts of all of it took 20 ms of the event loop before."""
-    refusal = edge._query_refusal(Query(content))
+    refusal = query_limits.query_refusal(Query(content))
     assert refusal is not None
     assert [error.code for error in refusal.errors or ()] == ["too_long"]
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from taskcli import doctor
-from taskcli.findings import Finding
+from taskcli.doctor_findings import Finding
 from taskcore import wiring
 from tests.api.served import as_url
 from tests.cli.conftest import KEY, Taskcli
@@ -278,7 +278,7 @@ def test_the_doctor_warns_of_time_limits_that_are_missing(
 def test_the_doctor_warns_of_a_disk_that_is_nearly_full(
     taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskcli.forecasts.is_filling", lambda _: True)
+    monkeypatch.setattr("taskcli.doctor_forecasts.is_filling", lambda _: True)
     monkeypatch.setenv("DATABASE_URL", os.environ["DATABASE_URL"].replace("taskcore@", "postgres@"))
     code, found = checks(taskcli)
     assert (code, found["room"]["warning"]) == (0, True)
@@ -317,7 +317,7 @@ def test_the_doctor_knows_how_old_the_last_backup_is(
     assert "made none" in str(found["backup"]["detail"])
     assert taskcli("backup", "b.zip").code == 0
     assert checks(taskcli)[1]["backup"]["warning"] is False
-    monkeypatch.setattr("taskcli.forecasts._BACKUP_AGE", timedelta(0))
+    monkeypatch.setattr("taskcli.doctor_forecasts._BACKUP_AGE", timedelta(0))
     assert checks(taskcli)[1]["backup"]["warning"] is True
 
 

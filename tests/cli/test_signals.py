@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from taskcli.serve import _Wakeup
+from taskcli.graceful_stop import Wakeup
 from tests.cli.programs import environment
 
 # Each program sends SIGTERM to itself, or starts a thread that does.
@@ -102,7 +102,7 @@ def test_a_signal_ends_the_process(program: str, code: int, output: str) -> None
 
 def test_a_handler_may_set_the_wakeup_at_any_moment() -> None:
     # A `threading.Event` fails here: its lock is not reentrant.
-    wakeup = _Wakeup()
+    wakeup = Wakeup()
     before = signal.signal(signal.SIGALRM, lambda *_: wakeup.set())
     signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cyclopts import App, Argument
 
-from taskcli import everywhere
+from taskcli import global_options
 from taskcli import help as overview
 from taskcli.main import commands
 
@@ -29,7 +29,7 @@ def written() -> str:
         for words, command in _leaves(app[noun], noun):
             lines += [f".SS {_roff(f'taskcli {words}')}", *_described(command)]
     lines.append(".SH OPTIONS OF EVERY COMMAND")
-    for name, meaning in everywhere.OPTIONS:
+    for name, meaning in global_options.OPTIONS:
         lines += [".TP", rf"\fB{_roff(name)}\fR", _roff(meaning)]
     lines.append(".SH EXIT STATUS")
     for code, meaning in overview.EXIT_CODES:

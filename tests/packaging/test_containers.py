@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from taskcli.serve import REQUESTS_FINISH_WITHIN
+from taskcli.graceful_stop import REQUESTS_FINISH_WITHIN
 from taskcore import Settings
 from tests.packaging.conftest import ROOT, run
 from tests.server.running import Api, free_port

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from taskcli.exits import CONFIGURATION, UNAVAILABLE
-from taskcli.serve import REQUESTS_FINISH_WITHIN
+from taskcli.graceful_stop import REQUESTS_FINISH_WITHIN
 from tests.packaging.conftest import ROOT, Installed, run
 
 UNIT = ROOT / "deploy" / "taskcore.service"

@@ -10,7 +10,7 @@ from cyclopts import Parameter, Token, default_name_transform
 
 from taskcli.arguments import one_of
 from taskcli.exits import Usage
-from taskcli.when import Due, When
+from taskcli.typed_dates import Due, When
 from taskcore import Priority, Status, Task
 from taskcore.domain.dues import check_time_zone, zone
 from taskcore.domain.labels import label_key

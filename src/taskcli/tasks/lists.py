@@ -13,7 +13,7 @@ from taskcli.output import Record, note, print_json, show_page, show_rows
 from taskcli.tasks.acting import OF_ALL, Reader, Whose, with_tasks
 from taskcli.tasks.fields import Labels, Text
 from taskcli.tasks.shown import line, shape
-from taskcli.when import Bound, When, typed
+from taskcli.typed_dates import Bound, When, typed
 from taskcore import Actor, Core, Page, Priority, Sort, Status, Task, TaskQuery, cursors
 from taskcore.cursors import LABELS, Cursors
 from taskcore.domain.pages import MAX_LIMIT_OF_LABELS

@@ -34,8 +34,8 @@ from taskcore.domain.users import (
 )
 from taskcore.ports import Claim, Clock, Page, PasswordHasher, Store
 from taskcore.usecases.followers import Wake
-from taskcore.usecases.gate import Gate, per_network
 from taskcore.usecases.password_verification import verified
+from taskcore.usecases.rate_limits import Gate, per_network
 
 
 @dataclass(frozen=True, slots=True)

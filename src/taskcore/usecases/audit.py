@@ -8,7 +8,7 @@ from taskcore.domain.pages import DEFAULT_LIMIT, check_slice
 from taskcore.domain.policies import Actor, own_id
 from taskcore.domain.users import UserId
 from taskcore.ports import Page, Store
-from taskcore.usecases.gate import Gate
+from taskcore.usecases.rate_limits import Gate
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from taskcore.domain.policies import Actor, own_id
 from taskcore.domain.users import UserId
 from taskcore.ports import Clock, KeyClaim, Pseudonyms, Repositories, Store
 from taskcore.usecases.followers import Wake
-from taskcore.usecases.gate import Gate
+from taskcore.usecases.rate_limits import Gate
 
 if TYPE_CHECKING:
     import asyncio

@@ -47,7 +47,7 @@ from taskcore.ports import (
 )
 from taskcore.usecases.bulk import BulkWrite
 from taskcore.usecases.followers import Wake
-from taskcore.usecases.gate import Gate
+from taskcore.usecases.rate_limits import Gate
 from taskcore.usecases.task_writes import TaskWrite, found
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import User, UserId
 from taskcore.ports import AccessTokens, Clock, Page, Store
 from taskcore.usecases.followers import Wake
-from taskcore.usecases.gate import Gate
+from taskcore.usecases.rate_limits import Gate
 from taskcore.usecases.sessions.authentication import authenticated
 from taskcore.usecases.sessions.grants import Grant
 from taskcore.usecases.sessions.logins import Logins

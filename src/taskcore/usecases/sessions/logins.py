@@ -29,8 +29,8 @@ from taskcore.domain.rate_limits import (
 from taskcore.domain.sessions import Session, SessionId
 from taskcore.domain.users import StoredCredentials, User, UserId
 from taskcore.ports import Claim, Clock, PasswordHasher, Pseudonyms, Repositories, Store
-from taskcore.usecases.gate import Gate, per_network
 from taskcore.usecases.password_verification import verified
+from taskcore.usecases.rate_limits import Gate, per_network
 from taskcore.usecases.sessions.grants import Grant, Issuer
 
 

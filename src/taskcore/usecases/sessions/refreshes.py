@@ -11,7 +11,7 @@ from taskcore.domain.rate_limits import REFRESH, REFRESH_ACCOUNT, REFRESH_SESSIO
 from taskcore.domain.sessions import RefreshToken, Session, Use
 from taskcore.domain.users import User
 from taskcore.ports import Claim, Clock, Store
-from taskcore.usecases.gate import Gate, per_network
+from taskcore.usecases.rate_limits import Gate, per_network
 from taskcore.usecases.sessions.grants import Grant, Issuer
 
 

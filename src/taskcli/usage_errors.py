@@ -13,7 +13,7 @@ from cyclopts.exceptions import (
     UnusedCliTokensError,
 )
 
-from taskcli.everywhere import QUIET, VERBOSE
+from taskcli.global_options import QUIET, VERBOSE
 from taskcore.domain.printable import quoted
 
 

@@ -6,7 +6,7 @@ import sys
 # Texts of many sizes, of which every tenth stays: the heap is full of holes.
 PROGRAM = """
 from pathlib import Path
-from taskapi.memory import give_back
+from taskapi.free_memory import give_back
 
 def megabytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // 2**20

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from taskcli.when import When
+from taskcli.typed_dates import When
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # A Friday, 23:30 in UTC; in Berlin the Saturday after it.

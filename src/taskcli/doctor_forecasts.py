@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskcli.findings import Finding
+from taskcli.doctor_findings import Finding
 from taskcli.signals import run
 from taskcore import Settings, Unavailable
 
