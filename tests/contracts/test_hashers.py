@@ -74,8 +74,8 @@ async def test_a_hash_of_another_strength_verifies_and_needs_a_rehash(argon: Arg
 
 
 async def test_an_unknown_account_costs_what_a_wrong_password_costs() -> None:
-    with_argon = Argon2Hasher(memory_kib=8192, passes=1, threads=1)
-    for hasher in (with_argon, ScryptHasher(n=2**12, r=8, p=1)):
+    with_argon = Argon2Hasher(memory_kib=4096, passes=1, threads=1)
+    for hasher in (with_argon, ScryptHasher(n=2**11, r=8, p=1)):
         made = await hasher.hash(PASSWORD)
         taken: dict[str | None, list[float]] = {None: [], "?": [], made: []}
         for _ in range(9):
@@ -201,7 +201,7 @@ async def test_a_full_queue_refuses_at_once() -> None:
 
 
 async def test_the_event_loop_goes_on_while_hashes_are_made() -> None:
-    hasher = Argon2Hasher(memory_kib=65536, passes=2, threads=1)
+    hasher = Argon2Hasher(memory_kib=32768, passes=2, threads=1)
     making = asyncio.create_task(hasher.hash(PASSWORD))
     turns = 0
     while not making.done():

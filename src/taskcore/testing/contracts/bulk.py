@@ -236,7 +236,7 @@ async def written(store: Store, work: Work) -> None:
 
 
 class BulkContract(Contract):
-    @settings(SHARED, max_examples=15)
+    @settings(SHARED, max_examples=min(15, SHARED.max_examples))
     @given(OPERATIONS)
     async def test_a_bulk_does_what_the_single_operations_do(
         self, store: Store, operations: list[Operation]

@@ -17,7 +17,7 @@ passwords = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_si
 class HasherContract(Contract):
     """On the fixture `hasher`: one of little cost, or the suite takes minutes."""
 
-    @settings(SHARED, max_examples=40)
+    @settings(SHARED, max_examples=min(40, SHARED.max_examples))
     @given(passwords, passwords)
     async def test_a_password_and_no_other_fits_its_hash(
         self, hasher: PasswordHasher, password: str, other: str

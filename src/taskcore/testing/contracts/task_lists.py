@@ -359,7 +359,7 @@ class TaskListContract(Contract):
     async def long_list(self, store: Store) -> LongList:
         return await long_list_in(store, 600)
 
-    @settings(EXAMPLES, max_examples=40)
+    @settings(EXAMPLES, max_examples=min(40, EXAMPLES.max_examples))
     @given(drafts, st.lists(asked, min_size=1, max_size=2))
     async def test_lists_are_those_of_the_model(
         self, store: Store, given: list[Draft], several: list[Asked]
@@ -373,7 +373,7 @@ class TaskListContract(Contract):
             for fields in _ONE_FILTER:
                 await agrees(store, owner.id, tasks, Asked(TaskQuery(**fields), reader, 1, 100))
 
-    @settings(EXAMPLES, max_examples=12)
+    @settings(EXAMPLES, max_examples=min(12, EXAMPLES.max_examples))
     @given(long_asked)
     async def test_long_lists_are_those_of_the_model(
         self, store: Store, long_list: LongList, asked: Asked
