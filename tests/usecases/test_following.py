@@ -20,9 +20,13 @@ from taskcore import (
     SessionId,
     TooMany,
     User,
+    UserId,
 )
+from taskcore.adapters.memory import MemoryStore
+from taskcore.adapters.memory.events import MemoryEvents
 from taskcore.adapters.scrypt import ScryptHasher
-from taskcore.ports import Store
+from taskcore.ports import ChangesPage, Store
+from taskcore.testing import CheapHasher
 from taskcore.usecases import followers
 from taskcore.usecases.followers import PER_USER
 from tests.conftest import ManualClock, bound, until
@@ -199,7 +203,7 @@ async def test_places_that_have_expired_and_the_operator_are_refused(core: Core)
 
 
 async def test_a_flood_of_writes_is_told_in_a_few_pages_and_whole(core: Core) -> None:
-    """Else each write would cost two statements for each follower of the account."""
+    """Else each write would cost two statements."""
     ada = (await join(core, "ada")).actor
     end = (await core.changes.page(ada)).end
     pages, told, written = 0, set[int](), set[int]()
@@ -224,3 +228,59 @@ async def test_a_flood_of_writes_is_told_in_a_few_pages_and_whole(core: Core) ->
     seconds = asyncio.get_running_loop().time() - began
     following.cancel()
     assert pages <= seconds / followers.PAUSE + 2
+
+
+class LoopClock:
+    """The clock of the event loop, which only sleeping moves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self._give_way = 0.0, asyncio.sleep
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.now)
+        monkeypatch.setattr(asyncio, "sleep", self.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await self._give_way(0)
+
+
+async def test_a_change_right_after_another_is_told_within_50_ms(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And at once if the account was quiet."""
+    core, clock = bound(MemoryStore(), ManualClock(), CheapHasher()), LoopClock(monkeypatch)
+    ada = (await join(core, "ada")).actor
+    async with following(core, ada) as feed:
+        for quiet, at_most in ((1.0, 0.0), (0.0, 0.05), (0.0, 0.05), (1.0, 0.0)):
+            told = asyncio.create_task(following_one(feed))
+            await clock.sleep(quiet)
+            began = clock.now
+            made = await core.tasks.create(ada, title="x")
+            assert (await told).task == made
+            assert clock.now - began <= at_most
+
+
+async def test_the_followers_of_an_account_share_a_look_at_its_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else each write would cost two statements for each of them."""
+    core, clock = bound(MemoryStore(), ManualClock(), CheapHasher()), LoopClock(monkeypatch)
+    ada, reads, read = (await join(core, "ada")).actor, 0, MemoryEvents.changes
+
+    async def counted(
+        self: MemoryEvents, owner_id: UserId, *, after: LogPosition, limit: int
+    ) -> ChangesPage:
+        nonlocal reads
+        reads += 1
+        return await read(self, owner_id, after=after, limit=limit)
+
+    monkeypatch.setattr(MemoryEvents, "changes", counted)
+    feeds = [core.changes.follow(ada) for _ in range(PER_USER)]
+    for number in range(1, 4):
+        told = [asyncio.create_task(following_one(feed)) for feed in feeds]
+        for _ in range(20):  # until all of them wait
+            await clock.sleep(0.1)
+        made = await core.tasks.create(ada, title="x")
+        assert [(await each).task for each in told] == [made] * PER_USER
+        assert reads == number
+    for feed in feeds:
+        await feed.aclose()

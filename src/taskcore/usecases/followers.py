@@ -1,14 +1,15 @@
 """Who follows the changes of an account in this process, and what wakes them."""
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from taskcore.domain.errors import Overloaded, TooMany, Unavailable
 from taskcore.domain.policies import Actor, own_id
+from taskcore.domain.sessions import SessionId
 from taskcore.domain.users import UserId
 from taskcore.ports import ChangedTask, ChangesPage, Clock, LogPosition, Store
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 PER_USER = 5
 AT_ONCE = 2000  # of all users, in one process
 EVERY = 0.5  # seconds
-# A follower that was told a change is told the next ones so many seconds later, all together: each
-# look takes two statements, and an account may have five followers that look after each write.
-PAUSE = 0.1
+# An account is looked at at once, and again so many seconds later at the earliest: a change is told
+# within 50 ms, and a look takes two statements.
+PAUSE = 0.03
 # Of the ten connections that a process has. Without a bound, many followers with news at the same
 # moment would keep them from requests.
 _READS = 4
@@ -43,20 +44,44 @@ class Follower:
     """Up to where the changes were read for it; None before it is known."""
 
 
+@dataclass(eq=False, slots=True)
+class _Look:
+    """What a look found: one read for all followers that join before it begins."""
+
+    turn: "asyncio.Lock"
+    """Of the follower that reads; the others find what it has read."""
+    followers: list[Follower] = field(default_factory=list)
+    found: dict[LogPosition | None, tuple[Mapping[SessionId, Actor], ChangesPage]] = field(
+        default_factory=dict
+    )
+    """By the place behind which to read on (only slow followers have one of their own): the actors
+    whose sessions last, which are read first, and the changes."""
+
+
+@dataclass(eq=False, slots=True)
+class _Account:
+    coming: _Look
+    """Has not begun."""
+    next_look: float = -math.inf
+    """When it may begin, by the clock of the event loop."""
+    followers: list[Follower] = field(default_factory=list)
+
+
 class Followers:
     """At most PER_USER of a user and AT_ONCE in all, in each process.
 
-    A write in this process wakes the followers of the account at once, each ten times a second at
-    most, so that a flood of writes does not become one of reads. For those of other processes
-    two statements ask every EVERY seconds, for all followers together: how far the log of each
-    account reaches, and which sessions still last. A follower that waits holds no connection.
+    A write in this process wakes the followers of the account at once. They share a look at its
+    log, and the next one begins PAUSE seconds later at the earliest, so that a flood of writes does
+    not become one of reads. For the writes of other processes two statements ask every EVERY
+    seconds, for all followers together: how far the log of each account reaches, and which sessions
+    still last. A follower that waits holds no connection.
     """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         import asyncio
 
         self._store, self._clock = store, clock
-        self._of: dict[UserId, list[Follower]] = {}
+        self._of: dict[UserId, _Account] = {}
         self._reads = asyncio.Semaphore(_READS)
         self._watch: asyncio.Task[None] | None = None
         self._left = asyncio.Event()
@@ -64,12 +89,13 @@ class Followers:
 
     @property
     def count(self) -> int:
-        return sum(map(len, self._of.values()))
+        return sum(len(each.followers) for each in self._of.values())
 
     def wake(self, user_id: UserId) -> None:
         """Their tasks, sessions or rights may have changed."""
-        for follower in self._of.get(user_id, ()):
-            follower.news.set()
+        if account := self._of.get(user_id):
+            for follower in account.followers:
+                follower.news.set()
 
     def close(self) -> None:
         """Those who follow end, and no other may begin: the process stops."""
@@ -83,11 +109,13 @@ class Followers:
         import asyncio
 
         user_id, follower = own_id(actor), Follower(actor, asyncio.Event())
-        if len(self._of.get(user_id, ())) >= PER_USER:
+        account = self._of.get(user_id) or _Account(_Look(asyncio.Lock()))
+        if len(account.followers) >= PER_USER:
             raise TooMany(f"You follow your changes {PER_USER} times already; end one of them")
         if self._is_closed or self.count >= AT_ONCE:
             raise Overloaded
-        self._of.setdefault(user_id, []).append(follower)
+        self._of[user_id] = account
+        account.followers.append(follower)
         if self._watch is None or self._watch.done():
             self._left.clear()
             # In a context of its own: it serves not only the request that came first.
@@ -95,8 +123,8 @@ class Followers:
         try:
             yield follower
         finally:
-            self._of[user_id].remove(follower)
-            if not self._of[user_id]:
+            account.followers.remove(follower)
+            if not account.followers:
                 del self._of[user_id]
             if not self._of:
                 self._left.set()
@@ -119,20 +147,16 @@ class Followers:
         import asyncio
 
         loop = asyncio.get_running_loop()
-        quiet_since, next_look = loop.time(), -math.inf
+        quiet_since = loop.time()
         follower.place, is_behind = after, after is not None
         while True:
-            if not is_behind and next_look > loop.time():
-                await asyncio.sleep(next_look - loop.time())
-            next_look = loop.time() + PAUSE
-            follower.news.clear()
             page = None
             with suppress(Unavailable):
                 turn = catching_up if is_behind and catching_up else nullcontext()
-                async with turn, self._reads:
-                    if not await self._may_follow(follower.actor):
-                        return
-                    page = await self._read(own_id(follower.actor), follower.place)
+                async with turn:
+                    page = await self._next_page(follower, is_behind=is_behind)
+                if page is None:
+                    return
             if page is not None:
                 begins = follower.place is None
                 follower.place, is_behind = page.end, page.has_more
@@ -151,6 +175,32 @@ class Followers:
                     wait = min(quiet_since + idle, retry_at) - now
                     await asyncio.wait_for(follower.news.wait(), wait)
 
+    async def _next_page(self, follower: Follower, *, is_behind: bool) -> ChangesPage | None:
+        """None once the right to follow has ended. One that is behind looks alone, and at once."""
+        import asyncio
+
+        owner_id = own_id(follower.actor)
+        account = self._of[owner_id]
+        look = _Look(asyncio.Lock()) if is_behind else account.coming
+        look.followers.append(follower)
+        async with look.turn:
+            if look is account.coming:
+                loop = asyncio.get_running_loop()
+                # Of 0 seconds too: the others that were woken by the same write join meanwhile.
+                await asyncio.sleep(max(account.next_look - loop.time(), 0))
+                account.coming, account.next_look = _Look(asyncio.Lock()), loop.time() + PAUSE
+                for each in look.followers:
+                    each.news.clear()
+            if follower.place not in look.found:
+                async with self._reads:
+                    actors = await self._actors(look.followers)
+                    if not self._may_follow(follower, actors):
+                        return None
+                    page = await self._read(owner_id, follower.place)
+                look.found[follower.place] = actors, page
+            actors, page = look.found[follower.place]
+            return page if self._may_follow(follower, actors) else None
+
     async def _read(self, owner_id: UserId, after: LogPosition | None) -> ChangesPage:
         # Not in the user's name: a user who has read much would wait for a turn, and keep the reads
         # of all others waiting meanwhile.
@@ -159,18 +209,19 @@ class Followers:
                 return ChangesPage([], await db.events.end(owner_id), has_more=False)
             return await db.events.changes(owner_id, after=after, limit=_PAGE)
 
-    async def _may_follow(self, actor: Actor) -> bool:
+    async def _actors(self, followers: Sequence[Follower]) -> Mapping[SessionId, Actor]:
         """By what is stored now, so that no change is told once the session has ended."""
-        found = None
-        if actor.session_id is not None:
-            async with self._store.autocommit() as db:
-                found = await db.sessions.find_actor(actor.session_id, self._clock.now())
-        return self._has_right(actor, found)
+        sessions = {id_ for each in followers if (id_ := each.actor.session_id)}
+        if not sessions:
+            return {}
+        async with self._store.autocommit() as db:
+            return await db.sessions.find_actors(list(sessions), self._clock.now())
 
-    def _has_right(self, actor: Actor, found: Actor | None) -> bool:
-        """`found` is the actor of the same session, if it still lasts."""
+    def _may_follow(self, follower: Follower, actors: Mapping[SessionId, Actor]) -> bool:
+        actor = follower.actor
         if actor.session_id is None:  # a program that uses the library, or the command line
             return not self._is_closed
+        found = actors.get(actor.session_id)
         return (
             not self._is_closed
             and found is not None
@@ -196,14 +247,14 @@ class Followers:
                         self.wake(user_id)
 
     async def _look(self) -> None:
-        followers = [follower for each in self._of.values() for follower in each]
-        sessions = {id_ for each in followers if (id_ := each.actor.session_id)}
+        followers = [each for account in self._of.values() for each in account.followers]
         async with self._store.autocommit() as db:
             ends = await db.events.ends(list(self._of))
-            actors = await db.sessions.find_actors(list(sessions), self._clock.now())
+        actors = await self._actors(followers)
         for follower in followers:
-            actor, place = follower.actor, follower.place
-            has_changed = place is not None and ends.get(own_id(actor), 0) != place.position
-            found = actors.get(actor.session_id) if actor.session_id else None
-            if has_changed or not self._has_right(actor, found):
+            place = follower.place
+            has_changed = (
+                place is not None and ends.get(own_id(follower.actor), 0) != place.position
+            )
+            if has_changed or not self._may_follow(follower, actors):
                 follower.news.set()
