@@ -20,8 +20,7 @@ class LogPosition(NamedTuple):
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedTask:
+class ChangedTask(NamedTuple):
     """What a task is now, after it has changed."""
 
     place: LogPosition

@@ -17,8 +17,6 @@ MAX_REMEMBERED = 1000  # users
 # Of the turns of a user half is forgotten in so many seconds, and all of so few seconds of them.
 PERIOD = 10.0
 _LITTLE = 0.02
-# A user is treated like the one who used the least time, up to twice that and so many seconds.
-_ALIKE = 0.2
 # A user is heavy whose turns took so many seconds, and on average so many. Many short turns make
 # none, and one long turn does not: on a busy machine any turn may be long.
 HEAVY_AFTER = 1.0
@@ -101,10 +99,9 @@ class Lane:
     requests the others have. So the many requests of one user delay that user, and other users by
     one turn only. A request waits for `wait` seconds at most.
 
-    With a `period` in seconds, users whose turns took far more time lately than those of another
-    who waits come after that one: many users with long turns, who may be one client, then delay
-    others by one turn only. Heavy users have half of all turns together: the others are free
-    meanwhile.
+    With a `period` in seconds, it goes to the user whose turns took the least time in all lately:
+    many users with long turns, who may be one client, then delay others by one turn only. Heavy
+    users have half of all turns together: the others are free meanwhile.
     """
 
     def __init__(
@@ -193,18 +190,9 @@ class Lane:
             del self._running[user]
         if user in self._waiting:  # the others come first
             self._waiting[user] = self._waiting.pop(user)
-        for other in self._in_order():
+        for other in sorted(self._waiting, key=self._spent.of):  # of equal ones the first
             if self._has_room(other) and self._admitted_one(other):
                 return
-
-    def _in_order(self) -> list[Hashable]:
-        """The users who wait; those who have waited the longest first, if they used little more.
-
-        Small differences must not count: the user who used a little more would else wait until all
-        others had used as much, which takes many turns.
-        """
-        least = min(map(self._spent.of, self._waiting), default=0.0)
-        return sorted(self._waiting, key=lambda user: max(self._spent.of(user), 2 * least + _ALIKE))
 
     def _admitted_one(self, user: Hashable) -> bool:
         """False if all of the user's requests have stopped waiting, but not left the queue yet."""
