@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from taskcore.adapters.postgres.compatibility import ENCODING
 from taskcore.adapters.postgres.conninfo import conninfo, with_options
 from taskcore.adapters.postgres.errors import Unexplained, translated
+from taskcore.adapters.postgres.former_schemas import mend
 from taskcore.adapters.postgres.schema import REVISION
 from taskcore.adapters.postgres.session_settings import UNLIMITED
 from taskcore.domain.errors import Invalid, Problem, SchemaTooNew, Unavailable, WrongEncoding
@@ -134,6 +135,7 @@ def _migrating(url: str) -> Iterator[sa.Connection]:
     with _connection(url) as connection:
         _lock(connection)
         try:
+            mend(connection)
             yield connection
         finally:
             with suppress(SQLAlchemyError):  # the connection is lost: the next call does it
