@@ -1,13 +1,15 @@
 """`taskcli backup` and `taskcli restore`."""
 
+from collections.abc import Coroutine
+from datetime import UTC
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from taskcli.arguments import DryRun, Json, Yes
 from taskcli.exits import FAILURE
-from taskcli.output import message, note, progress, show
+from taskcli.output import clock_time, message, note, progress, show
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator, settings
 from taskcli.signals import run
@@ -46,10 +48,7 @@ def backup(
         return _failed(f"{file} cannot be written", error)
     finally:
         progress("")
-    try:
-        run(wiring.record_backup(loaded, made, operator()))
-    except TaskcoreError as error:  # the file is complete
-        message(f"the audit does not tell of the backup: {error.detail}")
+    _recorded(wiring.record_backup(loaded, made, operator()), "backup")
     note(f"backed up {made.rows} rows of revision {made.revision} in {file}, {size} bytes")
     if as_json:
         show({"file": str(file), "bytes": size, **_shape(made)}, as_json=True)
@@ -73,7 +72,8 @@ def restore(
     migrated to this version. Only then it takes their place, at once; a restore that ends before
     that changes nothing. Servers may run: they go on with the restored rows, and what was written
     in between is lost. Restart them afterwards, because the key may be another. Cursors of
-    `changes` end. Without SECRET_KEY the key of the backup is put into DATA_DIR.
+    `changes` end. Without SECRET_KEY the key of the backup is put into DATA_DIR. The audit
+    tells of the restore.
     """
     from taskcore import wiring
 
@@ -90,14 +90,16 @@ def restore(
     finally:
         progress("")
     made = done.manifest
+    of = f"{made.rows} rows of {clock_time(made.at, UTC)}"
     if dry_run:
         held = ", ".join(f"{table.name} {table.rows}" for table in made.tables if table.rows)
         note(
-            f"would restore {made.rows} rows of {made.made_at} into {_place(loaded)}",
+            f"would restore {of} into {_place(loaded)}",
             f"revision {made.revision}, of PostgreSQL {made.postgres}: {held}",
         )
     else:
-        note(f"restored {made.rows} rows of {made.made_at} into {_place(loaded)}; restart servers")
+        _recorded(wiring.record_restore(loaded, made, operator()), "restore")
+        note(f"restored {of} into {_place(loaded)}; restart servers")
     if not done.same_key:
         message(
             "SECRET_KEY is not the key of the backup: users have to log in again",
@@ -108,13 +110,20 @@ def restore(
     return 0
 
 
+def _recorded(recording: Coroutine[Any, Any, None], what: str) -> None:
+    try:
+        run(recording)
+    except TaskcoreError as error:  # what it is about has been done
+        message(f"the audit does not tell of the {what}: {error.detail}")
+
+
 def _told(table: str, rows: int) -> None:
     progress(f"{table}: {rows} rows")
 
 
 def _shape(made: Manifest) -> dict[str, object]:
     return {
-        "made_at": made.made_at,
+        "made_at": made.at,
         "revision": made.revision,
         "postgres": made.postgres,
         "rows": made.rows,

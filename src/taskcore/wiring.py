@@ -180,8 +180,23 @@ async def back_up(settings: Settings, path: Path, told: Told, *, replace: bool =
 
 async def record_backup(settings: Settings, made: Manifest, by: Actor) -> None:
     """Let the audit tell of it. Raises Unavailable, and RightsMissing."""
-    event = NewAuditEvent.by(by, AuditEventName.BACKUP_MADE, SystemClock().now())
-    event = replaced(event, detail={"rows": made.rows, "revision": made.revision})
+    await _record(settings, AuditEventName.BACKUP_MADE, by, _shape(made))
+
+
+async def record_restore(settings: Settings, made: Manifest, by: Actor) -> None:
+    """Let the audit tell of it, with the time of the backup. Raises as `record_backup`."""
+    detail = _shape(made) | {"made_at": made.at.isoformat()}
+    await _record(settings, AuditEventName.BACKUP_RESTORED, by, detail)
+
+
+def _shape(made: Manifest) -> dict[str, str | int]:
+    return {"rows": made.rows, "revision": made.revision}
+
+
+async def _record(
+    settings: Settings, name: AuditEventName, by: Actor, detail: dict[str, str | int]
+) -> None:
+    event = replaced(NewAuditEvent.by(by, name, SystemClock().now()), detail=detail)
     async with _connected(settings) as connections, PostgresStore(connections).autocommit() as db:
         await db.audit.add(event)
 
@@ -189,7 +204,10 @@ async def record_backup(settings: Settings, made: Manifest, by: Actor) -> None:
 @dataclass(frozen=True, slots=True)
 class LastBackup:
     at: datetime | None
-    """When `back_up` made one of this database; None: never, as far as the audit says."""
+    """When `back_up` made the newest one of this database, or the one that was restored last.
+
+    None: never, as far as the audit says.
+    """
     archived_at: datetime | None
     """When PostgreSQL last archived its log, where it does."""
     has_users: bool
@@ -199,11 +217,14 @@ async def last_backup(settings: Settings) -> LastBackup:
     """Raises Unavailable."""
     async with _connected(settings) as connections:
         async with PostgresStore(connections).autocommit() as db:
-            last = await db.audit.page(skip=0, limit=1, event=AuditEventName.BACKUP_MADE)
+            made = await db.audit.page(skip=0, limit=1, event=AuditEventName.BACKUP_MADE)
+            back = await db.audit.page(skip=0, limit=1, event=AuditEventName.BACKUP_RESTORED)
             users = await db.users.page(skip=0, limit=1)
         found = await vitals_of(connections)
-    at = last.items[0].at if last.items else None
-    return LastBackup(at, found.archived_at, bool(users.items))
+    times = [event.at for event in made.items]
+    # The rows are those of that file, so they are as safe as it is old.
+    times += [datetime.fromisoformat(str(event.detail["made_at"])) for event in back.items]
+    return LastBackup(max(times, default=None), found.archived_at, bool(users.items))
 
 
 async def vitals(settings: Settings) -> Vitals:

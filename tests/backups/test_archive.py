@@ -95,10 +95,13 @@ def test_what_is_no_backup_is_refused(tmp_path: Path, content: bytes) -> None:
         {"tables": [{"name": "users", "columns": 5}]},
         {"tables": [{"name": 'users"; x', "columns": []}]},
         {"made_at": "x" * (1 << 21)},
+        {"made_at": "yesterday"},
+        {"made_at": "2026-11-28T01:02:03"},
     ],
 )
 def test_a_manifest_of_another_form_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
-    made: dict[str, object] = {"made_at": "", "postgres": "", "revision": "0011", "tables": []}
+    now = "2026-11-28T01:02:03.456789+00:00"
+    made: dict[str, object] = {"made_at": now, "postgres": "", "revision": "0011", "tables": []}
     path = tmp_path / "backup"
     for content, is_whole in ((made, True), (made | change, False)):
         with ZipFile(path, "w", ZIP_DEFLATED) as file:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from taskcli.doctor_findings import Finding
 from taskcore import wiring
 from tests.api.served import as_url
 from tests.cli.conftest import KEY, Taskcli
-from tests.conftest import new_database
+from tests.conftest import migrated_database, new_database
 
 NOWHERE = "postgresql://ada:sesame@/tasks?host=/nonexistent"
 
@@ -319,6 +320,21 @@ def test_the_doctor_knows_how_old_the_last_backup_is(
     assert checks(taskcli)[1]["backup"]["warning"] is False
     monkeypatch.setattr("taskcli.doctor_forecasts._BACKUP_AGE", timedelta(0))
     assert checks(taskcli)[1]["backup"]["warning"] is True
+
+
+def test_the_doctor_knows_the_backup_that_was_restored(
+    taskcli: Taskcli, database: str, make_user: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_user("ada@example.org")
+    assert taskcli("backup", "b.zip").code == 0
+    with migrated_database(database) as other:
+        monkeypatch.setenv("DATABASE_URL", as_url(other))
+        assert taskcli("restore", "b.zip").code == 0
+        found = checks(taskcli)[1]["backup"]
+        assert (found["warning"], found["detail"]) == (
+            False,
+            "`taskcli backup` made the last one 0 hours ago",
+        )
 
 
 @pytest.mark.usefixtures("database")

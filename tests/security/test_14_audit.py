@@ -356,6 +356,23 @@ def test_a_backup_is_recorded(other: Site, tmp_path: Path, monkeypatch: pytest.M
     assert agent.startswith("cli:")
 
 
+def test_a_restore_is_recorded(
+    other: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AU-1: the rows of another time are there since, put there by whom the machine knows."""
+    monkeypatch.setenv("DATABASE_URL", as_url(other.conninfo))
+    monkeypatch.setenv("SECRET_KEY", KEY)
+    file = str(tmp_path / "b.zip")
+    assert exit_code(["backup", file, "--quiet"]) == 0
+    assert exit_code(["restore", file, "--replace", "--yes", "--quiet"]) == 0
+    ((*row, _, agent, _),) = other.sql(f"{ROWS} WHERE event = 'backup.restored'")
+    with Archive(tmp_path / "b.zip") as archive:
+        made = archive.manifest
+    detail = {"rows": made.rows, "revision": made.revision, "made_at": made.at.isoformat()}
+    assert tuple(row) == ("backup.restored", "system", None, None, None, detail)
+    assert agent.startswith("cli:")
+
+
 def test_what_is_on_record_stays(site: Site, ada: Account) -> None:
     """AU-3: no row is updated or deleted by accident, not even by a superuser."""
     before = site.sql(f"{ROWS} WHERE user_id = %s ORDER BY id", ada.id)

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -80,6 +81,11 @@ class Manifest:
     key: str = ""
     """The SHA-256 of the secret."""
     format: int = _FORMAT
+
+    @property
+    def at(self) -> datetime:
+        """`made_at`, without what is less than a second."""
+        return datetime.fromisoformat(self.made_at).replace(microsecond=0)
 
     @property
     def rows(self) -> int:
@@ -185,6 +191,8 @@ def _check(made: Manifest) -> None:
         raise TypeError
     if not all(type(number) is int for number in numbers):
         raise TypeError
+    if made.at.tzinfo is None:
+        raise ValueError
     # Without a schema or quotes, a name can only mean what the restore has made itself.
     if not all(map(_NAME.fullmatch, (*names, *made.sequences))):
         raise ValueError

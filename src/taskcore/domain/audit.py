@@ -48,6 +48,8 @@ class AuditEventName(StrEnum):
     """Access tokens are signed with a new key from now on."""
     BACKUP_MADE = "backup.made"
     """The operator has copied all rows, and the secret key, into a file."""
+    BACKUP_RESTORED = "backup.restored"
+    """The operator has put the rows of such a file in the place of all that was there."""
 
 
 class ActorKind(StrEnum):

@@ -112,14 +112,18 @@ async def _upgraded(url: str, revision: str = "head") -> None:
 
 
 async def _has_rows(connection: Connection) -> bool:
-    """Whether there are accounts, or events but those of a server's start and of backups."""
+    """Whether there are accounts, or events but those of a server's start, backups and restores."""
     if "audit_events" not in {table.name for table in await tables_of(connection)}:
         return False
     query = (
         "SELECT EXISTS (SELECT FROM users)"
         " OR EXISTS (SELECT FROM audit_events WHERE event <> ALL(%s))"
     )
-    spared = [AuditEventName.KEY_ROTATED.value, AuditEventName.BACKUP_MADE.value]
+    spared = [
+        AuditEventName.KEY_ROTATED.value,
+        AuditEventName.BACKUP_MADE.value,
+        AuditEventName.BACKUP_RESTORED.value,
+    ]
     return bool(await _one(connection, query, spared))
 
 
