@@ -136,8 +136,11 @@ def _database(settings: Settings, servers: int | None) -> Iterator[Finding]:
     except Misconfigured as error:
         for problem in error.problems:
             yield Finding("database", ok=False, detail=problem, code=CONFIGURATION)
+        yield from _rights(settings)
         return
     yield Finding("database", ok=True, detail=f"the one {kind} answers")
+    if not migrated:
+        yield from _rights(settings)
     yield Finding(
         "schema",
         ok=migrated,
@@ -150,7 +153,26 @@ def _database(settings: Settings, servers: int | None) -> Iterator[Finding]:
     if migrated:
         yield _passwords(settings)
         yield backup(settings)
-        yield from replica(settings)
+        yield from replica(settings, servers)
+
+
+def _rights(settings: Settings) -> Iterator[Finding]:
+    """Nothing where the role has all rights that servers, or a first migration, need."""
+    from taskcore import wiring  # noqa: PLC0415 - slow to import
+
+    try:
+        grants = run(wiring.missing_grants(settings))
+    except Unavailable as error:
+        yield Finding("rights", ok=False, detail=error.detail, advice="ask again")
+        return
+    if grants:
+        yield Finding(
+            "rights",
+            ok=False,
+            detail=f"the role lacks {len(grants)} grants",
+            advice=f"run as the owner of the tables or the schema: {'; '.join(grants)};",
+            code=CONFIGURATION,
+        )
 
 
 def _upkeep(settings: Settings) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ _BACKUP_AGE = timedelta(days=2)
 _ARCHIVE_AGE = timedelta(hours=1)
 _WAL = 2**30  # bytes kept for a replica that is not there
 _AGE = 1.5  # of what autovacuum begins to freeze at: with three times 2 billion are far yet
-_COMMANDS = 3  # connections for `taskcli` and backups
+COMMANDS = 3  # connections for `taskcli` and backups
 
 
 def is_filling(folder: Path) -> bool:
@@ -50,7 +50,7 @@ def _connections(settings: Settings, found: "Vitals", servers: int) -> Finding:
     return Finding(
         "connections",
         ok=True,
-        warning=wanted + _COMMANDS > there,
+        warning=wanted + COMMANDS > there,
         detail=f"servers x WORKERS x DATABASE_POOL_SIZE ({servers} x {settings.workers} x"
         f" {settings.database_pool_size} = {wanted}) of {there} that PostgreSQL has for them",
         advice="lower DATABASE_POOL_SIZE or WORKERS, raise max_connections, or put a pooler before"

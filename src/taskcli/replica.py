@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from taskcli.doctor_findings import Finding
+from taskcli.doctor_forecasts import COMMANDS
 from taskcli.exits import CONFIGURATION
 from taskcli.signals import run
 from taskcore import Misconfigured, NotMigrated, Settings, Unavailable
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
 _MEANWHILE = "; servers ask the database instead"
 
 
-def replica(settings: Settings) -> Iterator[Finding]:
-    """Nothing where there is none. What servers do without is a warning."""
+def replica(settings: Settings, servers: int | None) -> Iterator[Finding]:
+    """Nothing where there is none. What servers do without is a warning.
+
+    `servers`: how many there are; None: as many as there are machines connected.
+    """
     from taskcore import wiring  # noqa: PLC0415 - slow to import
 
     try:
@@ -31,6 +35,8 @@ def replica(settings: Settings) -> Iterator[Finding]:
     else:
         if found:
             yield _judged(found)
+            if found.is_ours and not settings.database_pooler:
+                yield _connections(settings, found, servers or max(found.machines, 1))
 
 
 def _judged(found: "Following") -> Finding:
@@ -43,6 +49,23 @@ def _judged(found: "Following") -> Finding:
     if found.behind:
         return _warned(_lag(found) + _MEANWHILE, "look at its log, and at pg_stat_replication")
     return Finding("replica", ok=True, detail="has what was written three seconds ago")
+
+
+def _connections(settings: Settings, found: "Following", servers: int) -> Finding:
+    """Each worker has as many to the replica as to the database, which may be the same server."""
+    pools = servers * settings.workers * settings.database_pool_size
+    detail = f"servers x WORKERS x DATABASE_POOL_SIZE ({pools})"
+    wanted = pools
+    if found.takes_writes:
+        wanted = 2 * pools
+        detail = f"DATABASE_URL and DATABASE_READ_URL together, twice {detail}"
+    return Finding(
+        "replica connections",
+        ok=True,
+        warning=wanted + COMMANDS > found.connections,
+        detail=f"{detail} of {found.connections} that the server of DATABASE_READ_URL has for them",
+        advice="lower DATABASE_POOL_SIZE or WORKERS, or raise max_connections there",
+    )
 
 
 def _lag(found: "Following") -> str:

@@ -1,7 +1,7 @@
 """The database of the settings: opened for a core, and what operators do with it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -37,6 +37,7 @@ from taskcore.adapters.postgres import (
 from taskcore.adapters.postgres.backups import dump
 from taskcore.adapters.postgres.backups import restore as restored
 from taskcore.adapters.postgres.conninfo import of_replica
+from taskcore.adapters.postgres.grants import grants_missing
 from taskcore.adapters.postgres.replica import Following as Following  # noqa: PLC0414 - as Vitals
 from taskcore.adapters.postgres.replica import following, replica_connections
 from taskcore.adapters.postgres.vitals import Vitals as Vitals  # noqa: PLC0414 - the commands import it from here
@@ -231,6 +232,12 @@ async def vitals(settings: Settings) -> Vitals:
     """Raises Unavailable."""
     async with _connected(settings) as connections:
         return await vitals_of(connections)
+
+
+async def missing_grants(settings: Settings) -> Sequence[str]:
+    """Statements that give our role the rights it lacks. Raises Unavailable."""
+    async with _connected(settings) as connections:
+        return await grants_missing(connections)
 
 
 async def replica_following(settings: Settings) -> Following | None:

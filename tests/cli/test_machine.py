@@ -167,6 +167,7 @@ def test_a_malformed_database_url_is_not_taken_for_an_old_schema(
 
 def checks(taskcli: Taskcli, *options: str) -> tuple[int, dict[str, dict[str, object]]]:
     result = taskcli("doctor", "--json", *options)
+    assert result.out, result.err
     report = json.loads(result.out)
     assert report["ok"] == (result.code == 0)
     assert all(
@@ -335,6 +336,49 @@ def test_the_doctor_knows_the_backup_that_was_restored(
             False,
             "`taskcli backup` made the last one 0 hours ago",
         )
+
+
+@pytest.mark.parametrize("is_migrated", [True, False])
+def test_the_doctor_names_the_grants_that_the_role_lacks(
+    taskcli: Taskcli, database: str, monkeypatch: pytest.MonkeyPatch, *, is_migrated: bool
+) -> None:
+    """Run as it says them, they suffice: for a server, or for the first migration."""
+    made = migrated_database(database) if is_migrated else new_database(database)
+    with made as other, psycopg.connect(other, autocommit=True) as admin:
+        admin.execute('CREATE ROLE "an-app"')
+        try:
+            admin.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+            monkeypatch.setenv("DATABASE_URL", f"{as_url(other)}&options=-c%20role%3Dan-app")
+            code, found = checks(taskcli)
+            assert (code, found["rights"]["ok"]) == (78, False)
+            grants = str(found["rights"]["advice"]).partition(": ")[2]
+            assert 'GRANT USAGE ON SCHEMA public TO "an-app"' in grants
+            if is_migrated:
+                assert 'GRANT SELECT, INSERT ON public.audit_events TO "an-app"' in grants
+            admin.execute(grants.encode())
+            if not is_migrated:
+                assert taskcli("db", "upgrade").code == 0
+            assert "rights" not in checks(taskcli)[1]
+            assert taskcli("users", "list").code == 0
+        finally:
+            admin.execute('DROP OWNED BY "an-app"')
+            admin.execute('DROP ROLE "an-app"')
+
+
+def test_the_doctor_counts_the_connections_to_the_replica(
+    taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    """They come on top where DATABASE_READ_URL leads to the same server."""
+    with psycopg.connect(database) as connection:
+        ((most,),) = connection.execute("SHOW max_connections").fetchall()
+    monkeypatch.setenv("DATABASE_READ_URL", os.environ["DATABASE_URL"])
+    monkeypatch.setenv("DATABASE_POOL_SIZE", "5")
+    half = int(most) // 10  # servers with two pools of five
+    for servers, warned in ((half - 2, (False, False)), (half + 2, (False, True))):
+        found = checks(taskcli, "--servers", str(servers))[1]
+        said = found["connections"]["warning"], found["replica connections"]["warning"]
+        assert said == warned, found
+    assert "twice" in str(found["replica connections"]["detail"])
 
 
 @pytest.mark.usefixtures("database")

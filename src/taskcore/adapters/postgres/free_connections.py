@@ -20,6 +20,15 @@ WHERE r.rolname = current_user AND d.datname = current_database()
     AND a.usesysid IS NOT NULL AND a.datid IS NOT NULL -- else it is a process of the server
 GROUP BY r.oid, r.rolconnlimit, d.oid, d.datconnlimit
 """
+# How many our role can have at most, beside those that other roles hold now, and how many machines
+# have connections of servers as our role. The connection that asks does not count.
+MOST = f"""
+SELECT least(c.most - (c.taken - c.of_role), c.most_of_role, c.most_of_database)::int AS most,
+    (SELECT count(DISTINCT coalesce(client_addr::text, '')) FROM pg_stat_activity
+      WHERE usename = current_user AND application_name = 'taskcore'
+        AND pid <> pg_backend_pid())::int AS machines
+FROM ({CONNECTIONS}) c
+"""  # noqa: S608 - of constants
 ROOM = Statement(
     sa.text(f"""
 SELECT least(most - taken, most_of_role - of_role, most_of_database - of_database)::int

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from taskcore.adapters.postgres.autocommit import Autocommit
 from taskcore.adapters.postgres.connections import Connections, Link
 from taskcore.adapters.postgres.conninfo import of_replica
+from taskcore.adapters.postgres.free_connections import MOST
 from taskcore.adapters.postgres.session_settings import REPLICA_DEADLINE
 from taskcore.adapters.postgres.statements import (
     BatchedStatement,
@@ -47,6 +48,7 @@ _STANDING = Statement(
         " extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8"
     )
 )
+_MOST = Statement(sa.text(MOST))
 _POLL = 0.1  # seconds
 
 
@@ -143,6 +145,10 @@ class Following:
     is_ours: bool
     """Whether it is a copy of this database, and not of another."""
     takes_writes: bool
+    connections: int
+    """How many our role can have at most on its server, beside those of other roles now."""
+    machines: int
+    """How many have connections there as our role."""
     behind: int
     """Bytes of log that it has not replayed OLDEST seconds after they were written."""
     is_paused: bool = False
@@ -159,14 +165,17 @@ async def following(database: Connections, copy: Connections) -> Following:
     """
     async with database.borrow() as link:
         ((written, *ours),) = await link.rows(_WRITTEN)
+    async with copy.borrow() as link:
+        ((most, machines),) = await link.rows(_MOST)
     loop = asyncio.get_running_loop()
     until = loop.time() + OLDEST
     while True:
         async with copy.borrow() as link:
             ((replayed, *theirs),) = await link.rows(_REPLAYED)
             if replayed is None or theirs != ours:
-                return Following(theirs == ours, takes_writes=replayed is None, behind=0)
+                return Following(theirs == ours, replayed is None, most, machines, behind=0)
             if replayed >= written or loop.time() >= until:
                 (standing,) = await link.rows(_STANDING)
-                return Following(True, False, max(0, written - replayed), *standing)
+                behind = max(0, written - replayed)
+                return Following(True, False, most, machines, behind, *standing)
         await asyncio.sleep(_POLL)

@@ -7,17 +7,13 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from taskcore.adapters.postgres.connections import Connections
-from taskcore.adapters.postgres.free_connections import CONNECTIONS
+from taskcore.adapters.postgres.free_connections import MOST
 from taskcore.adapters.postgres.schema import RIGHTS
 from taskcore.adapters.postgres.statements import Statement
 
 _VITALS = Statement(
-    # The machines are those with connections of servers; this command's own does not count.
     sa.text(f"""
-SELECT least(c.most - (c.taken - c.of_role), c.most_of_role, c.most_of_database)::int,
-    (SELECT count(DISTINCT coalesce(client_addr::text, '')) FROM pg_stat_activity
-      WHERE usename = current_user AND application_name = 'taskcore'
-        AND pid <> pg_backend_pid())::int,
+SELECT c.most, c.machines,
     ARRAY(SELECT name FROM unnest(ARRAY['statement_timeout', 'lock_timeout',
             'idle_in_transaction_session_timeout']) name WHERE current_setting(name) = '0'),
     current_setting('autovacuum') = 'on' AND current_setting('track_counts') = 'on',
@@ -32,7 +28,7 @@ SELECT least(c.most - (c.taken - c.of_role), c.most_of_role, c.most_of_database)
     (SELECT last_archived_time FROM pg_stat_archiver
       WHERE current_setting('archive_mode') <> 'off'
         AND last_archived_time > coalesce(last_failed_time, '-infinity'))
-FROM ({CONNECTIONS}) c
+FROM ({MOST}) c
 """)  # noqa: S608 - of constants
 )
 # Autovacuum begins at a number of dead rows. It does not keep up with a table that has three times
