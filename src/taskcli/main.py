@@ -57,10 +57,13 @@ def commands() -> "App":
     """An app with every command by name. The module of a command is imported when it is used."""
     from cyclopts import App
 
+    from taskcli.help_pages import FilledParagraphs
+
     app = App(
         name="taskcli",
         help="Operate the task-management backend.",
         help_format="plaintext",
+        help_formatter=FilledParagraphs(),
         help_epilogue="Also, as for every command: "
         f"{global_options.QUIET}, {global_options.VERBOSE}.",
         version_flags=(),  # `taskcli --version` is answered here

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from pkgutil import walk_packages
 from typing import Any
@@ -128,6 +129,19 @@ def test_every_command_and_option_has_a_help_text(taskcli: Taskcli) -> None:
             is_flag = argument.hint in {bool, bool | None}
             is_word = not argument.name.startswith("-")
             assert shown or is_flag or is_word, f"give {argument.name} a metavar"
+
+
+@pytest.mark.parametrize("command", ["audit", "backup", "restore", "doctor", "tasks list"])
+def test_the_paragraphs_of_a_help_page_fill_the_terminal(
+    taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """A line ends where the next word has no room, and not where the line of the source ends."""
+    monkeypatch.setenv("COLUMNS", "80")
+    page = taskcli(*command.split(), "--help").out.partition("\u256d")[0]
+    for paragraph in page.split("\n\n"):
+        lines = [line.rstrip() for line in paragraph.strip().splitlines()]
+        for line, following in pairwise(lines):
+            assert len(line) + 1 + len(following.split()[0]) > 80, paragraph
 
 
 def test_help_may_be_asked_for_as_a_command(taskcli: Taskcli) -> None:
