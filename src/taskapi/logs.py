@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import sys
 import traceback
 from collections import deque
@@ -182,6 +183,9 @@ def _encoded(event: EventDict, **_: object) -> str:
 
 def _visible(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Makes each event one line for people. Names are ours; `repr` shows values of other types."""
+    if isinstance(said := event.get("event"), str):
+        # Libraries pass on what others say: PostgreSQL writes two blanks after FATAL.
+        event["event"] = _BLANKS.sub(" ", said).strip(" ")
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = visible(value)
@@ -216,4 +220,5 @@ def _stamped(_: WrappedLogger, level: str, event: EventDict) -> EventDict:
     return event
 
 
+_BLANKS = re.compile("  +")
 _PROCESSORS: list[Processor] = [of_request, _stamped, _without_secrets]

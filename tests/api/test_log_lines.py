@@ -61,6 +61,14 @@ def test_a_line_of_a_library_is_one_line_too(text: str) -> None:
         assert len(formatter(style).format(record).splitlines()) == 1, style
 
 
+def test_blanks_in_a_row_in_the_words_of_a_library_are_one() -> None:
+    """As an escape they would be noise; as they are, they could forge a column."""
+    said = 'connection failed: FATAL:  role "app" does not exist '
+    shown = line("console", event=said)
+    assert 'FATAL: role "app" does not exist' in shown
+    assert r"\x20" not in shown
+
+
 @given(TEXTS)
 @example(FORGED)
 def test_a_line_of_json_is_ascii_and_means_the_same(text: str) -> None:
