@@ -181,23 +181,19 @@ async def back_up(settings: Settings, path: Path, told: Told, *, replace: bool =
 
 async def record_backup(settings: Settings, made: Manifest, by: Actor) -> None:
     """Let the audit tell of it. Raises Unavailable, and RightsMissing."""
-    await _record(settings, AuditEventName.BACKUP_MADE, by, _shape(made))
+    await _record(settings, AuditEventName.BACKUP_MADE, by, made)
 
 
 async def record_restore(settings: Settings, made: Manifest, by: Actor) -> None:
     """Let the audit tell of it, with the time of the backup. Raises as `record_backup`."""
-    detail = _shape(made) | {"made_at": made.at.isoformat()}
-    await _record(settings, AuditEventName.BACKUP_RESTORED, by, detail)
-
-
-def _shape(made: Manifest) -> dict[str, str | int]:
-    return {"rows": made.rows, "revision": made.revision}
+    await _record(settings, AuditEventName.BACKUP_RESTORED, by, made, made_at=made.at.isoformat())
 
 
 async def _record(
-    settings: Settings, name: AuditEventName, by: Actor, detail: dict[str, str | int]
+    settings: Settings, name: AuditEventName, by: Actor, made: Manifest, **more: str
 ) -> None:
-    event = replaced(NewAuditEvent.by(by, name, SystemClock().now()), detail=detail)
+    event = NewAuditEvent.by(by, name, SystemClock().now())
+    event = replaced(event, detail={"rows": made.rows, "revision": made.revision, **more})
     async with _connected(settings) as connections, PostgresStore(connections).autocommit() as db:
         await db.audit.add(event)
 
@@ -205,10 +201,7 @@ async def _record(
 @dataclass(frozen=True, slots=True)
 class LastBackup:
     at: datetime | None
-    """When `back_up` made the newest one of this database, or the one that was restored last.
-
-    None: never, as far as the audit says.
-    """
+    """When the newest one was made, or the one restored last. None: never, says the audit."""
     archived_at: datetime | None
     """When PostgreSQL last archived its log, where it does."""
     has_users: bool

@@ -1,11 +1,12 @@
 """The image of the Dockerfile, built without a registry and run: `make test-container`.
 
-    python -m tests.container.run [--work FOLDER] [--port NUMBER]
+    python -m tests.container.run [--work FOLDER] [--port NUMBER] [--extras otel,sentry]
 
 Needs root and Debian's buildah and debootstrap; podman is used where it can start a container, and
 else `buildah run` with chroot isolation, which has no namespaces and no healthcheck of its own. The
 base is a Debian of `debootstrap`, from where apt gets its packages, in place of the `python` image;
-pip downloads the wheels outside, so that the build asks no network.
+pip downloads the wheels outside, so that the build asks no network. `--extras` is the argument
+EXTRAS: what these need must be in the image, and nothing of the others.
 """
 
 import argparse
@@ -30,12 +31,14 @@ _PACKAGES = {"/usr/bin/buildah": "buildah", "/usr/sbin/debootstrap": "debootstra
 _ARBITRARY = "1234567:0"  # as OpenShift chooses one: no name in /etc/passwd, and group 0
 _OWN = "10001:10001"
 _READY_WITHIN = 60.0  # seconds
+_MODULES = {"otel": "opentelemetry.sdk", "sentry": "sentry_sdk"}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.container.run")
     parser.add_argument("--work", type=Path, help="keep base and wheels here for the next time")
     parser.add_argument("--port", default=18950, type=int)
+    parser.add_argument("--extras", default="", help="otel, sentry or otel,sentry")
     given = parser.parse_args()
     if refusal := missing(_PACKAGES):
         say(refusal)
@@ -45,7 +48,7 @@ def main() -> int:
         work.mkdir(parents=True, exist_ok=True)
         buildah = Buildah(Path(folder))
         started = time.monotonic()
-        build(buildah, base(work), wheels(work))
+        build(buildah, base(work), wheels(work, given.extras), given.extras)
         say(f"built in {time.monotonic() - started:.0f} s")
         engine: Engine = buildah
         usable, why = podman(buildah)
@@ -55,6 +58,7 @@ def main() -> int:
             engine = usable
         with engine.prepared(IMAGE):
             check(engine, Path(folder), given.port)
+            check_extras(engine, given.extras.split(","))
     say("all passed")
     return 0
 
@@ -90,15 +94,16 @@ def mirror() -> str:
     return str(found)
 
 
-def wheels(work: Path) -> Path:
+def wheels(work: Path, extras: str) -> Path:
     folder = work / "wheels"
+    lock = "requirements-telemetry.txt" if extras else "requirements.txt"
     pip = (sys.executable, "-m", "pip", "--quiet", "download", "--require-hashes", "--no-deps")
-    locked = ("--only-binary=:all:", "--requirement", ROOT / "requirements.txt")
+    locked = ("--only-binary=:all:", "--requirement", ROOT / lock)
     ran(*pip, *locked, "--python-version=3.11", "--dest", folder)
     return folder
 
 
-def build(buildah: Buildah, base: Path, wheels: Path) -> None:
+def build(buildah: Buildah, base: Path, wheels: Path, extras: str) -> None:
     container = buildah.answer("from", "scratch")
     buildah.do("copy", "--quiet", container, str(base), "/")
     buildah.do("copy", "--quiet", container, str(wheels), "/wheelhouse")
@@ -107,7 +112,8 @@ def build(buildah: Buildah, base: Path, wheels: Path) -> None:
         buildah.do("config", "--env", variable, container)
     buildah.do("commit", "--quiet", "--rm", container, _BASE)
     how = ("--isolation", "chroot", "--network", "host", "--format", "docker")
-    buildah.do("build", "--quiet", *how, "--build-arg", f"BASE={_BASE}", "--tag", IMAGE, str(ROOT))
+    arguments = ("--build-arg", f"BASE={_BASE}", "--build-arg", f"EXTRAS={extras}")
+    buildah.do("build", "--quiet", *how, *arguments, "--tag", IMAGE, str(ROOT))
 
 
 def check(engine: Engine, folder: Path, port: int) -> None:
@@ -131,6 +137,12 @@ def check(engine: Engine, folder: Path, port: int) -> None:
         expect(engine, health, 1, "refused", env={"SERVER_PORT": "1"})
     assert (roots / "postgres" / "cluster").exists()
     say("the server stopped, and its data are in the mounted folder")
+
+
+def check_extras(engine: Engine, extras: Sequence[str]) -> None:
+    for extra, module in _MODULES.items():
+        code, says = (0, "") if extra in extras else (1, "ModuleNotFoundError")
+        expect(engine, ["python", "-c", f"import {module}"], code, says)
 
 
 def expect(
