@@ -35,6 +35,7 @@ from taskapi.problems import (
     FieldProblem,
     HttpProblem,
     ProblemView,
+    broken_rules,
     kinds_of,
     status_of,
     view,
@@ -236,11 +237,13 @@ class Operation:
             other += [(400, NOT_UTF_8)]
         found: dict[int, list[HttpProblem]] = {}
         for error in dict.fromkeys(errors):
-            broken = [self._broken_rule()] if error is Invalid else None
-            if error is KeyReused:
-                broken = [FieldProblem(KEY_REUSED, error.code, parameter=HEADER)]
             status = status_of(error)
-            problem = HttpProblem(status, error.code, error.title, None, broken, error.title)
+            problem = HttpProblem(status, error.code, error.title, title=error.title)
+            if error is Invalid:
+                problem = broken_rules([self._broken_rule()])
+            elif error is KeyReused:
+                broken = FieldProblem(KEY_REUSED, error.code, parameter=HEADER)
+                problem = broken_rules([broken], error.code, error.title)
             found.setdefault(status, []).append(problem)
         for status, (code, detail) in other:
             found.setdefault(status, []).append(HttpProblem(status, code, detail))

@@ -13,8 +13,7 @@ from litestar import Litestar
 from litestar._kwargs import extractors
 from litestar.routes import HTTPRoute
 
-from taskapi.problems import AnyRequest, FieldProblem, HttpProblem
-from taskcore import Invalid
+from taskapi.problems import AnyRequest, FieldProblem, broken_rules
 from taskcore.domain.task_queries import MAX_VALUES
 
 # A key in the `opt` of a handler that takes any query. The health checks do, because a parameter
@@ -56,7 +55,7 @@ def check_parameters(request: AnyRequest) -> None:
         return  # the usual case, in a quarter of the time
     problems = islice(_problems(Counter(names), declared), _MOST_REPORTED)
     if errors := list(problems):
-        raise HttpProblem(422, Invalid.code, Invalid.title, errors=errors)
+        raise broken_rules(errors)
 
 
 def _problems(counts: Mapping[str, int], declared: Mapping[str, int]) -> Iterator[FieldProblem]:

@@ -111,7 +111,7 @@ class ProblemView(Struct, omit_defaults=True):
     type: Annotated[str, Meta(examples=[f"urn:taskcore:problem:{Invalid.code}"])]
     title: Annotated[str, Meta(examples=[Invalid.title])]
     status: Annotated[int, Meta(ge=400, le=599, examples=[STATUS[Invalid]])]
-    detail: Annotated[str, Meta(examples=[Invalid.title])]
+    detail: Annotated[str, Meta(examples=["title: needs at least 1 character"])]
     code: Annotated[
         str,
         Meta(
@@ -141,6 +141,18 @@ class HttpProblem(Exception):
 
 
 _TITLES = {kind.code: kind.title for kind in STATUS}  # also for an HttpProblem with such a code
+
+
+def broken_rules(
+    errors: list[FieldProblem], code: str = Invalid.code, title: str = Invalid.title
+) -> HttpProblem:
+    """A 422. Its detail is that of the only error, if there is one, and else its title."""
+    detail = title
+    if code == Invalid.code and len(errors) == 1:
+        (error,) = errors
+        place = error.parameter or (error.pointer or "").removeprefix("/")
+        detail = f"{place}: {error.detail}" if place else error.detail
+    return HttpProblem(STATUS[Invalid], code, detail, None, errors, title)
 
 
 def status_of(error: type[TaskcoreError]) -> int:
@@ -197,11 +209,11 @@ def _core_error(request: AnyRequest, error: TaskcoreError) -> Response[ProblemVi
         headers["RateLimit"] = f'"{name}";r=0;t={headers["Retry-After"]}'
     if isinstance(error, Invalid):
         errors = [_field_problem(request, p.field, p.detail, p.code) for p in error.problems]
-    elif error.field:
+        return _response(request, broken_rules(errors, error.code, error.title))
+    if error.field:
         errors = [_field_problem(request, error.field, error.detail, error.code)]
-    detail = error.title if isinstance(error, Invalid) else error.detail
     status = status_of(type(error))
-    problem = HttpProblem(status, error.code, detail, headers, errors, error.title)
+    problem = HttpProblem(status, error.code, error.detail, headers, errors, error.title)
     return _response(request, problem)
 
 
@@ -231,7 +243,7 @@ def _shape_error(request: AnyRequest, error: ValidationException) -> Response[Pr
     returned, data = handler.parsed_return_field.annotation, handler.parsed_data_field
     body = data.annotation if data else object
     errors = [_shape_problem(entry, body, returned) for entry in entries if isinstance(entry, dict)]
-    return _response(request, HttpProblem(422, Invalid.code, Invalid.title, errors=errors))
+    return _response(request, broken_rules(errors))
 
 
 _FIELD = re.compile(r"`(?P<field>.*)`", re.DOTALL)

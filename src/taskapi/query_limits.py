@@ -2,8 +2,7 @@
 
 from urllib.parse import unquote, unquote_to_bytes
 
-from taskapi.problems import NOT_UTF_8, FieldProblem, HttpProblem
-from taskcore import Invalid
+from taskapi.problems import NOT_UTF_8, FieldProblem, HttpProblem, broken_rules
 
 _MAX_QUERY = 4096  # bytes
 _MAX_NAME = 256  # bytes of the name of a parameter that a refusal repeats
@@ -37,4 +36,4 @@ def _query_problem(query: bytes, part: bytes, detail: str, code: str) -> HttpPro
     longest = max((pair for pair in query.split(b"&") if part in pair), key=len)
     name = unquote(longest.partition(b"=")[0][:_MAX_NAME].decode("latin-1"))
     error = FieldProblem(detail, code, parameter=name)
-    return HttpProblem(422, Invalid.code, Invalid.title, errors=[error])
+    return broken_rules([error])

@@ -97,6 +97,21 @@ async def test_tags_that_no_version_has_are_told_from_a_change(ada: Person, tags
     assert "read it again" in refused(changed, 412, "stale_write")["detail"]
 
 
+async def test_a_refusal_says_which_version_the_task_has(ada: Person) -> None:
+    path = await at_version_three(ada)
+    operation = {"op": "delete", "id": int(path.rpartition("/")[2]), "version": 2}
+    said = "The task has version 3 now; read it again and repeat your change"
+    for method, there, body in (
+        ("PATCH", path, {"title": "4"}),
+        ("DELETE", path, None),
+        ("POST", f"{path}/revert", {"version": 1}),
+        ("POST", "/tasks/bulk", {"operations": [operation]}),
+    ):
+        for tags in ('"2"', '"2", "4"'):
+            answer = await ada.ask(method, there, body, headers={"If-Match": tags})
+            assert refused(answer, 412, "stale_write")["detail"] == said
+
+
 @pytest.mark.parametrize("tag", ['"2"', 'W/"3"', '"x"', '"2", "4"'])
 async def test_a_body_that_breaks_a_rule_is_told_before_a_condition(ada: Person, tag: str) -> None:
     path = await at_version_three(ada)

@@ -112,6 +112,27 @@ async def test_a_wrong_type_is_told_what_is_expected(
     assert answer.json()["errors"][0]["detail"] == detail
 
 
+@pytest.mark.parametrize(
+    ("body", "query", "detail"),
+    [
+        ({"title": ""}, "", "title: needs at least 1 character"),
+        ({"title": "x", "labels": ["a", 1]}, "", 'labels/1: must be text such as "home"'),
+        ({"title": "", "time_zone": "Mars"}, "", "The input breaks a rule"),
+        ([], "", "a JSON object is required"),
+        (None, "limit=0", "limit: must be a whole number from 1 to 100"),
+        (None, "sort=size", "sort: must be one of -created, created, due"),
+        (None, "stauts=done", "stauts: is not a parameter"),
+        (None, "limit=0&skip=-1", "The input breaks a rule"),
+    ],
+)
+async def test_a_single_broken_rule_is_the_detail(
+    ada: Person, body: object, query: str, detail: str
+) -> None:
+    answer = await (ada.get(f"/tasks?{query}") if body is None else ada.post("/tasks", body))
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(detail)
+
+
 async def test_null_clears_what_has_a_null(ada: Person) -> None:
     due = {"due_at": "2030-02-01T08:00:00Z", "time_zone": "Asia/Tokyo"}
     task = (await ada.post("/tasks", {"title": "x"} | due)).json()

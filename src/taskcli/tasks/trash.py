@@ -146,7 +146,7 @@ def _tried(
         task = await get(core, actor, task_id)
         authorize(actor, permission, task)
         if expected_version not in {None, task.version}:
-            raise StaleWrite
+            raise StaleWrite.now_at(task.version)
         return await _owned(core, task)
 
     message(f"would remove {with_tasks(as_user, work)}")

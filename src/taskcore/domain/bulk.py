@@ -216,7 +216,7 @@ class Bulk:
             raise NotFound(field="id")
         authorize(self.actor, permission, task)
         if version not in {None, task.version}:
-            raise StaleWrite(field="version")
+            raise StaleWrite.now_at(task.version, field="version")
         return task
 
     def _require_account(self, owner_id: UserId | None, place: str) -> None:

@@ -33,7 +33,7 @@ command line. `code` is stable: clients may rely on it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 # Seconds to wait after Unavailable and KeyInProgress. A rate limit tells its own.
 RETRY_AFTER = 1.0
@@ -143,6 +143,12 @@ class LastAdmin(Conflict):
 class StaleWrite(Conflict):
     code = "stale_write"
     title = "This has changed meanwhile; read it again and repeat your change"
+
+    @classmethod
+    def now_at(cls, version: int, *, field: str = "") -> Self:
+        """For a task that the actor may see: says which version it has."""
+        detail = f"The task has version {version} now; read it again and repeat your change"
+        return cls(detail, field=field)
 
 
 class HistoryGone(Conflict):

@@ -94,7 +94,7 @@ class TaskWrite(Generic[Result]):
             task = await found(self.repository(db), self.actor, self.task_id)
             authorize(self.actor, self.permission, task)
             if self.expected_version not in {None, task.version}:
-                raise StaleWrite
+                raise StaleWrite.now_at(task.version)
             if task.owner_id == self.actor.user_id:
                 return task.owner_id, await self.write(db, task)
         async with self.tasks.store.transaction(self.actor.user_id) as tx:
