@@ -83,7 +83,7 @@ def show(record: Record, *, as_json: bool, zone: tzinfo = UTC) -> None:
         return
     rows = []
     for name, value in record.items():
-        lines = block(str(value)) if name == _TEXT and value else [visible(_cell(value, zone))]
+        lines = block(str(value)) if name == _TEXT and value else [visible(cell(value, zone))]
         rows += [[visible(name), lines[0]], *(["", line] for line in lines[1:])]
     write(_written(rows, aligned=is_terminal()))
 
@@ -114,7 +114,7 @@ def show_page(
         print_json(answer | {"next_cursor": next_cursor})
         return
     if items:
-        rows = [[visible(_cell(item[name], zone)) for name in columns] for item in items]
+        rows = [[visible(cell(item[name], zone)) for name in columns] for item in items]
         if is_terminal():
             _write_table(columns, rows)
         else:
@@ -153,7 +153,8 @@ def clock_time(moment: datetime, zone: tzinfo, precision: str = "seconds") -> st
     return text if moment.utcoffset() else text.removesuffix("+00:00") + "Z"
 
 
-def _cell(value: object, zone: tzinfo) -> str:
+def cell(value: object, zone: tzinfo) -> str:
+    """What people see of a value, which `visible` has still to make safe."""
     match value:
         case None | "":
             return "-"
@@ -162,9 +163,9 @@ def _cell(value: object, zone: tzinfo) -> str:
         case datetime():
             return clock_time(value, zone)
         case list() | tuple():
-            return ", ".join(_cell(item, zone) for item in value) or "-"
+            return ", ".join(cell(item, zone) for item in value) or "-"
         case dict():
-            return ", ".join(f"{name}={_cell(value[name], zone)}" for name in value) or "-"
+            return ", ".join(f"{name}={cell(value[name], zone)}" for name in value) or "-"
         case _:
             return str(value)
 
@@ -178,7 +179,9 @@ def _written(rows: Sequence[Sequence[str]], *, aligned: bool) -> str:
         return "".join("\t".join(row) + "\n" for row in rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
+        "  ".join(
+            [*(shown.ljust(width) for shown, width in zip(row, widths, strict=False)), row[-1]]
+        )
         for row in rows
     ]
     return "".join(f"{line.rstrip()}\n" for line in lines)

@@ -15,7 +15,7 @@ _SHORTEST = 10
 _SOUGHT = "title"
 _LESS_IMPORTANT = (
     *("version", "user_agent", "full_name", "detail", "ip", "labels"),
-    *("created_at", "last_used_at", "updated_at", "is_active", "role", "user_id", "actor_id"),
+    *("created_at", "last_used_at", "updated_at", "is_active", "role", "user_id", "actor"),
     *("priority", "owner_id"),
 )
 # Dropped only if the title would get less than _SHORTEST.

@@ -44,11 +44,22 @@ def test_a_history_says_who_changed_what(task: str, taskcli: Taskcli) -> None:
         },
     }
     rest = taskcli("tasks", "history", task, *ADA, "--cursor", page["next_cursor"])
-    assert rest.out.splitlines()[0].split("\t") == ["at", "type", "actor_id", "version", "changes"]
+    assert rest.out.splitlines()[0].split("\t") == ["at", "type", "actor", "version", "changes"]
     assert rest.out.splitlines()[1].split("\t")[1:] == [
-        *("task.created", "1", "1", "title=Write, labels=home"),
+        *("task.created", "ada@example.org", "1", "title=Write, labels=home"),
     ]
     assert taskcli("tasks", "history", "99").code == 65
+
+
+def test_people_see_what_a_field_was_and_who_changed_it(task: str, taskcli: Taskcli) -> None:
+    assert taskcli("users", "set-role", "bob@example.org", "admin").code == 0
+    bob = ("--as", "bob@example.org", "--label", "work", "--due", "2030-03-01 9:00")
+    assert taskcli("tasks", "edit", task, *bob).code == 0
+    due = "due_at=- -> 2030-03-01 09:00:00Z, time_zone=- -> UTC, labels=home -> work"
+    read = "title=Write -> Read, priority=none -> high"
+    for whose, by in (((), "bob@example.org"), (ADA, "2")):  # an address that Ada does not know
+        rows = taskcli("tasks", "history", task, *whose).out.splitlines()[1:3]
+        assert [row.split("\t")[2:] for row in rows] == [[by, "3", due], ["operator", "2", read]]
 
 
 def test_a_task_is_reverted(task: str, taskcli: Taskcli) -> None:

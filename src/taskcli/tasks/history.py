@@ -1,27 +1,32 @@
 """`taskcli tasks history|revert`."""
 
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import tzinfo
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from taskcli.arguments import FIRST_PAGE, Json, Paging, Version, Whole
-from taskcli.output import Record, show_page
+from taskcli.output import Record, cell, show_page
+from taskcli.running import operator
 from taskcli.tasks.acting import As, Key, Number, get_task, in_owners_zone, once, with_tasks
 from taskcli.tasks.one_task import Shown, show_task
 from taskcli.tasks.shown import shape
-from taskcore import Actor, Core, Page, TaskEvent, TaskId
+from taskcore import Actor, Core, NotFound, Page, TaskEvent, TaskEventType, TaskId, UserId
 from taskcore.cursors import history as cursors_of
 from taskcore.domain.dues import zone
+from taskcore.domain.policies import reaches_all_tasks
 
-_COLUMNS = ("at", "type", "actor_id", "version", "changes")
+_Names = Mapping[UserId, str]
+_COLUMNS = ("at", "type", "actor", "version", "changes")
 
 
 def history(task_id: Number, /, *, paging: Paging = FIRST_PAGE, as_user: As = None) -> None:
     """List what happened to a task, the latest first: who changed what, from what to what."""
     places = cursors_of(TaskId(task_id))
 
-    async def work(core: Core, actor: Actor) -> tuple[Page[TaskEvent], tzinfo]:
+    async def work(core: Core, actor: Actor) -> tuple[Page[TaskEvent], _Names, tzinfo]:
         task = await get_task(core, actor, task_id)
         page = await core.tasks.history(
             actor,
@@ -30,10 +35,25 @@ def history(task_id: Number, /, *, paging: Paging = FIRST_PAGE, as_user: As = No
             limit=paging.limit,
             after=places.read(paging.cursor),
         )
-        return page, zone((await in_owners_zone(core, actor, task)).time_zone)
+        names = {} if paging.as_json else await _names(core, actor, page.items)
+        return page, names, zone((await in_owners_zone(core, actor, task)).time_zone)
 
-    page, here = with_tasks(as_user, work)
-    show_page(page, _shape if paging.as_json else _line, places, _COLUMNS, paging, zone=here)
+    page, names, here = with_tasks(as_user, work)
+
+    def shown(event: TaskEvent) -> Record:
+        return _shape(event) if paging.as_json else _line(event, names, here)
+
+    show_page(page, shown, places, _COLUMNS, paging, zone=here)
+
+
+async def _names(core: Core, actor: Actor, events: Iterable[TaskEvent]) -> _Names:
+    """The addresses of those who acted, as far as the actor may know them: at most one an event."""
+    names: dict[UserId, str] = {}
+    for number in {event.actor_id for event in events}:
+        if number is not None and (number == actor.user_id or reaches_all_tasks(actor)):
+            with suppress(NotFound):  # deleted meanwhile
+                names[number] = (await core.accounts.get(operator(), number)).email
+    return names
 
 
 def revert(
@@ -76,5 +96,12 @@ def _shape(event: TaskEvent) -> Record:
     }
 
 
-def _line(event: TaskEvent) -> Record:
-    return {**_shape(event), "changes": {name: each.now for name, each in event.changes.items()}}
+def _line(event: TaskEvent, names: _Names, here: tzinfo) -> Record:
+    """A new task's fields were nothing before, so that only what they are is shown."""
+    by = "operator" if event.actor_id is None else names.get(event.actor_id, event.actor_id)
+    is_new = event.type is TaskEventType.CREATED
+    changes = {
+        name: change.now if is_new else f"{cell(change.was, here)} -> {cell(change.now, here)}"
+        for name, change in event.changes.items()
+    }
+    return {**_shape(event), "actor": by, "changes": changes}
