@@ -262,6 +262,46 @@ def test_a_task_is_done_and_opened_again(task: str, taskcli: Taskcli) -> None:
     assert taskcli("tasks", "reopen", task).err == f"{what} todo already\n"
 
 
+def titled(taskcli: Taskcli, title: str, *whose: str) -> str:
+    made = taskcli("tasks", "create", *(whose or ADA), "--title", title, "--json")
+    return str(json.loads(made.out)["id"])
+
+
+def test_several_tasks_are_done_together(task: str, taskcli: Taskcli) -> None:
+    other, third = titled(taskcli, "Read"), titled(taskcli, "Swim")
+    assert taskcli("tasks", "done", other).code == 0
+    done = taskcli("tasks", "done", task, other, task, *ADA, "--json")
+    lines = [f'taskcli: task {task}, "Write", is done', f'  task {other}, "Read", is done already']
+    assert (done.code, done.err.splitlines()) == (0, lines)
+    assert [item["status"] for item in json.loads(done.out)["items"]] == ["done", "done"]
+    bobs = titled(taskcli, "Sing", *BOB)
+    for last, said in (
+        ("99", "there is no task 99"),
+        (bobs, f"tasks {third} and {bobs} are of different users"),
+    ):
+        refused = taskcli("tasks", "done", third, last)
+        assert (refused.code, refused.err) == (65, f"taskcli: {said}\n")
+    assert json.loads(taskcli("tasks", "show", third, "--json").out)["status"] == "todo"
+    assert taskcli("tasks", "reopen", task, other, "--quiet").err == ""
+    assert taskcli("tasks", "done").code == 2
+    assert taskcli("tasks", "done", task, "5.7").code == 2
+    many = taskcli("tasks", "done", *map(str, range(1, 102)))
+    assert (many.code, "takes at most 100 ids" in many.err) == (2, True)
+
+
+def test_a_due_in_the_past_is_noted(task: str, taskcli: Taskcli) -> None:
+    said = "taskcli: this due is in the past\n"
+    create, edit = ("create", *ADA, "--title", "x"), ("edit", task)
+    for command in (create, edit):
+        for due, noted in (("yesterday", said), ("today", ""), ("00:30", said), ("23:30", "")):
+            made = taskcli("tasks", *command, "--due", due)
+            assert (made.code, made.err) == (0, noted)
+        for flag in ("--json", "--quiet"):
+            assert taskcli("tasks", *command, "--due", "yesterday", flag).err == ""
+    assert taskcli("tasks", "edit", task, "--title", "Again").err == ""
+    assert taskcli("tasks", "edit", task, "--due", "-1d", "--status", "done").err == ""
+
+
 def test_a_command_with_a_key_is_carried_out_once(task: str, taskcli: Taskcli) -> None:
     create = ("tasks", "create", *ADA, "--title", "Buy", "--due", "fri", "--idempotency-key", "k1")
     first = taskcli(*create, "--json")

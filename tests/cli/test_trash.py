@@ -44,6 +44,30 @@ def test_deleting_moves_to_the_trash_and_says_how_to_restore(task: str, taskcli:
     assert taskcli("tasks", "show", task).code == 0
 
 
+def test_several_tasks_are_deleted_and_restored_together(task: str, taskcli: Taskcli) -> None:
+    made = taskcli("tasks", "create", *ADA, "--title", "Read", "--json")
+    both = (task, str(json.loads(made.out)["id"]))
+    assert taskcli("tasks", "delete", *both, "--yes", "--expected-version", "1").code == 2
+    tried = taskcli("tasks", "delete", *both, "--dry-run")
+    assert (tried.code, tried.err.count("would remove task")) == (0, 2)
+    assert taskcli("tasks", "delete", *both, "99", "--yes").code == 65
+    assert taskcli("tasks", "delete", *both, "--yes").err.splitlines() == [
+        f'taskcli: deleted task {both[0]}, "Write"',
+        f'  deleted task {both[1]}, "Read"',
+        f"  `taskcli tasks restore {both[0]} {both[1]}` takes them out of the trash",
+    ]
+    assert taskcli("tasks", "restore", *both, "99").code == 65
+    key = (*ADA, "--idempotency-key", "k1")
+    restored = taskcli("tasks", "restore", *both, *key, "--json")
+    assert [item["title"] for item in json.loads(restored.out)["items"]] == ["Write", "Read"]
+    assert taskcli("tasks", "restore", *both, *key, "--json") == restored
+    assert taskcli("tasks", "delete", *both, "--yes", "--quiet").err == ""
+    assert taskcli("tasks", "restore", *both).err.splitlines() == [
+        f'taskcli: restored task {both[0]}, "Write"',
+        f'  restored task {both[1]}, "Read"',
+    ]
+
+
 @pytest.mark.parametrize("verb", ["delete", "purge"])
 def test_without_a_terminal_yes_is_needed(task: str, taskcli: Taskcli, verb: str) -> None:
     refused = taskcli("tasks", verb, task, stdin="y\n")

@@ -1,14 +1,14 @@
 """As which user a command on tasks acts, and how it names its options in a refusal."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Annotated, Self, TypeVar, cast
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
-from taskcli.arguments import USER, Whole
+from taskcli.arguments import USER, Whole, whole
 from taskcli.exits import Usage
 from taskcli.output import encoded
 from taskcli.running import operator, with_core
@@ -25,10 +25,26 @@ from taskcore import (
     TaskId,
     UserId,
 )
+from taskcore.domain.bulk import MAX_OPERATIONS
 from taskcore.domain.dues import zone
+from taskcore.domain.printable import quoted
 from taskcore.domain.tasks import TaskChanges
 
 Number = Annotated[Whole, Parameter(name="ID", help="The task.")]
+
+
+def _numbers(_: object, tokens: Sequence[Token]) -> tuple[int, ...]:
+    if len(numbers := dict.fromkeys(whole(token.value) for token in tokens)) > MAX_OPERATIONS:
+        raise ValueError(f"takes at most {MAX_OPERATIONS} ids at once")
+    return tuple(numbers)
+
+
+Numbers = Annotated[
+    tuple[int, ...],
+    Parameter(
+        name="ID...", converter=_numbers, help="The task, or several: all are done, or none."
+    ),
+]
 As = Annotated[
     str | None,
     Parameter(
@@ -119,6 +135,9 @@ def _living_in(actor: Actor, time_zone: str) -> Actor:
     return replace(actor, time_zone=time_zone) if actor.user_id is None else actor
 
 
+GetTask = Callable[[Core, Actor, int], Awaitable[Task]]
+
+
 async def get_task(core: Core, actor: Actor, task_id: int) -> Task:
     """Raises NotFound, also for a task that the actor may not see."""
     try:
@@ -132,6 +151,22 @@ async def get_task(core: Core, actor: Actor, task_id: int) -> Task:
     raise NotFound(
         f"task {task_id} is in the trash; `taskcli tasks restore {task_id}` takes it out"
     )
+
+
+async def get_tasks(
+    core: Core, actor: Actor, numbers: Sequence[int], get: GetTask = get_task
+) -> list[Task]:
+    """Raises what `get` raises, and Invalid for tasks of several users: a bulk has one account."""
+    tasks = [await get(core, actor, number) for number in numbers]
+    for other in tasks:
+        if other.owner_id != tasks[0].owner_id:
+            detail = f"tasks {tasks[0].id} and {other.id} are of different users"
+            raise Invalid(Problem("", detail, "one_account_per_bulk"))
+    return tasks
+
+
+def named(task: Task) -> str:
+    return f"task {task.id}, {quoted(task.title)}"
 
 
 def with_tasks(as_user: str | None, work: Callable[[Core, Actor], Awaitable[Result]]) -> Result:
@@ -211,6 +246,6 @@ def _of_option(problem: Problem) -> Problem:
     option = _OPTIONS.get(name)
     if option is None:
         option = f"--{name.replace('_', '-')}" if name in _FIELDS else name
-    if place:
+    if place.isdecimal():
         option += f" (number {int(place) + 1})"
     return replace(problem, field=option, detail=_DETAILS.get(problem.code, problem.detail))

@@ -125,6 +125,14 @@ class Draft(Content):
 class Edits(Content):
     """What an edit may name."""
 
+    time_zone: Annotated[
+        str | None,
+        Parameter(
+            metavar="ZONE",
+            help="Where the time of --due is meant, such as Europe/Berlin, if not in the time zone"
+            " that the task has, or else the user.",
+        ),
+    ] = None
     label: Annotated[Labels, Parameter(help="The labels instead of those it has.")] = ()
     add_label: Annotated[Labels, Parameter(help="One more label.")] = ()
     remove_label: Annotated[Labels, Parameter(help="One label less.")] = ()

@@ -91,7 +91,7 @@ class Filters:
             show_choices=False,
             metavar="ORDER",
             help=f"The order: {', '.join(Sort)}. A hyphen means the latest first. By `due`, tasks"
-            " without one are last.",
+            " without one are last, and a day stands at 00:00 UTC.",
         ),
     ] = None
 

@@ -1,31 +1,37 @@
 """`taskcli tasks show|create|edit|done|reopen`."""
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import cast
 
 from taskcli.arguments import USER, Json, Version
 from taskcli.exits import Usage
-from taskcli.output import Record, note, show
+from taskcli.output import Record, note, print_json, show
 from taskcli.tasks.acting import (
     As,
     Key,
     Number,
+    Numbers,
     acting_user,
     get_task,
+    get_tasks,
     in_owners_zone,
+    named,
     once,
     with_tasks,
 )
 from taskcli.tasks.fields import Draft, Edits
-from taskcli.tasks.shown import shape
+from taskcli.tasks.shown import is_overdue, shape
 from taskcore import Actor, Core, Status, Task
+from taskcore.domain.bulk import Update
 from taskcore.domain.dues import zone
-from taskcore.domain.printable import quoted
 from taskcore.domain.tasks import OPEN, NewTaskFields
 
 _NO_EDITS = Edits()
 Shown = tuple[Record, str]
 """A task as it is printed, and the name of the time zone of its times."""
+Written = tuple[Record, str, bool]
+"""The same, and whether it has got a due that is past."""
 
 
 def show_(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> None:
@@ -50,12 +56,13 @@ def create(*, draft: Draft, as_user: As = None, key: Key = None, as_json: Json =
     if acting_user(as_user) is None:
         raise Usage(f"name the owner with --as {USER}, or for all commands with TASKCLI_AS")
 
-    async def work(core: Core, actor: Actor) -> Shown:
-        content = draft.changes(core.tasks.clock.now(), actor.time_zone)
+    async def work(core: Core, actor: Actor) -> Written:
+        now = core.tasks.clock.now()
+        content = draft.changes(now, actor.time_zone)
         task = await core.tasks.create(actor, **cast("NewTaskFields", content))
-        return shape(task), actor.time_zone
+        return shape(task), actor.time_zone, is_overdue(task, now, actor.time_zone)
 
-    show_task(*once(as_user, key, ("create", draft), work), as_json=as_json)
+    _show_written(*once(as_user, key, ("create", draft), work), as_json=as_json)
 
 
 def edit(
@@ -70,52 +77,74 @@ def edit(
 ) -> None:
     """Change a task. A field that is not named stays as it is.
 
-    A due is written as for `tasks create`. A time without an offset is in the
-    task's time zone. If the task has none, it is in that of the user you act as,
-    or of the task's owner if you act as no user.
+    A due is written as for `tasks create`. A day alone is one of the user you act
+    as, or of the task's owner if you act as no user. A time without an offset, and
+    the day before it, are in the time zone that the task has, if it has one, and
+    else in that of the same user.
     """
     edits.check()
 
-    async def work(core: Core, actor: Actor) -> Shown:
+    async def work(core: Core, actor: Actor) -> Written:
         task = await get_task(core, actor, task_id)
         editor = await in_owners_zone(core, actor, task)
         version = expected_version
         if edits.is_relative and version is None:
             version = task.version
-        changes = edits.of(task, core.tasks.clock.now(), editor.time_zone)
+        now = core.tasks.clock.now()
+        changes = edits.of(task, now, editor.time_zone)
         edited = await core.tasks.edit(editor, task.id, expected_version=version, **changes)
-        return shape(edited), editor.time_zone
+        is_past = edits.due is not None and is_overdue(edited, now, editor.time_zone)
+        return shape(edited), editor.time_zone, is_past
 
     command = ("edit", task_id, edits, expected_version)
-    show_task(*once(as_user, key, command, work), as_json=as_json)
+    _show_written(*once(as_user, key, command, work), as_json=as_json)
+
+
+def _show_written(task: Record, time_zone: str, is_past: bool, *, as_json: bool) -> None:  # noqa: FBT001
+    show_task(task, time_zone, as_json=as_json)
+    if is_past and not as_json:
+        note("this due is in the past")
 
 
 def show_task(task: Record, time_zone: str, *, as_json: bool) -> None:
     show(task, as_json=as_json, zone=zone(time_zone))
 
 
-def done(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> None:
-    """Mark a task as done."""
-    _set_status(task_id, Status.DONE, {Status.DONE}, as_user=as_user, as_json=as_json)
+def done(task_ids: Numbers, /, *, as_user: As = None, as_json: Json = False) -> None:
+    """Mark one task or several as done."""
+    _set_status(task_ids, Status.DONE, {Status.DONE}, as_user=as_user, as_json=as_json)
 
 
-def reopen(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> None:
-    """Give a task that is done or cancelled the status `todo` again."""
-    _set_status(task_id, Status.TODO, OPEN, as_user=as_user, as_json=as_json)
+def reopen(task_ids: Numbers, /, *, as_user: As = None, as_json: Json = False) -> None:
+    """Give tasks that are done or cancelled the status `todo` again."""
+    _set_status(task_ids, Status.TODO, OPEN, as_user=as_user, as_json=as_json)
 
 
 def _set_status(
-    task_id: int, status: Status, keep: AbstractSet[Status], *, as_user: str | None, as_json: bool
+    task_ids: Sequence[int],
+    status: Status,
+    keep: AbstractSet[Status],
+    *,
+    as_user: str | None,
+    as_json: bool,
 ) -> None:
-    """Set the status, unless the task already has one of those in `keep`."""
+    """Set the status of those that do not have one of those in `keep`: of all, or of none."""
 
-    async def work(core: Core, actor: Actor) -> tuple[Task, str]:
-        task = await get_task(core, actor, task_id)
-        if task.status in keep:
-            return task, " already"
-        return await core.tasks.edit(actor, task.id, status=status), ""
+    async def work(core: Core, actor: Actor) -> list[tuple[Task, str]]:
+        tasks = await get_tasks(core, actor, task_ids)
+        edits = [Update(task.id, {"status": status}) for task in tasks if task.status not in keep]
+        edited = iter(await core.tasks.bulk(actor, edits) if edits else ())
+        return [
+            (task, " already") if task.status in keep else (cast("Task", next(edited)), "")
+            for task in tasks
+        ]
 
-    task, already = with_tasks(as_user, work)
-    note(f"task {task.id}, {quoted(task.title)}, is {task.status}{already}")
+    results = with_tasks(as_user, work)
+    note(*(f"{named(task)}, is {task.status}{already}" for task, already in results))
     if as_json:
-        show(shape(task), as_json=True)
+        show_tasks([shape(task) for task, _ in results])
+
+
+def show_tasks(tasks: Sequence[Record]) -> None:
+    """Print a task as JSON, or several as over HTTP."""
+    print_json(tasks[0] if len(tasks) == 1 else {"items": tasks})

@@ -1,6 +1,7 @@
 """Tasks as they are printed: every field for programs, a line of a table for people."""
 
 from dataclasses import fields
+from datetime import datetime
 
 from taskcli.output import Record, clock_time
 from taskcli.tasks.acting import Reader
@@ -31,5 +32,8 @@ def _due(task: Task, reader: Reader) -> str:
         shown = task.due_date.isoformat()
     else:
         return ""
-    is_overdue = _OVERDUE.filter(reader.now, reader.actor.time_zone).matches(task)
-    return f"{shown} !" if is_overdue else shown
+    return f"{shown} !" if is_overdue(task, reader.now, reader.actor.time_zone) else shown
+
+
+def is_overdue(task: Task, now: datetime, time_zone: str) -> bool:
+    return _OVERDUE.filter(now, time_zone).matches(task)

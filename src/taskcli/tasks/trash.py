@@ -1,29 +1,34 @@
 """`taskcli tasks delete|trash|restore|purge`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 
 from taskcli.arguments import FIRST_PAGE, DryRun, Json, Paging, Version, Yes
-from taskcli.exits import FAILURE
+from taskcli.exits import FAILURE, Usage
 from taskcli.output import Record, message, note, show_page
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator
 from taskcli.tasks.acting import (
     OF_ALL,
     As,
+    GetTask,
     Key,
     Number,
+    Numbers,
     Reader,
     Whose,
     get_task,
+    get_tasks,
     in_owners_zone,
+    named,
     once,
     require_yes_with,
     with_tasks,
 )
-from taskcli.tasks.one_task import Shown, show_task
+from taskcli.tasks.one_task import Shown, show_task, show_tasks
 from taskcli.tasks.shown import line, shape, trashed_shape
 from taskcore import Actor, Core, NotFound, Page, StaleWrite, Task, TaskId
 from taskcore.cursors import TRASH
+from taskcore.domain.bulk import Delete, Restore
 from taskcore.domain.policies import Permission, authorize
 from taskcore.domain.printable import quoted
 
@@ -31,7 +36,7 @@ _COLUMNS = ("id", "deleted_at", "status", "title", "labels")
 
 
 def delete(
-    task_id: Number,
+    task_ids: Numbers,
     /,
     *,
     expected_version: Version = None,
@@ -40,28 +45,38 @@ def delete(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Move a task to the trash. Asks first, and then moves only the version it has shown."""
+    """Move one task or several to the trash.
+
+    Asks first, and then moves only the versions it has shown.
+    """
+    if expected_version is not None and len(task_ids) > 1:
+        raise Usage("--expected-version is that of one task")
     if dry_run:
-        return _tried(task_id, as_user, Permission.DELETE, get_task, expected_version)
+        return _tried(task_ids, as_user, Permission.DELETE, get_task, expected_version)
     require_yes_with(key, yes=yes)
     require_terminal_or(yes, "delete a task")
 
-    async def work(core: Core, actor: Actor) -> str | None:
-        task = await get_task(core, actor, task_id)
-        version = expected_version
+    async def work(core: Core, actor: Actor) -> list[str] | None:
+        tasks = await get_tasks(core, actor, task_ids)
         if not yes:
-            what = await _owned(core, task)
+            what = "; ".join([await _owned(core, task) for task in tasks])
             if not await confirmed(f"Move {what}, to the trash?"):
                 return None
-            version = task.version if version is None else version
-        await core.tasks.delete(actor, task.id, expected_version=version)
-        return _named(task)
+        versions = [
+            task.version if expected_version is None and not yes else expected_version
+            for task in tasks
+        ]
+        pairs = zip(tasks, versions, strict=True)
+        await core.tasks.bulk(actor, [Delete(task.id, version) for task, version in pairs])
+        return [named(task) for task in tasks]
 
-    deleted = once(as_user, key, ("delete", task_id, expected_version), work)
+    deleted = once(as_user, key, ("delete", *task_ids, expected_version), work)
     if deleted is None:
         note("nothing was deleted")
         return FAILURE
-    note(f"deleted {deleted}", f"`taskcli tasks restore {task_id}` takes it out of the trash")
+    out = "takes it out" if len(deleted) == 1 else "takes them out"
+    back = f"`taskcli tasks restore {' '.join(map(str, task_ids))}` {out} of the trash"
+    note(*(f"deleted {each}" for each in deleted), back)
     return 0
 
 
@@ -89,16 +104,23 @@ def list_trash(*, whose: Whose = OF_ALL, paging: Paging = FIRST_PAGE) -> None:
 
 
 def restore(
-    task_id: Number, /, *, as_user: As = None, key: Key = None, as_json: Json = False
+    task_ids: Numbers, /, *, as_user: As = None, key: Key = None, as_json: Json = False
 ) -> None:
-    """Take a task out of the trash."""
+    """Take one task or several out of the trash."""
 
-    async def work(core: Core, actor: Actor) -> Shown:
-        task = await _get_trashed(core, actor, task_id)
-        here = (await in_owners_zone(core, actor, task)).time_zone
-        return shape(await core.tasks.restore(actor, task.id)), here
+    async def work(core: Core, actor: Actor) -> list[Shown]:
+        tasks = await get_tasks(core, actor, task_ids, _get_trashed)
+        here = (await in_owners_zone(core, actor, tasks[0])).time_zone
+        restored = await core.tasks.bulk(actor, [Restore(task.id) for task in tasks])
+        return [(shape(task), here) for task in restored if task]
 
-    show_task(*once(as_user, key, ("restore", task_id), work), as_json=as_json)
+    restored = once(as_user, key, ("restore", *task_ids), work)
+    if as_json:
+        show_tasks([task for task, _ in restored])
+    elif len(restored) == 1:
+        show_task(*restored[0], as_json=False)
+    else:
+        note(*(f"restored task {task['id']}, {quoted(str(task['title']))}" for task, _ in restored))
 
 
 def purge(
@@ -112,7 +134,7 @@ def purge(
 ) -> int:
     """Remove a task in the trash for good. Asks first."""
     if dry_run:
-        return _tried(task_id, as_user, Permission.PURGE, _get_trashed)
+        return _tried([task_id], as_user, Permission.PURGE, _get_trashed)
     require_yes_with(key, yes=yes)
     require_terminal_or(yes, "remove a task for good")
 
@@ -123,7 +145,7 @@ def purge(
             if not await confirmed(f"Remove {what}, from the trash for good?"):
                 return None
         await core.tasks.purge(actor, task.id)
-        return _named(task)
+        return named(task)
 
     removed = once(as_user, key, ("purge", task_id), work)
     if removed is None:
@@ -134,33 +156,30 @@ def purge(
 
 
 def _tried(
-    task_id: int,
+    task_ids: Sequence[int],
     as_user: str | None,
     permission: Permission,
-    get: Callable[[Core, Actor, int], Awaitable[Task]],
+    get: GetTask,
     expected_version: int | None = None,
 ) -> int:
     """Say what would be removed. Raises what the removal would raise."""
 
-    async def work(core: Core, actor: Actor) -> str:
-        task = await get(core, actor, task_id)
-        authorize(actor, permission, task)
-        if expected_version not in {None, task.version}:
-            raise StaleWrite.now_at(task.version)
-        return await _owned(core, task)
+    async def work(core: Core, actor: Actor) -> list[str]:
+        tasks = await get_tasks(core, actor, task_ids, get)
+        for task in tasks:
+            authorize(actor, permission, task)
+            if expected_version not in {None, task.version}:
+                raise StaleWrite.now_at(task.version)
+        return [await _owned(core, task) for task in tasks]
 
-    message(f"would remove {with_tasks(as_user, work)}")
+    message(*(f"would remove {what}" for what in with_tasks(as_user, work)))
     return 0
-
-
-def _named(task: Task) -> str:
-    return f"task {task.id}, {quoted(task.title)}"
 
 
 async def _owned(core: Core, task: Task) -> str:
     """The task and its owner, for a question. Raises NotFound."""
     owner = await core.accounts.get(operator(), task.owner_id)
-    return f"{_named(task)}, of {owner.email}"
+    return f"{named(task)}, of {owner.email}"
 
 
 async def _get_trashed(core: Core, actor: Actor, task_id: int) -> Task:
