@@ -72,8 +72,9 @@ _Order = Annotated[
     one_of(
         Sort,
         "`-created` is the newest first, and the default without `q`; `due` has tasks without a "
-        "due last; `priority` has the urgent first; `relevance`, the default with `q`, has those "
-        "first that have the words in their titles",
+        "due last, and a day among the moments at 00:00 UTC, wherever you live; `priority` has the "
+        "urgent first; `relevance`, the default with `q`, has those first that have the words in "
+        "their titles",
         name="Sort",
     ),
 ]
@@ -103,7 +104,9 @@ async def list_tasks(  # noqa: PLR0913, PLR0917 - each is a parameter of the que
 
     A user lists their own tasks, an administrator those of all users or of one; to filter, sort or
     search they name the owner. Different parameters must all fit. A day as a bound begins at
-    midnight where you live (your `time_zone`), and a range does not include its end.
+    midnight where you live (your `time_zone`), and a range does not include its end: what is due on
+    the first of December is `due_from=2026-12-01&due_until=2026-12-02`. Nothing filters tasks
+    without a due or without a label.
 
     For the next page send `next_cursor` as `cursor` with the same parameters, or follow the `Link`
     header: tasks created or deleted meanwhile shift nothing. With `skip` they do shift. `total` is
