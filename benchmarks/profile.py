@@ -57,7 +57,7 @@ def main() -> None:
             plans = Plans(OURS, database, people, folder)
             with serving(OURS, database, folder) as pid:
                 for workload, share in shares.items():
-                    wrk(OURS.port, plans.plan(workload), connections=32, seconds=1)
+                    wrk(OURS.port, plans.plan(workload), connections=32, seconds=3)
                     samples = folder / "samples"
                     with _recording(busiest(pid), samples):
                         for _ in range(_SECONDS + 1):  # with a new plan, to repeat no edit
