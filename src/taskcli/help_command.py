@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from taskcli.help import COMMANDS, page
+from taskcli.command_list import COMMANDS, page
 from taskcli.standard_streams import write
 
 if TYPE_CHECKING:
     Noun = str
 else:
-    # So that shells complete them.
+    # The nouns, so that shells complete them.
     Noun = Literal[tuple(noun for _, noun, *_ in COMMANDS)]
 
 
@@ -20,6 +20,6 @@ def help_(
     /,
 ) -> None:
     """Say what a command takes, or which commands there are."""
-    # `main` has answered what names a command: it reads `help users` as `users --help`.
+    # A call that names a command does not get here: `main` reads `help users` as `users --help`.
     _ = command, verb
     write(page() + "\n")

@@ -6,8 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from taskcli import global_options, signals
-from taskcli import help as overview
+from taskcli import command_list, global_options, signals
 from taskcli.standard_streams import OutputLost, ReaderGone, fill_closed, forget, write
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def commands() -> "App":
         suppress_keyboard_interrupt=False,
         result_action="return_value",
     )
-    for _, noun, _, _, path in overview.COMMANDS:
+    for _, noun, _, _, path in command_list.COMMANDS:
         app.command(path, name=noun)
     return app
 
@@ -84,10 +83,10 @@ def _answer(typed: list[str]) -> int:
     if not arguments or (
         arguments[0].startswith("-") and not {"-h", "--help"}.isdisjoint(arguments)
     ):
-        write(overview.page() + "\n")
+        write(command_list.page() + "\n")
         return 0
     if arguments[:1] == ["--version"]:
-        write(f"taskcli {overview.version()}\n")
+        write(f"taskcli {command_list.version()}\n")
         return 0
 
     from cyclopts import CycloptsError

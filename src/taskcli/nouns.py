@@ -4,7 +4,7 @@ from pkgutil import resolve_name
 
 from cyclopts import App
 
-from taskcli.help import COMMANDS
+from taskcli.command_list import COMMANDS
 
 
 def noun(name: str, explained: str) -> App:

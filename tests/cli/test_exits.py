@@ -131,9 +131,9 @@ def test_78_the_configuration_is_wrong(taskcli: Taskcli, monkeypatch: pytest.Mon
 
 
 def test_78_something_is_not_installed(taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from taskcli import help as overview  # noqa: PLC0415
+    from taskcli import command_list  # noqa: PLC0415
 
-    monkeypatch.setattr(overview, "COMMANDS", (("", "serve", (), "", "tests.cli.absent:app"),))
+    monkeypatch.setattr(command_list, "COMMANDS", (("", "serve", (), "", "tests.cli.absent:app"),))
     refused = taskcli("serve")
     assert refused.code == 78
     assert "tests.cli.absent is not installed" in refused.err

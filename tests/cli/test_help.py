@@ -14,7 +14,7 @@ import pytest
 from cyclopts import App, Parameter
 
 import taskcli as program
-from taskcli import help as overview
+from taskcli import command_list
 from taskcli.exits import CODES
 from taskcli.main import commands
 from tests.cli.conftest import Taskcli
@@ -63,8 +63,8 @@ def test_the_help_of_a_command_imports_no_driver(tmp_path: Path) -> None:
 
 def test_without_arguments_the_overview_is_printed(taskcli: Taskcli) -> None:
     pages = {taskcli(*arguments).out for arguments in ([], ["--help"], ["-h"])}
-    assert pages == {overview.page() + "\n"}
-    assert all(len(line) <= 100 for line in overview.page().splitlines())
+    assert pages == {command_list.page() + "\n"}
+    assert all(len(line) <= 100 for line in command_list.page().splitlines())
 
 
 def test_the_version_is_printed(taskcli: Taskcli) -> None:
@@ -74,7 +74,7 @@ def test_the_version_is_printed(taskcli: Taskcli) -> None:
 
 
 def test_the_overview_names_every_exit_code() -> None:
-    listed_codes = {code for code, _ in overview.EXIT_CODES}
+    listed_codes = {code for code, _ in command_list.EXIT_CODES}
     assert set(CODES.values()) | {0, 1, 2, 130} == listed_codes, "list it in EXIT_CODES"
 
 
@@ -106,9 +106,9 @@ def test_every_function_that_takes_options_is_a_command() -> None:
         if each.__module__ == module.__name__ and not name.startswith("_")
         if any(map(is_read, each.__annotations__.values()))
     }
-    named = {each for _, _, verbs, _, _ in overview.COMMANDS for each in verbs.values()}
-    named |= {path.removeprefix("taskcli.") for *_, path in overview.COMMANDS}
-    where = "COMMANDS in src/taskcli/help.py"
+    named = {each for _, _, verbs, _, _ in command_list.COMMANDS for each in verbs.values()}
+    named |= {path.removeprefix("taskcli.") for *_, path in command_list.COMMANDS}
+    where = "COMMANDS in src/taskcli/command_list.py"
     agree(functions, named & functions, where, "add its line, then run `make man`")
 
 
@@ -145,5 +145,5 @@ def test_the_paragraphs_of_a_help_page_fill_the_terminal(
 
 
 def test_help_may_be_asked_for_as_a_command(taskcli: Taskcli) -> None:
-    assert taskcli("help").out == overview.page() + "\n"
+    assert taskcli("help").out == command_list.page() + "\n"
     assert taskcli("help", "tasks", "list").out == taskcli("tasks", "list", "--help").out

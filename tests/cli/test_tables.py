@@ -4,14 +4,13 @@ from importlib import import_module
 
 import pytest
 
-from taskcli import help as overview
-from taskcli import output
+from taskcli import command_list, output
 from taskcli.tables import fitted
 from taskcli.tasks import lists
 
 MODULES = {
     f"taskcli.{where.partition(':')[0]}"
-    for _, _, verbs, _, path in overview.COMMANDS
+    for _, _, verbs, _, path in command_list.COMMANDS
     for where in (*verbs.values(), path.removeprefix("taskcli."))
     if where
 }

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from cyclopts import App, Argument
 
-from taskcli import global_options
-from taskcli import help as overview
+from taskcli import command_list, global_options
 from taskcli.main import commands
 
 FILE = Path(__file__).parents[2] / "man" / "taskcli.1"
@@ -25,14 +24,14 @@ def written() -> str:
         r"\fICOMMAND\fR [\fIVERB\fR] [\fIOPTIONS\fR]",
         ".SH COMMANDS",
     ]
-    for _, noun, *_ in overview.COMMANDS:
+    for _, noun, *_ in command_list.COMMANDS:
         for words, command in _leaves(app[noun], noun):
             lines += [f".SS {_roff(f'taskcli {words}')}", *_described(command)]
     lines.append(".SH OPTIONS OF EVERY COMMAND")
     for name, meaning in global_options.OPTIONS:
         lines += [".TP", rf"\fB{_roff(name)}\fR", _roff(meaning)]
     lines.append(".SH EXIT STATUS")
-    for code, meaning in overview.EXIT_CODES:
+    for code, meaning in command_list.EXIT_CODES:
         lines += [".TP", str(code), _roff(meaning)]
     return "\n".join(lines) + "\n"
 

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from taskcli import help as overview
+from taskcli import command_list
 from tests.packaging.conftest import Distributions, run
 from tests.packaging.man_page import FILE, written
 
@@ -16,10 +16,10 @@ def test_it_says_what_the_help_says() -> None:
 
 def test_it_names_every_command_and_exit_code() -> None:
     page = FILE.read_text().replace("\\-", "-")
-    for _, noun, verbs, *_ in overview.COMMANDS:
+    for _, noun, verbs, *_ in command_list.COMMANDS:
         for verb in verbs if noun != "completion" else ("",):
             assert f"\n.SS taskcli {noun} {verb}".rstrip() in page
-    assert all(f"\n.TP\n{code}\n" in page for code, _ in overview.EXIT_CODES)
+    assert all(f"\n.TP\n{code}\n" in page for code, _ in command_list.EXIT_CODES)
 
 
 def test_the_wheel_puts_it_where_man_finds_it(distributions: Distributions) -> None:

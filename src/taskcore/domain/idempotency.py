@@ -35,8 +35,10 @@ def check_answer(answer: bytes) -> None:
         raise Invalid(Problem(FIELD, detail, "answer_too_large"))
 
 
-def reused() -> KeyReused:
-    return KeyReused(Problem(FIELD, REUSED, KeyReused.code))
+def check_same(kept: bytes, claimed: bytes) -> None:
+    """Whether a key comes with the request that it came with before. Raises KeyReused."""
+    if kept != claimed:
+        raise KeyReused(Problem(FIELD, REUSED, KeyReused.code))
 
 
 def keeps_too_much(since: datetime, now: datetime) -> TooMany:

@@ -2,7 +2,7 @@
 
 Two checks, in this order: may the actor see the thing (else NotFound), and may they do this to it
 (else Forbidden). The task of another account is not even read for a user who may see none: `found`
-in `usecases/task_writes.py`.
+in `usecases/task_access.py`.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""How a task that is written to is found, authorized, written and recorded."""
+"""How a task that is written to is authorized, written and recorded."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
-from taskcore.domain.errors import NotFound, StaleWrite
-from taskcore.domain.policies import Actor, Permission, authorize, reaches_all_tasks
+from taskcore.domain.errors import StaleWrite
+from taskcore.domain.policies import Actor, Permission, authorize
 from taskcore.domain.tasks import Task, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import Repositories, TaskRepository, TrashRepository
+from taskcore.usecases.task_access import found
 
 if TYPE_CHECKING:
     from taskcore.usecases.tasks import Tasks
@@ -26,19 +27,6 @@ _EVENTS = {
     Permission.RESTORE: AuditEventName.TASK_RESTORED,
     Permission.PURGE: AuditEventName.TASK_PURGED,
 }
-
-
-async def found(
-    repository: TaskRepository | TrashRepository, actor: Actor, task_id: TaskId
-) -> Task:
-    """First among the actor's own; those of others only for an actor who may reach them."""
-    if actor.user_id is not None:
-        try:
-            return await repository.get(actor.user_id, task_id)
-        except NotFound:
-            if not reaches_all_tasks(actor):
-                raise
-    return await repository.get(await repository.owner_of(task_id), task_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ from taskcore.ports import (
 from taskcore.usecases.bulk import BulkWrite
 from taskcore.usecases.followers import Wake
 from taskcore.usecases.rate_limits import Gate
-from taskcore.usecases.task_writes import TaskWrite, found
+from taskcore.usecases.task_access import found
+from taskcore.usecases.task_writes import TaskWrite
 
 if TYPE_CHECKING:
     import asyncio

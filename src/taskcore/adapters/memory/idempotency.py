@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from taskcore.adapters.memory.tables import Access, KeptAnswer, Usage, existing
-from taskcore.domain.idempotency import LIFETIME, ROW, keeps_too_much, reused
+from taskcore.domain.idempotency import LIFETIME, ROW, check_same, keeps_too_much
 from taskcore.ports import KeyClaim, Removal
 
 
@@ -20,8 +20,7 @@ class MemoryIdempotency:
             kept = tables.answers.get((claim.user_id, claim.key))
             if kept is None or kept.at <= claim.at - LIFETIME:
                 return None
-            if kept.request != claim.request:
-                raise reused()
+            check_same(kept.request, claim.request)
             return kept.answer
 
     async def keep(self, claim: KeyClaim, answer: bytes, *, at_most: int) -> None:

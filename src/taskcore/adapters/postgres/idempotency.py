@@ -15,7 +15,7 @@ from taskcore.adapters.postgres.errors import waited_too_long
 from taskcore.adapters.postgres.removals import TURN, removed
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.domain.errors import KeyInProgress, NotFound, Unavailable
-from taskcore.domain.idempotency import LIFETIME, ROW, keeps_too_much, reused
+from taskcore.domain.idempotency import LIFETIME, ROW, check_same, keeps_too_much
 from taskcore.ports import KeyClaim, Removal
 
 _USER = sa.bindparam("user_id", type_=sa.BigInteger())
@@ -135,8 +135,7 @@ class PostgresIdempotency:
         if row is None:
             raise NotFound
         request, answer = row
-        if request != claim.request:
-            raise reused()
+        check_same(request, claim.request)
         return cast("bytes | None", answer)
 
     async def keep(self, claim: KeyClaim, answer: bytes, *, at_most: int) -> None:

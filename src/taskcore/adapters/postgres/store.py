@@ -1,4 +1,8 @@
-"""PostgresStore: transactions and single statements over the pool."""
+"""PostgresStore: transactions and single statements over the pool.
+
+No transaction is tried again: `errors.py` says what its failure means to the caller. The requests
+of a shared statement that fails are run again, each alone (`batching.py`).
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext

@@ -45,7 +45,7 @@ _BEYOND_ALL = TrashPosition(datetime.max, TaskId(MAX_ID))  # noqa: DTZ901 - comp
 
 
 def _page() -> Statement:
-    """Returns rows of the total and a task. An empty page is one row, whose task is NULL."""
+    """Each row has the total and one task. An empty page is one row, whose task is NULL."""
     owner_id = sa.bindparam("owner_id", type_=sa.BigInteger())
     before = sa.bindparam("deleted_before", type_=sa.DateTime(timezone=True))
     lowest = sa.cast(sa.literal_column("'-infinity'"), sa.DateTime(timezone=True))
@@ -89,8 +89,8 @@ def _purge(found: sa.CTE, head: sa.CTE) -> tuple[sa.CTE, tuple[sa.CTE, ...]]:
     """Deletes the tasks in `found`, which has a row for each: its id, who purges it, and when.
 
     Also deletes up to ERASED_AT_ONCE of the oldest events of each, because events hold what the
-    tasks held. Returns the deleted tasks (`owner_id`, and their id as `number`), and the other
-    parts of the statement.
+    tasks held. Returns the deleted tasks (`number` is their id, by which `numbered` orders their
+    events), and the other parts of the statement.
     """
     # An array, because PostgreSQL would plan a join as if it deleted a tenth of the table.
     ids = sa.func.array(sa.select(found.c.id).scalar_subquery())
@@ -139,9 +139,10 @@ def _purge_one(*, waits: bool) -> BatchedStatement:
 
 
 def _purge_old() -> Statement:
-    """Returns one row: whether it was this transaction's turn, and how many tasks it has purged.
+    """Returns one row of what was purged.
 
-    Then how many it has looked at, and the position of the last of these; NULLs if it found none.
+    Whether it was this transaction's turn, how many tasks it has purged, how many it has looked
+    at, and the position of the last of these (NULLs if it found none).
     """
     turn = TURN.cte("turn")  # a CTE, so that the lock function runs only once
     mine = sa.select(*turn.c).scalar_subquery()
