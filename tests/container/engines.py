@@ -133,7 +133,8 @@ def podman(buildah: Buildah) -> tuple[Engine | None, str]:
 
 
 def _descendants(pid: int) -> Iterator[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for child in map(int, children):
+    # Of every thread: a program in Go starts another from any of its own.
+    lists = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/children")]
+    for child in map(int, " ".join(lists).split()):
         yield child
         yield from _descendants(child)
