@@ -117,7 +117,8 @@ class Shares:
                 del self._of[part]
 
     def of(self, client: Origin) -> int:
-        return self._of[client.network]
+        """How much the client's subscriber has: the IPv4 address, or all of the IPv6 /48."""
+        return self._of[client.subscriber]
 
 
 class Streams:
@@ -155,6 +156,55 @@ class Streams:
         return self._catching_up.setdefault(client.subscriber if client else None, asyncio.Lock())
 
 
+class Arrivals:
+    """The requests that wait for their body: at most `limit`.
+
+    When so many wait, one is refused: the latest of the client of which most wait, if those are
+    more than the client of the new one has; else the new one. All of an IPv6 /48 is one client.
+    What is remembered is bounded by `limit`.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        # What ends each wait, the latest last. A client of which none waits has no entry.
+        self._of: dict[str | None, dict[asyncio.Timeout, None]] = {}
+        self.count = 0
+
+    def add(self, client: str | None, deadline: asyncio.Timeout) -> bool:
+        """Whether the request may wait. If so, it must enter `deadline` at once."""
+        if self.count >= self._limit and not self._displace_one(self._number(client) + 1):
+            return False
+        self._of.setdefault(client, {})[deadline] = None
+        self.count += 1
+        return True
+
+    def remove(self, client: str | None, deadline: asyncio.Timeout) -> bool:
+        """Returns False if it was displaced."""
+        waiting = self._of.get(client, {})
+        if deadline not in waiting:
+            return False
+        del waiting[deadline]
+        self._forget(client)
+        return True
+
+    def _number(self, client: str | None) -> int:
+        return len(self._of.get(client, ()))
+
+    def _displace_one(self, more_than: int) -> bool:
+        client = max(self._of, key=self._number, default=None)
+        if self._number(client) <= more_than:
+            return False
+        deadline, _ = self._of[client].popitem()
+        deadline.reschedule(0)  # which is over
+        self._forget(client)
+        return True
+
+    def _forget(self, client: str | None) -> None:
+        self.count -= 1
+        if not self._of[client]:
+            del self._of[client]
+
+
 class Places:
     """At most `limit` requests are served at a time, and PER_CLIENT of one client.
 
@@ -162,10 +212,12 @@ class Places:
 
     Requests that wait for a turn count too. When all places are taken, one request is refused at
     once: the new one if its client has no place left; else the last of the client that has the most
-    requests waiting; else the new one.
+    requests waiting, if those are more than the new one's client has; else the new one. Here all of
+    an IPv6 /48 is one client.
 
     A request that waits for its body leaves its place: otherwise clients that never finish could
-    take all. At most four times `limit` requests wait so. Their bodies have at most MAX_BODY_BYTES,
+    take all. Once the body is there, it needs a place as a new request does. At most four times
+    `limit` requests wait so (`Arrivals`). Their bodies have at most MAX_BODY_BYTES,
     except those that `large` admits.
     """
 
@@ -175,7 +227,8 @@ class Places:
         self.streams = Streams()
         self._limit = limit
         self._now = AdaptiveLimit(limit)
-        self._served = self._arriving = 0
+        self._arrivals = Arrivals(limit * _WAITING)
+        self._served = 0
         self.refused = 0
         self._shares = Shares()
 
@@ -186,11 +239,12 @@ class Places:
         """
         self._served += 1
         self._now.follow(self._held, self._shed)
-        if client is None:
-            return self._served <= self._now.value
-        return self._shares.add(client) and (
-            self._served <= self._now.value
-            or self.turns.displace_one(more_than=self._shares.of(client))
+        return (client is None or self._shares.add(client)) and self._has_room(client)
+
+    def _has_room(self, client: Origin | None) -> bool:
+        """Whether a place is left for a request that was just counted, or is made for it."""
+        return self._served <= self._now.value or (
+            client is not None and self.turns.displace_one(more_than=self._shares.of(client))
         )
 
     def leave(self, client: Origin | None) -> None:
@@ -222,25 +276,30 @@ class Places:
         return {
             "requests_active:served": self._served - waiting,
             "requests_active:waiting for a turn": waiting,
-            "requests_active:waiting for its body": self._arriving,
+            "requests_active:waiting for its body": self._arrivals.count,
             "refused:overload": self.refused,
             "requests_at_most": self._now.value,
         }
 
     @contextmanager
-    def arriving(self) -> Iterator[None]:
-        """Gives up the place of the request while it waits for its body.
+    def arriving(self, client: Origin | None, deadline: asyncio.Timeout) -> Iterator[None]:
+        """Gives up the place of the request while it waits for its body, until `deadline`.
 
-        Raises a `refusal`: on entry if too many wait for theirs, on exit if no place is free.
+        Raises a `refusal`: on entry if too many wait for theirs, on exit if no place is free and
+        none is made, or if the wait was ended for another request.
         """
-        if self._arriving >= self._limit * _WAITING:
+        subscriber = client.subscriber if client else None
+        if not self._arrivals.add(subscriber, deadline):
             raise self.refusal()
         self._served -= 1
-        self._arriving += 1
         try:
             yield
+        except HttpProblem:
+            if self._arrivals.remove(subscriber, deadline):
+                raise
+            raise self.refusal() from None
         finally:
             self._served += 1
-            self._arriving -= 1
-        if self._served > self._now.value:
+            self._arrivals.remove(subscriber, deadline)
+        if not self._has_room(client):
             raise self.refusal()

@@ -125,7 +125,7 @@ class Exchange:
             yield streams.catching_up(self.client)
 
     async def receive(self) -> ReceiveMessage:
-        """Raises a refusal if there is no place to wait for the body, or then to be served.
+        """Raises a refusal if no place is left to wait for the body, or then to be served.
 
         Raises `incomplete` if the client takes more than ARRIVES_WITHIN to send the body, and one
         more second for each _BYTES_PER_SECOND beyond MAX_BODY_BYTES. The wait for a turn does not
@@ -134,10 +134,11 @@ class Exchange:
         if not self._unread_body:
             return await self._receive()
         turns = self._places.turns
+        deadline = asyncio.timeout(self._patience)
         # A health check has no place to leave.
-        with self._places.arriving() if self._holds_place else nullcontext():
+        with self._places.arriving(self.client, deadline) if self._holds_place else nullcontext():
             had_turn = turns.step_aside(self)
-            message = await self._arrived()
+            message = await self._arrived(deadline)
             self._unread_body = bool(message.get("more_body"))
             self._admit(message)
         if had_turn and not await self.take_turn():
@@ -160,12 +161,12 @@ class Exchange:
             return LARGEST_BODY
         return min(int(length[:_DIGITS]), LARGEST_BODY)
 
-    async def _arrived(self) -> ReceiveMessage:
+    async def _arrived(self, deadline: asyncio.Timeout) -> ReceiveMessage:
         """Receive in time: clients that never finish could use up the places to wait in."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            async with asyncio.timeout(self._patience):
+            async with deadline:
                 return await self._gathered()
         except TimeoutError:
             raise incomplete() from None

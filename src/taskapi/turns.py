@@ -16,7 +16,8 @@ _OF_SITE = 8  # of an IPv6 /48, which one subscriber may hold with its 65 536 ne
 
 # An IPv4 address, an IPv6 /64 or /48; None for requests of a trusted proxy itself.
 _Network = str | None
-_Networks = tuple[_Network, ...]  # of one client: its own, and its site if it has one
+# Of one client: its own, and its site if it has one. The last is the subscriber.
+_Networks = tuple[_Network, ...]
 
 
 class _Waiting(NamedTuple):
@@ -29,7 +30,8 @@ class _Waiting(NamedTuple):
 class _Queue:
     """The waiting requests of a network, whose users take turns. It is never empty for long."""
 
-    def __init__(self) -> None:
+    def __init__(self, subscriber: _Network) -> None:
+        self.subscriber = subscriber
         self._of: dict[Hashable, deque[_Waiting]] = {}  # by user, the one whose turn is next first
         self._count = 0
 
@@ -98,6 +100,7 @@ class Turns:
         self._of: dict[_Network, int] = {}  # how many are at work; those with any
         # The client whose turn is next comes first. A client of which none waits has no entry.
         self._waiting: dict[_Network, _Queue] = {}
+        self._number: dict[_Network, int] = {}  # how many wait of a subscriber; those with any
         self._ended: list[object] = []  # since the event loop's last round
         self._watch: asyncio.TimerHandle | None = None  # while requests wait
 
@@ -112,15 +115,18 @@ class Turns:
             self._begin(request, networks)
             return True
         waiting = _Waiting(request, networks, user, asyncio.get_running_loop().create_future())
-        queue = self._waiting.setdefault(networks[0], _Queue())
+        queue = self._waiting.setdefault(networks[0], _Queue(networks[-1]))
         queue.append(waiting)
+        self._count(networks, 1)
         if self._watch is None:
             self._look_later()
         try:
             return await waiting.admission
         finally:
-            if queue.discard(waiting) and not queue:  # it was cancelled
-                del self._waiting[networks[0]]
+            if queue.discard(waiting):  # it was cancelled
+                self._count(networks, -1)
+                if not queue:
+                    del self._waiting[networks[0]]
 
     def _adapt(self, client: _Network) -> None:
         """Choose the width for the clients that there are."""
@@ -172,17 +178,30 @@ class Turns:
     def displace_one(self, *, more_than: int) -> bool:
         """Displace the latest request of the client of which most wait, if those are more.
 
+        All of an IPv6 /48 is one client here: else each of its networks would have a claim.
         Returns False if there is no such client.
         """
-        queue = max(self._waiting.values(), key=len, default=None)
-        if queue is None or len(queue) <= more_than:
+        most = max(self._number.values(), default=0)
+        if most <= more_than:
             return False
+        queue = max(
+            (queue for queue in self._waiting.values() if self._number[queue.subscriber] == most),
+            key=len,
+        )
         displaced = queue.latest()
+        self._count(displaced.networks, -1)
         if not queue:
             del self._waiting[displaced.networks[0]]
         if not displaced.admission.done():
             displaced.admission.set_result(False)
         return True
+
+    def _count(self, networks: _Networks, more: int) -> None:
+        number = self._number.get(networks[-1], 0) + more
+        if number:
+            self._number[networks[-1]] = number
+        else:
+            del self._number[networks[-1]]
 
     def _has_none_at_work(self, networks: _Networks) -> bool:
         return networks[0] not in self._of and self._of.get(networks[-1], 0) < _OF_SITE
@@ -195,6 +214,7 @@ class Turns:
     def _admit_one_of(self, network: _Network) -> None:
         queue = self._waiting.pop(network)
         waiting = queue.next()
+        self._count(waiting.networks, -1)
         if queue:
             self._waiting[network] = queue  # behind the other clients
         if not waiting.admission.done():  # else it was cancelled a moment ago

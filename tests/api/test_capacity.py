@@ -362,6 +362,56 @@ async def test_two_clients_cannot_have_all_places() -> None:
 
 
 @pytest.mark.usefixtures("nothing_is_stuck")
+async def test_a_request_whose_body_has_arrived_is_as_good_as_a_new_one() -> None:
+    site = Site(in_flight=2 * PER_CLIENT)
+    ada = site.client(ADA)
+    hers = ada.begin(STUCK)
+    await turns()
+    begun = send_many(site, STRANGER, PER_CLIENT) + send_many(site, OTHER_STRANGER, PER_CLIENT)
+    await turns()
+    ada.parts.put_nowait(END)
+    await turns()
+    site.answers.set()
+    assert await hers == 200
+    statuses = await asyncio.gather(*begun)
+    assert (statuses.count(200), statuses.count(503)) == (2 * PER_CLIENT - 1, 1)
+
+
+@pytest.mark.usefixtures("nothing_is_stuck")
+async def test_the_networks_of_two_sites_cannot_have_all_places() -> None:
+    site = Site(in_flight=256)
+    begun = [site.client(f"2001:db8:{number % 2}:{number:x}::1").begin() for number in range(256)]
+    await turns()
+    ada = site.client(ADA).begin()
+    await turns()
+    site.answers.set()
+    assert await ada == 200
+    statuses = await asyncio.gather(*begun)
+    assert (statuses.count(200), statuses.count(503)) == (255, 1)
+
+
+async def test_clients_with_slow_bodies_leave_room_for_the_body_of_another() -> None:
+    site = Site(LIMIT)
+    slow = [site.client(f"2001:db8:0:{number:x}::1") for number in range(WAITING)]
+    begun = []
+    for client in slow:
+        begun.append(client.begin(STUCK))
+        await turns()
+    ada = site.client(ADA)
+    hers = ada.begin(STUCK)
+    await turns()
+    assert await begun[-1] == 503  # the latest of the client of which most wait
+    assert (b"retry-after", b"1") in slow[-1].sent[0]["headers"]
+    ada.parts.put_nowait(END)
+    site.answers.set()
+    assert await hers == 200
+    for client in slow:
+        client.parts.put_nowait(END)
+    assert await asyncio.gather(*begun) == [200] * (WAITING - 1) + [503]
+    assert site.edge._places._arrivals._of == {}
+
+
+@pytest.mark.usefixtures("nothing_is_stuck")
 async def test_networks_of_one_site_share_what_begins_at_once() -> None:
     site = Site(in_flight=256)
     begun = [site.client(f"2001:db8:0:{number:x}::1").begin() for number in range(100)]
@@ -387,7 +437,7 @@ async def test_a_request_that_is_cancelled_while_it_waits_leaves_nothing() -> No
     await asyncio.gather(*begun, return_exceptions=True)
     await turns()
     held = site.edge._places.turns
-    assert (held._at_work, held._waiting, held._of) == ({}, {}, {})
+    assert (held._at_work, held._waiting, held._of, held._number) == ({}, {}, {}, {})
     assert await site.client(STRANGER).begin() == 200
 
 
