@@ -47,7 +47,7 @@ async def test_it_answers_one_path_and_closes() -> None:
 async def test_clients_that_send_nothing_or_too_much_are_cut_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(listener, "_WITHIN", 0.05)
+    monkeypatch.setattr(listener, "_ASKS_WITHIN", 0.05)
     async with listening() as port:
         assert await asked(port, b"") == b""
         assert await asked(port, b"x" * 200_000) == b""
@@ -65,12 +65,31 @@ async def test_a_client_that_reads_nothing_delays_no_other(monkeypatch: pytest.M
             writer.close()
 
 
-async def test_clients_beyond_a_few_are_hung_up_on() -> None:
+async def test_clients_that_ask_for_nothing_keep_no_other_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listener, "_ASKS_WITHIN", 60)
     async with listening() as port:
-        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
-        await asyncio.sleep(0.05)
-        assert await asked(port) == b""
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+        for _, writer in silent:
+            writer.write(GET[:8])
+        for _ in range(3):
+            assert (await asked(port)).startswith(b"HTTP/1.1 200 ")
         for _, writer in silent:
             writer.close()
-        await asyncio.sleep(0.05)
-        assert (await asked(port)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_clients_beyond_a_few_that_read_nothing_are_hung_up_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with listening(b"x" * 8_000_000) as port:
+        deaf = [await asyncio.open_connection("127.0.0.1", port, limit=1) for _ in range(8)]
+        for _, writer in deaf:
+            writer.write(GET)
+        await asyncio.sleep(0.2)
+        assert await asked(port) == b""
+        monkeypatch.setattr(listener, "_WITHIN", 0.05)
+        for _, writer in deaf:
+            writer.close()
+        await asyncio.sleep(0.2)
+        assert len(await asked(port)) > 8_000_000

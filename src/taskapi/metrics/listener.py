@@ -13,8 +13,9 @@ from taskapi.metrics.sheets import Sheets
 from taskcore import Misconfigured
 from taskcore.networks import listening
 
-_AT_ONCE = 8  # clients; another one is hung up on
-_WITHIN = 5.0  # seconds, from the connection to the end of the response
+_AT_ONCE = 8  # clients
+_ASKS_WITHIN = 1.0  # seconds from the connection to the end of the request
+_WITHIN = 5.0  # seconds from there to the end of the response
 _HEAD_BYTES = 8192
 
 _sheets: Sheets | None = None
@@ -55,11 +56,16 @@ def serve(place: str, workers: int) -> None:
 
 
 class _Listener:
-    """Answers each client once, and closes. A client that is slow, or never reads, is cut off."""
+    """Answers each client once, and closes. A client that is slow, or never reads, is cut off.
+
+    When there are more than _AT_ONCE, the one that has been asking for the longest is hung up on;
+    if all have asked, the new one. So clients that never finish keep no scraper away.
+    """
 
     def __init__(self, text: Callable[[], bytes]) -> None:
         self._text = text
         self._clients = 0
+        self._asking: dict[asyncio.StreamWriter, None] = {}  # the oldest first
 
     async def run(self, ours: socket.socket) -> None:
         server = await asyncio.start_server(self._meet, sock=ours, limit=_HEAD_BYTES)
@@ -67,19 +73,28 @@ class _Listener:
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients += 1
+        self._asking[writer] = None
+        if self._clients > _AT_ONCE:
+            self._hang_up_on(next(iter(self._asking)))
         try:
-            if self._clients <= _AT_ONCE:
+            with suppress(ConnectionError, EOFError, asyncio.LimitOverrunError):
+                async with asyncio.timeout(_ASKS_WITHIN):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                self._asking.pop(writer, None)
                 async with asyncio.timeout(_WITHIN):
-                    with suppress(ConnectionError, EOFError, asyncio.LimitOverrunError):
-                        head = await reader.readuntil(b"\r\n\r\n")
-                        writer.write(self._response(head))
-                        writer.close()
-                        await writer.wait_closed()
+                    writer.write(self._response(head))
+                    writer.close()
+                    await writer.wait_closed()
         except TimeoutError:
             writer.transport.abort()  # `close` would wait until the rest is read
         finally:
+            self._asking.pop(writer, None)
             self._clients -= 1
             writer.close()
+
+    def _hang_up_on(self, writer: asyncio.StreamWriter) -> None:
+        del self._asking[writer]
+        writer.transport.abort()  # its task sees an end
 
     def _response(self, head: bytes) -> bytes:
         method, target, *_ = (*head.split(b"\r\n", 1)[0].split(b" "), b"", b"")
