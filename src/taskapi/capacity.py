@@ -211,9 +211,9 @@ class Places:
     On a slow or busy machine fewer are, so that none waits for long (`AdaptiveLimit`).
 
     Requests that wait for a turn count too. When all places are taken, one request is refused at
-    once: the new one if its client has no place left; else the last of the client that has the most
-    requests waiting, if those are more than the new one's client has; else the new one. Here all of
-    an IPv6 /48 is one client.
+    once: the new one if its client has no place left; else the last that waits of the client that
+    has the most, if those are more than the new one's client has; else the new one. Here all of an
+    IPv6 /48 is one client.
 
     A request that waits for its body leaves its place: otherwise clients that never finish could
     take all. Once the body is there, it needs a place as a new request does. At most four times

@@ -176,18 +176,17 @@ class Turns:
             self._admit_one_of(next(iter(self._waiting)))
 
     def displace_one(self, *, more_than: int) -> bool:
-        """Displace the latest request of the client of which most wait, if those are more.
+        """Displace the latest waiting request of the client that has most, if those are more.
 
-        All of an IPv6 /48 is one client here: else each of its networks would have a claim.
-        Returns False if there is no such client.
+        What is at work counts too. All of an IPv6 /48 is one client here: else each of its networks
+        would have a claim. Returns False if there is no such client.
         """
-        most = max(self._number.values(), default=0)
-        if most <= more_than:
-            return False
-        queue = max(
-            (queue for queue in self._waiting.values() if self._number[queue.subscriber] == most),
-            key=len,
+        most = max(
+            self._number, key=lambda each: (self._all_of(each), self._number[each]), default=None
         )
+        if most not in self._number or self._all_of(most) <= more_than:
+            return False
+        queue = max((q for q in self._waiting.values() if q.subscriber == most), key=len)
         displaced = queue.latest()
         self._count(displaced.networks, -1)
         if not queue:
@@ -195,6 +194,9 @@ class Turns:
         if not displaced.admission.done():
             displaced.admission.set_result(False)
         return True
+
+    def _all_of(self, subscriber: _Network) -> int:
+        return self._number[subscriber] + self._of.get(subscriber, 0)
 
     def _count(self, networks: _Networks, more: int) -> None:
         number = self._number.get(networks[-1], 0) + more

@@ -378,6 +378,19 @@ async def test_a_request_whose_body_has_arrived_is_as_good_as_a_new_one() -> Non
 
 
 @pytest.mark.usefixtures("nothing_is_stuck")
+async def test_the_first_request_of_a_client_takes_the_place_of_the_second_of_another() -> None:
+    site = Site(in_flight=2 * WIDTH)
+    begun = [site.client(f"192.0.2.{number // 2}").begin() for number in range(2 * WIDTH)]
+    await turns()
+    ada = site.client(ADA).begin()
+    await turns()
+    site.answers.set()
+    assert await ada == 200
+    statuses = await asyncio.gather(*begun)
+    assert (statuses.count(200), statuses.count(503)) == (2 * WIDTH - 1, 1)
+
+
+@pytest.mark.usefixtures("nothing_is_stuck")
 async def test_the_networks_of_two_sites_cannot_have_all_places() -> None:
     site = Site(in_flight=256)
     begun = [site.client(f"2001:db8:{number % 2}:{number:x}::1").begin() for number in range(256)]
