@@ -221,41 +221,27 @@ def _unless_few(
 
 
 def _labels() -> Statement:
-    """Sort labels by bytes, which is by code points: no collation of the database changes it."""
+    """Labels in the order of their bytes, which is that of code points, whatever the database's."""
     label = (
         sa.func.unnest(tasks.c.labels, tasks.c.label_keys)
         .table_valued(sa.column("name", sa.Text), sa.column("key", sa.Text))
         .render_derived("label")
         .lateral("label")
     )
-    key, name = _bytes(label.c.key), _bytes(label.c.name)
-    counted = (
-        sa.select(key.label("key"), sa.func.min(name).label("name"), sa.func.count().label("count"))
+    key, name = (sa.collate(column, "C") for column in (label.c.key, label.c.name))
+    return Statement(
+        sa.select(sa.func.min(name), sa.func.count(), key)
         .select_from(tasks.join(label, sa.true()).join(streams, streams.c.owner_id == OWNER))
         .where(
             tasks.c.owner_id == OWNER,
             tasks.c.label_hashes.is_not(None),
             ~streams.c.removed,
-            key > _bytes(bind("after", sa.Text())),
+            key > bind("after", sa.Text()),
         )
         .group_by(key)
         .order_by(key)
         .limit(bind("limit", BIG))
-        .subquery("counted")
     )
-    return Statement(
-        sa.select(_text(counted.c.name), counted.c.count, _text(counted.c.key)).order_by(
-            counted.c.key
-        )
-    )
-
-
-def _bytes(text: sa.ColumnElement[str]) -> sa.ColumnElement[bytes]:
-    return sa.func.convert_to(text, sa.literal_column("'UTF8'"), type_=sa.LargeBinary)
-
-
-def _text(data: sa.ColumnElement[bytes]) -> sa.ColumnElement[str]:
-    return sa.func.convert_from(data, sa.literal_column("'UTF8'"), type_=sa.Text)
 
 
 _LABELS = _labels()
