@@ -52,6 +52,7 @@ MADE = {
     "0011": "8622bcce2a25e9f5",
     "0012": "70e33d7201ae6f79",
     "0013": "909e6c02270982fd",
+    "0014": "f1536bc7e0c93650",
 }
 
 # Everything that a table consists of, as PostgreSQL describes it.

@@ -214,6 +214,31 @@ def test_expired_sessions_are_found_by_their_index_and_nothing_else_is_read(
     assert (scan["Actual Rows"], scan["Actual Loops"]) == (50, 1)
 
 
+@pytest.mark.parametrize("generic", [False, True])
+def test_a_refresh_reads_none_of_the_tokens_that_the_session_has_used(
+    full: Db, *, generic: bool
+) -> None:
+    row = full.execute("SELECT id, sha256(id::text::bytea) FROM sessions LIMIT 1").fetchone()
+    assert row
+    with full.transaction(force_rollback=True):
+        full.execute(
+            "INSERT INTO refresh_tokens (digest, session_id, nonce, used_at, superseded)"
+            " SELECT sha256(n::text::bytea), %s, '', now(), true FROM generate_series(1, 20000) n",
+            [row[0]],
+        )
+        full.execute("ANALYZE refresh_tokens")
+        values = ROTATION | {"session_id": row[0], "used": row[1]}
+        found = plan(full, sessions._ROTATE, generic=generic, **values)
+    read = [
+        node
+        for node in found
+        if node.get("Relation Name") == "refresh_tokens" and "Scan" in node["Node Type"]
+    ]
+    assert len(read) == 2  # the presented token, and those that it supersedes
+    for node in read:
+        assert (node["Actual Rows"], node.get("Rows Removed by Filter", 0)) == (1, 0)
+
+
 LIMIT = 31  # a user of `listed` has 30 sessions, all of which are sorted
 
 

@@ -18,7 +18,7 @@ from taskcore.domain.tasks import WORDS, Status
 from taskcore.domain.text_rules import DESCRIPTION, TITLE
 
 # The oldest revision that this code works with. Revisions are numbered in order.
-REVISION = "0013"
+REVISION = "0014"
 
 # The privileges that the server's role needs where it does not own the tables.
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
