@@ -78,7 +78,8 @@ class Exchange:
         if traces is not None and scope["path"] not in HEALTH_PATHS:
             self._span = traces.begin(scope, self.state)
         self.client = proxies.stranger(self.state.client)
-        self.budget = TimeBudget(WAITS_FOR_STORE, self.client.subscriber if self.client else None)
+        subscriber = self.client.subscriber if self.client else None
+        self.budget = TimeBudget(WAITS_FOR_STORE, subscriber, self._gone)
         headers = self.state.headers
         self._unread_body = b"transfer-encoding" in headers or (
             headers.get(b"content-length", b"0") != b"0"
@@ -194,6 +195,16 @@ class Exchange:
             pieces.append(message["body"])
             size += len(message["body"])
         return {**message, "body": b"".join(pieces)}
+
+    async def _gone(self) -> None:
+        """Wait until the client has closed the connection.
+
+        For ever while its body is unread: that would be read here, and lost.
+        """
+        if self._unread_body:
+            await asyncio.get_running_loop().create_future()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -95,7 +95,10 @@ class Core:
         tracer: Tracer | None = None,
         terms: Terms = Terms(),
     ) -> "Core":
+        from taskcore.lanes import MAX_WAITING, Lane  # noqa: PLC0415 - it imports asyncio
+
         followers = Followers(store, clock)
+        passwords = Lane(width=MAX_WAITING, wait=2.0)  # of each user one, of all any number
         issuer = Issuer(access_tokens, refresh_tokens, clock)
         housekeeping = Housekeeping(
             store, limiter, clock, terms.trash_lifetime, terms.events_lifetime, terms.batch
@@ -116,7 +119,16 @@ class Core:
             )
             refreshes = Refreshes(for_logins, gate, clock, issuer, terms.idle)
             core = cls(
-                accounts=Accounts(store, hasher, gate, clock, wake, terms.app_name, terms.at_once),
+                accounts=Accounts(
+                    store=store,
+                    hasher=hasher,
+                    gate=gate,
+                    clock=clock,
+                    wake=wake,
+                    app_name=terms.app_name,
+                    at_once=terms.at_once,
+                    passwords=passwords,
+                ),
                 sessions=Sessions(store, gate, clock, access_tokens, logins, refreshes, wake),
                 tasks=Tasks(store, gate, clock, wake, terms.max_tasks),
                 changes=Changes(store, followers),

@@ -1,20 +1,25 @@
 """The contract of `ports.PasswordHasher`, on every hasher; then what argon2's adds to it."""
 
 import asyncio
+import hashlib
+import math
 import threading
 import time
 from collections.abc import Iterator
 from statistics import median
+from typing import Any
 
 import argon2
 import bcrypt
 import pytest
 from argon2.low_level import Type
 
+from taskcore.adapters import hashing
 from taskcore.adapters.argon2 import Argon2Hasher
+from taskcore.adapters.hashing import HashingThreads
 from taskcore.adapters.scrypt import ScryptHasher
-from taskcore.domain.errors import Unavailable
-from taskcore.ports import PasswordHasher
+from taskcore.domain.errors import Overloaded, Unavailable
+from taskcore.ports import BUDGET, PasswordHasher, TimeBudget, time_budget
 from taskcore.testing import CheapHasher
 from taskcore.testing.contracts import HasherContract
 from tests.conftest import cheap_argon2, until
@@ -136,8 +141,8 @@ async def test_what_a_stored_hash_may_ask_of_the_machine_is_bounded(
 
 
 async def test_hashes_are_made_in_threads_of_their_own(argon: Argon2Hasher) -> None:
-    name = await argon._run(lambda: threading.current_thread().name)
-    assert name.startswith("argon2")
+    name = await argon.threads.run(lambda: threading.current_thread().name)
+    assert name.startswith("hashing")
 
 
 class Counted:
@@ -161,7 +166,7 @@ class Counted:
 async def test_no_more_run_at_once_than_there_are_threads_also_when_callers_give_up() -> None:
     hasher, work = cheap_argon2(threads=2), Counted()
     for _ in range(10):
-        callers = [asyncio.create_task(hasher._run(work)) for _ in range(3)]
+        callers = [asyncio.create_task(hasher.threads.run(work)) for _ in range(3)]
         await until(lambda: work.running == 2)
         for caller in callers:
             caller.cancel()
@@ -174,7 +179,7 @@ async def test_no_more_run_at_once_than_there_are_threads_also_when_callers_give
 
 async def test_a_full_queue_refuses_at_once() -> None:
     hasher, work = cheap_argon2(threads=1, queue=2), Counted()
-    callers = [asyncio.create_task(hasher._run(work)) for _ in range(3)]
+    callers = [asyncio.create_task(hasher.threads.run(work)) for _ in range(3)]
     await until(lambda: work.running == 1)
     with pytest.raises(Unavailable) as refusal:
         await hasher.hash(PASSWORD)
@@ -196,8 +201,130 @@ async def test_a_full_queue_refuses_at_once() -> None:
     work.go.set()
     assert await hasher.verify(PASSWORD, await late)
     assert (work.most, work.done) == (1, 2)
-    await until(lambda: hasher._waiting == 0)  # all places are free again
+    await until(lambda: hasher.threads.running == 0)  # all places are free again
     hasher.close()
+
+
+async def hold(threads: HashingThreads) -> tuple[Counted, list["asyncio.Task[None]"]]:
+    """Keep all threads busy until `go` is set."""
+    work = Counted()
+    callers = [asyncio.create_task(threads.run(work)) for _ in range(threads.count)]
+    await until(lambda: work.running == threads.count)
+    return work, callers
+
+
+async def test_clients_take_turns_however_many_hashes_each_has() -> None:
+    threads, made = HashingThreads(1), list[str]()
+    work, _ = await hold(threads)
+
+    async def make(name: str) -> None:
+        with time_budget(math.inf, client=name[0]):
+            await threads.run(lambda: made.append(name))
+
+    callers = [asyncio.create_task(make(name)) for name in ("a1", "a2", "a3", "b1", "c1", "b2")]
+    await until(lambda: threads.waiting == len(callers))
+    work.go.set()
+    await asyncio.gather(*callers)
+    assert made[:3] == ["a1", "b1", "c1"]
+    threads.close()
+
+
+async def test_a_client_that_is_alone_has_all_threads() -> None:
+    threads = HashingThreads(3)
+    with time_budget(math.inf, client="office"):
+        work, callers = await hold(threads)
+    assert work.running == 3
+    work.go.set()
+    await asyncio.gather(*callers)
+    threads.close()
+
+
+async def test_a_full_queue_has_room_for_another_client() -> None:
+    threads = HashingThreads(1, queue=2)
+    work, _ = await hold(threads)
+
+    async def make(client: str) -> str:
+        with time_budget(math.inf, client=client):
+            await threads.run(lambda: None)
+            return client
+
+    crowd = [asyncio.create_task(make("crowd")) for _ in range(2)]
+    await until(lambda: threads.waiting == 2)
+    other = asyncio.create_task(make("other"))
+    with pytest.raises(Overloaded):
+        await crowd[1]
+    with pytest.raises(Overloaded):
+        await make("crowd")
+    work.go.set()
+    assert (await crowd[0], await other) == ("crowd", "other")
+    assert threads.measures()["hashing_refused"] == 2
+    threads.close()
+
+
+async def test_a_hash_waits_for_a_bounded_time_and_leaves_the_store_all_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hashing, "WAIT", 0.01)
+    threads = HashingThreads(1)
+    work, _ = await hold(threads)
+    with time_budget(3.5):
+        with pytest.raises(Overloaded) as refusal:
+            await threads.run(lambda: None)
+        assert BUDGET.get().left == 3.5
+    assert refusal.value.retry_after >= 1
+    work.go.set()
+    threads.close()
+
+
+async def test_a_hash_whose_client_has_left_while_it_waited_is_not_made() -> None:
+    threads, made, gone = HashingThreads(1), list[str](), asyncio.Event()
+    work, _ = await hold(threads)
+    before = BUDGET.set(TimeBudget(math.inf, gone=gone.wait))
+    left = asyncio.create_task(threads.run(lambda: made.append("left")))
+    BUDGET.reset(before)
+    stays = asyncio.create_task(threads.run(lambda: made.append("stays")))
+    await until(lambda: threads.waiting == 2)
+    gone.set()
+    with pytest.raises(Overloaded):
+        await left
+    work.go.set()
+    await stays
+    assert made == ["stays"]
+    threads.close()
+
+
+def test_threads_go_on_in_the_next_loop_when_the_first_is_closed() -> None:
+    threads, held = HashingThreads(1), list[Counted]()
+
+    async def leave() -> None:
+        work, _ = await hold(threads)
+        held.append(work)
+        waiting = asyncio.create_task(threads.run(lambda: None))
+        await until(lambda: threads.waiting == 1)
+        del waiting
+
+    asyncio.run(leave())
+    held[0].go.set()
+
+    async def use() -> int:
+        return await threads.run(lambda: 1)
+
+    assert asyncio.run(use()) == 1
+    threads.close()
+
+
+async def test_hashes_of_scrypt_wait_in_a_queue_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+    real = hashlib.scrypt
+
+    def noting(*args: Any, **options: Any) -> bytes:
+        names.append(threading.current_thread().name.partition("_")[0])
+        return real(*args, **options)
+
+    monkeypatch.setattr(hashlib, "scrypt", noting)
+    scrypt = ScryptHasher(n=2, r=1, p=1)
+    assert not await scrypt.verify(PASSWORD, await scrypt.hash("another horse"))
+    assert names == ["hashing", "hashing"]
 
 
 async def test_the_event_loop_goes_on_while_hashes_are_made() -> None:

@@ -12,10 +12,14 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import text
 
-from taskcore import Core, Role
-from taskcore.adapters.postgres import Connections, PostgresStore, lanes
+from taskcore import Core, Role, lanes
+from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.postgres.autocommit import Autocommit, Shared
-from taskcore.adapters.postgres.lanes import (
+from taskcore.adapters.postgres.statements import Statement
+from taskcore.adapters.scrypt import ScryptHasher
+from taskcore.domain.errors import Overloaded, Unavailable
+from taskcore.domain.users import UserId
+from taskcore.lanes import (
     HEAVY_AFTER,
     LONG,
     MAX_REMEMBERED,
@@ -25,11 +29,8 @@ from taskcore.adapters.postgres.lanes import (
     WIDTH,
     Lane,
     Remembered,
+    Shares,
 )
-from taskcore.adapters.postgres.statements import Statement
-from taskcore.adapters.scrypt import ScryptHasher
-from taskcore.domain.errors import Overloaded, Unavailable
-from taskcore.domain.users import UserId
 from taskcore.testing.contracts.stored import add_user
 from tests.conftest import ManualClock, bound, emptied, until
 from tests.usecases.people import PASSWORD, Person, join
@@ -142,6 +143,39 @@ async def test_too_many_requests_are_refused_at_once() -> None:
     assert len(work.refused) == 2 + waiting - MAX_WAITING
     await work.finish()
     assert len(work.done) == 3 + MAX_WAITING
+
+
+async def test_users_with_many_requests_leave_room_for_those_of_others() -> None:
+    work = Work(width=1, max_waiting=4)
+    await work.sent("x1", "a1", "a2", "a3", "b1")
+    await work.sent("c1")
+    assert work.refused == ["a3"]
+    await work.sent("a4", "c2")
+    assert work.refused == ["a3", "a4", "a2"]
+    await work.sent("b2", "d1")  # at last each has one that waits
+    assert work.refused == ["a3", "a4", "a2", "c2", "b2"]
+    await work.finish()
+    assert work.done == ["x1", "a1", "b1", "c1", "d1"]
+    assert work.lane.refused == 5
+
+
+async def test_a_request_whose_client_has_left_waits_no_longer() -> None:
+    work = Work(width=1)
+    await work.sent("a1")
+    before, gone = asyncio.all_tasks(), asyncio.Event()
+    left = asyncio.create_task(work.lane.begin("b", gone.wait))
+    stays = asyncio.create_task(work.lane.begin("b", asyncio.Event().wait))
+    await work.settled()
+    gone.set()
+    with pytest.raises(Overloaded):
+        await left
+    assert work.lane.waiting == 1
+    await work.finish()
+    await stays
+    work.lane.end("b")
+    await work.settled()
+    assert (work.lane.running, work.lane.waiting) == (0, 0)
+    assert asyncio.all_tasks() <= before  # none goes on to watch the client
 
 
 async def test_a_request_waits_for_a_bounded_time() -> None:
@@ -333,6 +367,41 @@ async def test_a_turn_goes_to_the_user_who_has_used_the_least_time() -> None:
         async with work.lane.turn("z"):
             pass
     assert not work.lane._spent._by.keys() & {"a", "b", "c"}
+
+
+async def test_users_who_wait_have_equal_times_whatever_each_had_before() -> None:
+    now = 0.0
+    work = Work(width=1, spent=Shares(), clock=lambda: now)
+
+    async def turn(name: str, seconds: float) -> None:
+        nonlocal now
+        assert work.running == [name]
+        now += seconds
+        await work.end(name)
+
+    for _ in range(30):  # alone
+        await work.sent("o1")
+        await turn("o1", 1)
+    await work.sent("a1", "a2", "b1", "b2", "c1", "o2", "o3")
+    await turn("a1", 1)
+    await turn("b1", 1)
+    await turn("c1", 3)
+    await turn("o2", 1)  # behind one turn of each, not behind all of theirs
+    await work.sent("d1", "c2")
+    await work.finish()
+    # Who comes anew is equal to those who had one turn each; another turn of theirs comes later.
+    assert work.done[-5:] == ["a2", "b2", "d1", "o3", "c2"]
+
+
+async def test_the_shares_that_are_remembered_are_bounded() -> None:
+    shares = Shares()
+    for user in range(MAX_REMEMBERED + 5):
+        shares.began(user)
+        shares.add(user, 1)
+    assert len(shares._place_of) <= MAX_REMEMBERED
+    for user in range(MAX_REMEMBERED * 2):  # each ahead of the place of all
+        shares.add(-user, 9)
+    assert len(shares._place_of) <= MAX_REMEMBERED
 
 
 async def test_the_time_that_is_counted_is_bounded() -> None:

@@ -16,10 +16,12 @@ import argon2
 import bcrypt
 import pytest
 from argon2.low_level import Type
+from litestar import Litestar
 
 from taskcore import SYSTEM, AuditEventName, Core, InvalidCredentials, Settings, open_core
 from taskcore.adapters import argon2 as adapter
 from taskcore.adapters.argon2 import Argon2Hasher
+from taskcore.adapters.memory.rate_limits import MemoryLimiter
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.ports import Store
 from tests.api.conftest import app_over, opened
@@ -132,7 +134,7 @@ async def test_no_hash_is_made_on_the_event_loop(store: Store, work: Work) -> No
         await core.accounts.change_password(actor, current_password=PASSWORD, new_password=WRONG)
         await core.accounts.delete_own(actor, password=WRONG)
     assert len(work.threads) == 8
-    assert {name.partition("_")[0] for name in work.threads} == {"argon2"}
+    assert {name.partition("_")[0] for name in work.threads} == {"hashing"}
 
 
 @pytest.mark.anyio
@@ -155,6 +157,75 @@ async def test_cancelled_logins_free_no_thread_early(store: Store, work: Work) -
 
 
 @pytest.mark.anyio
+async def test_a_login_whose_client_has_hung_up_is_not_hashed(store: Store, work: Work) -> None:
+    """A2-4: one that waits in the queue leaves it, and counts as no attempt."""
+    async with cheap_argon2(threads=1) as hasher:
+        core = bound(store, ManualClock(), hasher, limiter=MemoryLimiter(ManualClock()))
+        app = app_over(core)
+        work.threads.clear()
+        async with app.lifespan():
+            with held(work):
+                running, hung_up, stays = (Client() for _ in range(3))
+                served = []
+                for number, client in enumerate((running, hung_up, stays)):
+                    served.append(asyncio.create_task(client.log_in(app)))
+                    await until(lambda n=number: hasher.threads.waiting == n)  # type: ignore[misc]
+                    await until(lambda: work.running == 1)
+                hung_up.gone.set()
+                await served[1]
+                assert hasher.threads.waiting == 1
+                running.gone.set()  # its hash goes on
+            await asyncio.gather(*served)
+            assert (running.status, stays.status, len(work.threads)) == (401, 401, 2)
+            rest = [Client() for _ in range(4)]
+            for client in rest:
+                await client.log_in(app)
+            assert [client.status for client in rest] == [401, 401, 401, 429]
+
+
+@dataclass
+class Client:
+    """Logs in with a wrong password, and hangs up when `gone` is set."""
+
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    sent: bool = False
+    status: int | None = None
+
+    async def log_in(self, app: Litestar) -> None:
+        path, body = f"{V1}/auth/login", json.dumps(CREDENTIALS).encode()
+        headers = {"host": "api.test", "content-type": "application/json"}
+        headers["content-length"] = str(len(body))
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "root_path": "",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "server": ("api.test", 80),
+            "client": ("192.0.2.1", 123),
+            "state": {},
+        }
+
+        async def receive() -> Any:
+            if not self.sent:
+                self.sent = True
+                return {"type": "http.request", "body": body, "more_body": False}
+            await self.gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+
+        await app(scope, receive, send)
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("workers", [1, 2, 64])
 async def test_the_processes_share_the_processors(site: Site, workers: int) -> None:
     """A2-3: the hashing threads of all processes together are as many as the cores."""
@@ -163,7 +234,7 @@ async def test_the_processes_share_the_processors(site: Site, workers: int) -> N
         hasher = core.sessions.logins.hasher
         assert isinstance(hasher, Argon2Hasher)
         assert core.accounts.hasher is hasher
-        assert hasher._pool._max_workers == max(1, (os.cpu_count() or 1) // workers)
+        assert hasher.threads.count == max(1, (os.cpu_count() or 1) // workers)
 
 
 @pytest.mark.anyio
@@ -187,7 +258,7 @@ async def test_a_login_beyond_the_queue_gets_503(store: Store, work: Work) -> No
                 for path, body in ((login, CREDENTIALS), (login, right), (register, other)):
                     async with asyncio.timeout(5):  # else it waits for those that are held
                         refused = await http.post(path, json=body)
-                    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+                    assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
                     assert int(refused.headers["retry-after"]) >= 1
                 for path in ("/livez", "/readyz", f"{V1}/auth/me", f"{V1}/tasks"):
                     assert (await http.get(path)).status_code == 200

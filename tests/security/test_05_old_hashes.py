@@ -150,8 +150,8 @@ async def test_a_full_hasher_does_not_fail_a_login_already_verified(
 
     async def fill() -> None:
         hasher.while_hashing = nothing
-        crowd.extend(asyncio.create_task(inner._run(go.wait)) for _ in range(2))
-        await until(lambda: inner._waiting == 2)
+        crowd.extend(asyncio.create_task(inner.threads.run(go.wait)) for _ in range(2))
+        await until(lambda: inner.threads.running + inner.threads.waiting == 2)
 
     hasher.while_hashing = fill
     try:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -20,10 +20,12 @@ from taskcore.domain.origins import address
 from taskcore.domain.rate_limits import LOGIN_IN_A_ROW, REFRESH_ACCOUNT
 from taskcore.ports import Claim, Denial, Removal
 from taskcore.settings import Secret
+from taskcore.testing import CheapHasher
 from tests.api.served import as_url
 from tests.conftest import KEY, ManualClock, bound, cheap_argon2, emptied
 from tests.security.site import PASSWORD, WRONG, Account, Site, at_once, fresh_ip, site
 from tests.server.running import Answer
+from tests.usecases.people import join
 from tests.usecases.spies import WatchedHasher
 
 
@@ -402,6 +404,64 @@ async def test_a_busy_hasher_costs_no_attempt(clock: ManualClock, hasher: Watche
     assert {await guess() for _ in range(20)} == {Unavailable}
     hasher.while_verifying = WatchedHasher(hasher.inner).while_verifying
     assert [await guess() for _ in range(2)] == [InvalidCredentials, TooMany]
+
+
+@pytest.mark.anyio
+async def test_a_busy_hasher_costs_no_attempt_where_a_password_is_asked_for_again(
+    clock: ManualClock, hasher: WatchedHasher
+) -> None:
+    """RL-2: nor does it where a logged-in user changes the password or deletes the account."""
+
+    async def busy() -> None:
+        raise Unavailable
+
+    core = bound(MemoryStore(), clock, hasher, limiter=MemoryLimiter(clock))
+    ada = await join(core, "ada")
+
+    async def change() -> None:
+        await core.accounts.change_password(
+            ada.actor, current_password=WRONG, new_password=PASSWORD
+        )
+
+    async def delete() -> None:
+        await core.accounts.delete_own(ada.actor, password=WRONG)
+
+    async def outcome(attempt: Callable[[], Awaitable[None]]) -> type[BaseException]:
+        with pytest.raises((InvalidCredentials, TooMany, Unavailable)) as refusal:
+            await attempt()
+        return refusal.type
+
+    for attempt in (change, delete):
+        hasher.while_verifying = busy
+        assert {await outcome(attempt) for _ in range(20)} == {Unavailable}
+        hasher.while_verifying = WatchedHasher(hasher.inner).while_verifying
+        assert {await outcome(attempt) for _ in range(5)} == {InvalidCredentials}
+    assert await outcome(change) is TooMany
+
+
+@pytest.mark.anyio
+async def test_changes_and_deletions_of_one_network_are_limited(clock: ManualClock) -> None:
+    """RL-4: thirty a minute, of however many accounts: each costs as much as a login or two."""
+    core = bound(MemoryStore(), clock, CheapHasher(), limiter=MemoryLimiter(clock))
+    people = [await join(core, f"p{number}") for number in range(7)]
+
+    async def guess(number: int, ip: str) -> type[BaseException]:
+        actor = replace(people[number % 7].actor, origin=Origin(ip))
+        attempt = (
+            core.accounts.delete_own(actor, password=WRONG)
+            if number % 2
+            else core.accounts.change_password(actor, current_password=WRONG, new_password=PASSWORD)
+        )
+        with pytest.raises((InvalidCredentials, TooMany)) as refusal:
+            await attempt
+        return refusal.type
+
+    guessed = [await guess(number, "192.0.2.1") for number in range(32)]
+    assert guessed == [InvalidCredentials] * 30 + [TooMany] * 2
+    assert await guess(32, "192.0.2.2") is InvalidCredentials
+    clock.advance(seconds=2)
+    guessed = [await guess(number, "192.0.2.1") for number in (33, 34)]
+    assert guessed == [InvalidCredentials, TooMany]
 
 
 @pytest.mark.anyio

@@ -5,8 +5,9 @@ import re
 from taskapi import capacity, client_connections, parameters
 from taskapi.body_limits import LARGEST_BODY, MAX_BODY_BYTES
 from taskapi.telemetry import errors
-from taskcore.adapters import argon2, denials, jwt
-from taskcore.adapters.postgres import lanes, task_lists
+from taskcore import lanes
+from taskcore.adapters import denials, hashing, jwt
+from taskcore.adapters.postgres import task_lists
 from taskcore.domain import search
 from taskcore.usecases import followers
 from tests.security.claims import DOCUMENT, ROOT
@@ -36,7 +37,9 @@ BOUNDS: dict[str, list[float]] = {
     ],
     "users in the lane": [lanes.MAX_WAITING, lanes.MAX_WAITING_OF_ONE],
     "users whose statements were slow": [lanes.MAX_REMEMBERED],
-    "passwords that wait": [argon2.QUEUE],
+    "passwords that wait": [hashing.QUEUE, hashing.WAIT],
+    "clients whose passwords": [lanes.MAX_REMEMBERED],
+    "changes of a user": [lanes.MAX_WAITING, lanes.MAX_WAITING_OF_ONE],
     "statements for lists": [task_lists.MAX_STATEMENTS],
     "access tokens": [jwt._CACHED],
     "addresses and networks": [search._MAX_REMEMBERED],

@@ -1,7 +1,7 @@
 """Having an account and managing other people's, on both stores."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from taskcore import (
     UserId,
 )
 from taskcore.ports import Store
-from tests.conftest import ManualClock, bound, cheap_argon2
+from tests.conftest import ManualClock, bound, cheap_argon2, until
 from tests.usecases.people import PASSWORD, Person, address, join
 from tests.usecases.spies import WatchedHasher
 
@@ -145,6 +145,82 @@ async def test_a_password_is_verified_once_when_an_account_is_deleted(
         with pytest.raises(InvalidCredentials):
             await core.accounts.delete_own(ada.actor, password=wrong)
         assert len(hasher.verified) == 1
+
+
+async def changed_at_once(
+    cores: Sequence[Core], ada: Person, passwords: Sequence[str]
+) -> list[BaseException | None]:
+    return await asyncio.gather(
+        *(
+            core.accounts.change_password(
+                ada.actor, current_password=PASSWORD, new_password=password
+            )
+            for core, password in zip(cores, passwords, strict=True)
+        ),
+        return_exceptions=True,
+    )
+
+
+async def test_changes_of_one_password_at_once_cost_what_they_cost_one_after_another(
+    store: Store,
+) -> None:
+    async with cheap_argon2() as inner:
+        hasher = WatchedHasher(inner)
+        core = bound(store, ManualClock(), hasher)
+        ada = await join(core, "ada")
+        hasher.verified.clear()
+        hasher.hashed = 0
+        assert await changed_at_once([core] * 5, ada, [PASSWORD] * 5) == [None] * 5
+        assert (len(hasher.verified), hasher.hashed) == (5, 5)
+        hasher.verified.clear()
+        hasher.hashed = 0
+        outcomes = await changed_at_once([core] * 5, ada, [f"horse {n} of five" for n in range(5)])
+        assert [type(each) for each in outcomes] == [type(None)] + [InvalidCredentials] * 4
+        assert (len(hasher.verified), hasher.hashed) == (5, 1)
+
+
+async def test_a_change_that_another_process_overtakes_verifies_again_and_hashes_once(
+    store: Store,
+) -> None:
+    async with cheap_argon2() as inner:
+        hasher = WatchedHasher(inner)
+        core, elsewhere = (bound(store, ManualClock(), each) for each in (hasher, inner))
+        ada = await join(core, "ada")
+        for theirs, outcome in ((PASSWORD, None), ("another horse", InvalidCredentials)):
+            hasher.verified.clear()
+            hasher.hashed = 0
+
+            async def overtake(theirs: str = theirs) -> None:
+                assert await changed_at_once([elsewhere], ada, [theirs]) == [None]
+
+            hasher.while_hashing = overtake
+            (found,) = await changed_at_once([core], ada, [PASSWORD])
+            assert found is None if outcome is None else isinstance(found, outcome)
+            assert (len(hasher.verified), hasher.hashed) == (2, 1)
+
+
+async def test_a_password_is_verified_for_one_request_of_a_user_at_a_time(store: Store) -> None:
+    async with cheap_argon2() as inner:
+        hasher = WatchedHasher(inner)
+        core = bound(store, ManualClock(), hasher)
+        ada, bob = await join(core, "ada"), await join(core, "bob")
+        hasher.verified.clear()
+        go = asyncio.Event()
+
+        async def hold() -> None:
+            await go.wait()
+
+        hasher.while_verifying = hold
+        requests = [
+            asyncio.create_task(core.accounts.delete_own(actor, password="wrong horse"))
+            for actor in (ada.actor, ada.actor, bob.actor, ada.actor)
+        ]
+        await until(lambda: len(hasher.verified) == 2)
+        await until(lambda: core.accounts.passwords.waiting == 2)
+        assert len(hasher.verified) == 2
+        go.set()
+        outcomes = await asyncio.gather(*requests, return_exceptions=True)
+        assert {type(each) for each in outcomes} == {InvalidCredentials}
 
 
 # Other people's

@@ -3,31 +3,25 @@
 Verifying takes as long when there is no account.
 """
 
-import asyncio
 import logging
-import os
 import re
 import secrets
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Self, TypeVar
+from collections.abc import Iterable
+from typing import Self
 
 import bcrypt
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from taskcore.domain.errors import Unavailable
+from taskcore.adapters.hashing import HashingThreads
 from taskcore.ports import Measures
 
-Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 # OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane. About 28 ms on a 2024 core.
 MEMORY_KIB = 19456
 PASSES = 2
 LANES = 1
-# Waiting hashes per thread. 64 take some 2 s; users do not wait longer.
-QUEUE = 64
 # The most that a stored hash may cost; a tampered one could exhaust the machine.
 _MAX_MEMORY_KIB, _MAX_PASSES, _MAX_LANES, _MAX_BCRYPT_COST = 131072, 10, 16, 15
 _ARGON2 = re.compile(
@@ -39,11 +33,7 @@ _BCRYPT_BYTES = 72  # bcrypt ignores the rest
 
 
 class Argon2Hasher:
-    """Hashes in threads of its own: argon2 releases the GIL, so the event loop keeps running.
-
-    The number of threads bounds the hashes that run at once, even when callers are cancelled. A
-    semaphore would be released on cancellation while the hash still runs.
-    """
+    """Hashes in threads of its own, for which clients take turns."""
 
     def __init__(
         self,
@@ -56,16 +46,12 @@ class Argon2Hasher:
         self._argon2 = PasswordHasher(
             time_cost=passes, memory_cost=memory_kib, parallelism=LANES, type=Type.ID
         )
-        self._threads = threads or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2")
-        self._queue = QUEUE * self._threads if queue is None else queue
-        self._waiting = 0  # those that run too
-        self._refused = 0
+        self.threads = HashingThreads(threads, queue=queue)
         # Has today's parameters, so that an unknown address takes as long as a wrong password.
         self._decoy = self._argon2.hash(secrets.token_urlsafe())
 
     async def hash(self, password: str) -> str:
-        return await self._run(lambda: self._argon2.hash(password))
+        return await self.threads.run(lambda: self._argon2.hash(password))
 
     async def verify(
         self, password: str, password_hash: str | None, *, as_typed: str | None = None
@@ -74,7 +60,7 @@ class Argon2Hasher:
             _log.warning("a stored password hash is damaged, or costs more than is allowed")
         # The passwords of bcrypt hashes were not normalised.
         spellings = dict.fromkeys((as_typed or password, password))
-        return await self._run(lambda: self._verify(password, password_hash, spellings))
+        return await self.threads.run(lambda: self._verify(password, password_hash, spellings))
 
     def needs_rehash(self, password_hash: str) -> bool:
         return not _ARGON2.fullmatch(password_hash) or self._argon2.check_needs_rehash(
@@ -82,15 +68,10 @@ class Argon2Hasher:
         )
 
     def measures(self) -> Measures:
-        running = min(self._waiting, self._threads)
-        return {
-            "hashing:running": running,
-            "hashing:waiting": self._waiting - running,
-            "hashing_refused": self._refused,
-        }
+        return self.threads.measures()
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.threads.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -111,24 +92,6 @@ class Argon2Hasher:
             return self._argon2.verify(password_hash, password)
         except (VerificationError, InvalidHashError):
             return False
-
-    async def _run(self, work: Callable[[], Result]) -> Result:
-        if self._waiting >= self._threads + self._queue:
-            self._refused += 1
-            raise Unavailable("Too many logins at once; try again")
-        self._waiting += 1
-        future = self._pool.submit(work)
-        # Count until the work is done: a cancelled caller leaves before that.
-        loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: self._done(loop))
-        return await asyncio.wrap_future(future)
-
-    def _done(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._decrement)
-
-    def _decrement(self) -> None:
-        self._waiting -= 1
 
 
 def _matches_bcrypt(password_hash: str, password: str) -> bool:

@@ -1,11 +1,13 @@
 """Password hashes by scrypt, for a core without argon2."""
 
-import asyncio
 import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+
+from taskcore.adapters.hashing import HashingThreads
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,9 @@ class ScryptHasher:
     n: int = 2**15
     r: int = 8
     p: int = 3
+    threads: HashingThreads = field(
+        default_factory=HashingThreads, init=False, repr=False, compare=False
+    )
 
     async def hash(self, password: str) -> str:
         salt = secrets.token_bytes(16)
@@ -43,8 +48,8 @@ class ScryptHasher:
         return not password_hash.startswith(f"scrypt.{self.n}.{self.r}.{self.p}.")
 
     async def _key(self, password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
-        return await asyncio.to_thread(
-            hashlib.scrypt, password.encode(), salt=salt, n=n, r=r, p=p, maxmem=2**28
+        return await self.threads.run(
+            partial(hashlib.scrypt, password.encode(), salt=salt, n=n, r=r, p=p, maxmem=2**28)
         )
 
 

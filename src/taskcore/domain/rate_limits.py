@@ -71,6 +71,8 @@ DELETE_ACCOUNT = Limit("delete_account", 10, _MINUTE)
 # Counts for CHANGE_PASSWORD and DELETE_ACCOUNT together: a stolen session must not let an attacker
 # guess faster than logging in does.
 REAUTH = Limit("reauth", 20, _HOUR, Success.CLEARS)
+# The same of all accounts that one client has: a change costs two hashes, a login one.
+REAUTH_NETWORK = Limit("reauth.network", 30, _MINUTE)
 # Limits on recording refusals, so that a refused client cannot fill the disk.
 TRIPPED = Limit("audit.tripped", 1, 5 * _MINUTE)
 UNKNOWN = Limit("audit.unknown", 1, 5 * _MINUTE)

@@ -1,9 +1,10 @@
 """How long a request may wait for the store, in all that it asks of it."""
 
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Coroutine, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 
 class TimeBudget:
@@ -12,12 +13,19 @@ class TimeBudget:
     Other work, such as the hash of a password, takes nothing: it has bounds of its own.
     """
 
-    __slots__ = ("client", "left")
+    __slots__ = ("client", "gone", "left")
 
-    def __init__(self, seconds: float, client: Hashable = None) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        client: Hashable = None,
+        gone: Callable[[], Coroutine[Any, Any, object]] | None = None,
+    ) -> None:
         self.left = seconds
         self.client = client
-        """Whose request it is. Clients take turns at what the store has few of."""
+        """Whose request it is. Clients take turns at what there are few of."""
+        self.gone = gone
+        """Waits until the client has left: the hash of a password then need not be made."""
 
 
 BUDGET: ContextVar[TimeBudget] = ContextVar(

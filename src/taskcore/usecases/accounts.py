@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from taskcore.domain import one_time
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.emails import Email
-from taskcore.domain.errors import InvalidCredentials
+from taskcore.domain.errors import InvalidCredentials, Unavailable
 from taskcore.domain.one_time import OneTimePassword
 from taskcore.domain.origins import NOWHERE, Origin
 from taskcore.domain.pages import DEFAULT_LIMIT, check_slice
@@ -20,7 +20,14 @@ from taskcore.domain.policies import (
     keep_an_admin,
     own_id,
 )
-from taskcore.domain.rate_limits import CHANGE_PASSWORD, DELETE_ACCOUNT, REAUTH, REGISTER, Limit
+from taskcore.domain.rate_limits import (
+    CHANGE_PASSWORD,
+    DELETE_ACCOUNT,
+    REAUTH,
+    REAUTH_NETWORK,
+    REGISTER,
+    Limit,
+)
 from taskcore.domain.refusals import Refusals, only
 from taskcore.domain.users import (
     DEFAULT_TIME_ZONE,
@@ -36,6 +43,9 @@ from taskcore.ports import Claim, Clock, Page, PasswordHasher, Store
 from taskcore.usecases.followers import Wake
 from taskcore.usecases.password_verification import verified
 from taskcore.usecases.rate_limits import Gate, per_network
+
+if TYPE_CHECKING:  # it imports asyncio: `import taskcore` would take twice as long with it
+    from taskcore.lanes import Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,9 @@ class Accounts:
     app_name: str
     at_once: int
     """The deletion of an account with more tasks leaves the tasks to Housekeeping."""
+    passwords: "Lane"
+    """Each user verifies one password at a time. Of changes at once one succeeds: the others would
+    verify the old password, and then the new one."""
 
     async def register(
         self,
@@ -100,28 +113,23 @@ class Accounts:
         Raises Invalid, InvalidCredentials when the current password is wrong, TooMany and
         Unavailable.
         """
-        await self._admit(actor, CHANGE_PASSWORD)
-        while True:
-            stored = await self._verified(actor, current_password)
-            user, old_hash = stored.user, stored.password_hash
-            known = (user.email, user.full_name, self.app_name)
+        claims = await self._admit(actor, CHANGE_PASSWORD)
+        async with self.passwords.turn(own_id(actor)):
+            stored = await self._verified(actor, current_password, claims)
+            known = (stored.user.email, stored.user.full_name, self.app_name)
             normal = checked_password(new_password, *known, field="new_password")
             new_hash = await self.hasher.hash(normal)
-            async with self.store.transaction() as tx:
-                # False when the hash has changed since it was verified: by another change of the
-                # password, or by a login that renewed an old hash. Verify again.
-                if not await tx.users.replace_password_hash(user.id, old_hash, new_hash):
-                    continue
-                ended = await tx.sessions.end_all(user.id, but=actor.session_id)
-                name, now = AuditEventName.PASSWORD_CHANGED, self.clock.now()
-                await tx.audit.add(NewAuditEvent.by(actor, name, now, sessions=ended))
-            self.wake(user.id)
-            return
+            while not await self._replaced(actor, stored, new_hash):
+                # The hash has changed since it was verified: by a login that renewed an old hash,
+                # by an administrator, or in another process. Verify again.
+                stored = await self._verified(actor, current_password)
+        self.wake(stored.user.id)
 
     async def delete_own(self, actor: Actor, *, password: str) -> None:
         """Raises InvalidCredentials when the password is wrong, LastAdmin, TooMany, Unavailable."""
-        await self._admit(actor, DELETE_ACCOUNT)
-        user = (await self._verified(actor, password)).user
+        claims = await self._admit(actor, DELETE_ACCOUNT)
+        async with self.passwords.turn(own_id(actor)):
+            user = (await self._verified(actor, password, claims)).user
         async with self.store.transaction() as tx:
             await tx.users.lock_tasks(user.id)
             keep_an_admin(await tx.users.lock_admins(), without=user.id)
@@ -273,22 +281,46 @@ class Accounts:
         self.wake(user_id)
         return ended
 
-    async def _admit(self, actor: Actor, limit: Limit) -> None:
+    async def _admit(self, actor: Actor, limit: Limit) -> tuple[Claim, ...]:
         """Raises TooMany."""
         user_id = str(own_id(actor))
-        await self.gate.admit(actor, Claim(limit, user_id), Claim(REAUTH, user_id))
+        of_network = per_network(actor.origin, REAUTH_NETWORK)
+        claims = (Claim(limit, user_id), Claim(REAUTH, user_id), *of_network)
+        await self.gate.admit(actor, *claims)
+        return claims
 
-    async def _verified(self, actor: Actor, password: str) -> StoredCredentials:
-        """The actor's account, if the password is right. Raises InvalidCredentials."""
-        async with self.store.autocommit() as db:
-            stored = await db.users.get_credentials(own_id(actor))
+    async def _verified(
+        self, actor: Actor, password: str, claims: tuple[Claim, ...] = ()
+    ) -> StoredCredentials:
+        """The actor's account, if the password is right. Raises InvalidCredentials, Unavailable.
+
+        Uncounts the claims if the password could not be compared.
+        """
         now = self.clock.now()
-        if not await verified(self.hasher, password, stored, now):
+        try:
+            async with self.store.autocommit() as db:
+                stored = await db.users.get_credentials(own_id(actor))
+            is_right = await verified(self.hasher, password, stored, now)
+        except Unavailable:
+            await self.gate.uncount(*claims)
+            raise
+        if not is_right:
             name = AuditEventName.REAUTH_FAILED
             await self.gate.record(NewAuditEvent.by(actor, name, now))
             raise InvalidCredentials("The password is wrong")
         await self.gate.succeeded(Claim(REAUTH, str(stored.user.id)))
         return stored
+
+    async def _replaced(self, actor: Actor, stored: StoredCredentials, new_hash: str) -> bool:
+        """False if the password has changed since `stored` was read."""
+        user_id = stored.user.id
+        async with self.store.transaction() as tx:
+            if not await tx.users.replace_password_hash(user_id, stored.password_hash, new_hash):
+                return False
+            ended = await tx.sessions.end_all(user_id, but=actor.session_id)
+            name, now = AuditEventName.PASSWORD_CHANGED, self.clock.now()
+            await tx.audit.add(NewAuditEvent.by(actor, name, now, sessions=ended))
+        return True
 
     async def _new_user(
         self, password: str, *, email: str, full_name: str | None, role: Role, time_zone: str

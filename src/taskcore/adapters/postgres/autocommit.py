@@ -9,7 +9,6 @@ from weakref import WeakValueDictionary
 from taskcore.adapters.postgres.batching import HEAVY, MAX_REQUESTS, RETRIED_AT_ONCE, Batcher
 from taskcore.adapters.postgres.connections import Connections, Link
 from taskcore.adapters.postgres.errors import took_too_long
-from taskcore.adapters.postgres.lanes import PERIOD, WIDTH, Lane, Remembered
 from taskcore.adapters.postgres.statements import (
     BatchedStatement,
     Compilation,
@@ -20,6 +19,7 @@ from taskcore.adapters.postgres.statements import (
     compiled,
 )
 from taskcore.domain.errors import Unavailable
+from taskcore.lanes import PERIOD, WIDTH, Lane, Remembered
 
 Key = TypeVar("Key", bound=Hashable)
 Kind = TypeVar("Kind", bound=Statement)

@@ -21,7 +21,6 @@ from taskcore.adapters.postgres.errors import (
     translated,
 )
 from taskcore.adapters.postgres.fair_share import FairShare
-from taskcore.adapters.postgres.lanes import MAX_WAITING, Lane
 from taskcore.adapters.postgres.pool import WAIT, Pool
 from taskcore.adapters.postgres.session_settings import DEADLINE, UNHURRIED
 from taskcore.adapters.postgres.statements import (
@@ -33,6 +32,7 @@ from taskcore.adapters.postgres.statements import (
     compiled,
 )
 from taskcore.domain.errors import Overloaded, Unavailable
+from taskcore.lanes import MAX_WAITING, Lane
 from taskcore.ports import BUDGET, HomeLoop, Measures
 
 SIZE = 10

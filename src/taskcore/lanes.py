@@ -1,15 +1,17 @@
-"""Lanes, for what may be slow and for connections: few at a time, and users take turns."""
+"""Lanes, for what there are few of (connections, slow work, threads): users take turns."""
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Any
 
 from taskcore.domain.errors import Overloaded
 from taskcore.ports import BUDGET
 
 Clock = Callable[[], float]
+Gone = Callable[[], Coroutine[Any, Any, object]]
 WIDTH = 4
 WAIT = 1.0  # seconds
 REMEMBERED_FOR = 60.0  # seconds
@@ -68,17 +70,15 @@ class Spent:
         seconds, turns = self._by.get(user, (0.0, 0.0))
         return seconds > HEAVY_AFTER and seconds > LONG * turns
 
-    @contextmanager
-    def counted(self, user: Hashable) -> Iterator[None]:
-        began = self._clock()
-        try:
-            yield
-        finally:
-            now = self._clock()
-            if self._period:
-                self._forget(now)
-                seconds, turns = self._by.get(user, (0.0, 0.0))
-                self._by[user] = seconds + now - began, turns + 1
+    def began(self, user: Hashable) -> None:
+        """A turn has begun."""
+
+    def add(self, user: Hashable, took: float) -> None:
+        """Count a turn that took so many seconds."""
+        if self._period:
+            self._forget(self._clock())
+            seconds, turns = self._by.get(user, (0.0, 0.0))
+            self._by[user] = seconds + took, turns + 1
 
     def _forget(self, now: float) -> None:
         if len(self._by) >= MAX_REMEMBERED:
@@ -92,16 +92,49 @@ class Spent:
             self._until = now + self._period
 
 
+class Shares(Spent):
+    """For a lane whose users have equal times while they wait (start-time fair queueing).
+
+    Each user has a place, which moves by the time that a turn takes. No place is before that of the
+    turn that began last: what a user had when no other waited does not count against them, nor does
+    it count for them that they had nothing. Another user is ahead of one who comes by one turn, or
+    by none. At most MAX_REMEMBERED users; beyond that those at the last place are forgotten, or
+    all.
+    """
+
+    def __init__(self) -> None:
+        self._place_of: dict[Hashable, float] = {}
+        self._place = 0.0
+
+    def of(self, user: Hashable) -> float:
+        return max(self._place_of.get(user, 0.0), self._place)
+
+    def is_heavy(self, user: Hashable) -> bool:  # noqa: ARG002 - each has a share
+        return False
+
+    def began(self, user: Hashable) -> None:
+        self._place = self.of(user)
+
+    def add(self, user: Hashable, took: float) -> None:
+        if len(self._place_of) >= MAX_REMEMBERED:
+            ahead = {user: at for user, at in self._place_of.items() if at > self._place}
+            self._place_of = ahead if len(ahead) < MAX_REMEMBERED else {}
+        self._place_of[user] = self.of(user) + took
+
+
 class Lane:
     """Gives at most `width` turns at a time, and at most `of_one` at a time to each user.
 
     A turn that becomes free goes to the user who has waited for one the longest, however many
     requests the others have. So the many requests of one user delay that user, and other users by
-    one turn only. A request waits for `wait` seconds at most.
+    one turn only. A request waits for `wait` seconds at most. At most `max_waiting_of_one` wait of
+    one user, and `max_waiting` of all: then the last request of the user of whom most wait is
+    refused, so that users with many requests leave room for those of another.
 
     With a `period` in seconds, it goes to the user whose turns took the least time in all lately:
     many users with long turns, who may be one client, then delay others by one turn only. Heavy
-    users have half of all turns together: the others are free meanwhile.
+    users have half of all turns together: the others are free meanwhile. With `spent`, that says
+    who is next.
     """
 
     def __init__(
@@ -111,37 +144,46 @@ class Lane:
         of_one: int = 1,
         wait: float = WAIT,
         max_waiting_of_one: int = MAX_WAITING_OF_ONE,
+        max_waiting: int = MAX_WAITING,
         period: float = 0.0,
+        spent: Spent | None = None,
         clock: Clock = monotonic,
     ) -> None:
         self._free, self._of_one, self._wait = width, of_one, wait
-        self._max_waiting_of_one = max_waiting_of_one
+        self._max_waiting_of_one, self._max_waiting = max_waiting_of_one, max_waiting
         self._turns_of_heavy = max(1, width // 2)
-        self._spent = Spent(period, clock)
+        self._clock = clock
+        self._spent = spent or Spent(period, clock)
         self.refused = 0
         self._running: Counter[Hashable] = Counter()
         # The user whose turn is next comes first. A user without requests has no entry.
-        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        # True admits a request, False refuses it.
+        self._waiting: dict[Hashable, deque[asyncio.Future[bool]]] = {}
 
     @asynccontextmanager
     async def turn(self, user: Hashable) -> AsyncIterator[None]:
         """Raises Overloaded as `begin` does."""
         await self.begin(user)
+        began = self._clock()
         try:
-            with self._spent.counted(user):
-                yield
+            yield
         finally:
-            self.end(user)
+            self.end(user, self._clock() - began)
 
-    async def begin(self, user: Hashable) -> None:
+    async def begin(self, user: Hashable, gone: Gone | None = None) -> None:
         """Wait for a turn. `end` must follow.
 
-        Raises Overloaded: at once when too many wait, else when the wait is too long.
+        Raises Overloaded: at once when too many wait, else when the wait is too long, or when
+        `gone` returns before its end.
         """
         if self._free and self._has_room(user):
             self._start(user)
         else:
-            await self._admitted(user)
+            await self._admitted(user, gone)
+
+    @property
+    def running(self) -> int:
+        return self._running.total()
 
     @property
     def waiting(self) -> int:
@@ -153,37 +195,70 @@ class Lane:
         is_heavy = self._spent.is_heavy
         return not is_heavy(user) or sum(map(is_heavy, self._running)) < self._turns_of_heavy
 
-    async def _admitted(self, user: Hashable) -> None:
-        queue = self._waiting.get(user, deque())
-        if len(queue) >= self._max_waiting_of_one or self.waiting >= MAX_WAITING:
+    async def _admitted(self, user: Hashable, gone: Gone | None) -> None:
+        of_user = len(self._waiting.get(user, ()))
+        if of_user >= self._max_waiting_of_one or (
+            self.waiting >= self._max_waiting and not self._displaced_one(more_than=of_user)
+        ):
             self.refused += 1
             raise Overloaded
         admission = asyncio.get_running_loop().create_future()
-        queue.append(admission)
-        self._waiting[user] = queue
+        self._waiting.setdefault(user, deque()).append(admission)
+        watch = None if gone is None else asyncio.create_task(gone())
+        if watch is not None:
+            watch.add_done_callback(lambda _: self._refuse(user, admission))
         budget, began = BUDGET.get(), monotonic()
         try:
             async with asyncio.timeout(min(self._wait, budget.left)):
-                await admission
+                is_admitted = await admission
         except BaseException as error:
             if admission.done() and not admission.cancelled():
-                self.end(user)  # admitted at the very moment in which the wait ended
-            elif admission in queue:  # else `end` has dropped it
-                queue.remove(admission)
-                if not queue:
-                    del self._waiting[user]
+                if admission.result():
+                    self.end(user)  # admitted at the very moment in which the wait ended
+            else:
+                self._drop(user, admission)
             if isinstance(error, TimeoutError):
                 self.refused += 1
                 raise Overloaded from None
             raise
         finally:
             budget.left -= monotonic() - began
+            if watch is not None:
+                watch.cancel()
+        if not is_admitted:
+            self.refused += 1
+            raise Overloaded
+
+    def _displaced_one(self, *, more_than: int) -> bool:
+        """Refuse the latest request of the user of whom most wait, if those are more."""
+        user = max(self._waiting, key=lambda user: len(self._waiting[user]), default=None)
+        if user is None or len(self._waiting[user]) <= more_than:
+            return False
+        self._refuse(user, self._waiting[user][-1])
+        return True
+
+    def _refuse(self, user: Hashable, admission: "asyncio.Future[bool]") -> None:
+        """Unless it waits no longer."""
+        self._drop(user, admission)
+        if not admission.done():
+            admission.set_result(False)
+
+    def _drop(self, user: Hashable, admission: "asyncio.Future[bool]") -> None:
+        """Take a request from the queue, if it is still there."""
+        queue = self._waiting.get(user, deque())
+        if admission in queue:
+            queue.remove(admission)
+            if not queue:
+                del self._waiting[user]
 
     def _start(self, user: Hashable) -> None:
         self._free -= 1
         self._running[user] += 1
+        self._spent.began(user)
 
-    def end(self, user: Hashable) -> None:
+    def end(self, user: Hashable, took: float = 0.0) -> None:
+        """`took` is in seconds."""
+        self._spent.add(user, took)
         self._free += 1
         self._running[user] -= 1
         if not self._running[user]:
@@ -202,7 +277,7 @@ class Lane:
             if not queue:
                 del self._waiting[user]
             if not admission.done():
-                admission.set_result(None)
+                admission.set_result(True)
                 self._start(user)
                 return True
         return False
