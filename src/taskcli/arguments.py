@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Annotated
 
 from cyclopts import Parameter, Token
@@ -31,10 +32,17 @@ DryRun = Annotated[
 ]
 
 
+def meant(word: str, words: Sequence[str]) -> str:
+    """A question about the word that is most alike, if one is."""
+    bare = {name.lstrip("-"): name for name in words}
+    found = get_close_matches(word.lstrip("-"), bare, n=1)
+    return "".join(f"; did you mean {bare[name]}?" for name in found)
+
+
 def one_of(text: str, words: Sequence[str]) -> str:
     """Raises ValueError, with a sentence for people."""
     if text.lower() not in words:
-        raise ValueError(f"{quoted(text)} is none of {', '.join(words)}")
+        raise ValueError(f"{quoted(text)} is none of {', '.join(words)}{meant(text, words)}")
     return text.lower()
 
 

@@ -1,7 +1,7 @@
 """What is wrong with a command line, in a sentence that says what to type."""
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from typing import get_origin
 from uuid import UUID
 
 from cyclopts import App, Argument, ArgumentCollection, CoercionError, CycloptsError
@@ -13,6 +13,7 @@ from cyclopts.exceptions import (
     UnusedCliTokensError,
 )
 
+from taskcli.arguments import meant
 from taskcli.global_options import QUIET, VERBOSE
 from taskcore.domain.printable import quoted
 
@@ -31,7 +32,7 @@ def explained(error: CycloptsError, command: str, app: App) -> str:
         case UnknownOptionError():
             option = (error.token.keyword or error.token.value).partition("=")[0]
             names = [*_names(error.argument_collection), QUIET, VERBOSE]
-            said = f"there is no option {quoted(option)}{_meant(option, names)}"
+            said = f"there is no option {quoted(option)}{meant(option, names)}"
         case UnusedCliTokensError(unused_tokens=[_, *_] as words):
             said = _surplus(words, typed, command, _arguments(app))
         case MissingArgumentError(argument=Argument() as argument):
@@ -51,18 +52,11 @@ def _names(arguments: Iterable[Argument]) -> list[str]:
     return [name for argument in arguments if argument.parse for name in argument.names]
 
 
-def _meant(word: str, words: Sequence[str]) -> str:
-    """A question about the word that is most alike, if one is."""
-    bare = {name.lstrip("-"): name for name in words}
-    found = get_close_matches(word.lstrip("-"), bare, n=1)
-    return "".join(f"; did you mean {bare[name]}?" for name in found)
-
-
 def _unknown_command(word: str, commands: Sequence[str]) -> str:
     there = ", ".join(commands)
     if word.startswith("-"):
         return f"options stand behind the command: before {quoted(word)} type one of {there}"
-    return f"there is no command {quoted(word)}{_meant(word, commands) or f'; there are {there}'}"
+    return f"there is no command {quoted(word)}{meant(word, commands) or f'; there are {there}'}"
 
 
 def _surplus(
@@ -85,7 +79,7 @@ def _surplus(
 
 
 def _in_quotes(option: str, words: Sequence[str], arguments: ArgumentCollection) -> str:
-    if option in _names(each for each in arguments if each.hint == Sequence[str]):
+    if option in _names(each for each in arguments if get_origin(each.hint) is Sequence):
         return f"repeat {option} for several: {' '.join(f'{option} {word}' for word in words)}"
     return f"put several words in quotes: {option} {quoted(' '.join(words))}"
 
@@ -134,7 +128,7 @@ def _unfit(error: CoercionError, argument: Argument) -> str:
         return f"{name}: {error.msg}"
     value = token.value if token else ""
     if choices := argument.get_choices(force=True):
-        near = _meant(value, choices)
+        near = meant(value, choices)
         return f"{name}: {quoted(value)} is none of {', '.join(choices)}{near}"
     if error.target_type is bool:
         return f"{name} takes no value: leave out {quoted(value)}"

@@ -41,6 +41,13 @@ JARGON = re.compile(r"(?i:parameter|argument|token|invalid|convert|unknown)|VALU
             "repeat --label for several: --label a --label b",
             "",
         ),
+        (
+            ("tasks", "list", "--priority", "high", "low"),
+            "repeat --priority for several: --priority high --priority low",
+            "",
+        ),
+        (("tasks", "list", "--status", "opne"), "closed; did you mean open?", "tasks list"),
+        (("tasks", "list", "--sort", "duee"), "relevance; did you mean due?", "tasks list"),
         (("tasks", "list", "--overdue", "x"), '--overdue takes no value: leave out "x"', ""),
         (("users", "list", "--active", "x"), '--active takes no value: leave out "x"', ""),
         (("users", "edit", "1", "--full-name"), "needs a value: --full-name NAME (the pers", ""),
