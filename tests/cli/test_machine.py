@@ -374,7 +374,8 @@ def test_the_doctor_counts_the_connections_to_the_replica(
     monkeypatch.setenv("DATABASE_READ_URL", os.environ["DATABASE_URL"])
     monkeypatch.setenv("DATABASE_POOL_SIZE", "5")
     half = int(most) // 10  # servers with two pools of five
-    for servers, warned in ((half - 2, (False, False)), (half + 2, (False, True))):
+    # Other roles, such as those of tests at the same moment, may hold some connections.
+    for servers, warned in ((half // 2, (False, False)), (half + 2, (False, True))):
         found = checks(taskcli, "--servers", str(servers))[1]
         said = found["connections"]["warning"], found["replica connections"]["warning"]
         assert said == warned, found
