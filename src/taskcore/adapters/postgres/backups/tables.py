@@ -31,9 +31,11 @@ SELECT c.relname, r.relname FROM pg_constraint f
   JOIN pg_class c ON c.oid = f.conrelid JOIN pg_class r ON r.oid = f.confrelid
  WHERE f.contype = 'f' AND f.connamespace = current_schema()::regnamespace
 """
+# Without the right, pg_sequence_last_value gives NULL, or an error before PostgreSQL 18.
 _SEQUENCES = """
-SELECT c.relname, pg_sequence_last_value(c.oid), has_sequence_privilege(c.oid, 'SELECT, USAGE')
-  FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'S'
+SELECT c.relname, CASE WHEN may.be_read THEN pg_sequence_last_value(c.oid) END, may.be_read
+  FROM pg_class c, LATERAL (SELECT has_sequence_privilege(c.oid, 'SELECT, USAGE')) may (be_read)
+ WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'S'
    AND c.relname = ANY(%s)
 """
 
@@ -70,7 +72,7 @@ async def sequences_of(connection: Connection, names: list[str]) -> dict[str, in
     """The last value of each sequence of these tables that was used. Raises RightsMissing."""
     ours = [f"{name}_id_seq" for name in names]
     found = await (await connection.execute(_SEQUENCES, [ours])).fetchall()
-    if not all(is_readable for _, _, is_readable in found):  # the values are NULL then
+    if not all(is_readable for _, _, is_readable in found):
         raise RightsMissing("The role may not read the sequences; back up as the owner")
     return {name: last for name, last, _ in found if last is not None}
 
