@@ -2,6 +2,7 @@
 
 import configparser
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -59,5 +60,14 @@ def test_commands_beside_the_unit_have_its_account_settings_and_key(
     for name in ("User", "UMask", "StateDirectory", "WorkingDirectory", "LoadCredential"):
         assert f"--property={name}={unit['Service'][name]} " in script
     assert "--property=EnvironmentFile=/etc/taskcore/env " in script
+    # The script knows these two; every other setting is in the file that both read.
+    set_here = re.findall(r"^Environment=(\w+)=(\S+)$", UNIT.read_text(), re.MULTILINE)
+    assert set_here == [
+        ("SECRET_KEY_FILE", "%d/secret_key"),
+        ("DATA_DIR", unit["Service"]["WorkingDirectory"]),
+    ]
+    assert UNIT.read_text().count("\nEnvironment=") == len(set_here)
+    assert "SECRET_KEY_FILE=$CREDENTIALS_DIRECTORY/secret_key " in script
+    assert f"--setenv=DATA_DIR={unit['Service']['WorkingDirectory']} " in script
     assert os.access(ROOT / "deploy" / "taskcli", os.X_OK)
     assert run("/bin/sh", "-n", ROOT / "deploy" / "taskcli").returncode == 0
