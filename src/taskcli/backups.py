@@ -1,6 +1,7 @@
 """`taskcli backup` and `taskcli restore`."""
 
 from collections.abc import Coroutine
+from dataclasses import replace as replaced
 from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from taskcli.output import clock_time, message, note, progress, show
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator, settings
 from taskcli.signals import run
-from taskcore import Misconfigured, Settings, TaskcoreError
+from taskcore import Invalid, Misconfigured, Problem, Settings, TaskcoreError
 from taskcore.adapters.archive import Manifest
 
 # The wiring is imported in the commands, because it takes a second and `--help` needs none of it.
@@ -87,6 +88,8 @@ def restore(
         done = run(wiring.restore(loaded, file.absolute(), _told, replace=replace, dry_run=dry_run))
     except OSError as error:
         return _failed(f"{file} cannot be read", error)
+    except Invalid as error:
+        raise Invalid(*(_named(problem, file) for problem in error.problems)) from None
     finally:
         progress("")
     made = done.manifest
@@ -115,6 +118,10 @@ def _recorded(recording: Coroutine[Any, Any, None], what: str) -> None:
         run(recording)
     except TaskcoreError as error:  # what it is about has been done
         message(f"the audit does not tell of the {what}: {error.detail}")
+
+
+def _named(problem: Problem, file: Path) -> Problem:
+    return replaced(problem, field=str(file)) if problem.field == "file" else problem
 
 
 def _told(table: str, rows: int) -> None:

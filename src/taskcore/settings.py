@@ -153,10 +153,12 @@ class Settings:
             read.problem("DEBUG", "is for this machine alone; SERVER_HOST lets others in")
         if settings.database_read_url and not settings.database_url:
             read.problem("DATABASE_READ_URL", "needs DATABASE_URL, the database that it follows")
-        if settings.database_url and not settings.secret_key and not keyless:
+        is_keyless = not settings.secret_key and not read.path("SECRET_KEY_FILE")
+        if settings.database_url and is_keyless and not keyless:
             read.problem(
                 "SECRET_KEY",
-                "is required with DATABASE_URL; make one with"
+                "is required with DATABASE_URL; give the one that this database's servers have"
+                " (another ends all sessions), or for a new database make one with"
                 " `python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`",
             )
         if read.problems:
@@ -289,7 +291,8 @@ class _Reader:
                         f"{name}_FILE can be read by others; run `chmod 600` on it"
                     )
             except (OSError, UnicodeDecodeError) as error:
-                self.problem(f"{name}_FILE", f"cannot be read: {type(error).__name__}")
+                reason = f"cannot be read: {type(error).__name__}{_placed(file)}"
+                self.problem(f"{name}_FILE", reason)
             else:
                 if not value.strip():
                     self.problem(f"{name}_FILE", "names an empty file")
@@ -386,3 +389,13 @@ class _Reader:
             " no path, no wildcard",
         )
         return default
+
+
+def _placed(path: str) -> str:
+    """The path, for a message, but only in a folder that exists.
+
+    Else it may be the secret itself, given by mistake where its file belongs.
+    """
+    folder = Path(path).absolute().parent
+    is_path = Path(path).is_absolute() and folder != Path("/") and folder.is_dir()
+    return f" ({path})" if is_path else ""

@@ -1,6 +1,7 @@
 """The database of the settings: opened for a core, and what operators do with it."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
@@ -43,7 +44,7 @@ from taskcore.adapters.postgres.replica import following, replica_connections
 from taskcore.adapters.postgres.vitals import Vitals as Vitals  # noqa: PLC0414 - the commands import it from here
 from taskcore.adapters.postgres.vitals import vitals as vitals_of
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
-from taskcore.domain.errors import Misconfigured, NotMigrated, Unavailable
+from taskcore.domain.errors import Misconfigured, NotMigrated, RightsMissing, Unavailable
 from taskcore.domain.policies import SYSTEM, Actor
 from taskcore.extras import needing
 from taskcore.ports import Clock, RateLimiter, Tracer
@@ -51,6 +52,8 @@ from taskcore.settings import Secret, Settings
 
 if TYPE_CHECKING:
     from taskcore.adapters.embedded import EmbeddedPostgres
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,10 @@ async def is_migrated(settings: Settings) -> bool:
 async def upgrade_database(settings: Settings, revision: str = "head") -> Upgrade:
     """Raises Unavailable as `reach_database`, SchemaTooNew, WrongEncoding and Misconfigured."""
     async with _direct(settings) as server:
-        return await asyncio.to_thread(upgrade, server.conninfo, revision)
+        try:
+            return await asyncio.to_thread(upgrade, server.conninfo, revision)
+        except RightsMissing:
+            raise RightsMissing(_NOT_THE_OWNER) from None
 
 
 async def database_revision(settings: Settings) -> str | None:
@@ -317,9 +323,12 @@ async def _ensure_migrated(settings: Settings, url: str, store: PostgresStore) -
         # The operator of a database of DATABASE_URL decides when it is migrated.
         if settings.database_url or type(problem) is not NotMigrated:
             raise Misconfigured([problem.detail]) from None
-        await asyncio.to_thread(upgrade, url)
+        done = await asyncio.to_thread(upgrade, url)
+        if done.before is not None:
+            _logger.warning("upgraded the database from revision %s to %s", done.before, done.after)
 
 
+_NOT_THE_OWNER = "The database role may not migrate; run this with the owner's DATABASE_URL"
 _THROUGH_POOLER = (
     "DATABASE_POOLER is on, and a pooler has no place for this command: run it with"
     " DATABASE_POOLER=off and a DATABASE_URL that leads to PostgreSQL itself"

@@ -69,7 +69,9 @@ def test_a_backup_is_made_and_restored(
 @pytest.mark.usefixtures("database")
 def test_a_file_that_cannot_be_used_is_named(taskcli: Taskcli) -> None:
     Path("text").write_text("hello")
-    assert taskcli("restore", "text").code == 65
+    damaged = taskcli("restore", "text")
+    assert damaged.code == 65
+    assert "text: is no backup of this program, or damaged" in damaged.err
     for command in (("restore", "missing"), ("backup", "missing/b.zip")):
         refused = taskcli(*command)
         assert refused.code == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator
 
@@ -169,3 +170,23 @@ def test_under_nohup_a_command_survives_sighup(
         assert taskcli("config", "show").code == 0
     finally:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def test_a_role_without_rights_is_told_who_has_them(
+    bare_database: str, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f"role_{secrets.token_hex(4)}"
+    with psycopg.connect(bare_database, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role}".encode())
+        try:
+            theirs = f"{bare_database}&options=-c%20role%3D{role}"
+            monkeypatch.setenv("DATABASE_URL", theirs)
+            refused = taskcli("db", "upgrade")
+            assert "run this with the owner's DATABASE_URL" in refused.err
+            monkeypatch.setenv("DATABASE_URL", bare_database)
+            assert taskcli("db", "upgrade").code == 0
+            monkeypatch.setenv("DATABASE_URL", theirs)
+            assert "`taskcli doctor` names each" in taskcli("db", "check").err
+        finally:
+            connection.execute(f"DROP OWNED BY {role}".encode())
+            connection.execute(f"DROP ROLE {role}".encode())

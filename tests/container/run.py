@@ -126,7 +126,7 @@ def check(engine: Engine, folder: Path, port: int) -> None:
     roots = folder / "mounted"
     roots.mkdir(mode=0o755)
     mounted = [(roots, "/data")]
-    advice = r"chown -R 10001:10001 /data"
+    advice = r"chown -hR 10001:10001 /data"
     expect(engine, ["taskcli", "db", "upgrade"], 78, advice, volumes=mounted)
     shutil.chown(roots, 10001, 10001)
     with serving(engine, port, mounted) as url:

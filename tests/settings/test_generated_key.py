@@ -1,12 +1,15 @@
 """The key that is made where none is configured."""
 
+import errno
 import os
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from taskcore.adapters.folders import remedy
 from taskcore.adapters.keys import generated_secret, place_secret
 from taskcore.domain.errors import Misconfigured
 
@@ -100,3 +103,11 @@ def test_a_restored_key_takes_the_place_of_the_one_before(tmp_path: Path) -> Non
     assert generated_secret(file) == other
     assert file.stat().st_mode & 0o777 == 0o600
     assert [each.name for each in file.parent.iterdir()] == ["secret.key"]
+
+
+def test_advice_on_a_folder_names_one_that_exists_or_makes_it(tmp_path: Path) -> None:
+    refused = PermissionError(errno.EACCES, "Permission denied")
+    assert re.search(rf"`chown -hR \d+:\d+ {tmp_path}`", remedy(refused, tmp_path))
+    missing = tmp_path / "missing"
+    advice = remedy(refused, missing)
+    assert re.search(rf"`install -d -m 0700 -o \d+ -g \d+ {missing}`", advice)

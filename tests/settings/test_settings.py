@@ -215,6 +215,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 def test_a_database_of_ones_own_takes_a_key_of_ones_own() -> None:
     (problem,) = refusal(DATABASE_URL=URL).problems
     assert problem.startswith("SECRET_KEY is required")
+    assert "give the one that this database's servers have" in problem
     assert settings(DATABASE_URL=URL, SECRET_KEY=KEY).secret_key == Secret(KEY)
 
 
@@ -297,11 +298,25 @@ def test_a_file_that_cannot_be_used_is_named_and_not_shown(tmp_path: Path) -> No
     empty, binary = tmp_path / "empty", tmp_path / "binary"
     empty.write_text("\n")
     binary.write_bytes(b"\xff" * 40)
-    for file in (empty, binary, tmp_path, tmp_path / "hunter2"):
+    for file in (empty, binary, tmp_path, tmp_path / "missing"):
         for name in ("SECRET_KEY", "DATABASE_URL"):
             found = refusal(**{f"{name}_FILE": str(file)})
             assert f"{name}_FILE " in found.problems[0]
-            assert str(file) not in str(found)
+            assert (str(file) in str(found)) is (file != empty)
+
+
+@pytest.mark.parametrize("secret", [KEY, f"/{KEY}", f"/{KEY}/{KEY}"])
+def test_a_secret_where_its_file_belongs_is_not_shown(secret: str) -> None:
+    for name in ("SECRET_KEY", "DATABASE_URL"):
+        found = refusal(**{f"{name}_FILE": secret})
+        assert f"{name}_FILE cannot be read" in found.problems[0]
+        assert KEY not in str(found)
+
+
+def test_a_key_that_cannot_be_read_is_not_to_be_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "missing"
+    (problem,) = refusal(DATABASE_URL="postgresql://x", SECRET_KEY_FILE=str(file)).problems
+    assert problem == f"SECRET_KEY_FILE cannot be read: FileNotFoundError ({file})"
 
 
 def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:

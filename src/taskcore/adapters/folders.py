@@ -40,8 +40,11 @@ def remedy(error: OSError, path: Path) -> str:
     """What the operator can do about a folder that this account may not use; else nothing."""
     if error.errno not in {errno.EACCES, errno.EPERM}:
         return ""
+    user, group = os.geteuid(), os.getegid()
+    if not os.access(path, os.F_OK):
+        return f"; make it as root with `install -d -m 0700 -o {user} -g {group} {path}`"
     return (
-        f"; give it to this account with `chown -R {os.geteuid()}:{os.getegid()} {path}`, in a"
+        f"; give it to this account with `chown -hR {user}:{group} {path}`, in a"
         " container on the folder of the host that is mounted there"
     )
 

@@ -203,7 +203,10 @@ class NotMigrated(Unavailable):
 
 class RightsMissing(NotMigrated):
     code = "rights_missing"
-    title = "The database role lacks rights; docs/security.md has the grants"
+    title = (
+        "The database role lacks rights; docs/security.md has the grants, and `taskcli doctor`"
+        " names each that is missing"
+    )
 
 
 class SchemaTooNew(NotMigrated):
