@@ -125,3 +125,13 @@ def _parsed(text: str) -> dict[str, str]:
 def is_not_utf_8(text: str) -> bool:
     """Whether Python has read bytes that are not UTF-8, which it keeps as lone surrogates."""
     return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def placed(path: str) -> str:
+    """The path, for a message, but only in a folder that exists.
+
+    Else it may be the secret itself, given by mistake where its file belongs.
+    """
+    folder = Path(path).absolute().parent
+    is_path = Path(path).is_absolute() and folder != Path("/") and folder.is_dir()
+    return f" ({path})" if is_path else ""

@@ -15,7 +15,7 @@ from taskcore.domain.events import EVENTS_LIFETIME, LEAST_EVENTS_DAYS
 from taskcore.domain.sessions import SESSION_LIFETIME
 from taskcore.domain.tasks import MAX_TASKS
 from taskcore.domain.trash import TRASH_LIFETIME
-from taskcore.environment import default_data_dir, environment, is_not_utf_8
+from taskcore.environment import default_data_dir, environment, is_not_utf_8, placed
 from taskcore.networks import IPNetwork, host, is_loopback, listening, network, origin
 from taskcore.prefixes import own_variables, spelled
 from taskcore.secret import Secret as Secret  # noqa: PLC0414 - others import it from here
@@ -291,7 +291,7 @@ class _Reader:
                         f"{name}_FILE can be read by others; run `chmod 600` on it"
                     )
             except (OSError, UnicodeDecodeError) as error:
-                reason = f"cannot be read: {type(error).__name__}{_placed(file)}"
+                reason = f"cannot be read: {type(error).__name__}{placed(file)}"
                 self.problem(f"{name}_FILE", reason)
             else:
                 if not value.strip():
@@ -389,13 +389,3 @@ class _Reader:
             " no path, no wildcard",
         )
         return default
-
-
-def _placed(path: str) -> str:
-    """The path, for a message, but only in a folder that exists.
-
-    Else it may be the secret itself, given by mistake where its file belongs.
-    """
-    folder = Path(path).absolute().parent
-    is_path = Path(path).is_absolute() and folder != Path("/") and folder.is_dir()
-    return f" ({path})" if is_path else ""

@@ -44,7 +44,7 @@ from taskcore.adapters.postgres.replica import following, replica_connections
 from taskcore.adapters.postgres.vitals import Vitals as Vitals  # noqa: PLC0414 - the commands import it from here
 from taskcore.adapters.postgres.vitals import vitals as vitals_of
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
-from taskcore.domain.errors import Misconfigured, NotMigrated, RightsMissing, Unavailable
+from taskcore.domain.errors import Misconfigured, NotMigrated, Unavailable
 from taskcore.domain.policies import SYSTEM, Actor
 from taskcore.extras import needing
 from taskcore.ports import Clock, RateLimiter, Tracer
@@ -52,8 +52,6 @@ from taskcore.settings import Secret, Settings
 
 if TYPE_CHECKING:
     from taskcore.adapters.embedded import EmbeddedPostgres
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -147,10 +145,7 @@ async def is_migrated(settings: Settings) -> bool:
 async def upgrade_database(settings: Settings, revision: str = "head") -> Upgrade:
     """Raises Unavailable as `reach_database`, SchemaTooNew, WrongEncoding and Misconfigured."""
     async with _direct(settings) as server:
-        try:
-            return await asyncio.to_thread(upgrade, server.conninfo, revision)
-        except RightsMissing:
-            raise RightsMissing(_NOT_THE_OWNER) from None
+        return await asyncio.to_thread(upgrade, server.conninfo, revision)
 
 
 async def database_revision(settings: Settings) -> str | None:
@@ -291,11 +286,10 @@ async def clock_skew(settings: Settings) -> timedelta:
 
     Raises Unavailable.
     """
-    clock = SystemClock()
     async with _connected(settings) as connections:
         store = PostgresStore(connections)
         await store.now()  # the first one opens what the second one need not
-        return await store.now() - clock.now()
+        return await store.now() - SystemClock().now()
 
 
 async def count_old_hashes(settings: Settings) -> int:
@@ -324,11 +318,11 @@ async def _ensure_migrated(settings: Settings, url: str, store: PostgresStore) -
         if settings.database_url or type(problem) is not NotMigrated:
             raise Misconfigured([problem.detail]) from None
         done = await asyncio.to_thread(upgrade, url)
-        if done.before is not None:
-            _logger.warning("upgraded the database from revision %s to %s", done.before, done.after)
+        if done.before:
+            said = f"upgraded the database from revision {done.before} to {done.after}"
+            logging.getLogger(__name__).warning(said)
 
 
-_NOT_THE_OWNER = "The database role may not migrate; run this with the owner's DATABASE_URL"
 _THROUGH_POOLER = (
     "DATABASE_POOLER is on, and a pooler has no place for this command: run it with"
     " DATABASE_POOLER=off and a DATABASE_URL that leads to PostgreSQL itself"
@@ -358,12 +352,9 @@ def _copy(settings: Settings, url: Secret) -> Connections:
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncIterator[Connections]:
     """For a command, which waits until the database has answered, or has had time to."""
-    async with (
-        _database(settings) as server,
-        _connections(settings, server.conninfo) as connections,
-    ):
-        await connections.ready()
-        yield connections
+    async with _database(settings) as server, _connections(settings, server.conninfo) as opened:
+        await opened.ready()
+        yield opened
 
 
 def _direct(settings: Settings) -> "EmbeddedPostgres | _ExternalDatabase":

@@ -18,7 +18,14 @@ from taskcore.adapters.postgres.errors import Unexplained, translated
 from taskcore.adapters.postgres.former_schemas import mend
 from taskcore.adapters.postgres.schema import REVISION
 from taskcore.adapters.postgres.session_settings import UNLIMITED
-from taskcore.domain.errors import Invalid, Problem, SchemaTooNew, Unavailable, WrongEncoding
+from taskcore.domain.errors import (
+    Invalid,
+    Problem,
+    RightsMissing,
+    SchemaTooNew,
+    Unavailable,
+    WrongEncoding,
+)
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
 SCHEMA_LOCK = 0x7461736B636F7265  # "taskcore"
 _LOCK_TIMEOUT = 10.0  # seconds
 _BUSY = "Another process is migrating the database, or rebuilds an index; try again"
+_NOT_THE_OWNER = "The database role may not migrate; run this with the owner's DATABASE_URL"
 _POLL = 0.05
 _UNVACUUMED = sa.text(
     "SELECT 'autovacuum_enabled=off' = ANY(reloptions) FROM pg_class"
@@ -132,17 +140,20 @@ def _migrating(url: str) -> Iterator[sa.Connection]:
     At the end PostgreSQL vacuums by itself again: revision 0009 and the way back from it switch
     that off for the tasks, and may have given up, in this call or in one before.
     """
-    with _connection(url) as connection:
-        _lock(connection)
-        try:
-            mend(connection)
-            yield connection
-        finally:
-            with suppress(SQLAlchemyError):  # the connection is lost: the next call does it
-                connection.rollback()
-                if connection.scalar(_UNVACUUMED):
-                    connection.execute(sa.text("ALTER TABLE tasks RESET (autovacuum_enabled)"))
-                    connection.commit()
+    try:
+        with _connection(url) as connection:
+            _lock(connection)
+            try:
+                mend(connection)
+                yield connection
+            finally:
+                with suppress(SQLAlchemyError):  # the connection is lost: the next call does it
+                    connection.rollback()
+                    if connection.scalar(_UNVACUUMED):
+                        connection.execute(sa.text("ALTER TABLE tasks RESET (autovacuum_enabled)"))
+                        connection.commit()
+    except RightsMissing:
+        raise RightsMissing(_NOT_THE_OWNER) from None
 
 
 def _lock(connection: sa.Connection) -> None:
