@@ -1,4 +1,4 @@
-"""gzip, for answers that hold no secret beside text of others, and clients that accept it.
+"""gzip, for answers in which no secret stands beside text that others chose.
 
 The handlers choose what may be compressed: lists of tasks and the documentation. docs/security.md
 says what is never compressed, and why.
@@ -22,7 +22,7 @@ from taskapi.request_state import request_state
 from taskapi.responses import AsgiResponse, Content, JsonResponse
 
 LEAST = 1024  # bytes: below, the headers outweigh what is saved
-_AT_ONCE = 32768  # bytes, which take half a millisecond; more takes a thread, without the GIL
+_AT_ONCE = 32768  # bytes, which take half a millisecond; larger ones are packed in a thread
 _LEVEL = 1  # higher ones save 5 % more, and take up to twice as long
 _GZIP = 16 + zlib.MAX_WBITS
 _MOST_CODINGS = 20  # clients send up to five
@@ -47,7 +47,7 @@ def _packed(body: bytes) -> bytes:
 
 
 class PackableJson(JsonResponse[Content]):
-    """A JSON response of which nothing is a secret, and no text is a stranger's.
+    """A JSON response without a secret that stands beside text of others.
 
     It has no ETag, because each coding would need one of its own.
     """

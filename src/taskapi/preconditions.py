@@ -1,4 +1,8 @@
-"""If-Match and If-None-Match of a write to one task (RFC 9110 section 13.1)."""
+"""If-Match and If-None-Match of a write to one task (RFC 9110 section 13.1).
+
+With one tag this only says which version the task must have: `TaskWrite` in
+`taskcore/usecases/task_writes.py` compares it, and raises StaleWrite.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -149,7 +149,10 @@ class DueRange:
 
     @classmethod
     def past(cls, now: datetime, zone: tzinfo) -> Self:
-        """Moments before `now`, and days before today in the zone."""
+        """Moments before `now`, and days before today in the zone.
+
+        A task is overdue if its due is in there and it is open: `TaskQuery.filter`.
+        """
         return cls(at_until=_utc(now), date_until=today(now, zone))
 
     def narrowed(self, other: "DueRange") -> "DueRange":

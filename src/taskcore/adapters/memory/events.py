@@ -75,7 +75,7 @@ class MemoryEvents:
     async def remove_old(self, before: datetime, limit: int) -> Removal:
         async with self._access() as tables:
             old = [place for place, event in sorted(tables.events.items()) if event.at < before]
-            # No account is held to MAX_LOG_BYTES: all that is here fits into this process's memory.
+            # MAX_LOG_BYTES is not enforced: all that is here fits into this process's memory.
             for owner_id, position in old[:limit]:
                 del tables.events[owner_id, position]
                 tables.floors[owner_id] = position

@@ -71,7 +71,7 @@ _BEYOND_ALL = AuditEventPosition(datetime.max.replace(tzinfo=UTC), AuditEventId(
 def _page(*, of_user: bool, of_event: bool, counted: bool) -> Statement:
     """Each filter has an index on its column, the time and the id.
 
-    With both filters that of the user serves, and the user's other events are read too.
+    With both filters the index on the user is used: the user's other events are read, and dropped.
     """
     event = sa.bindparam("event", type_=audit_events.c.event.type)
     user_id = sa.bindparam("user_id", type_=_NUMBER)
