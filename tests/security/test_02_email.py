@@ -80,7 +80,8 @@ def test_only_python_knows_what_lower_case_is(site: Site) -> None:
     assert ("email_key", "text") in stored
     for name, text in (*sent.items(), *stored):
         words = r"\b(lower|upper|initcap|casefold|normalize|collate|citext)\b|\bi?like\b|~"
-        assert not re.search(words, text.lower()), name
+        by_bytes = text.lower().replace('collate "c"', "")  # which tells cases apart
+        assert not re.search(words, by_bytes), name
 
 
 LOOK_ALIKES = {
