@@ -110,6 +110,7 @@ class Exchange:
         # Else the two would hold each other, and with them the server's request, until the garbage
         # collector runs: granian does not close a connection whose body is still held unread.
         self.state.streaming = has_ended
+        self.budget.gone = None
 
     @asynccontextmanager
     async def _streaming(self) -> AsyncIterator[asyncio.Lock]:
