@@ -54,7 +54,7 @@ def test_a_field_that_may_be_null_takes_none(app: App) -> None:
 @pytest.mark.parametrize(
     ("option", "typed", "refusal"),
     [
-        ("--due-date", "high", '"high" is none of low, very_high, or none'),
+        ("--due-date", "high", '"high" is none of low, very_high, none; did you mean very_high'),
         ("--due-at", "5.5", '"5.5" is not a whole number, or none'),
     ],
 )

@@ -38,8 +38,10 @@ def optional(read: type[StrEnum] | Callable[[str], object], metavar: str = "CHOI
         text = tokens[0].value
         if text.lower() == _NONE:
             return _NONE
+        if words:
+            return read(one_of(text, (*words, _NONE)))
         try:
-            return read(one_of(text, words) if words else text)
+            return read(text)
         except ValueError as refusal:
             raise ValueError(f"{refusal}, or {_NONE}") from None
 
