@@ -81,34 +81,30 @@ def telemetry(rows: Sequence[Row]) -> Iterator[str]:
     """One line per workload and kind, compared with none in the same round."""
     yield "| workload | telling | req/s | of those without | server CPU, us | times that without |"
     yield "|---|---|---|---|---|---|"
-    for workload, cell in _grouped(rows, lambda row: row.workload).items():
-        sides = _grouped(cell, lambda row: row.contestant)
-        for name, side in sides.items():
-            yield _line(
-                workload,
-                name,
-                f"{median(row.per_second for row in side):.0f}",
-                _ratio(side, sides[TELLS_NOTHING]),
-                f"{median(row.server_cpu_us for row in side):.0f}",
-                _ratio(side, sides[TELLS_NOTHING], value=lambda row: row.server_cpu_us),
-            )
+    for workload, name, side, without in _beside(rows, TELLS_NOTHING):
+        yield _line(
+            workload,
+            name,
+            f"{median(row.per_second for row in side):.0f}",
+            _ratio(side, without),
+            f"{median(row.server_cpu_us for row in side):.0f}",
+            _ratio(side, without, value=lambda row: row.server_cpu_us),
+        )
 
 
 def workers(rows: Sequence[Row]) -> Iterator[str]:
     """The CPU of server and database for a request, and its multiples with more workers."""
     yield "| workload | servers of | req/s | server CPU, us | database CPU, us | both, of one |"
     yield "|---|---|---|---|---|---|"
-    for workload, cell in _grouped(rows, lambda row: row.workload).items():
-        sides = _grouped(cell, lambda row: row.contestant)
-        for name, side in sides.items():
-            yield _line(
-                workload,
-                name,
-                f"{median(row.per_second for row in side):.0f}",
-                f"{median(row.server_cpu_us for row in side):.0f}",
-                f"{median(row.database_cpu_us for row in side):.0f}",
-                _ratio(side, sides[ONE_WORKER], value=lambda row: row.cpu_us),
-            )
+    for workload, name, side, one in _beside(rows, ONE_WORKER):
+        yield _line(
+            workload,
+            name,
+            f"{median(row.per_second for row in side):.0f}",
+            f"{median(row.server_cpu_us for row in side):.0f}",
+            f"{median(row.database_cpu_us for row in side):.0f}",
+            _ratio(side, one, value=lambda row: row.cpu_us),
+        )
 
 
 def growth(rows: Sequence[Growth]) -> Iterator[str]:
@@ -162,6 +158,16 @@ def startup(times: Startup) -> Iterator[str]:
     yield _line("first start, to the first response", f"{times.first_start_s:.2f} s")
     yield _line("second start", f"{_spread(times.second_starts_s, 2)} s")
     yield _line("an idle worker", f"{times.idle_worker_mib:.0f} MiB")
+
+
+def _beside(
+    rows: Sequence[Row], other: str
+) -> Iterator[tuple[str, str, Sequence[Row], Sequence[Row]]]:
+    """Workload, contestant, its rows, and those of the `other` contestant in that workload."""
+    for workload, cell in _grouped(rows, lambda row: row.workload).items():
+        sides = _grouped(cell, lambda row: row.contestant)
+        for name, side in sides.items():
+            yield workload, name, side, sides[other]
 
 
 def _grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> Mapping[Key, list[Item]]:

@@ -361,6 +361,16 @@ async def test_two_clients_cannot_have_all_places() -> None:
     assert statuses[-1] == 503  # the last of the client of which most wait
 
 
+async def displaces_one(
+    hers: "asyncio.Task[int]", others: "list[asyncio.Task[int]]", site: Site
+) -> None:
+    """All are answered now: hers, and all others but one."""
+    site.answers.set()
+    assert await hers == 200
+    statuses = await asyncio.gather(*others)
+    assert (statuses.count(200), statuses.count(503)) == (len(others) - 1, 1)
+
+
 @pytest.mark.usefixtures("nothing_is_stuck")
 async def test_a_request_whose_body_has_arrived_is_as_good_as_a_new_one() -> None:
     site = Site(in_flight=2 * PER_CLIENT)
@@ -371,10 +381,7 @@ async def test_a_request_whose_body_has_arrived_is_as_good_as_a_new_one() -> Non
     await turns()
     ada.parts.put_nowait(END)
     await turns()
-    site.answers.set()
-    assert await hers == 200
-    statuses = await asyncio.gather(*begun)
-    assert (statuses.count(200), statuses.count(503)) == (2 * PER_CLIENT - 1, 1)
+    await displaces_one(hers, begun, site)
 
 
 @pytest.mark.usefixtures("nothing_is_stuck")
@@ -384,10 +391,7 @@ async def test_the_first_request_of_a_client_takes_the_place_of_the_second_of_an
     await turns()
     ada = site.client(ADA).begin()
     await turns()
-    site.answers.set()
-    assert await ada == 200
-    statuses = await asyncio.gather(*begun)
-    assert (statuses.count(200), statuses.count(503)) == (2 * WIDTH - 1, 1)
+    await displaces_one(ada, begun, site)
 
 
 @pytest.mark.usefixtures("nothing_is_stuck")
@@ -397,10 +401,7 @@ async def test_the_networks_of_two_sites_cannot_have_all_places() -> None:
     await turns()
     ada = site.client(ADA).begin()
     await turns()
-    site.answers.set()
-    assert await ada == 200
-    statuses = await asyncio.gather(*begun)
-    assert (statuses.count(200), statuses.count(503)) == (255, 1)
+    await displaces_one(ada, begun, site)
 
 
 async def test_clients_with_slow_bodies_leave_room_for_the_body_of_another() -> None:
