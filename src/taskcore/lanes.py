@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
@@ -19,6 +19,8 @@ MAX_REMEMBERED = 1000  # users
 # Of the turns of a user half is forgotten in so many seconds, and all of so few seconds of them.
 PERIOD = 10.0
 _LITTLE = 0.02
+# A user is treated like the one who used the least time, up to twice that and so many seconds.
+_ALIKE = 0.2
 # A user is heavy whose turns took so many seconds, and on average so many. Many short turns make
 # none, and one long turn does not: on a busy machine any turn may be long.
 HEAVY_AFTER = 1.0
@@ -66,6 +68,15 @@ class Spent:
         seconds, _ = self._by.get(user, (0.0, 0.0))
         return seconds
 
+    def in_order(self, waiting: Collection[Hashable]) -> list[Hashable]:
+        """Who comes first; those who used little more than the least, as they wait.
+
+        Small differences must not count: the user who used a little more would else wait until all
+        others had used as much, which takes many turns.
+        """
+        alike = 2 * min(map(self.of, waiting), default=0.0) + _ALIKE
+        return sorted(waiting, key=lambda user: max(self.of(user), alike))
+
     def is_heavy(self, user: Hashable) -> bool:
         seconds, turns = self._by.get(user, (0.0, 0.0))
         return seconds > HEAVY_AFTER and seconds > LONG * turns
@@ -109,6 +120,9 @@ class Shares(Spent):
     def of(self, user: Hashable) -> float:
         return max(self._place_of.get(user, 0.0), self._place)
 
+    def in_order(self, waiting: Collection[Hashable]) -> list[Hashable]:
+        return sorted(waiting, key=self.of)  # of equal ones the first
+
     def is_heavy(self, user: Hashable) -> bool:  # noqa: ARG002 - each has a share
         return False
 
@@ -131,9 +145,10 @@ class Lane:
     one user, and `max_waiting` of all: then the last request of the user of whom most wait is
     refused, so that users with many requests leave room for those of another.
 
-    With a `period` in seconds, it goes to the user whose turns took the least time in all lately:
-    many users with long turns, who may be one client, then delay others by one turn only. Heavy
-    users have half of all turns together: the others are free meanwhile. With `spent`, that says
+    With a `period` in seconds, users whose turns took far more time lately than those of another
+    who waits come after that one: many users with long turns, who may be one client, then delay
+    others by one turn only. Heavy users have half of all turns together: the others are free
+    meanwhile. With `spent`, that says
     who is next.
     """
 
@@ -265,7 +280,7 @@ class Lane:
             del self._running[user]
         if user in self._waiting:  # the others come first
             self._waiting[user] = self._waiting.pop(user)
-        for other in sorted(self._waiting, key=self._spent.of):  # of equal ones the first
+        for other in self._spent.in_order(self._waiting):
             if self._has_room(other) and self._admitted_one(other):
                 return
 

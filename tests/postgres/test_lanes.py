@@ -404,6 +404,19 @@ async def test_the_shares_that_are_remembered_are_bounded() -> None:
     assert len(shares._place_of) <= MAX_REMEMBERED
 
 
+async def test_a_user_who_has_used_a_little_more_time_waits_no_longer() -> None:
+    now = 0.0
+    work = Work(width=1, period=1e9, clock=lambda: now)
+    for name, seconds in (("a1", 1.9), ("b1", 1.0), ("c1", 2.3)):
+        await work.sent(name)
+        now += seconds
+        await work.finish()
+    await work.sent("x1", "c2", "a2", "b2", "a3", "b3")
+    await work.finish()
+    # c has used more than twice as much as b, and a has not.
+    assert work.done[4:] == ["a2", "b2", "a3", "b3", "c2"]
+
+
 async def test_the_time_that_is_counted_is_bounded() -> None:
     now = 0.0
     work = Work(width=1, period=1e9, clock=lambda: now)
