@@ -74,7 +74,14 @@ class Edge:
             await _refuse_at_little_cost(send)
             return
         exchange = Exchange(
-            scope, receive, send, self._cors, self._proxies, self._places, self._traces
+            scope,
+            receive,
+            send,
+            self._cors,
+            self._proxies,
+            self._places,
+            self._recorder,
+            self._traces,
         )
         receive = exchange.receive
         before = BUDGET.set(exchange.budget)
@@ -105,7 +112,7 @@ class Edge:
         finally:
             BUDGET.reset(before)
             exchange.release()
-            exchange.report(self._log, self._recorder)
+            exchange.report(self._log)
             if self._places.are_free:  # no other request would be delayed
                 LINES.write_out()
 

@@ -60,10 +60,12 @@ class Exchange:
         cors: Cors,
         proxies: Proxies,
         places: Places,
+        recorder: "Recorder | None" = None,
         traces: "Traces | None" = None,
     ) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._places = places
+        self._recorder = recorder  # until the request is counted
         self._started_at = time.perf_counter()
         self._patience = ARRIVES_WITHIN
         self._received = self._pieces = 0
@@ -219,6 +221,8 @@ class Exchange:
             if message.get("more_body"):
                 return
             message["body"] = b""
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            self._count()  # before: what a client has received is counted, even if we are killed
         await self._send(message)
 
     async def _discarded(self) -> bool:
@@ -235,9 +239,9 @@ class Exchange:
                     size += len(message["body"]) if message["type"] == "http.request" else 0
         return not self._unread_body
 
-    def report(self, log: FilteringBoundLogger, recorder: "Recorder | None") -> None:
-        """Write the line of the log; count and trace the request if requests are."""
-        seconds = time.perf_counter() - self._started_at
+    def report(self, log: FilteringBoundLogger) -> None:
+        """Write the line of the log, and end the trace if there is one."""
+        self._count()
         log_request(
             log,
             self._scope,
@@ -245,16 +249,18 @@ class Exchange:
             method=self.method,
             route=self._route,
             status=self.status,
-            seconds=seconds,
+            seconds=time.perf_counter() - self._started_at,
         )
         if self._span is not None:
             self._span.end(self._scope.get("path_template"), self.status)
-        if recorder is None:
+
+    def _count(self) -> None:
+        """Count the request once, if requests are. Without a status the client has left."""
+        if self._recorder is None:
             return
-        if self._seconds is not None:
-            seconds = self._seconds
-        # Without a status the client has left.
-        recorder.request(self.method, self._route, self.status or 499, seconds)
+        seconds = self._seconds or time.perf_counter() - self._started_at
+        self._recorder.request(self.method, self._route, self.status or 499, seconds)
+        self._recorder = None
 
     @property
     def _route(self) -> str:

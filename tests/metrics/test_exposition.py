@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from litestar import Litestar
+from litestar.types import Message, Receive, Scope, Send
 
 from taskapi.edge import Edge
 from taskapi.housekeeping import Housekeeper
@@ -105,6 +106,31 @@ async def test_a_request_is_counted_by_its_route_and_never_by_its_path(clock: Ma
         'method="GET",route="/api/v1/tasks/{task_id}",status="401"}': 2,
         'method="GET",route="unmatched",status="404"}': 2,
     }
+
+
+async def test_a_response_is_counted_before_its_client_has_it(clock: ManualClock) -> None:
+    """Else a worker that is killed in between would have answered more than it has counted."""
+    sheets = Sheets(1)
+    app = app_over(memory_core(clock=clock))
+    edge = app.asgi_handler
+    assert isinstance(edge, Edge)
+    edge._recorder = Recorder(sheets.claim())
+    counted: list[float | None] = []
+
+    async def observed(scope: Scope, receive: Receive, send: Send) -> None:
+        async def look(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                requests = f'taskcore_requests_total{{{ROUTE},status="200"}}'
+                counted.append(told(exposition(sheets)).get(requests))
+            await send(message)
+
+        await edge(scope, receive, look)
+
+    app.asgi_handler = observed
+    async with opened(app) as http:
+        for _ in range(2):
+            await http.get("/livez")
+    assert counted == [1, 2]
 
 
 def test_without_an_address_nothing_of_this_is_imported() -> None:
