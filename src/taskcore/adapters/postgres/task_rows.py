@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
+from taskcore.adapters.postgres.entities import maker
 from taskcore.adapters.postgres.schema import tasks
 from taskcore.domain.labels import label_key
 from taskcore.domain.search import found_by
@@ -38,6 +39,8 @@ _READ: tuple[tuple[int, Callable[[Any], Any]], ...] = tuple(
         ("labels", tuple),
     )
 )
+
+_task = maker(Task)
 
 # The fields that are written as they are, and what else is written.
 _AS_THEY_ARE = [
@@ -115,7 +118,7 @@ def task_of(row: Sequence[Any]) -> Task:
     values = list(row)
     for place, read in _READ:
         values[place] = read(values[place])
-    return Task(*values)
+    return _task(*values)
 
 
 def columns_of_tasks(table: Any) -> list[sa.ColumnElement[Any]]:  # noqa: ANN401 - a table or a CTE
