@@ -31,6 +31,7 @@ from taskapi.json_sizes import CHARACTER, most_bytes
 from taskapi.query import Limit, Skip
 from taskapi.responses import JsonResponse, View
 from taskcore import Page, Priority, Status, Task
+from taskcore.domain.events import text_length
 
 Item = TypeVar("Item")
 
@@ -126,11 +127,7 @@ def bounded(page: Page[Task]) -> Page[Task]:
 
 def fitting_tasks(tasks: Sequence[Task | None]) -> int:
     """As `fitting`, which it spares where texts are short."""
-    characters = sum(
-        len(task.title) + len(task.description) + sum(map(len, task.labels))
-        for task in tasks
-        if task
-    )
+    characters = text_length(task for task in tasks if task)
     if CHARACTER * characters + _REST * len(tasks) <= MAX_PAGE_BYTES:
         return len(tasks)
     return fitting(tasks)

@@ -10,6 +10,8 @@ import pytest
 
 from taskcore import Actor, Create, Delete, Operation, Role, Update
 from taskcore.adapters.postgres import Connections, PostgresStore, event_rows, events
+from taskcore.adapters.postgres.autocommit import Autocommit
+from taskcore.adapters.postgres.statements import Rows
 from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.domain.events import EVENT_BYTES, MAX_LOG_BYTES
 from taskcore.domain.tasks import Task, TaskId
@@ -55,6 +57,28 @@ async def edited(store: Store, task: Task, title: str) -> Task:
     task_now = task.edited(LATER, title=title)
     async with store.autocommit() as db:
         return await db.tasks.save(task_now, was=task)
+
+
+async def test_a_task_that_goes_while_a_long_page_is_read_is_told_as_removed(
+    postgres: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_PART", 1)
+    ada = await add_user(postgres)
+    async with postgres.autocommit() as db:
+        start = await db.events.end(ada.id)
+    task = await add_task(postgres, ada)
+    read = Autocommit.in_turn
+
+    async def read_and_remove(link: Autocommit, *statement: Any, **values: Any) -> Rows:
+        rows = await read(link, *statement, **values)
+        if values["after"] == start.position:
+            await move_to_trash(postgres, task)
+        return rows
+
+    monkeypatch.setattr(Autocommit, "in_turn", read_and_remove)
+    async with postgres.autocommit() as db:
+        page = await db.events.changes(ada.id, after=start, limit=9)
+    assert [(each.place.position, each.task) for each in page.items] == [(start.position + 2, None)]
 
 
 async def remove_old(store: Store, limit: int = 100) -> None:

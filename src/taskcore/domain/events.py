@@ -1,11 +1,11 @@
 """The log of an account: what happened to its tasks, in the order in which it was committed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from taskcore.domain.tasks import NewTask, Task, TaskChanges, TaskId
 from taskcore.domain.users import UserId
@@ -22,6 +22,7 @@ EVENT_BYTES = 100
 # history behind the event with which `changes_size` does.
 MAX_CHANGES_BYTES = 512 * 1024
 
+Item = TypeVar("Item")
 Value = str | int | date | datetime | tuple[str, ...] | None
 
 
@@ -102,6 +103,28 @@ def _json(value: object) -> str:
     raise TypeError(value)
 
 
-def text_size(task: Task) -> int:
+def text_size(task: Task | None) -> int:
     """The bytes of the texts of a task, in UTF-8: what its size depends on."""
-    return sum(len(text.encode()) for text in (task.title, task.description, *task.labels))
+    return len("".join((task.title, task.description, *task.labels)).encode()) if task else 0
+
+
+def text_length(tasks: Iterable[Task]) -> int:
+    """The characters of the texts of all these tasks; found ten times as fast as their bytes."""
+    return sum(
+        [
+            len(task.title)
+            + len(task.description)
+            + (sum(map(len, task.labels)) if task.labels else 0)
+            for task in tasks
+        ]
+    )
+
+
+def fitting(items: Sequence[Item], size: Callable[[Item], int]) -> Sequence[Item]:
+    """The first items, up to the one with which their sizes reach MAX_CHANGES_BYTES."""
+    total = 0
+    for number, item in enumerate(items, 1):
+        total += size(item)
+        if total >= MAX_CHANGES_BYTES:
+            return items[:number]
+    return items

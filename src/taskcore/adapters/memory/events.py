@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate
+from operator import itemgetter
 
 from taskcore.adapters.memory.tables import Access, Tables, page_of
 from taskcore.domain.errors import CursorExpired, HistoryGone
-from taskcore.domain.events import MAX_CHANGES_BYTES, TaskEvent, Value, changes_size, text_size
+from taskcore.domain.events import TaskEvent, Value, changes_size, fitting, text_size
 from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import ChangedTask, ChangesPage, LogPosition, Page, Removal
@@ -34,14 +34,11 @@ class MemoryEvents:
                 raise CursorExpired
             later = [each for each in _of(tables, owner_id) if each.position > after.position]
             last = {event.task_id: event.position for event in later[:limit]}
-            items: list[ChangedTask] = []
-            size = 0
-            for task_id in sorted(last, key=lambda task_id: last[task_id]):
-                if size >= MAX_CHANGES_BYTES:
-                    break
-                task = tables.tasks.get(task_id)
-                size += text_size(task) if task else 0
-                items.append(ChangedTask(LogPosition(_EPOCH, last[task_id]), task_id, task))
+            changed = [
+                ChangedTask(LogPosition(_EPOCH, position), task_id, tables.tasks.get(task_id))
+                for task_id, position in sorted(last.items(), key=itemgetter(1))
+            ]
+            items = fitting(changed, lambda each: text_size(each.task))
             end = items[-1].place if items else after
             return ChangesPage(items, end, has_more=end.position < head)
 
@@ -51,8 +48,7 @@ class MemoryEvents:
         async with self._access() as tables:
             found = [event for event in _of(tables, owner_id) if event.task_id == task_id]
         page = page_of(found, lambda event: event.position, skip=skip, limit=limit, after=after)
-        before = accumulate((changes_size(event.changes) for event in page.items), initial=0)
-        told = [item for item, size in zip(page.items, before) if size < MAX_CHANGES_BYTES]  # noqa: B905 - the last sum is of all
+        told = fitting(page.items, lambda event: changes_size(event.changes))
         return Page(told, page.total, page.has_more or len(told) < len(page.items))
 
     async def version(

@@ -179,6 +179,22 @@ class EventContract(Contract):
             found += items
         assert found == [(task.id, task) for task in tasks]
 
+    async def test_a_long_page_has_each_task_once_where_it_changed_last(self, store: Store) -> None:
+        ada = await add_user(store)
+        start = await end(store, ada)
+        tasks = await add_tasks(store, ada, *(f"No. {number}" for number in range(130)))
+        first = await save(store, tasks[0], title="First")
+        await move_to_trash(store, tasks[120])
+        second = await save(store, tasks[1], title="Second")
+        kept = [*((each.id, each) for each in tasks[2:120] + tasks[121:]), (first.id, first)]
+        gone = (tasks[120].id, None)
+        whole = await read(store, ada, start, limit=500)
+        assert whole == ([*kept, gone, (second.id, second)], await end(store, ada), False)
+        part, place, more = await read(store, ada, start, limit=132)
+        assert (part, more) == ([(tasks[1].id, second), *kept, gone], True)
+        rest = await read(store, ada, place, limit=132)
+        assert rest == ([(second.id, second)], whole[1], False)
+
     async def test_a_page_of_long_texts_ends_early_and_leaves_nothing_out(
         self, store: Store
     ) -> None:
