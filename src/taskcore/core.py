@@ -12,7 +12,6 @@ from taskcore.domain.tasks import MAX_TASKS
 from taskcore.domain.trash import TRASH_LIFETIME
 from taskcore.ports import (
     AT_ONCE,
-    BATCH,
     AccessTokens,
     Clock,
     PasswordHasher,
@@ -26,7 +25,7 @@ from taskcore.usecases.accounts import Accounts
 from taskcore.usecases.audit import Audit
 from taskcore.usecases.changes import Changes
 from taskcore.usecases.followers import Followers, Wake
-from taskcore.usecases.housekeeping import Housekeeping
+from taskcore.usecases.housekeeping import BATCH, Housekeeping
 from taskcore.usecases.idempotency import Answer, Idempotency, NoStore
 from taskcore.usecases.rate_limits import Gate
 from taskcore.usecases.sessions import Sessions

@@ -1,4 +1,7 @@
-"""The order of a list of tasks: what it is sorted by, and where a task stands in it."""
+"""The order of a list of tasks: what it is sorted by, and where a task stands in it.
+
+Tasks without a due come last, by `NO_DUE` in `domain/dues.py`.
+"""
 
 from datetime import UTC, date, datetime, time
 from enum import StrEnum

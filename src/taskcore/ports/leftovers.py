@@ -11,8 +11,6 @@ from taskcore.domain.users import UserId
 # Deleting an account with more tasks only hides them; housekeeping removes them, because reading
 # each from a slow disk takes long.
 AT_ONCE = 100
-# How many rows a transaction removes at most. 2000 take PostgreSQL some 20 ms.
-BATCH = 2000
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from taskcore.ports import Batch, Clock, RateLimiter, Removal, Store, TrashPosit
 
 ACCOUNTS, EVENTS, SPACE = "accounts", "events", "unused space"
 
+# How many rows a transaction removes at most. 2000 take PostgreSQL some 20 ms.
+BATCH = 2000
 # A session goes with its refresh tokens: one that a client renews every half hour of a working day
 # has a hundred in a week. So this many rows are counted for it.
 _ROWS_OF_SESSION = 20

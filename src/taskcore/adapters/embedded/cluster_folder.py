@@ -1,4 +1,4 @@
-"""The folder on disk: its owner, the creation of a cluster in it, and the server's settings.
+"""The folder on disk: its owner, the creation of a cluster in it, and the start of its server.
 
 DATA_DIR/postgres/
     users.lock     shared by all processes that use the server
@@ -29,6 +29,7 @@ from typing import Self
 
 from taskcore.adapters.embedded import supervisor
 from taskcore.adapters.embedded.programs import Account, environment, programs, system_account
+from taskcore.adapters.embedded.server_settings import ACCESS, FILE, SETTINGS
 from taskcore.adapters.embedded.supervisor import locked
 from taskcore.adapters.folders import Folder, Owner, called, remedy
 from taskcore.domain.errors import Misconfigured, Unavailable
@@ -38,37 +39,6 @@ MAJOR = "18"
 _NEW = "cluster.new"
 _TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
-# Written at every start, so that a new release also changes old clusters; ALTER SYSTEM overrides
-# it. Nothing here may weaken durability. initdb tries out what the machine allows and writes it
-# into postgresql.conf: how memory is shared, and how many connections there may be.
-_OWN_SETTINGS = "taskcore.conf"
-_SETTINGS = """\
-listen_addresses = ''
-unix_socket_permissions = 0700
-cluster_name = 'taskcore'
-shared_buffers = 64MB
-io_method = sync                        # spares three worker processes,
-max_logical_replication_workers = 0     # and this a fourth
-fsync = on
-full_page_writes = on
-synchronous_commit = on
-wal_level = replica                     # pg_basebackup needs it
-min_wal_size = 64MB
-max_wal_size = 256MB
-client_connection_check_interval = 1s   # ends the queries of clients that died
-timezone = 'UTC'
-log_timezone = 'UTC'
-log_line_prefix = '%m [%p] '
-log_checkpoints = off
-log_min_duration_statement = 500ms      # slow statements, as they are written:
-log_parameter_max_length = 0            # never with what people typed
-log_error_verbosity = terse             # the details quote what people typed
-lc_messages = 'C'
-"""
-_ACCESS = """\
-local all         all peer map=owner
-local replication all peer map=owner
-"""
 _MOMENT = re.compile(r"\S+ \S+ \S+ \[[0-9]+\] ")  # what log_line_prefix writes
 _WORDS = 4
 _BOOTSTRAP = f"""\
@@ -209,9 +179,9 @@ class Cluster:
             os.fdopen(self.folder.file("server.log", os.O_APPEND), "a") as log,
         ):
             os.fchmod(data.fd, 0o700)  # PostgreSQL refuses a folder that others can enter
-            _write(data, _OWN_SETTINGS, _SETTINGS)
-            _include(data, _OWN_SETTINGS)
-            _write(data, "pg_hba.conf", _ACCESS)
+            _write(data, FILE, SETTINGS)
+            _include(data, FILE)
+            _write(data, "pg_hba.conf", ACCESS)
             _write(data, "pg_ident.conf", self._people())
             _forget_the_dead(data, sockets)
             subprocess.run(  # noqa: S603 - ourselves

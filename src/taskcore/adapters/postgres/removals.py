@@ -1,4 +1,7 @@
-"""Removing rows that nothing needs any more: in batches, by one process at a time."""
+"""Removing rows that nothing needs any more: in batches, by one process at a time.
+
+How many at a time: `BATCH` in `usecases/housekeeping.py`.
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,7 @@
-"""Exchanging refresh tokens."""
+"""Exchanging refresh tokens.
+
+Whether a token that comes twice is a retry or a theft: `RefreshToken` in `domain/sessions.py`.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
