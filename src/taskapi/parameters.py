@@ -20,6 +20,9 @@ from taskcore.domain.task_queries import MAX_VALUES
 # that a load balancer adds must not take this server out of service; so do the assets of the
 # documentation pages, which are named by their content and may get a cache buster on their way.
 IGNORES_QUERY = "ignores_query"
+# A key in the `opt` of a handler that, without parameters but a limit, lists the newest tasks of
+# the one who asks: they are read together with the session.
+READS_FIRST_PAGE = "reads_first_page"
 # A key in the `opt` of every other handler: how often a request may have each parameter.
 _DECLARED = "declared"
 _MOST_REPORTED = 10  # bounds the work on a query of thousands of names

@@ -8,9 +8,10 @@ from dishka import AsyncContainer, Provider, Scope, make_async_container, provid
 
 from taskapi.bodies import JsonRequest
 from taskapi.housekeeping import Housekeeper
-from taskapi.parameters import check_parameters
+from taskapi.parameters import READS_FIRST_PAGE, check_parameters
 from taskapi.paths import parse_id
 from taskapi.problems import AnyRequest
+from taskapi.query import DEFAULT_LIMIT
 from taskapi.request_state import request_state
 from taskcore import Actor, Core, InvalidToken, NotFound, Origin, TaskId, Unauthenticated
 
@@ -111,6 +112,7 @@ async def _authenticate(request: AnyRequest) -> None:
         bearer_token(request.header(b"authorization") or ""),
         origin=origin_of(request),
         task_id=_task_id(request),
+        first_page=_first_page(request),
     )
 
 
@@ -121,4 +123,21 @@ def _task_id(request: ActorRequest) -> TaskId | None:
         return None
     with suppress(NotFound):
         return TaskId(parse_id(text))
+    return None
+
+
+def _first_page(request: ActorRequest) -> int | None:
+    """The limit, if the request seems to be for the first page of a plain list of tasks.
+
+    Only a guess, so that this page is read together with the actor: the handler checks the query.
+    """
+    if READS_FIRST_PAGE not in request.route_handler.opt:
+        return None
+    query = request.scope["query_string"]
+    if not query:
+        return DEFAULT_LIMIT
+    name, _, limit = query.partition(b"=")
+    if name == b"limit":
+        with suppress(ValueError):
+            return DEFAULT_LIMIT.parse(limit.decode("ascii"))
     return None

@@ -12,6 +12,7 @@ from taskapi.compression import PackableJson
 from taskapi.cursors import LabelCursor, TaskCursor, next_page
 from taskapi.documented_operations import SENDS
 from taskapi.fields import Label
+from taskapi.parameters import READS_FIRST_PAGE
 from taskapi.problems import MAY_REFUSE
 from taskapi.providers import ActorRequest, logged_in
 from taskapi.query import (
@@ -81,7 +82,11 @@ _Order = Annotated[
 _SORTS = {sort.value: sort for sort in Sort}
 
 
-@get("/", operation_id="listTasks", opt={MAY_REFUSE: (Forbidden, Invalid), SENDS: ("Link",)})
+@get(
+    "/",
+    operation_id="listTasks",
+    opt={MAY_REFUSE: (Forbidden, Invalid), SENDS: ("Link",), READS_FIRST_PAGE: True},
+)
 async def list_tasks(  # noqa: PLR0913, PLR0917 - each is a parameter of the query
     request: ActorRequest,
     skip: FromQuery[Skip] = DEFAULT_SKIP,

@@ -4,10 +4,35 @@ from typing import Any
 
 import pytest
 
+from taskcore.domain.tasks import TaskId
+from taskcore.ports import ReadAhead
+from taskcore.usecases import sessions
 from tests.api.people import Person, broken, led_to
 from tests.conftest import ManualClock
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("query", "limit"),
+    [("", 100), ("?limit=7", 7)]
+    + [(query, None) for query in ("?limit=0", "?limit=1e1", "?limit=", "?skip=0", "?limit=7&q=x")],
+)
+async def test_the_first_page_of_a_plain_list_is_read_with_the_session(
+    ada: Person, monkeypatch: pytest.MonkeyPatch, query: str, limit: int | None
+) -> None:
+    seen: list[int | None] = []
+
+    def noted(task_id: TaskId | None = None, *, first_page: int | None = None) -> ReadAhead:
+        seen.append(first_page)
+        return ReadAhead(task_id, first_page=first_page)
+
+    monkeypatch.setattr(sessions, "ReadAhead", noted)
+    answer = await ada.get(f"/tasks{query}")
+    assert seen == ([] if limit is None else [limit])
+    if limit is not None:
+        assert answer.json() == (await ada.get(f"/tasks?skip=0&limit={limit}")).json()
+
 
 LISTS = ("/tasks", "/users", "/audit", "/auth/events")
 FILTERED = (

@@ -108,6 +108,11 @@ async def edit_at_once(core: Core, ada: Person) -> None:
     await core.tasks.edit(actor, task.id, title=task.title + "x")
 
 
+async def page_at_once(core: Core, ada: Person) -> None:
+    actor = await core.sessions.authenticate(ada.grant.access_token, first_page=9)
+    await core.tasks.page(actor, limit=9)
+
+
 async def rename(core: Core, ada: Person) -> None:
     user = await core.accounts.me(ada.actor)
     await core.accounts.change_profile(ada.actor, full_name=f"{user.full_name}x")
@@ -169,6 +174,7 @@ ROUND_TRIPS: dict[str, tuple[Work, int]] = {
         1,
     ),
     "labels": (lambda core, ada: core.tasks.labels(ada.actor), 1),
+    "authenticate and page": (page_at_once, 1),
     "get": (get, 1 + 1),
     "authenticate and get": (get_at_once, 1 + 1),
     "edit": (edit, 1 + 2),

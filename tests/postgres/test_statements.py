@@ -119,7 +119,11 @@ def test_no_statement_depends_on_lower_case_or_collation(name: str) -> None:
 
 
 def test_a_page_orders_its_rows_whatever_the_plan() -> None:
-    for of_tasks in (task_lists._PAGE_OF_OWNER, task_lists._PAGE_OF_ALL):
+    for of_tasks in (
+        task_lists._PAGE_OF_OWNER,
+        task_lists._PAGE_OF_ALL,
+        sessions._FIND_ACTOR_AND_PAGE,
+    ):
         assert repr(of_tasks).endswith("ORDER BY batch.number, page.id DESC")
     last = {"users": "id", "sessions": "last_used_at DESC, page.id", "audit": "at DESC, page.id"}
     for name, statement in PAGES.items():
@@ -281,6 +285,19 @@ def test_no_owner_is_delayed_by_the_tasks_of_others(owned: Db, *, generic: bool)
 
 
 @pytest.mark.parametrize("generic", [False, True])
+def test_a_page_read_with_the_session_is_read_as_any_page(owned: Db, *, generic: bool) -> None:
+    with owned.transaction(force_rollback=True):
+        inserted = "INSERT INTO sessions (id, user_id) VALUES (gen_random_uuid(), %s) RETURNING id"
+        for owner, requests in ((1, 1), (2, 1), (2, 16), (7, 1), (7, 16)):
+            row = owned.execute(inserted, [owner]).fetchone()
+            assert row
+            values = {"id": row[0], "now": datetime(2026, 1, 1, tzinfo=UTC), "limit": LIMIT}
+            batch = [values] * requests
+            found = plan(owned, sessions._FIND_ACTOR_AND_PAGE, generic=generic, requests=batch)
+            assert rows_read(found) <= LIMIT, values
+
+
+@pytest.mark.parametrize("generic", [False, True])
 def test_a_page_of_the_log_reads_what_it_shows(owned: Db, *, generic: bool) -> None:
     """However many events the account has before, behind and beside them."""
     owned.execute("VACUUM ANALYZE")  # the planner knows the events, and which pages all may see
@@ -386,6 +403,10 @@ def test_the_actor_and_the_owner_of_a_token_are_looked_up_by_key(
     assert row
     for statement, values in (
         (sessions._FIND_ACTOR, {"id": row[0], "now": datetime(2026, 1, 1, tzinfo=UTC)}),
+        (
+            sessions._FIND_ACTOR_AND_PAGE,
+            {"id": row[0], "now": datetime(2026, 1, 1, tzinfo=UTC), "limit": 20},
+        ),
         (sessions._FIND_BY_TOKEN, {"digest": row[1]}),
         (sessions._ROTATE, ROTATION | {"session_id": row[0], "used": row[1]}),
         (sessions._END, {"id": row[0]}),

@@ -16,7 +16,8 @@ class SessionRepository(Protocol):
     async def find_actor(self, session_id: SessionId, now: datetime) -> Actor | None:
         """The session's actor; None when it has ended, or its user is inactive or gone.
 
-        May read the task of READ_AHEAD too, and keep it there for `TaskRepository.get`.
+        May read what READ_AHEAD is about too, and keep it there for `TaskRepository.get` or
+        `page`.
         """
 
     async def find_actors(

@@ -14,7 +14,7 @@ from taskcore.adapters.postgres.account_tables import refresh_tokens, sessions, 
 from taskcore.adapters.postgres.audit import recorded, values_of
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.removals import removal, removed
-from taskcore.adapters.postgres.schema import tasks
+from taskcore.adapters.postgres.schema import streams, tasks
 from taskcore.adapters.postgres.statements import (
     BatchedStatement,
     Statement,
@@ -25,6 +25,14 @@ from taskcore.adapters.postgres.statements import (
     page_of,
     sliced,
 )
+from taskcore.adapters.postgres.task_lists import (
+    PAGES,
+    TOTAL,
+    is_account,
+    newest_tasks,
+    page_of_tasks,
+)
+from taskcore.adapters.postgres.task_rows import COLUMNS as TASK_COLUMNS
 from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
 from taskcore.adapters.postgres.users import USER, user_of
 from taskcore.domain.audit import NewAuditEvent
@@ -38,7 +46,7 @@ from taskcore.domain.sessions import (
     SessionPosition,
 )
 from taskcore.domain.users import Role, StoredCredentials, User, UserId
-from taskcore.ports import READ_AHEAD, Page, Removal
+from taskcore.ports import READ_AHEAD, Page, ReadAhead, Removal
 
 _MOMENT = sa.DateTime(timezone=True)
 _BEYOND_ALL = SessionPosition(datetime.max.replace(tzinfo=UTC), SessionId(UUID(int=0)))
@@ -55,6 +63,7 @@ def _in_order(*which: sa.ColumnElement[bool]) -> sa.Select[tuple[Any]]:
     return sa.select(sessions.c.id).where(*which).order_by(sessions.c.id).with_for_update()
 
 
+_NOTHING = ReadAhead()
 _ACTOR = (users.c.id, users.c.role, users.c.time_zone)
 
 
@@ -78,7 +87,29 @@ def _find_actor(*, reads_task: bool) -> BatchedStatement:
     )
 
 
+def _find_actor_and_page() -> BatchedStatement:
+    """Finds the actor of a session, and the first page of the actor's tasks: one row without it."""
+    batch = batch_of(id=sa.Uuid(), now=_MOMENT, limit=sa.BigInteger())
+    page = newest_tasks().limit(batch.c.limit).lateral("page")
+    return BatchedStatement(
+        sa.select(batch.c.number, *_ACTOR, TOTAL, *page.c)
+        .select_from(
+            batch.join(sessions, sessions.c.id == batch.c.id)
+            .join(users)
+            .join(streams, is_account(users.c.id), isouter=True)
+            .join(page, sa.true(), isouter=True)
+        )
+        .where(sessions.c.expires_at > batch.c.now, users.c.is_active)
+        .order_by(batch.c.number, page.c.id.desc()),
+        max_concurrent=PAGES,
+        limit="limit",
+        text=_ABOUT + 1 + TASK_COLUMNS.index("description"),
+    )
+
+
+_ABOUT = 1 + len(_ACTOR)  # the column of what else was read
 _FIND_ACTOR, _FIND_ACTOR_AND_TASK = _find_actor(reads_task=False), _find_actor(reads_task=True)
+_FIND_ACTOR_AND_PAGE = _find_actor_and_page()
 _FIND_ACTORS = Statement(
     sa.select(sessions.c.id, *_ACTOR)
     .select_from(sessions.join(users))
@@ -243,18 +274,23 @@ class PostgresSessions:
     _link: Link
 
     async def find_actor(self, session_id: SessionId, now: datetime) -> Actor | None:
-        ahead = READ_AHEAD.get()
-        if ahead is None:
-            rows = await self._link.batched(_FIND_ACTOR, id=session_id, now=now)
+        ahead = READ_AHEAD.get() or _NOTHING
+        session = {"id": session_id, "now": now}
+        if ahead.task_id is not None:
+            rows = await self._link.batched(_FIND_ACTOR_AND_TASK, **session, task_id=ahead.task_id)
+        elif ahead.first_page is not None:
+            more = ahead.first_page + 1  # one more, to see whether this is the last page
+            rows = await self._link.batched(_FIND_ACTOR_AND_PAGE, **session, limit=more)
         else:
-            rows = await self._link.batched(
-                _FIND_ACTOR_AND_TASK, id=session_id, now=now, task_id=ahead.task_id
-            )
-        for _, user_id, role, time_zone, *task in rows:
-            if ahead is not None and task[0] is not None:
-                ahead.keep(task_of(task))
-            return Actor(UserId(user_id), Role(role), session_id, time_zone=time_zone)
-        return None
+            rows = await self._link.batched(_FIND_ACTOR, **session)
+        if not rows:
+            return None
+        _, user_id, role, time_zone, *about = rows[0]
+        if ahead.first_page is not None:
+            ahead.keep_page(user_id, page_of_tasks(rows, _ABOUT, ahead.first_page))
+        elif about and about[0] is not None:
+            ahead.keep(task_of(about))
+        return Actor(UserId(user_id), Role(role), session_id, time_zone=time_zone)
 
     async def find_actors(
         self, session_ids: Sequence[SessionId], now: datetime

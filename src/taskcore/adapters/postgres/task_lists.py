@@ -45,10 +45,11 @@ from taskcore.domain.task_orders import Sort, TaskPosition
 from taskcore.domain.task_queries import EVERYTHING, TaskFilter
 from taskcore.domain.tasks import Task
 from taskcore.domain.users import UserId
-from taskcore.ports import LabelCount, Page
+from taskcore.ports import READ_AHEAD, LabelCount, Page
 
 # Run two at once, so that one that fetches much does not delay all others.
-_PAGES = 2
+PAGES = 2
+_HIGHEST_ID: sa.ColumnElement[int] = sa.literal_column(str(MAX_ID))
 # PostgreSQL reads the rows that a page skips: from here on, each runs alone, and users take turns.
 _FAR = 1000
 
@@ -66,6 +67,10 @@ async def tasks_page(
     """What `TaskRepository.page` promises."""
     more = limit + 1  # one more, to see whether this is the last page
     if owner_id is None or (of == EVERYTHING and sort is Sort.NEWEST):
+        if owner_id is not None and after is None and not skip and (ahead := READ_AHEAD.get()):
+            known = ahead.take_page(owner_id, limit)
+            if known is not None:
+                return known
         before = MAX_ID if after is None else min(after.task_id, MAX_ID)
         rows = await (link.batched if skip <= _FAR else link.in_turn)(
             _PAGE_OF_ALL if owner_id is None else _PAGE_OF_OWNER,
@@ -74,16 +79,16 @@ async def tasks_page(
             skip=skip,
             limit=more,
         )
-        return _page(rows, 1, limit)
+        return page_of_tasks(rows, 1, limit)
     shape = Shape.of(of, sort, goes_on=after is not None)
     values = arguments(of, after) | {"owner_id": owner_id, "skip": skip, "limit": more}
     if of.search:
         values |= search_arguments(of.search, owner_id)
     rows = await link.in_turn(partial(_compiled, shape), **values)
-    return _page(rows, 0, limit)
+    return page_of_tasks(rows, 0, limit)
 
 
-def _page(rows: Sequence[Row], total: int, limit: int) -> Page[Task]:
+def page_of_tasks(rows: Sequence[Row], total: int, limit: int) -> Page[Task]:
     """A page from rows with the total in column number `total`, and the task behind it."""
     items = [task_of(row[total + 1 :]) for row in rows[:limit] if row[total + 1] is not None]
     # No row: the account is gone.
@@ -92,42 +97,43 @@ def _page(rows: Sequence[Row], total: int, limit: int) -> Page[Task]:
 
 # Plain lists
 
+TOTAL = sa.func.coalesce(streams.c.live, LOWEST_ID)
+"""How many tasks the account of `streams` has."""
+
+
+def is_account(owner_id: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+    return sa.and_(streams.c.owner_id == owner_id, ~streams.c.removed)
+
+
+def newest_tasks(before: sa.ColumnElement[int] = _HIGHEST_ID) -> sa.Select[Any]:
+    """The tasks of the account of `streams`, with smaller ids than this, the greatest first."""
+    owner = streams.c.owner_id
+    return in_index_order(
+        sa.select(*columns_of_tasks(tasks)),
+        [tasks.c.owner_id, tasks.c.id],
+        low=[owner, LOWEST_ID],
+        below=[owner, before],
+    )
+
 
 def _plain(*, of_owner: bool) -> BatchedStatement:
     """Rows of the total and the columns of a task; one row of NULLs where the page is empty."""
     integers = dict.fromkeys(("before", "skip", "limit"), BIG)
     batch = batch_of(**integers, **({"owner_id": BIG} if of_owner else {}))
-    rows = sa.select(*columns_of_tasks(tasks))
-    source: Any = batch
-    total: Any = ALL_TASKS.label("total")
     if of_owner:
-        source = batch.join(
-            streams,
-            sa.and_(streams.c.owner_id == batch.c.owner_id, ~streams.c.removed),
-            isouter=True,
-        )
-        total = streams.c.live
-        owner = streams.c.owner_id
-        key, low, below = (
-            [tasks.c.owner_id, tasks.c.id],
-            [owner, LOWEST_ID],
-            [owner, batch.c.before],
-        )
+        source: Any = batch.join(streams, is_account(batch.c.owner_id), isouter=True)
+        total, rows = TOTAL, newest_tasks(batch.c.before)
     else:
+        source, total = batch, sa.func.coalesce(ALL_TASKS, LOWEST_ID)
         # Not a join, which would be slow for pages behind many tasks of a removed account.
-        rows = rows.where(tasks.c.owner_id.not_in(REMOVED))
-        key, low, below = [tasks.c.id], [LOWEST_ID], [batch.c.before]
-    page = (
-        in_index_order(rows, key, low=low, below=below)
-        .limit(batch.c.limit)
-        .offset(batch.c.skip)
-        .lateral("page")
-    )
+        of_all = sa.select(*columns_of_tasks(tasks)).where(tasks.c.owner_id.not_in(REMOVED))
+        rows = in_index_order(of_all, [tasks.c.id], low=[LOWEST_ID], below=[batch.c.before])
+    page = rows.limit(batch.c.limit).offset(batch.c.skip).lateral("page")
     return BatchedStatement(
-        sa.select(batch.c.number, sa.func.coalesce(total, LOWEST_ID), *page.c)
+        sa.select(batch.c.number, total, *page.c)
         .select_from(source.join(page, sa.true(), isouter=True))
         .order_by(batch.c.number, page.c.id.desc()),
-        max_concurrent=_PAGES,
+        max_concurrent=PAGES,
         limit="limit",
         text=2 + COLUMNS.index("description"),
     )

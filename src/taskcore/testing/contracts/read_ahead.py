@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from taskcore.domain.errors import NotFound
+from taskcore.domain.task_orders import Sort, TaskPosition
+from taskcore.domain.task_queries import TaskFilter
 from taskcore.domain.tasks import Task, TaskId
-from taskcore.domain.users import User
+from taskcore.domain.users import User, UserId
 from taskcore.ports import READ_AHEAD, ReadAhead, Repositories, Store
 from taskcore.testing.contracts.contract import Contract
 from taskcore.testing.contracts.stored import (
@@ -22,11 +25,13 @@ from taskcore.testing.contracts.task_contents import FULL
 
 
 @asynccontextmanager
-async def request(store: Store, user: User, about: TaskId) -> AsyncIterator[Repositories]:
-    """A request about that task, of a new session, once its actor is found."""
+async def request(
+    store: Store, user: User, about: TaskId | None = None, *, first_page: int | None = None
+) -> AsyncIterator[Repositories]:
+    """A request about that task, or first page, of a new session, once its actor is found."""
     async with store.autocommit() as db:
         token = await open_session(db, user)
-        before = READ_AHEAD.set(ReadAhead(about))
+        before = READ_AHEAD.set(ReadAhead(about, first_page=first_page))
         try:
             assert await db.sessions.find_actor(token.session_id, NOW) is not None
             yield db
@@ -86,13 +91,51 @@ class ReadAheadContract(Contract):
     async def test_an_ended_session_has_no_actor_and_reads_no_task(self, store: Store) -> None:
         ada = await add_user(store)
         task = await add_task(store, ada)
-        async with store.autocommit() as db:
-            token = await open_session(db, ada)
-            await db.sessions.end(token.session_id)
-            ahead = ReadAhead(task.id)
-            before = READ_AHEAD.set(ahead)
-            try:
-                assert await db.sessions.find_actor(token.session_id, NOW) is None
-            finally:
-                READ_AHEAD.reset(before)
-        assert ahead.take(ada.id, task.id) is None
+        for ahead in (ReadAhead(task.id), ReadAhead(first_page=9)):
+            async with store.autocommit() as db:
+                token = await open_session(db, ada)
+                await db.sessions.end(token.session_id)
+                before = READ_AHEAD.set(ahead)
+                try:
+                    assert await db.sessions.find_actor(token.session_id, NOW) is None
+                finally:
+                    READ_AHEAD.reset(before)
+            assert ahead.take(ada.id, task.id) is None
+            assert ahead.take_page(ada.id, 9) is None
+
+    async def test_the_first_page_is_that_of_the_list(self, store: Store) -> None:
+        ada, bob, eve = [await add_user(store, name) for name in ("ada", "bob", "eve")]
+        await add_task(store, ada, **FULL)
+        await move_to_trash(store, await add_task(store, ada))
+        await add_task(store, ada, "New")
+        await add_task(store, bob)
+        for user in (ada, bob, eve):
+            for limit in (1, 2, 3):
+                async with request(store, user, first_page=limit) as db:
+                    known = await db.tasks.page(user.id, skip=0, limit=limit)
+                    assert known == await db.tasks.page(user.id, skip=0, limit=limit)
+
+    async def test_another_page_is_read(self, store: Store) -> None:
+        ada, bob = await add_user(store), await add_user(store, "bob")
+        old, new = await add_task(store, ada), await add_task(store, ada)
+        others = await add_task(store, bob)
+        asked: list[tuple[UserId | None, dict[str, Any], list[Task]]] = [
+            (ada.id, {"skip": 0, "limit": 2}, [new, old]),
+            (ada.id, {"skip": 1, "limit": 1}, [old]),
+            (ada.id, {"skip": 0, "limit": 1, "after": TaskPosition(new.id, new.id)}, [old]),
+            (ada.id, {"skip": 0, "limit": 1, "sort": Sort.OLDEST}, [old]),
+            (ada.id, {"skip": 0, "limit": 1, "of": TaskFilter(label_keys=frozenset({"x"}))}, []),
+            (bob.id, {"skip": 0, "limit": 1}, [others]),
+            (None, {"skip": 0, "limit": 1}, [others]),
+        ]
+        for owner, page, tasks in asked:
+            async with request(store, ada, first_page=1) as db:
+                assert (await db.tasks.page(owner, **page)).items == tasks
+
+    async def test_a_second_page_sees_what_was_written_meanwhile(self, store: Store) -> None:
+        ada = await add_user(store)
+        old = await add_task(store, ada)
+        async with request(store, ada, first_page=5) as db:
+            assert (await db.tasks.page(ada.id, skip=0, limit=5)).items == [old]
+            new = await add_task(store, ada)
+            assert (await db.tasks.page(ada.id, skip=0, limit=5)).items == [new, old]

@@ -11,7 +11,7 @@ from taskcore.domain.policies import Actor, own_id
 from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import User, UserId
-from taskcore.ports import AccessTokens, Clock, Page, Store
+from taskcore.ports import AccessTokens, Clock, Page, ReadAhead, Store
 from taskcore.usecases.followers import Wake
 from taskcore.usecases.rate_limits import Gate
 from taskcore.usecases.sessions.authentication import authenticated
@@ -67,19 +67,33 @@ class Sessions:
         return await self.refreshes.refresh(refresh_token, origin)
 
     async def authenticate(
-        self, access_token: str, *, origin: Origin = NOWHERE, task_id: TaskId | None = None
+        self,
+        access_token: str,
+        *,
+        origin: Origin = NOWHERE,
+        task_id: TaskId | None = None,
+        first_page: int | None = None,
     ) -> Actor:
         """The actor of an access token, with their current role.
 
         With the id of the task that the request is about, PostgreSQL reads both at once. The next
-        look at that task, in the same `asyncio` task, shows it as it was here.
+        look at that task, in the same `asyncio` task, shows it as it was here. So it does with
+        the first page of the actor's own tasks, the newest first, for which `first_page` is the
+        limit.
 
         Raises InvalidToken and ExpiredToken, also when the session has ended or the account was
         deactivated since the token was issued.
         """
         now = self.clock.now()
         return await authenticated(
-            self.store, self.access_tokens, access_token, now, origin, task_id
+            self.store,
+            self.access_tokens,
+            access_token,
+            now,
+            origin,
+            None
+            if task_id is None and first_page is None
+            else ReadAhead(task_id, first_page=first_page),
         )
 
     async def log_out(self, actor: Actor) -> None:

@@ -5,7 +5,6 @@ from datetime import datetime
 from taskcore.domain.errors import InvalidToken
 from taskcore.domain.origins import Origin
 from taskcore.domain.policies import Actor
-from taskcore.domain.tasks import TaskId
 from taskcore.ports import READ_AHEAD, AccessTokens, ReadAhead, Store
 
 
@@ -15,14 +14,14 @@ async def authenticated(
     access_token: str,
     now: datetime,
     origin: Origin,
-    task_id: TaskId | None,
+    ahead: ReadAhead | None,
 ) -> Actor:
     """The actor of an access token. The role comes from the store, never from the token.
 
     Raises InvalidToken and ExpiredToken.
     """
     claims = access_tokens.read(access_token, now)
-    READ_AHEAD.set(None if task_id is None else ReadAhead(task_id))
+    READ_AHEAD.set(ahead)
     async with store.autocommit(claims.user_id) as db:
         actor = await db.sessions.find_actor(claims.session_id, now)
     if actor is None or actor.user_id != claims.user_id:
