@@ -1,4 +1,7 @@
-"""How many requests this process serves at a time, and for one client."""
+"""How many requests this process serves at a time, and for one client.
+
+When a client that is refused may ask again: `RETRY_AFTER` in `taskcore/domain/errors.py`.
+"""
 
 import asyncio
 import math

@@ -1,8 +1,9 @@
 """Errors as exit codes and messages: the core's error tree is translated here.
 
 The codes are those of sysexits.h, so that scripts can tell what to retry (75), what needs other
-input (65) and what needs an administrator (69, 77, 78). A user or task that does not exist is 65
-and not 1: the input does not fit the data, and the program did not fail.
+input (65) and what needs an administrator (69, 77, 78); after an interrupt, 130 (`signals.py`). A
+user or task that does not exist is 65 and not 1: the input does not fit the data, and the program
+did not fail.
 """
 
 import os

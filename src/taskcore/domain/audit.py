@@ -1,4 +1,7 @@
-"""The audit log: who did what to whom, from where. Append only, and free of secrets."""
+"""The audit log: who did what to whom, from where. Append only, and free of secrets.
+
+It is kept for good: PostgreSQL refuses to change or remove its rows (docs/decisions/0012).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""Who may do what. The only module that compares roles.
+"""Who may do what, and that one active administrator is left. The only module that compares roles.
 
 Two checks, in this order: may the actor see the thing (else NotFound), and may they do this to it
 (else Forbidden). The task of another account is not even read for a user who may see none: `found`

@@ -1,4 +1,7 @@
-"""Managing one's own account and, for administrators, those of others."""
+"""Managing one's own account and, for administrators, those of others.
+
+Who may do so, and that one active administrator is left: `domain/policies.py`.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""Filters of tasks as conditions, and the arguments of a list's statement."""
+"""Filters of tasks as conditions, and the arguments of a list's statement.
+
+`TaskFilter` in `domain/task_queries.py` has the same rules for one task.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
