@@ -1,17 +1,14 @@
 """`taskcli doctor`: what could keep the server from working, and what to do about it."""
 
-import os
-import shutil
-import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from taskcli.arguments import Json, Whole
 from taskcli.db import is_migrated
-from taskcli.doctor_findings import Finding, as_record, rows
+from taskcli.doctor_findings import Finding, answered, as_record, rows
+from taskcli.doctor_folder import disk, key
 from taskcli.doctor_forecasts import backup, forecasts
 from taskcli.exits import CONFIGURATION
 from taskcli.output import show, show_rows
@@ -20,9 +17,6 @@ from taskcli.running import lacks_database, settings
 from taskcli.signals import run
 from taskcore import Misconfigured, Settings, Unavailable
 
-# The embedded database keeps up to 256 MiB of write-ahead log (max_wal_size), and needs as much
-# again during a checkpoint.
-_FREE_BYTES = 512 * 2**20
 _SKEW = 5.0  # seconds; access tokens allow as much
 
 
@@ -66,56 +60,9 @@ def _findings(servers: int | None) -> Iterator[Finding]:
     # A warning is no problem: containers mount their secrets readable for others.
     for warning in loaded.warnings:
         yield Finding("settings", ok=True, detail=warning, warning=True)
-    yield _disk(loaded)
-    yield _key(loaded)
+    yield disk(loaded)
+    yield key(loaded)
     yield from _database(loaded, servers)
-
-
-def _disk(settings: Settings) -> Finding:
-    if settings.database_url:
-        return Finding("disk", ok=True, detail="not needed: DATABASE_URL is set")
-    folder = settings.data_dir
-    try:
-        while not folder.exists():  # not made yet
-            folder = folder.parent
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        return Finding(
-            "disk",
-            ok=False,
-            detail=f"{folder} cannot be used: {error.strerror}",
-            advice="name another folder in DATA_DIR",
-            code=CONFIGURATION,
-        )
-    return Finding(
-        "disk",
-        ok=free >= _FREE_BYTES,
-        detail=f"{free // 2**20} MiB free for {settings.data_dir}",
-        advice=f"make room: the database wants {_FREE_BYTES // 2**20} MiB",
-    )
-
-
-def _key(settings: Settings) -> Finding:
-    """Look at the file without making it."""
-    if settings.secret_key:
-        return Finding("key", ok=True, detail="SECRET_KEY is set")
-    file = settings.key_file
-    try:
-        mode = file.lstat().st_mode
-        readable = stat.S_ISREG(mode) and os.access(file, os.R_OK)
-    except FileNotFoundError:
-        return Finding("key", ok=True, detail=f"{file} will be made at the first start")
-    except OSError as error:
-        return _bad_key(file, f"cannot be used: {error.strerror}", "run as the owner of DATA_DIR")
-    if not readable:
-        return _bad_key(file, "cannot be read, or is a link", "run as the owner of DATA_DIR")
-    if mode & 0o077:
-        return _bad_key(file, "can be read by others", f"run `chmod 600 {file}`")
-    return Finding("key", ok=True, detail=f"{file} is there, and private")
-
-
-def _bad_key(file: Path, what: str, advice: str) -> Finding:
-    return Finding("key", ok=False, detail=f"{file} {what}", advice=advice, code=CONFIGURATION)
 
 
 def _database(settings: Settings, servers: int | None) -> Iterator[Finding]:
@@ -136,23 +83,24 @@ def _database(settings: Settings, servers: int | None) -> Iterator[Finding]:
     except Misconfigured as error:
         for problem in error.problems:
             yield Finding("database", ok=False, detail=problem, code=CONFIGURATION)
-        yield from _rights(settings)
+        rights = answered("rights", _rights(settings))
+        yield from (each for each in rights if each.detail not in error.problems)
         return
     yield Finding("database", ok=True, detail=f"the one {kind} answers")
     if not migrated:
-        yield from _rights(settings)
+        yield from answered("rights", _rights(settings))
     yield Finding(
         "schema",
         ok=migrated,
         detail="is what this version needs" if migrated else "is older than this version needs",
         advice="run `taskcli db upgrade`",
     )
-    yield from _upkeep(settings)
-    yield _clock(settings)
-    yield from forecasts(settings, servers)
+    yield from answered("vacuum", _upkeep(settings))
+    yield from answered("clock", _clock(settings))
+    yield from answered("forecast", forecasts(settings, servers))
     if migrated:
-        yield _passwords(settings)
-        yield backup(settings)
+        yield from answered("passwords", _passwords(settings))
+        yield from answered("backup", backup(settings))
         yield from replica(settings, servers)
 
 
@@ -160,11 +108,7 @@ def _rights(settings: Settings) -> Iterator[Finding]:
     """Nothing where the role has all rights that servers, or a first migration, need."""
     from taskcore import wiring  # noqa: PLC0415 - slow to import
 
-    try:
-        grants = run(wiring.missing_grants(settings))
-    except Unavailable as error:
-        yield Finding("rights", ok=False, detail=error.detail, advice="ask again")
-        return
+    grants = run(wiring.missing_grants(settings))
     if grants:
         yield Finding(
             "rights",
@@ -179,12 +123,8 @@ def _upkeep(settings: Settings) -> Iterator[Finding]:
     """Check what keeps the tables and indexes of PostgreSQL from growing without end."""
     from taskcore import wiring  # noqa: PLC0415 - slow to import
 
-    try:
-        vacuums = run(wiring.is_vacuuming(settings))
-        is_stuck = run(wiring.is_word_index_stuck(settings))
-    except Unavailable as error:
-        yield Finding("vacuum", ok=False, detail=error.detail, advice="ask again")
-        return
+    vacuums = run(wiring.is_vacuuming(settings))
+    is_stuck = run(wiring.is_word_index_stuck(settings))
     yield Finding(
         "vacuum",
         ok=vacuums,
@@ -201,26 +141,20 @@ def _upkeep(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def _passwords(settings: Settings) -> Finding:
+def _passwords(settings: Settings) -> Iterator[Finding]:
     """Count old hashes, which are no problem: a login replaces an old hash."""
     from taskcore import wiring  # noqa: PLC0415 - slow to import
 
-    try:
-        count = run(wiring.count_old_hashes(settings))
-    except Unavailable as error:
-        return Finding("passwords", ok=False, detail=error.detail, advice="ask again")
+    count = run(wiring.count_old_hashes(settings))
     some = f"{count} still hashed by bcrypt; the next login replaces each"
-    return Finding("passwords", ok=True, detail=some if count else "all hashed by argon2")
+    yield Finding("passwords", ok=True, detail=some if count else "all hashed by argon2")
 
 
-def _clock(settings: Settings) -> Finding:
+def _clock(settings: Settings) -> Iterator[Finding]:
     from taskcore import wiring  # noqa: PLC0415 - slow to import
 
-    try:
-        skew = run(wiring.clock_skew(settings)).total_seconds()
-    except Unavailable as error:
-        return Finding("clock", ok=False, detail=error.detail, advice="ask again")
-    return Finding(
+    skew = run(wiring.clock_skew(settings)).total_seconds()
+    yield Finding(
         "clock",
         ok=abs(skew) <= _SKEW,
         detail=f"the database's is {round(skew, 1) + 0.0:+.1f} s from this machine's",

@@ -1,9 +1,10 @@
 """What `taskcli doctor` has found, and how it is shown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
-from taskcli.exits import FAILURE
+from taskcli.exits import CONFIGURATION, FAILURE
+from taskcore import Misconfigured, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,17 @@ class Finding:
     def is_told(self) -> bool:
         """Whether the advice is for this finding."""
         return self.warning or not self.ok
+
+
+def answered(name: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings, and why there are no more of them if the database did not answer meanwhile."""
+    try:
+        yield from findings
+    except Unavailable as error:
+        yield Finding(name, ok=False, detail=error.detail, advice="ask again")
+    except Misconfigured as error:
+        for problem in error.problems:
+            yield Finding(name, ok=False, detail=problem, code=CONFIGURATION)
 
 
 def as_record(finding: Finding) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from taskcli.doctor_findings import Finding
 from taskcli.signals import run
-from taskcore import Settings, Unavailable
+from taskcore import Settings
 
 if TYPE_CHECKING:
     from taskcore.wiring import Vitals
@@ -32,11 +32,7 @@ def forecasts(settings: Settings, servers: int | None) -> Iterator[Finding]:
     """`servers`: how many there are; None: as many as there are machines connected."""
     from taskcore import wiring  # noqa: PLC0415 - slow to import
 
-    try:
-        found = run(wiring.vitals(settings))
-    except Unavailable as error:
-        yield Finding("forecast", ok=False, detail=error.detail, advice="ask again")
-        return
+    found = run(wiring.vitals(settings))
     if settings.database_url is None or not settings.database_pooler:
         yield _connections(settings, found, servers or max(found.machines, 1))
     yield _timeouts(found)
@@ -114,24 +110,22 @@ def _room(settings: Settings, found: "Vitals") -> Finding:
     )
 
 
-def backup(settings: Settings) -> Finding:
+def backup(settings: Settings) -> Iterator[Finding]:
     """How old the last one is that is known, of a database that has users."""
     from taskcore import wiring  # noqa: PLC0415 - slow to import
 
-    try:
-        made = run(wiring.last_backup(settings))
-    except Unavailable as error:
-        return Finding("backup", ok=False, detail=error.detail, advice="ask again")
+    made = run(wiring.last_backup(settings))
     now = datetime.now(UTC)
     archives = made.archived_at is not None and now - made.archived_at < _ARCHIVE_AGE
     if not made.has_users:
-        return Finding("backup", ok=True, detail="there are no users yet")
+        yield Finding("backup", ok=True, detail="there are no users yet")
+        return
     if made.at is None:
         said = "`taskcli backup` has made none"
     else:
         hours = int((now - made.at) / timedelta(hours=1))
         said = f"`taskcli backup` made the last one {hours} hours ago"
-    return Finding(
+    yield Finding(
         "backup",
         ok=True,
         warning=not archives and (made.at is None or now - made.at > _BACKUP_AGE),

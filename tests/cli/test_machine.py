@@ -162,7 +162,10 @@ def test_a_malformed_database_url_is_not_taken_for_an_old_schema(
     assert refused.code == 78
     assert "DATABASE_URL" in refused.err
     assert "sesame" not in refused.err
-    assert taskcli("doctor").code == 78
+    code, found = checks(taskcli)
+    assert (code, found["database"]["ok"]) == (78, False)
+    assert "DATABASE_URL" in str(found["database"]["detail"])
+    assert "rights" not in found  # for the same reason
 
 
 def checks(taskcli: Taskcli, *options: str) -> tuple[int, dict[str, dict[str, object]]]:
@@ -443,11 +446,11 @@ class TestWithTheEmbeddedDatabase:
     def other_checks_pass(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "is_migrated", lambda _: True)
         passed = Finding("clock", ok=True, detail="")
-        monkeypatch.setattr(doctor, "_clock", lambda _: passed)
+        monkeypatch.setattr(doctor, "_clock", lambda _: [passed])
         monkeypatch.setattr(doctor, "_upkeep", lambda _: [passed])
-        monkeypatch.setattr(doctor, "_passwords", lambda _: passed)
+        monkeypatch.setattr(doctor, "_passwords", lambda _: [passed])
         monkeypatch.setattr(doctor, "forecasts", lambda *_: [passed])
-        monkeypatch.setattr(doctor, "backup", lambda _: passed)
+        monkeypatch.setattr(doctor, "backup", lambda _: [passed])
 
     @pytest.fixture
     def key(self, tmp_path: Path) -> Path:
@@ -481,6 +484,6 @@ class TestWithTheEmbeddedDatabase:
         assert "is a link" in str(found["key"]["detail"])
 
     def test_a_full_disk_fails(self, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(doctor, "_FREE_BYTES", 2**60)
+        monkeypatch.setattr("taskcli.doctor_folder._FREE_BYTES", 2**60)
         code, found = checks(taskcli)
         assert (code, found["disk"]["ok"]) == (1, False)
