@@ -4,7 +4,7 @@ from collections.abc import Coroutine
 from dataclasses import replace as replaced
 from datetime import UTC
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
@@ -21,6 +21,7 @@ from taskcore.adapters.archive import Manifest
 # ruff: noqa: PLC0415
 
 File = Annotated[Path, Parameter(name="FILE", help="The file of the backup.")]
+Recorded = TypeVar("Recorded")
 Replace = Annotated[bool, Parameter(name="--replace", negative="", show_default=False)]
 
 
@@ -35,7 +36,8 @@ def backup(
 
     The file holds the state of one moment. It is read back and compared before it gets its name,
     so that one with that name is complete; it is readable for its owner alone. Keep it safe: who
-    has it can log in as anyone. The audit tells of the backup, and `taskcli doctor` of its age.
+    has it can log in as anyone. SECRET_KEY must be the one of the servers, if it is set for them.
+    The audit tells of the backup, and `taskcli doctor` of its age.
     """
     from taskcore import wiring
 
@@ -92,7 +94,7 @@ def restore(
         raise Invalid(*(_named(problem, file) for problem in error.problems)) from None
     finally:
         progress("")
-    made = done.manifest
+    made, same_key = done.manifest, done.same_key
     of = f"{made.rows} rows of {clock_time(made.at, UTC)}"
     if dry_run:
         held = ", ".join(f"{table.name} {table.rows}" for table in made.tables if table.rows)
@@ -101,23 +103,28 @@ def restore(
             f"revision {made.revision}, of PostgreSQL {made.postgres}: {held}",
         )
     else:
-        _recorded(wiring.record_restore(loaded, made, operator()), "restore")
+        signed = _recorded(wiring.record_restore(loaded, made, operator()), "restore")
+        same_key = done.same_key if signed is None else signed
         note(f"restored {of} into {_place(loaded)}; restart servers")
-    if not done.same_key:
+    if not same_key and done.same_key:
+        message("the key in the file is not that of its servers: users have to log in again")
+    elif not same_key:
         message(
             "SECRET_KEY is not the key of the backup: users have to log in again",
             f"`unzip -p {file} secret.key` prints that key",
         )
     if as_json:
-        show({"same_key": done.same_key, **_shape(made)}, as_json=True)
+        show({"same_key": same_key, **_shape(made)}, as_json=True)
     return 0
 
 
-def _recorded(recording: Coroutine[Any, Any, None], what: str) -> None:
+def _recorded(recording: Coroutine[Any, Any, Recorded], what: str) -> Recorded | None:
+    """What was returned; None where it could not be recorded."""
     try:
-        run(recording)
+        return run(recording)
     except TaskcoreError as error:  # what it is about has been done
         message(f"the audit does not tell of the {what}: {error.detail}")
+    return None
 
 
 def _named(problem: Problem, file: Path) -> Problem:

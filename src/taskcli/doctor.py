@@ -61,11 +61,12 @@ def _findings(servers: int | None) -> Iterator[Finding]:
     for warning in loaded.warnings:
         yield Finding("settings", ok=True, detail=warning, warning=True)
     yield disk(loaded)
-    yield key(loaded)
-    yield from _database(loaded, servers)
+    at_hand = key(loaded)
+    yield at_hand
+    yield from _database(loaded, servers, compares_key=at_hand.ok)
 
 
-def _database(settings: Settings, servers: int | None) -> Iterator[Finding]:
+def _database(settings: Settings, servers: int | None, *, compares_key: bool) -> Iterator[Finding]:
     # Do not make the database here: that would hide a mistaken DATA_DIR.
     if lacks_database(settings):
         detail = f"there is none in {settings.data_dir} yet; the first start will make one"
@@ -95,6 +96,8 @@ def _database(settings: Settings, servers: int | None) -> Iterator[Finding]:
         detail="is what this version needs" if migrated else "is older than this version needs",
         advice="run `taskcli db upgrade`",
     )
+    if compares_key:
+        yield from answered("key", _servers_key(settings))
     yield from answered("vacuum", _upkeep(settings))
     yield from answered("clock", _clock(settings))
     yield from answered("forecast", forecasts(settings, servers))
@@ -102,6 +105,20 @@ def _database(settings: Settings, servers: int | None) -> Iterator[Finding]:
         yield from answered("passwords", _passwords(settings))
         yield from answered("backup", backup(settings))
         yield from replica(settings, servers)
+
+
+def _servers_key(settings: Settings) -> Iterator[Finding]:
+    """Nothing where servers sign with the key that is at hand, or none has started yet."""
+    from taskcore import signing_key, wiring  # noqa: PLC0415 - slow to import
+
+    if run(wiring.has_servers_key(settings)) is False:
+        yield Finding(
+            "key",
+            ok=False,
+            detail=signing_key.DIFFERS,
+            advice=signing_key.ADVICE,
+            code=CONFIGURATION,
+        )
 
 
 def _rights(settings: Settings) -> Iterator[Finding]:

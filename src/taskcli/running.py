@@ -6,6 +6,7 @@ import pwd
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from secrets import token_hex
 from typing import TypeVar
 
 from taskcli.exits import Busy
@@ -22,23 +23,28 @@ from taskcore import (
     Unavailable,
     open_core,
 )
+from taskcore.adapters.keys import kept_secret
 from taskcore.domain.printable import block
+from taskcore.settings import MIN_KEY_BYTES, Secret
 
 Result = TypeVar("Result")
 
 
-def with_core(work: Callable[[Core], Awaitable[Result]], *, creates: bool = False) -> Result:
+def with_core(
+    work: Callable[[Core], Awaitable[Result]], *, creates: bool = False, keyed: bool = False
+) -> Result:
     """Return what `work` returns. Raises what the core raises.
 
     Where there is no database yet, one is made if the command `creates` what others need first;
-    else raises Misconfigured, because a mistaken DATA_DIR would show as an empty list.
+    else raises Misconfigured, because a mistaken DATA_DIR would show as an empty list. `keyed`:
+    the work needs the key of the servers; else raises Misconfigured.
     """
     loaded = settings()
     if creates:
         announce_new_database(loaded)
     else:
         require_database(loaded)
-    return run(_worked(loaded, work))
+    return run(_worked(loaded, work, keyed=keyed))
 
 
 def announce_new_database(settings: Settings) -> None:
@@ -94,9 +100,28 @@ class _Visible(logging.Formatter):
         return "\n  ".join(block(super().format(record)))
 
 
-async def _worked(settings: Settings, work: Callable[[Core], Awaitable[Result]]) -> Result:
+async def _with_key(settings: Settings, *, keyed: bool) -> Settings:
+    """With the key that is there, or one that is forgotten with this command.
+
+    `open_core` would make one in DATA_DIR, where SECRET_KEY may be set for servers alone. If
+    `keyed`, it is made as long as no server has another one; else raises Misconfigured.
+    """
+    if settings.secret_key or kept_secret(settings.key_file):
+        return settings
+    if keyed:
+        from taskcore import wiring  # noqa: PLC0415 - slow to import
+
+        await wiring.make_key(settings)
+        return settings
+    return replace(settings, secret_key=Secret(token_hex(MIN_KEY_BYTES)))
+
+
+async def _worked(
+    settings: Settings, work: Callable[[Core], Awaitable[Result]], *, keyed: bool
+) -> Result:
     # A script that has created something must find it in the list.
-    async with open_core(replace(settings, database_read_url=None)) as core:
+    settings = replace(settings, database_read_url=None)
+    async with open_core(await _with_key(settings, keyed=keyed)) as core:
         try:
             # `open_core` succeeds without a database, because a server may start before it.
             await core.store.check()
@@ -105,6 +130,10 @@ async def _worked(settings: Settings, work: Callable[[Core], Awaitable[Result]])
 
             await wiring.reach_database(settings)  # its error says why; that of the pool does not
             raise
+        if keyed:
+            from taskcore.signing_key import check_key  # noqa: PLC0415 - slow to import
+
+            await check_key(settings, core.store)
         try:
             return await work(core)
         except OutcomeUnknown:

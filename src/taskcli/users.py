@@ -188,7 +188,7 @@ def unlock(reference: Reference, /) -> None:
         user = await find_user(core, reference)
         return await core.sessions.unlock(operator(), user.id)
 
-    note(f"unlocked user {with_core(work).id}")
+    note(f"unlocked user {with_core(work, keyed=True).id}")
 
 
 def set_password(

@@ -5,13 +5,12 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
-    AbstractContextManager,
     AsyncExitStack,
     ExitStack,
     asynccontextmanager,
     nullcontext,
 )
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from dataclasses import replace as replaced
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,7 +21,6 @@ from taskcore.adapters.archive import Archive, Manifest, Told, Writer, digest_of
 from taskcore.adapters.argon2 import BCRYPT
 from taskcore.adapters.clock import SystemClock
 from taskcore.adapters.denials import RememberingDenials
-from taskcore.adapters.jwt import key_id
 from taskcore.adapters.keys import Keys, place_secret
 from taskcore.adapters.postgres import (
     Connections,
@@ -43,12 +41,13 @@ from taskcore.adapters.postgres.replica import Following as Following  # noqa: P
 from taskcore.adapters.postgres.replica import following, replica_connections
 from taskcore.adapters.postgres.vitals import Vitals as Vitals  # noqa: PLC0414 - the commands import it from here
 from taskcore.adapters.postgres.vitals import vitals as vitals_of
+from taskcore.databases import ExternalDatabase, database_of
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import Misconfigured, NotMigrated, Unavailable
-from taskcore.domain.policies import SYSTEM, Actor
-from taskcore.extras import needing
+from taskcore.domain.policies import Actor
 from taskcore.ports import Clock, RateLimiter, Tracer
 from taskcore.settings import Secret, Settings
+from taskcore.signing_key import is_servers_key, note_key, note_key_of_restored, servers_keys
 
 if TYPE_CHECKING:
     from taskcore.adapters.embedded import EmbeddedPostgres
@@ -76,7 +75,7 @@ async def opened_database(
     Misconfigured when it is not migrated. When it does not answer, the block begins all the same;
     calls raise Unavailable until it answers.
     """
-    database = _database(settings)
+    database = database_of(settings)
     async with (
         database,
         _connections(settings, database.conninfo, tracer) as connections,
@@ -100,7 +99,7 @@ async def start_database(settings: Settings, *, serving: bool = False) -> ExitSt
     Raises Misconfigured, and Unavailable when the database does not answer.
     """
     async with AsyncExitStack() as undo:
-        database = _database(settings)
+        database = database_of(settings)
         await undo.enter_async_context(database)
         url = database.conninfo
         # Its error says why; that of the pool does not.
@@ -110,7 +109,7 @@ async def start_database(settings: Settings, *, serving: bool = False) -> ExitSt
             store = PostgresStore(connections)
             await _ensure_migrated(settings, url, store)
             if serving:
-                await _record_key(settings, store)
+                await note_key(settings, store)
         undo.pop_all()
         started = ExitStack()
         started.push(database)
@@ -119,7 +118,7 @@ async def start_database(settings: Settings, *, serving: bool = False) -> ExitSt
 
 async def reach_database(settings: Settings) -> None:
     """Raises Unavailable with the reason, which may name the host and the user."""
-    async with _database(settings) as server:
+    async with database_of(settings) as server:
         await asyncio.to_thread(reach, server.conninfo, pooler=_is_pooled(settings))
 
 
@@ -128,7 +127,7 @@ async def is_migrated(settings: Settings) -> bool:
 
     Raises Unavailable, and Misconfigured for what a migration would not mend.
     """
-    async with _database(settings) as server:
+    async with database_of(settings) as server:
         # Its error says why; that of the pool does not.
         await asyncio.to_thread(reach, server.conninfo, pooler=_is_pooled(settings))
         async with _connections(settings, server.conninfo) as connections:
@@ -150,7 +149,7 @@ async def upgrade_database(settings: Settings, revision: str = "head") -> Upgrad
 
 async def database_revision(settings: Settings) -> str | None:
     """None where it was never migrated. Raises Unavailable."""
-    async with _database(settings) as server:
+    async with database_of(settings) as server:
         pooler = _is_pooled(settings)
         return await asyncio.to_thread(current_revision, server.conninfo, pooler=pooler)
 
@@ -170,7 +169,8 @@ async def back_up(settings: Settings, path: Path, told: Told, *, replace: bool =
     """
     async with _direct(settings) as server:
         with new_file(path, replace=replace) as file:
-            secret = Keys.of(settings).present
+            async with _store(settings) as store:
+                secret = (await servers_keys(settings, store)).present
             with Writer(file) as writer:
                 made = await dump(server.conninfo, writer, told)
                 made = replaced(made, key=digest_of(secret))
@@ -185,9 +185,14 @@ async def record_backup(settings: Settings, made: Manifest, by: Actor) -> None:
     await _record(settings, AuditEventName.BACKUP_MADE, by, made)
 
 
-async def record_restore(settings: Settings, made: Manifest, by: Actor) -> None:
-    """Let the audit tell of it, with the time of the backup. Raises as `record_backup`."""
+async def record_restore(settings: Settings, made: Manifest, by: Actor) -> bool | None:
+    """Let the audit tell of it, with the time of the backup, and which key signs from now on.
+
+    Returns whether servers signed with it before; None if none did. Raises as `record_backup`.
+    """
     await _record(settings, AuditEventName.BACKUP_RESTORED, by, made, made_at=made.at.isoformat())
+    async with _store(settings) as store:
+        return await note_key_of_restored(settings, store, by)
 
 
 async def _record(
@@ -195,7 +200,7 @@ async def _record(
 ) -> None:
     event = NewAuditEvent.by(by, name, SystemClock().now())
     event = replaced(event, detail={"rows": made.rows, "revision": made.revision, **more})
-    async with _connected(settings) as connections, PostgresStore(connections).autocommit() as db:
+    async with _store(settings) as store, store.autocommit() as db:
         await db.audit.add(event)
 
 
@@ -281,33 +286,44 @@ async def restore(
         return Restored(archive.manifest, same_key=Keys.of(settings).present == secret)
 
 
+async def make_key(settings: Settings) -> None:
+    """Make the key of DATA_DIR. Raises Misconfigured if servers sign with another; Unavailable."""
+    async with _store(settings) as store:
+        await servers_keys(settings, store)
+
+
+async def has_servers_key(settings: Settings) -> bool | None:
+    """Raises Unavailable, and Misconfigured; see `signing_key.is_servers_key`."""
+    async with _store(settings) as store:
+        return await is_servers_key(settings, store)
+
+
 async def clock_skew(settings: Settings) -> timedelta:
     """How far the database's clock is ahead of this machine's, give or take a round trip.
 
     Raises Unavailable.
     """
-    async with _connected(settings) as connections:
-        store = PostgresStore(connections)
+    async with _store(settings) as store:
         await store.now()  # the first one opens what the second one need not
         return await store.now() - SystemClock().now()
 
 
 async def count_old_hashes(settings: Settings) -> int:
     """How many passwords still have a bcrypt hash, which a login replaces. Raises Unavailable."""
-    async with _connected(settings) as connections, PostgresStore(connections).autocommit() as db:
+    async with _store(settings) as store, store.autocommit() as db:
         return await db.users.count_hashes(BCRYPT)
 
 
 async def is_vacuuming(settings: Settings) -> bool:
     """False while a migration has autovacuum off, or has left it so. Raises Unavailable."""
-    async with _database(settings) as server:
+    async with database_of(settings) as server:
         return await asyncio.to_thread(is_vacuumed, server.conninfo, pooler=_is_pooled(settings))
 
 
 async def is_word_index_stuck(settings: Settings) -> bool:
     """Whether servers should rebuild the index of words and may not. Raises Unavailable."""
-    async with _connected(settings) as connections:
-        return await PostgresStore(connections).word_index.is_stuck()
+    async with _store(settings) as store:
+        return await store.word_index.is_stuck()
 
 
 async def _ensure_migrated(settings: Settings, url: str, store: PostgresStore) -> None:
@@ -352,48 +368,19 @@ def _copy(settings: Settings, url: Secret) -> Connections:
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncIterator[Connections]:
     """For a command, which waits until the database has answered, or has had time to."""
-    async with _database(settings) as server, _connections(settings, server.conninfo) as opened:
+    async with database_of(settings) as server, _connections(settings, server.conninfo) as opened:
         await opened.ready()
         yield opened
 
 
-def _direct(settings: Settings) -> "EmbeddedPostgres | _ExternalDatabase":
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[PostgresStore]:
+    async with _connected(settings) as connections:
+        yield PostgresStore(connections)
+
+
+def _direct(settings: Settings) -> "EmbeddedPostgres | ExternalDatabase":
     """The database for what lasts longer than a transaction. Raises Misconfigured."""
     if _is_pooled(settings):
         raise Misconfigured([_THROUGH_POOLER])
-    return _database(settings)
-
-
-def _database(settings: Settings) -> "EmbeddedPostgres | _ExternalDatabase":
-    if settings.database_url:
-        return _ExternalDatabase(settings.database_url.reveal())
-    # Imported here: with DATABASE_URL set, the embedded PostgreSQL need not be installed.
-    with needing("embedded"):
-        from taskcore.adapters.embedded import EmbeddedPostgres  # noqa: PLC0415
-
-    return EmbeddedPostgres(settings.data_dir)
-
-
-@dataclass
-class _ExternalDatabase(
-    AbstractContextManager["_ExternalDatabase"], AbstractAsyncContextManager["_ExternalDatabase"]
-):
-    """The database of DATABASE_URL. Entering and leaving change nothing."""
-
-    conninfo: str = field(repr=False)  # it may hold a password
-
-    def __exit__(self, *_: object) -> None: ...
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-
-async def _record_key(settings: Settings, store: PostgresStore) -> None:
-    signs = key_id(Keys.of(settings).derived("access token")[0])
-    async with store.transaction() as tx:
-        await tx.users.lock_admins()  # machines that start at once take turns
-        last = await tx.audit.page(skip=0, limit=1, event=AuditEventName.KEY_ROTATED)
-        before = last.items[0].detail["key_id"] if last.items else "none"
-        if before != signs:
-            detail = {"key_id": signs, "before": before}
-            event = NewAuditEvent.by(SYSTEM, AuditEventName.KEY_ROTATED, SystemClock().now())
-            await tx.audit.add(replaced(event, detail=detail))
+    return database_of(settings)

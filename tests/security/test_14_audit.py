@@ -347,6 +347,7 @@ def test_a_backup_is_recorded(other: Site, tmp_path: Path, monkeypatch: pytest.M
     """AU-1: it is a copy of every row and of the key, made by whom the machine knows."""
     monkeypatch.setenv("DATABASE_URL", as_url(other.conninfo))
     monkeypatch.setenv("SECRET_KEY", KEY)
+    monkeypatch.setenv("SECRET_KEYS_OLD", json.dumps([KEY[::-1]]))  # a server may have had it
     assert exit_code(["backup", str(tmp_path / "b.zip"), "--quiet"]) == 0
     ((*row, _, agent, _),) = other.sql(f"{ROWS} WHERE event = 'backup.made'")
     with Archive(tmp_path / "b.zip") as archive:
@@ -362,6 +363,7 @@ def test_a_restore_is_recorded(
     """AU-1: the rows of another time are there since, put there by whom the machine knows."""
     monkeypatch.setenv("DATABASE_URL", as_url(other.conninfo))
     monkeypatch.setenv("SECRET_KEY", KEY)
+    monkeypatch.setenv("SECRET_KEYS_OLD", json.dumps([KEY[::-1]]))  # a server may have had it
     file = str(tmp_path / "b.zip")
     assert exit_code(["backup", file, "--quiet"]) == 0
     assert exit_code(["restore", file, "--replace", "--yes", "--quiet"]) == 0

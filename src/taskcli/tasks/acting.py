@@ -169,7 +169,9 @@ def named(task: Task) -> str:
     return f"task {task.id}, {quoted(task.title)}"
 
 
-def with_tasks(as_user: str | None, work: Callable[[Core, Actor], Awaitable[Result]]) -> Result:
+def with_tasks(
+    as_user: str | None, work: Callable[[Core, Actor], Awaitable[Result]], *, keyed: bool = False
+) -> Result:
     """Run `with_core`, as the user of --as or TASKCLI_AS, or as the operator.
 
     A refusal names options instead of fields, and TASKCLI_AS if that says who acts.
@@ -185,7 +187,7 @@ def with_tasks(as_user: str | None, work: Callable[[Core, Actor], Awaitable[Resu
         return await work(core, actor)
 
     try:
-        return with_core(acted)
+        return with_core(acted, keyed=keyed)
     except Invalid as refusal:
         raise Invalid(*map(_of_option, refusal.problems)) from None
     except (NotFound, Forbidden) as refusal:
@@ -215,7 +217,7 @@ def once(
         answer = await core.once(actor, key, repr(command).encode(), kept)
         return cast("Result", json.loads(answer.content))
 
-    return with_tasks(as_user, answered)
+    return with_tasks(as_user, answered, keyed=True)
 
 
 def require_yes_with(key: str | None, *, yes: bool) -> None:

@@ -4,7 +4,8 @@ import hashlib
 import hmac
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -31,10 +32,19 @@ class Keys:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Generates the key of `settings.key_file` where the settings have none."""
-        secret, old = settings.secret_key, settings.old_secret_keys
-        present = secret.reveal().encode() if secret else generated_secret(settings.key_file)
-        return cls((present, *(key.reveal().encode() for key in old)))
+        """Those of servers: the key of `settings.key_file` is generated if there is none."""
+        return cls.at_hand(settings) or cls._with(generated_secret(settings.key_file), settings)
+
+    @classmethod
+    def at_hand(cls, settings: Settings) -> Self | None:
+        """None where the settings have no key, and `settings.key_file` is not there."""
+        secret = settings.secret_key
+        present = secret.reveal().encode() if secret else kept_secret(settings.key_file)
+        return None if present is None else cls._with(present, settings)
+
+    @classmethod
+    def _with(cls, present: bytes, settings: Settings) -> Self:
+        return cls((present, *(key.reveal().encode() for key in settings.old_secret_keys)))
 
     @property
     def present(self) -> bytes:
@@ -57,24 +67,43 @@ class HmacPseudonyms:
 def generated_secret(file: Path) -> bytes:
     """The key in `file`, created with 64 random hexadecimal digits if it does not exist.
 
-    Raises Misconfigured if it cannot be created or read, or if other users can read it.
+    Raises as `kept_secret`, and Misconfigured if it cannot be created.
     """
-    try:
+    with _usable(file), Folder.at(file.parent.absolute()) as folder:
+        if folder.status(file.name) is None:
+            _create(folder, file.name, secrets.token_hex(32))
+        return _secret_in(folder, file)
+
+
+def kept_secret(file: Path) -> bytes | None:
+    """The key in `file`; None if it does not exist.
+
+    Raises Misconfigured if it cannot be read, is damaged, or if other users can read it.
+    """
+    with _usable(file):
+        if not file.parent.exists():  # which `Folder.at` would make
+            return None
         with Folder.at(file.parent.absolute()) as folder:
-            if folder.status(file.name) is None:
-                _create(folder, file.name, secrets.token_hex(32))
-            with os.fdopen(folder.open(file.name, os.O_RDONLY), "rb") as stream:
-                status = os.fstat(stream.fileno())
-                if status.st_mode & 0o077:
-                    raise Misconfigured([f"{file} can be read by others; run `chmod 600 {file}`"])
-                if status.st_uid not in {os.geteuid(), os.fstat(folder.fd).st_uid}:
-                    raise Misconfigured(
-                        [f"{file} belongs to another user, who may have put it there"]
-                    )
-                secret = stream.read(_LARGEST_SECRET).strip()
+            return _secret_in(folder, file) if folder.status(file.name) else None
+
+
+@contextmanager
+def _usable(file: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         advice = remedy(error, file.parent)
         raise Misconfigured([f"{file} cannot be used: {error.strerror}{advice}"]) from None
+
+
+def _secret_in(folder: Folder, file: Path) -> bytes:
+    with os.fdopen(folder.open(file.name, os.O_RDONLY), "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if status.st_mode & 0o077:
+            raise Misconfigured([f"{file} can be read by others; run `chmod 600 {file}`"])
+        if status.st_uid not in {os.geteuid(), os.fstat(folder.fd).st_uid}:
+            raise Misconfigured([f"{file} belongs to another user, who may have put it there"])
+        secret = stream.read(_LARGEST_SECRET).strip()
     if len(secret) < _SECRET_BYTES:
         raise Misconfigured([f"{file} is damaged; restore it, or delete it to end all sessions"])
     return secret
