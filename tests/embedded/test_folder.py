@@ -12,9 +12,9 @@ import psycopg
 import pytest
 import typing_extensions
 
-from taskcore.adapters.embedded import EmbeddedPostgres, programs
+from taskcore.adapters.embedded import EmbeddedPostgres, cluster_folder, programs
 from taskcore.adapters.embedded.cluster_folder import Cluster
-from taskcore.domain.errors import Misconfigured
+from taskcore.domain.errors import Misconfigured, Unavailable
 from tests.embedded.conftest import AS_ROOT, SOURCES, fetch_value, postmaster, responds
 from tests.processes import parent
 
@@ -149,6 +149,30 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_refused() -> None:
     with pytest.raises(Misconfigured, match="DATA_DIR"):
         EmbeddedPostgres(Path("/proc/taskcore")).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        (
+            "_NEW_MEBIBYTES",
+            1 << 40,
+            r"^A new database needs \d+ MiB, and .* has \d+ MiB free",
+        ),
+        ("_BOOTSTRAP", "NONSENSE\n", r"^postgres could not make a database: .*syntax error.*; "),
+    ],
+)
+def test_a_first_start_that_fails_says_why_in_a_line_and_the_next_one_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object, said: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster_folder, name, value)
+        with pytest.raises(Unavailable, match=said) as failure, EmbeddedPostgres(tmp_path):
+            pass
+    assert "\n" not in failure.value.detail
+    assert not list((tmp_path / "postgres").glob("cluster*"))
+    with EmbeddedPostgres(tmp_path) as server:
+        assert responds(server.conninfo)
 
 
 def test_a_symbolic_link_in_place_of_the_postgres_folder_is_refused(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ from taskcore.domain.errors import Misconfigured, Unavailable
 NAME = "taskcore"
 MAJOR = "18"
 _NEW = "cluster.new"
+_MEBIBYTE = 1 << 20
+_NEW_MEBIBYTES = 64  # a new cluster with our tables takes 47, and soon a WAL segment of 16 more
 _TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
 _MOMENT = re.compile(r"\S+ \S+ \S+ \[[0-9]+\] ")  # what log_line_prefix writes
@@ -128,10 +130,7 @@ class Cluster:
         except OSError as error:
             return f"no log ({error.strerror})"
         new = text[-max(1, self.log_size() - since) :]
-        messages = dict.fromkeys(
-            " ".join(_MOMENT.sub("", line).split()) for line in new.splitlines()
-        )
-        return "; ".join(list(messages)[-_WORDS:]) or "it says nothing"
+        return _last_lines(new) or "it says nothing"
 
     def create(self, lock: int, called_off: Callable[[], bool]) -> None:
         """Create the cluster with our role and database, unless it exists.
@@ -142,6 +141,7 @@ class Cluster:
             return
         with ExitStack() as done:
             self._remove_new()
+            self._require_room()
             done.callback(self._remove_new)
             account = self.account()
             new = done.enter_context(self.folder.make(_NEW, account))
@@ -165,8 +165,8 @@ class Cluster:
                     called_off=called_off,
                 )
                 if ended.returncode:
-                    output = ended.stdout[-800:]
-                    raise Unavailable(f"{program} could not make a database: {output}")
+                    said = _last_lines(ended.stdout)
+                    raise Unavailable(f"{program} could not make a database: {said}")
             self.folder.rename(_NEW, "cluster")
             os.fsync(self.folder.fd)  # makes the rename survive a power failure
 
@@ -209,6 +209,15 @@ class Cluster:
                 raise _misconfigured(f"{path} is root's, which PostgreSQL refuses; chown it")
         return Account(owner.uid, owner.gid) if owner.uid else system_account()
 
+    def _require_room(self) -> None:
+        disk = os.statvfs(self.folder.fd)
+        free = disk.f_bavail * disk.f_frsize // _MEBIBYTE
+        if free < _NEW_MEBIBYTES:
+            raise Unavailable(
+                f"A new database needs {_NEW_MEBIBYTES} MiB, and the disk of {self.folder.path} has"
+                f" {free} MiB free: make room, or name another folder in DATA_DIR"
+            )
+
     def _remove_new(self) -> None:
         shutil.rmtree(_NEW, ignore_errors=True, dir_fd=self.folder.fd)
 
@@ -221,6 +230,12 @@ class Cluster:
         return "".join(
             f'owner "{n}" {role}\n' for n in sorted(names) for role in (NAME, "postgres")
         )
+
+
+def _last_lines(text: str) -> str:
+    """The last few messages of a program of PostgreSQL, each once, in one line."""
+    lines = (" ".join(_MOMENT.sub("", line).split()) for line in text.splitlines())
+    return "; ".join(list(dict.fromkeys(filter(None, lines)))[-_WORDS:])
 
 
 def _write(data: Folder, name: str, text: str) -> None:
