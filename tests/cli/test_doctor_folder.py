@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -28,17 +29,16 @@ def found_in(data: Path) -> Finding:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Iterator[Path]:
-    """DATA_DIR, which any account reaches."""
-    for folder in tmp_path.parents:
-        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o011)
-    tmp_path.chmod(0o755)
-    folder = tmp_path / "data"
-    folder.mkdir(mode=0o700)
-    yield folder
-    if folder.exists():
-        folder.chmod(0o700)
+def data() -> Iterator[Path]:
+    """DATA_DIR, which every account reaches: `tmp_path` is closed to others."""
+    with TemporaryDirectory() as above:
+        Path(above).chmod(0o755)
+        folder = Path(above, "data")
+        folder.mkdir(mode=0o700)
+        yield folder
+        Path(above).chmod(0o700)
+        if folder.exists():
+            folder.chmod(0o700)
 
 
 @pytest.mark.parametrize("entry", ["", "postgres"])
