@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 
 from taskcli.arguments import DryRun, Json
 from taskcli.output import message, progress, show
@@ -9,6 +10,17 @@ from taskcli.running import with_core
 from taskcore import Core
 
 _WAIT = 0.2  # seconds, while another process does the same
+# What people read; programs get the names.
+_WORDS = {
+    "accounts": "deleted accounts",
+    "tasks": "tasks of deleted accounts",
+    "trash": "tasks whose time in the trash is over",
+    "events": "events of the history that nothing needs",
+    "sessions": "expired sessions",
+    "keys": "idempotency keys of more than a day",
+    "limits": "rate limits whose period is over",
+    "index_bytes": "bytes of the index of words",
+}
 
 
 def housekeeping(*, dry_run: DryRun = False, as_json: Json = False) -> None:
@@ -23,14 +35,14 @@ def housekeeping(*, dry_run: DryRun = False, as_json: Json = False) -> None:
     limits are not.
     """
     if dry_run:
-        show(with_core(lambda core: core.housekeeping.removable()), as_json=as_json)
+        _show(with_core(lambda core: core.housekeeping.removable()), as_json=as_json)
         return
     removed: Counter[str] = Counter()
 
     async def work(core: Core) -> None:
         failed = await swept(core, removed)
         for kind in failed:
-            message(f"could not remove all {kind}")
+            message(f"could not remove all {_WORDS.get(kind, kind)}")
         for error in failed.values():
             raise error
 
@@ -38,7 +50,12 @@ def housekeeping(*, dry_run: DryRun = False, as_json: Json = False) -> None:
         with_core(work)
     finally:
         if removed:
-            show(removed, as_json=as_json)
+            _show(removed, as_json=as_json)
+
+
+def _show(numbers: Mapping[str, int], *, as_json: bool) -> None:
+    names = {} if as_json else _WORDS
+    show({names.get(kind, kind): count for kind, count in numbers.items()}, as_json=as_json)
 
 
 async def swept(core: Core, removed: Counter[str], *only: str) -> dict[str, Exception]:

@@ -129,7 +129,9 @@ def test_every_setting_is_shown_except_secrets(
         assert (shown.code, shown.err) == (0, "")
         assert "sesame" not in shown.out
         assert KEY not in shown.out
+        assert ("RATE_LIMITS\ton\n" in shown.out) is (not options)  # as it is written
     settings = json.loads(shown.out)
+    assert settings["RATE_LIMITS"] is True
     assert settings["SECRET_KEY"] == "(set, not shown)"
     assert settings["SERVER_PORT"] == 8000
     assert settings["CORS_ORIGINS"] == ["https://a.example", "https://b.example"]
