@@ -228,7 +228,7 @@ async def test_a_role_that_may_not_read_all_makes_no_backup(url: str, tmp_path: 
         try:
             for what in ("USAGE ON SCHEMA public", "SELECT ON ALL TABLES IN SCHEMA public"):
                 connection.execute(f"GRANT {what} TO {role}".encode())
-            with pytest.raises(RightsMissing):
+            with pytest.raises(RightsMissing, match="may not read the sequences; back up as the"):
                 await backed_up(with_options(url, f"-c role={role}"), tmp_path / "backup")
             everything = "SELECT ON ALL SEQUENCES IN SCHEMA public"
             connection.execute(f"GRANT {everything} TO {role}".encode())
