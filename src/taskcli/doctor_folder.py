@@ -70,7 +70,11 @@ def key(settings: Settings) -> Finding:
         mode = file.lstat().st_mode
         readable = stat.S_ISREG(mode) and os.access(file, os.R_OK)
     except FileNotFoundError:
-        return Finding("key", ok=True, detail=f"{file} will be made at the first start")
+        return Finding(
+            "key",
+            ok=True,
+            detail=f"SECRET_KEY is not set, and {file} will be made at the first start",
+        )
     except OSError as error:
         return _bad_key(file, f"cannot be used: {error.strerror}", "run as the owner of DATA_DIR")
     if not readable:
