@@ -152,13 +152,19 @@ def _claimed_address(host: str, port: int) -> Iterator[str]:
     """
     with ExitStack() as claim:
         try:
-            info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-                family, kind, protocol, _, address = info[0]
-                claim.pop_all().close()  # the first one only shows that the port is free
-                bound = claim.enter_context(socket.socket(family, kind, protocol))
-                bound.setsockopt(socket.SOL_SOCKET, option, 1)
-                bound.bind(address)
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM
+            )[0]
+            if sys.platform == "linux":
+                # Of two that start at the same moment, both would find the port free.
+                alone = claim.enter_context(socket.socket(socket.AF_UNIX))
+                alone.bind(f"\0taskcore serves {address[0]} {port}")
+            with socket.socket(family, kind, protocol) as free:
+                free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                free.bind(address)
+            bound = claim.enter_context(socket.socket(family, kind, protocol))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            bound.bind(address)
         except OSError as error:
             place = f"{in_url(host)}:{port}"
             raise Misconfigured(

@@ -1,9 +1,14 @@
 """Starting a server, and the faults that make it refuse to start."""
 
 import signal
-from contextlib import ExitStack
+import socket
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import pytest
+
+from taskcli import serve
+from taskcore import Misconfigured
 from tests.api.served import as_url
 from tests.cli.in_process import run
 from tests.conftest import new_database
@@ -64,6 +69,28 @@ def test_only_one_server_gets_a_port_even_if_two_start_together(folder: Path) ->
             assert f"SERVER_PORT: cannot listen on 127.0.0.1:{port}" in refused_api.log
             assert "Traceback" not in refused_api.log
         assert winner.is_ready()
+
+
+def test_of_two_that_find_a_port_free_at_the_same_moment_one_gets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = free_port()
+    with ExitStack() as claims:
+        claimed: list[str] = []
+
+        def claim() -> None:
+            with suppress(Misconfigured):
+                claimed.append(claims.enter_context(serve._claimed_address("127.0.0.1", port)))
+
+        class FindsFree(socket.socket):
+            def close(self) -> None:
+                super().close()
+                monkeypatch.undo()
+                claim()  # the second, when the first has found the port free
+
+        monkeypatch.setattr(socket, "socket", FindsFree)
+        claim()
+        assert claimed == ["127.0.0.1"]
 
 
 def test_an_address_that_this_machine_does_not_have_is_refused(folder: Path) -> None:
