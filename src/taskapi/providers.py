@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from time import monotonic
 from typing import cast
 
 from dishka import AsyncContainer, Provider, Scope, make_async_container, provide
@@ -14,6 +15,10 @@ from taskapi.problems import AnyRequest
 from taskapi.query import DEFAULT_LIMIT
 from taskapi.request_state import request_state
 from taskcore import Actor, Core, InvalidToken, NotFound, Origin, TaskId, Unauthenticated
+
+# Seconds. After that, what the store said of a session and its user is asked again. A body nearly
+# always comes with its headers, so that this costs the usual request nothing.
+FRESH_FOR = 0.5
 
 CoreOpener = Callable[[], AbstractAsyncContextManager[Core]]
 
@@ -55,9 +60,25 @@ class ApiRequest(JsonRequest):
 class ActorRequest(ApiRequest):
     """A request of a logged-in user, for handlers behind `logged_in`."""
 
+    authenticated_at: float | None = None
+
     @property
     def actor(self) -> Actor:
+        """By the latest look: a slow body brings another."""
         return cast(Actor, request_state(self.scope).actor)
+
+    async def _read(self) -> bytes:
+        """Read the body, and if that took long, check again who sends it.
+
+        A body may take a minute to arrive. Meanwhile the session may have ended, the token have
+        expired, the role and the task have changed.
+        """
+        content = await super()._read()
+        if self.authenticated_at is not None and monotonic() - self.authenticated_at > FRESH_FOR:
+            check = self.route_handler.resolve_before_request()
+            assert check is not None  # noqa: S101 - for mypy: it has authenticated
+            await check(self)
+        return content
 
 
 def bearer_token(authorization: str) -> str:
@@ -83,7 +104,8 @@ def origin_of(request: ApiRequest) -> Origin:
 
 
 # The `before_request` of the app, of routers and routes: the innermost runs. It runs before the
-# query and the body are read, so that clients without permission learn nothing from validation.
+# query and the body are read, so that clients without permission learn nothing from validation. It
+# runs again behind a slow body (`ActorRequest`).
 # (Litestar would give a guard a copy of the handler at each request, which costs more than the
 # check.)
 
@@ -114,6 +136,7 @@ async def _authenticate(request: AnyRequest) -> None:
         task_id=_task_id(request),
         first_page=_first_page(request),
     )
+    request.authenticated_at = monotonic()
 
 
 def _task_id(request: ActorRequest) -> TaskId | None:
