@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from taskcli.standard_streams import is_terminal, write, write_error
-from taskcli.tables import fitted
+from taskcli.tables import fitted, wrapped
 from taskcore.domain.printable import ascii_json, block, visible
 
 if TYPE_CHECKING:  # the help texts do without
@@ -27,6 +27,7 @@ _quiet = False
 # The one field that is a text of several lines. In any other a line end is escaped.
 _TEXT = "description"
 _PROGRESS_WIDTH = 60
+_INDENT = "    "
 
 
 def message(*lines: str) -> None:
@@ -102,10 +103,13 @@ def show_page(
     paging: "Paging",
     *,
     zone: tzinfo = UTC,
+    beneath: Callable[[Item], Sequence[Sequence[str]]] | None = None,
 ) -> None:
     """Print a page of a list: the named columns for people, every field for programs.
 
-    People see the times of a clock in the zone.
+    People see the times of a clock in the zone. `beneath` returns what a terminal shows under the
+    row instead of its last column, so that nothing is cut: texts in parts, and where a text has no
+    room on one line, each part begins another.
     """
     items, total, next_cursor = list(map(shape, page.items)), page.total, cursors.after(page)
     skip, limit, cursor = paging.skip, paging.limit, paging.cursor
@@ -114,9 +118,11 @@ def show_page(
         print_json(answer | {"next_cursor": next_cursor})
         return
     if items:
+        texts = list(map(beneath, page.items)) if beneath and is_terminal() else []
+        columns = columns[:-1] if texts else columns
         rows = [[visible(cell(item[name], zone)) for name in columns] for item in items]
         if is_terminal():
-            _write_table(columns, rows)
+            _write_table(columns, rows, texts)
         else:
             write(_written([columns, *rows], aligned=False))
     if not items:
@@ -128,11 +134,29 @@ def show_page(
         note(which + of + (f"; --cursor {next_cursor} shows the next" if next_cursor else ""))
 
 
-def _write_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table, left_out = fitted(columns, rows, shutil.get_terminal_size().columns)
-    write(table)
+def _write_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    beneath: Sequence[Sequence[Sequence[str]]] = (),
+) -> None:
+    width = shutil.get_terminal_size().columns
+    table, left_out = fitted(columns, rows, width)
+    lines = table.splitlines()
+    for place, texts in reversed(list(enumerate(beneath, len(lines) - len(rows)))):
+        under = [line for text in texts for line in _beneath(text, width)]
+        lines[place + 1 : place + 1] = under
+    write("".join(f"{line}\n" for line in lines))
     if left_out:
         note(f"too narrow for {', '.join(left_out)}; --json shows all")
+
+
+def _beneath(parts: Sequence[str], width: int) -> list[str]:
+    """The text in one line, or else each part in as many as it needs."""
+    shown = list(map(visible, parts))
+    lines = wrapped(" ".join(shown), width - len(_INDENT))
+    if len(lines) > 1:
+        lines = [line for part in shown for line in wrapped(part, width - len(_INDENT))]
+    return [_INDENT + line for line in lines]
 
 
 def _plain(value: object) -> object:

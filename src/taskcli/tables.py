@@ -7,7 +7,7 @@ _GAP = 2  # spaces; visible cells hold no two in a row, so data forges no column
 _ELLIPSIS = "…"
 # Only these columns may be shortened (with an ellipsis, to at least _SHORTEST). Ids, dates and
 # addresses are for copying: shown whole, or the column is dropped.
-_PROSE = {"title", "labels", "full_name", "user_agent", "by", "detail", "changes"}
+_PROSE = {"title", "labels", "full_name", "user_agent", "by", "detail"}
 _SHORTEST = 10
 # The column that people look for. Before it is shortened, other free text is, dates lose their
 # seconds, and the columns below are dropped in this order, until the title is whole or has half of
@@ -21,7 +21,7 @@ _LESS_IMPORTANT = (
 # Dropped only if the title would get less than _SHORTEST.
 _IMPORTANT = ("due", "status")
 # These stay; the terminal wraps lines that are still too long.
-_KEPT = ("id", "title", "email", "event", "type", "changes", "at", "deleted_at")
+_KEPT = ("id", "title", "email", "event", "type", "at", "deleted_at")
 _SECONDS = re.compile(r"(?<=\d\d:\d\d):\d\d(?=(?:Z|[+-]\d\d:\d\d)\Z)")
 
 _Cells = Mapping[str, Sequence[str]]
@@ -99,3 +99,17 @@ def _line(cells: Sequence[str], widths: dict[str, int]) -> str:
         else:
             shown.append(set_cell_size(cell, width - 1) + _ELLIPSIS)
     return (" " * _GAP).join(shown).rstrip()
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The lines of a visible text; a word that is longer than a line is cut into several."""
+    from rich.cells import cell_len, chop_cells  # noqa: PLC0415
+
+    lines: list[str] = []
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if cell_len(longer) <= width:
+            lines[-1:] = [longer]
+        else:
+            lines += chop_cells(word, width)
+    return lines

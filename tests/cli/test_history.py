@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from taskcli import output
 from taskcore import Core
 from tests.cli.conftest import Taskcli
 from tests.conftest import ManualClock
@@ -60,6 +61,28 @@ def test_people_see_what_a_field_was_and_who_changed_it(task: str, taskcli: Task
     for whose, by in (((), "bob@example.org"), (ADA, "2")):  # an address that Ada does not know
         rows = taskcli("tasks", "history", task, *whose).out.splitlines()[1:3]
         assert [row.split("\t")[2:] for row in rows] == [[by, "3", due], ["operator", "2", read]]
+
+
+def test_a_terminal_shows_old_and_new_values_whole_beneath_their_row(
+    task: str, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in ("old", "new"):
+        text = f"{words} " * 20
+        assert taskcli("tasks", "edit", task, "--description", text.strip()).code == 0
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "66")
+    shown = taskcli("tasks", "history", task, "--limit", "3")
+    heading, _, *rows = shown.out.splitlines()
+    assert heading.split() == ["at", "type", "actor", "version"]
+    assert (rows[0].split()[-1], rows[-3].split()[-1]) == ("4", "2")
+    assert rows[1:5] == [
+        f"    description:{' old' * 12}",
+        f"    {'old ' * 8}".rstrip(),
+        f"    ->{' new' * 15}",
+        f"    {'new ' * 5}".rstrip(),
+    ]
+    assert rows[-2:] == ["    title: Write -> Read", "    priority: none -> high"]
+    assert "too narrow" not in shown.err
 
 
 def test_a_task_is_reverted(task: str, taskcli: Taskcli) -> None:

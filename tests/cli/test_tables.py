@@ -5,7 +5,7 @@ from importlib import import_module
 import pytest
 
 from taskcli import command_list, output
-from taskcli.tables import fitted
+from taskcli.tables import fitted, wrapped
 from taskcli.tasks import lists
 
 MODULES = {
@@ -20,6 +20,7 @@ LISTS: dict[str, tuple[str, ...]] = {
     if hasattr(module, "_COLUMNS")
 }
 LISTS["tasks.lists"] += ("owner_id",)
+LISTS["tasks.history"] = LISTS["tasks.history"][:-1]  # what stands beneath its rows
 # The longest value of a column: an id, unless it is one of these.
 ID = "9223372036854775807"
 LONGEST = {
@@ -31,7 +32,7 @@ LONGEST = {
 }
 PROSE = {"title": "Letter " * 36, "labels": "home, " * 20, "full_name": "語" * 100,
          "user_agent": "Mozilla/5.0 " * 40, "by": "o" * 200,
-         "detail": "old=user, new=admin", "changes": "title=Letter, labels=-, " * 9}  # fmt: skip
+         "detail": "old=user, new=admin"}  # fmt: skip
 
 
 def row(kind: str) -> list[str]:
@@ -119,3 +120,16 @@ def test_the_columns_left_out_are_named_on_standard_error(
     assert record["email"] in out
     left_out = "full_name, role, is_active, created_at"
     assert err == f"taskcli: too narrow for {left_out}; --json shows all\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("one two", ["one two"]),
+        ("one two three", ["one two", "three"]),
+        ("one 0123456789abc two", ["one", "01234567", "89abc", "two"]),
+        ("語語語語語 six", ["語語語語", "語 six"]),
+    ],
+)
+def test_a_text_is_wrapped_by_the_cells_of_a_terminal(text: str, lines: list[str]) -> None:
+    assert wrapped(text, 8) == lines

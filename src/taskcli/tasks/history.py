@@ -1,6 +1,6 @@
 """`taskcli tasks history|revert`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import tzinfo
 from typing import Annotated
@@ -43,7 +43,10 @@ def history(task_id: Number, /, *, paging: Paging = FIRST_PAGE, as_user: As = No
     def shown(event: TaskEvent) -> Record:
         return _shape(event) if paging.as_json else _line(event, names, here)
 
-    show_page(page, shown, places, _COLUMNS, paging, zone=here)
+    def beneath(event: TaskEvent) -> list[list[str]]:
+        return _parts(event, here)
+
+    show_page(page, shown, places, _COLUMNS, paging, zone=here, beneath=beneath)
 
 
 async def _names(core: Core, actor: Actor, events: Iterable[TaskEvent]) -> _Names:
@@ -97,11 +100,21 @@ def _shape(event: TaskEvent) -> Record:
 
 
 def _line(event: TaskEvent, names: _Names, here: tzinfo) -> Record:
-    """A new task's fields were nothing before, so that only what they are is shown."""
     by = "operator" if event.actor_id is None else names.get(event.actor_id, event.actor_id)
-    is_new = event.type is TaskEventType.CREATED
-    changes = {
-        name: change.now if is_new else f"{cell(change.was, here)} -> {cell(change.now, here)}"
-        for name, change in event.changes.items()
-    }
+    changes = {name: " -> ".join(values) for name, values in _changed(event, here)}
     return {**_shape(event), "actor": by, "changes": changes}
+
+
+def _changed(event: TaskEvent, here: tzinfo) -> Iterator[tuple[str, Sequence[str]]]:
+    """Each field with what it was and is; of a new task, whose fields were nothing, what it is."""
+    for name, change in event.changes.items():
+        values = change[1:] if event.type is TaskEventType.CREATED else change
+        yield name, [cell(value, here) for value in values]
+
+
+def _parts(event: TaskEvent, here: tzinfo) -> list[list[str]]:
+    """The changes, where each value may begin a line."""
+    return [
+        [f"{name}: {first}", *(f"-> {value}" for value in rest)]
+        for name, (first, *rest) in _changed(event, here)
+    ]
