@@ -100,7 +100,11 @@ def _shape(event: TaskEvent) -> Record:
 
 
 def _line(event: TaskEvent, names: _Names, here: tzinfo) -> Record:
-    by = "operator" if event.actor_id is None else names.get(event.actor_id, event.actor_id)
+    # Of other users only administrators reach a task: for one who may not know them, and for
+    # accounts that are gone, that says more than the number alone.
+    by = "operator"
+    if event.actor_id is not None:
+        by = names.get(event.actor_id, f"administrator {event.actor_id}")
     changes = {name: " -> ".join(values) for name, values in _changed(event, here)}
     return {**_shape(event), "actor": by, "changes": changes}
 
