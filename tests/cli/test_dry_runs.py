@@ -51,7 +51,7 @@ def test_a_task_stays_where_it_is(taskcli: Taskcli, task: int) -> None:
     tried = taskcli("tasks", "delete", number, "--dry-run")
     assert (tried.code, tried.err) == (
         0,
-        f'taskcli: would remove task {number}, "Write", of ada@example.org\n',
+        f'taskcli: would move task {number}, "Write", of ada@example.org, to the trash\n',
     )
     for refused, code in (
         (("tasks", "delete", number, "--expected-version", "9"), 65),
@@ -60,7 +60,11 @@ def test_a_task_stays_where_it_is(taskcli: Taskcli, task: int) -> None:
     ):
         assert taskcli(*refused, "--dry-run").code == code
     assert taskcli("tasks", "delete", number, "--yes").code == 0
-    assert taskcli("tasks", "purge", number, "--dry-run").code == 0
+    purged = taskcli("tasks", "purge", number, "--dry-run")
+    assert (purged.code, purged.err) == (
+        0,
+        f'taskcli: would remove task {number}, "Write", of ada@example.org, for good\n',
+    )
     assert taskcli("tasks", "restore", number).code == 0
 
 

@@ -49,7 +49,7 @@ def test_several_tasks_are_deleted_and_restored_together(task: str, taskcli: Tas
     both = (task, str(json.loads(made.out)["id"]))
     assert taskcli("tasks", "delete", *both, "--yes", "--expected-version", "1").code == 2
     tried = taskcli("tasks", "delete", *both, "--dry-run")
-    assert (tried.code, tried.err.count("would remove task")) == (0, 2)
+    assert (tried.code, tried.err.count("would move task")) == (0, 2)
     assert taskcli("tasks", "delete", *both, "99", "--yes").code == 65
     assert taskcli("tasks", "delete", *both, "--yes").err.splitlines() == [
         f'taskcli: deleted task {both[0]}, "Write"',

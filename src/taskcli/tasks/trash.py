@@ -162,7 +162,7 @@ def _tried(
     get: GetTask,
     expected_version: int | None = None,
 ) -> int:
-    """Say what would be removed. Raises what the removal would raise."""
+    """Say what would be moved or removed. Raises what that would raise."""
 
     async def work(core: Core, actor: Actor) -> list[str]:
         tasks = await get_tasks(core, actor, task_ids, get)
@@ -172,7 +172,10 @@ def _tried(
                 raise StaleWrite.now_at(task.version)
         return [await _owned(core, task) for task in tasks]
 
-    message(*(f"would remove {what}" for what in with_tasks(as_user, work)))
+    would = "would remove {}, for good"
+    if permission is Permission.DELETE:
+        would = "would move {}, to the trash"
+    message(*map(would.format, with_tasks(as_user, work)))
     return 0
 
 
