@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -153,6 +154,25 @@ def test_one_kind_of_due_replaces_the_other(edit: Edit) -> None:
     assert (day["due_date"], day["due_at"], day["time_zone"]) == ("2030-01-09", None, None)
     none = edit("--due", "none")
     assert (none["due_date"], none["due_at"], none["time_zone"]) == (None, None, None)
+
+
+def test_a_day_that_replaces_a_time_says_so_and_how_to_have_the_time_again(
+    core: Core, task: str, taskcli: Taskcli
+) -> None:
+    in_tokyo(core, "ada@example.org")
+    for zone, offset in (("Asia/Tokyo", "+09:00"), ("Europe/Berlin", "+01:00")):
+        edit = ("tasks", "edit", task, "--due", "2030-02-01 9:00", "--time-zone", zone)
+        was = json.loads(taskcli(*edit, "--json").out)
+        moved = taskcli("tasks", "edit", task, "--due", "+1d")
+        said = f"taskcli: due on a whole day now, before at 2030-02-01 09:00{offset}; `"
+        assert moved.err.startswith(said)
+        _, advice, rest = moved.err.split("`")
+        assert rest == " gives it that time again\n"
+        assert ("--time-zone" in advice) is (zone != "Asia/Tokyo")
+        again = json.loads(taskcli("tasks", "edit", task, *shlex.split(advice), "--json").out)
+        assert again["due_at"] == was["due_at"].replace("02-01", "01-03")
+        assert again["time_zone"] == zone
+        assert taskcli("tasks", "edit", task, "--due", "none").err == ""
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import cast
 
 from taskcli.arguments import USER, Json, Version
 from taskcli.exits import Usage
-from taskcli.output import Record, note, print_json, show
+from taskcli.output import Record, clock_time, note, print_json, show
 from taskcli.tasks.acting import (
     As,
     Key,
@@ -25,13 +25,15 @@ from taskcli.tasks.shown import is_overdue, shape
 from taskcore import Actor, Core, Status, Task
 from taskcore.domain.bulk import Update
 from taskcore.domain.dues import zone
+from taskcore.domain.printable import quoted
 from taskcore.domain.tasks import OPEN, NewTaskFields
 
 _NO_EDITS = Edits()
 Shown = tuple[Record, str]
 """A task as it is printed, and the name of the time zone of its times."""
-Written = tuple[Record, str, bool]
-"""The same, and whether it has got a due that is past."""
+Written = tuple[Record, str, list[str]]
+"""The same, and what to note about its due."""
+_PAST = "this due is in the past"
 
 
 def show_(task_id: Number, /, *, as_user: As = None, as_json: Json = False) -> None:
@@ -60,7 +62,8 @@ def create(*, draft: Draft, as_user: As = None, key: Key = None, as_json: Json =
         now = core.tasks.clock.now()
         content = draft.changes(now, actor.time_zone)
         task = await core.tasks.create(actor, **cast("NewTaskFields", content))
-        return shape(task), actor.time_zone, is_overdue(task, now, actor.time_zone)
+        is_past = is_overdue(task, now, actor.time_zone)
+        return shape(task), actor.time_zone, [_PAST] if is_past else []
 
     _show_written(*once(as_user, key, ("create", draft), work), as_json=as_json)
 
@@ -93,17 +96,30 @@ def edit(
         now = core.tasks.clock.now()
         changes = edits.of(task, now, editor.time_zone)
         edited = await core.tasks.edit(editor, task.id, expected_version=version, **changes)
-        is_past = edits.due is not None and is_overdue(edited, now, editor.time_zone)
-        return shape(edited), editor.time_zone, is_past
+        notes = _time_lost(task, edited, editor.time_zone)
+        if edits.due is not None and is_overdue(edited, now, editor.time_zone):
+            notes.append(_PAST)
+        return shape(edited), editor.time_zone, notes
 
     command = ("edit", task_id, edits, expected_version)
     _show_written(*once(as_user, key, command, work), as_json=as_json)
 
 
-def _show_written(task: Record, time_zone: str, is_past: bool, *, as_json: bool) -> None:  # noqa: FBT001
+def _time_lost(was: Task, task: Task, here: str) -> list[str]:
+    """What to note where a day has replaced a moment, and how to give the day that time."""
+    if was.due_at is None or was.time_zone is None or task.due_date is None:
+        return []
+    before = clock_time(was.due_at, zone(was.time_zone), "minutes")
+    due = f"--due {quoted(f'{task.due_date} {before.split()[1][:5]}')}"
+    if was.time_zone != here:
+        due += f" --time-zone {was.time_zone}"
+    return [f"due on a whole day now, before at {before}; `{due}` gives it that time again"]
+
+
+def _show_written(task: Record, time_zone: str, notes: list[str], *, as_json: bool) -> None:
     show_task(task, time_zone, as_json=as_json)
-    if is_past and not as_json:
-        note("this due is in the past")
+    if notes and not as_json:
+        note(*notes)
 
 
 def show_task(task: Record, time_zone: str, *, as_json: bool) -> None:
