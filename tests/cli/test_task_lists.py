@@ -113,6 +113,18 @@ def test_lists_are_filtered_and_sorted(titles: Titles, options: str, found: str)
         ("--due none", 2, "--due: nothing filters tasks without a due; `--sort due` puts"),
         ("--due 18:00", 2, "--due: takes a day; give times with --due-from and --due-until"),
         ("--due today --due-until +7d", 2, "--due is one day"),
+        # On this Wednesday `wed` is the next one.
+        (
+            "--due-from wed --due-until sun --as ada@example.org",
+            65,
+            "--due-from: 2030-01-09 is not before --due-until, 2030-01-06",
+        ),
+        ("--due-from 0:00 --due-until today --as ada@example.org", 65, "2030-01-02 00:00:00Z is"),
+        (
+            "--completed-from today --completed-until -1d --as ada@example.org",
+            65,
+            "--completed-from: 2030-01-02 is not before --completed-until, 2030-01-01",
+        ),
         ("--updated-from 2030-02-30", 2, "--updated-from"),
         ("--search ! --as ada@example.org", 65, "--search: needs at least one letter"),
         ("--cursor x", 65, "--cursor: is no cursor of ours"),

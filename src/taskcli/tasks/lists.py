@@ -2,21 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Annotated
 
 from cyclopts import Parameter, Token
 
 from taskcli.arguments import FIRST_PAGE, Cursor, Json, Paging, Whole, one_of
 from taskcli.exits import Usage
-from taskcli.output import Record, note, print_json, show_page, show_rows
+from taskcli.output import Record, cell, note, print_json, show_page, show_rows
 from taskcli.tasks.acting import OF_ALL, Reader, Whose, with_tasks
 from taskcli.tasks.fields import Labels, Text
 from taskcli.tasks.shown import line, shape
 from taskcli.typed_dates import Bound, When, typed
-from taskcore import Actor, Core, Page, Priority, Sort, Status, Task, TaskQuery, cursors
+from taskcore import Actor, Core, Page, Priority, Problem, Sort, Status, Task, TaskQuery, cursors
 from taskcore.cursors import LABELS, Cursors
+from taskcore.domain.dues import start_of_day
 from taskcore.domain.pages import MAX_LIMIT_OF_LABELS
+from taskcore.domain.refusals import refuse
 from taskcore.domain.task_orders import TaskPosition
 from taskcore.domain.task_queries import STATUS_GROUPS
 from taskcore.ports import LabelCount
@@ -101,12 +103,22 @@ class Filters:
             raise Usage("--due is one day: leave it out, or --due-from and --due-until")
 
     def query(self, reader: Reader) -> TaskQuery:
+        """Raises Invalid for a range that holds nothing, as one whose end is before its beginning.
+
+        Over HTTP such a range is an empty list; people have most often mistaken a weekday.
+        """
+
         def bound(when: When | None, *, past: bool = True) -> date | datetime | None:
             return None if when is None else when.resolved(reader.now, reader.zone, past=past)
 
         due_from, due_until = bound(self.due_from, past=False), bound(self.due_until, past=False)
         if day := bound(self.due, past=False):
             due_from, due_until = day, day + timedelta(1) if day < date.max else None
+        completed_from, completed_until = bound(self.completed_from), bound(self.completed_until)
+        refuse(
+            _nothing_between("due", due_from, due_until, reader.zone),
+            _nothing_between("completed", completed_from, completed_until, reader.zone),
+        )
         return TaskQuery(
             status=self.status,
             priority=self.priority,
@@ -114,12 +126,25 @@ class Filters:
             due_from=due_from,
             due_until=due_until,
             overdue=self.overdue,
-            completed_from=bound(self.completed_from),
-            completed_until=bound(self.completed_until),
+            completed_from=completed_from,
+            completed_until=completed_until,
             updated_from=bound(self.updated_from),
             q=self.search,
             sort=self.sort,
         )
+
+
+def _nothing_between(
+    what: str, start: date | None, end: date | None, here: tzinfo
+) -> Problem | None:
+    if start is None or end is None or _begins(start, here) < _begins(end, here):
+        return None
+    detail = f"{cell(start, here)} is not before --{what}-until, {cell(end, here)}: nothing matches"
+    return Problem(f"--{what}-from", detail, "empty_range")
+
+
+def _begins(bound: date, here: tzinfo) -> datetime:
+    return bound if isinstance(bound, datetime) else start_of_day(bound, here)
 
 
 _NONE = Filters()
