@@ -1,5 +1,6 @@
 """`taskcli changes`: what changes in the account of a user."""
 
+from asyncio import CancelledError
 from contextlib import aclosing
 from typing import Annotated
 
@@ -13,6 +14,10 @@ from taskcli.tasks.shown import shape
 from taskcore import Actor, ChangedTask, Core, cursors
 from taskcore.domain.pages import MAX_LIMIT_OF_CHANGES
 from taskcore.domain.policies import own_id
+from taskcore.ports import LogPosition
+
+_HEADING = ("id", "change", "version", "status", "title")
+_WIDTHS = (6, 8, 7, 11)  # of a terminal's columns, where the rows to come are not known
 
 _Json = Annotated[
     bool,
@@ -38,10 +43,11 @@ def changes(
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Show what has changed in the account of a user since a cursor.
+    """Show what has changed in the account of a user since a cursor, each task as it is now.
 
     Without --cursor it shows nothing and the present cursor, or with --follow what
-    changes from now on.
+    changes from now on. `removed` is in the trash or gone. What an edit has changed
+    is in `taskcli tasks history`.
     """
     if acting_user(as_user) is None:
         raise Usage(f"name the user whose changes you mean, with --as {USER}")
@@ -50,9 +56,7 @@ def changes(
         places = cursors.changes(own_id(actor))
         after = places.read(cursor)
         if follow:
-            async with aclosing(core.changes.follow(actor, after=after)) as items:
-                async for item in items:
-                    _show(item, places.at(item.place), as_json=as_json)
+            await _follow(core, actor, after, as_json=as_json)
             return
         page = await core.changes.page(actor, after=after, limit=limit)
         end = places.at(page.end)
@@ -60,21 +64,38 @@ def changes(
             items_shown = list(map(_shape, page.items))
             print_json({"items": items_shown, "cursor": end, "has_more": page.has_more})
             return
-        for item in page.items:
-            _show(item, places.at(item.place), as_json=False)
+        if page.items:
+            show_rows([_HEADING, *map(_row, page.items)])
         more = "there is more" if page.has_more else "that is all for now"
         note(f"{more}; --cursor {end} goes on from here")
 
     with_tasks(as_user, work)
 
 
-def _show(item: ChangedTask, cursor: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json({**_shape(item), "cursor": cursor})
-        return
-    change = "removed" if item.task is None else "upserted"
-    status, title = ("-", "-") if item.task is None else (item.task.status, item.task.title)
-    show_rows([[str(item.task_id), change, status, title]])
+async def _follow(core: Core, actor: Actor, after: LogPosition | None, *, as_json: bool) -> None:
+    """Show each change as it happens. Ctrl-C ends it, and then it says where to go on."""
+    places = cursors.changes(own_id(actor))
+    place = (await core.changes.page(actor)).end if after is None else after
+    if not as_json:
+        show_rows([_HEADING], _WIDTHS)
+    try:
+        async with aclosing(core.changes.follow(actor, after=place)) as items:
+            async for item in items:
+                if as_json:
+                    print_json({**_shape(item), "cursor": places.at(item.place)})
+                else:
+                    show_rows([_row(item)], _WIDTHS)
+                place = item.place
+    except CancelledError:
+        note(f"--cursor {places.at(place)} goes on from here")
+        raise
+
+
+def _row(item: ChangedTask) -> list[str]:
+    task = item.task
+    if task is None:
+        return [str(item.task_id), "removed", "-", "-", "-"]
+    return [str(task.id), "upserted", str(task.version), task.status, task.title]
 
 
 def _shape(item: ChangedTask) -> Record:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, tzinfo
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -89,10 +90,10 @@ def show(record: Record, *, as_json: bool, zone: tzinfo = UTC) -> None:
     write(_written(rows, aligned=is_terminal()))
 
 
-def show_rows(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows, all with the same number of cells."""
+def show_rows(rows: Sequence[Sequence[str]], widths: Sequence[int] = ()) -> None:
+    """Print rows, all with the same number of cells; `widths` are the least of the columns."""
     shown = [list(map(visible, row)) for row in rows]
-    write(_written(shown, aligned=is_terminal()))
+    write(_written(shown, aligned=is_terminal(), least=widths))
 
 
 def show_page(
@@ -194,7 +195,7 @@ def cell(value: object, zone: tzinfo) -> str:
             return str(value)
 
 
-def _written(rows: Sequence[Sequence[str]], *, aligned: bool) -> str:
+def _written(rows: Sequence[Sequence[str]], *, aligned: bool, least: Sequence[int] = ()) -> str:
     """Visible cells in columns: aligned for a terminal, else divided by tabs.
 
     No visible cell holds a tab, so in a pipe or a file every line has as many as the first one.
@@ -202,6 +203,7 @@ def _written(rows: Sequence[Sequence[str]], *, aligned: bool) -> str:
     if not aligned:
         return "".join("\t".join(row) + "\n" for row in rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    widths = [max(pair) for pair in zip_longest(widths, least, fillvalue=0)]
     lines = [
         "  ".join(
             [*(shown.ljust(width) for shown, width in zip(row, widths, strict=False)), row[-1]]

@@ -104,9 +104,12 @@ def test_changes_are_shown_since_a_cursor(task: str, taskcli: Taskcli) -> None:
     assert page["items"] == [
         {"type": "task", "id": int(task), "change": "upserted", "task": edited}
     ]
+    heading, row = taskcli("changes", *ADA, "--cursor", cursor).out.splitlines()
+    assert heading.split("\t") == ["id", "change", "version", "status", "title"]
+    assert row.split("\t") == [task, "upserted", "3", "todo", "Third"]
     assert taskcli("tasks", "delete", task, "--yes").code == 0
     shown = taskcli("changes", *ADA, "--cursor", cursor)
-    assert shown.out == f"{task}\tremoved\t-\t-\n"
+    assert shown.out.splitlines()[1:] == [f"{task}\tremoved\t-\t-\t-"]
     assert "that is all for now; --cursor " in shown.err
 
 

@@ -49,13 +49,22 @@ def test_the_command_line_follows_beside_the_server(api: Api) -> None:
     follow = [*TASKCLI, "changes", "--follow", "--json", "--as", "follower@example.org"]
     cursor = api.call("GET", "/api/v1/changes", token=token).json["cursor"]
     with subprocess.Popen(  # noqa: S603 - ourselves
-        [*follow, "--cursor", cursor], env=api.env, cwd=api.folder, stdout=subprocess.PIPE
+        [*follow, "--cursor", cursor],
+        env=api.env,
+        cwd=api.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout
+        assert process.stderr
         task = api.call("POST", "/api/v1/tasks", {"title": "x"}, token=token).json
-        assert json.loads(process.stdout.readline())["task"] == task
+        shown = json.loads(process.stdout.readline())
+        assert shown["task"] == task
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
+        said = f"taskcli: --cursor {shown['cursor']} goes on from here\n"
+        assert process.stderr.read().endswith(said)  # behind what DEBUG logs
 
 
 def test_a_stop_ends_streams_before_the_deadline_for_requests(folder: Path) -> None:
