@@ -140,6 +140,7 @@ Examples:
   taskcli users list --role admin --json | jq -r '.items[].email'
   taskcli tasks create --as ada@example.org --title "Write the letter" --due friday
   taskcli tasks list --as ada@example.org --status open --due today
+  taskcli tasks list --as ada@example.org --all --json > tasks.json
   taskcli users delete bob@example.org --yes
   taskcli sessions revoke --user bob@example.org --yes
   taskcli audit --event login.failed --since 2026-01-31

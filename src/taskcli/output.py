@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, tzinfo
 from itertools import zip_longest
@@ -70,7 +70,11 @@ def print_line(text: str) -> None:
 
 
 def print_json(value: object) -> None:
-    write(ascii_json(encoded(value)) + "\n")
+    write(_as_ascii(value) + "\n")
+
+
+def _as_ascii(value: object) -> str:
+    return ascii_json(encoded(value))
 
 
 def encoded(value: object) -> str:
@@ -133,6 +137,42 @@ def show_page(
         which = f"{len(items)}" if cursor else f"{skip + 1} to {skip + len(items)}"
         of = " shown" if total is None else f" of {total}"
         note(which + of + (f"; --cursor {next_cursor} shows the next" if next_cursor else ""))
+
+
+async def show_all(
+    pages: AsyncIterable["Page[Item]"],
+    shape: Callable[[Item], Record],
+    columns: Sequence[str],
+    paging: "Paging",
+    *,
+    zone: tzinfo = UTC,
+) -> None:
+    """Print a whole list as `show_page` does a page, without a cursor at its end.
+
+    What is not for a terminal is written page by page, so that a long list takes no memory.
+    """
+    number, total, rows = 0, None, []
+    if paging.as_json:
+        write('{"items": [')
+    async for page in pages:
+        total = page.total if number == 0 else total
+        items = list(map(shape, page.items))
+        if paging.as_json:
+            write(", " * bool(number and items) + ", ".join(map(_as_ascii, items)))
+        else:
+            rows += [[visible(cell(item[name], zone)) for name in columns] for item in items]
+        if not paging.as_json and not is_terminal():
+            heading = [columns] if rows and not number else []
+            write(_written([*heading, *rows], aligned=False))
+            rows = []
+        number += len(items)
+    if paging.as_json:
+        answer = {"total": total, "skip": paging.skip, "limit": number, "next_cursor": None}
+        write(f"], {_as_ascii(answer)[1:]}\n")
+    elif rows:
+        _write_table(columns, rows)
+    if not paging.as_json:
+        note(f"{number} shown" if number else "nothing found")
 
 
 def _write_table(

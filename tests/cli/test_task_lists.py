@@ -10,6 +10,7 @@ import pytest
 
 from taskcli import output
 from taskcore import SYSTEM, Actor, Core
+from taskcore.domain.bulk import Create
 from taskcore.domain.tasks import Priority, Status
 from tests.cli.conftest import Taskcli
 from tests.conftest import ManualClock
@@ -130,6 +131,7 @@ def test_lists_are_filtered_and_sorted(titles: Titles, options: str, found: str)
         ("--cursor x", 65, "--cursor: is no cursor of ours"),
         ("--skip 10001", 65, "--skip: must be from 0 to 10000"),
         ("--limit 0", 65, "--limit: must be from 1 to 100"),
+        ("--all --limit 5", 2, "--all shows all: leave it out, or --limit"),
         ("--as bob@example.org --owner ada@example.org", 77, "your own tasks only"),
     ],
 )
@@ -149,6 +151,47 @@ def test_a_cursor_reads_on_in_the_same_list_only(taskcli: Taskcli) -> None:
     other = taskcli(*command, "priority", "--cursor", first["next_cursor"])
     assert other.code == 65
     assert "--cursor: is the cursor of another list" in other.err
+
+
+@pytest.fixture
+def many(core: Core) -> int:
+    """How many tasks Ada has: three pages."""
+
+    async def make() -> None:
+        ada = await core.accounts.find(SYSTEM, "ada@example.org")
+        assert ada
+        for _ in range(3):
+            await core.tasks.bulk(Actor(ada.id, ada.role), [Create({"title": "für"})] * 70)
+
+    asyncio.run(make())
+    return 210
+
+
+@pytest.mark.parametrize("order", ["created", "due"])
+def test_all_of_a_list_is_written_as_one(many: int, taskcli: Taskcli, order: str) -> None:
+    command = ("tasks", "list", *ADA, "--all", "--sort", order)
+    as_json = taskcli(*command, "--json")
+    whole = json.loads(as_json.out)
+    ids = [task["id"] for task in whole.pop("items")]
+    assert ids == sorted(set(ids))
+    assert whole == {"total": many, "skip": 0, "limit": many, "next_cursor": None}
+    assert (len(ids), as_json.err, as_json.out.isascii()) == (many, "", True)
+    in_pipe = taskcli(*command)
+    heading, *found = [line.split("\t") for line in in_pipe.out.splitlines()]
+    assert (heading[0], [int(row[0]) for row in found]) == ("id", ids)
+    assert in_pipe.err == f"taskcli: {many} shown\n"
+    behind = taskcli(*command, "--skip", "150")
+    assert [line.split("\t")[0] for line in behind.out.splitlines()[1:]] == [*map(str, ids[150:])]
+
+
+@pytest.mark.usefixtures("many")
+def test_all_of_a_list_is_one_table_on_a_terminal(
+    taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    assert len(taskcli("tasks", "list", *ADA, "--all").out.splitlines()) == 2 + 210
+    assert taskcli("tasks", "list", *BOB, "--all").err == "taskcli: nothing found\n"
+    assert taskcli("tasks", "list", "--all").out.splitlines()[0].split()[-1] == "owner_id"
 
 
 def rows(taskcli: Taskcli, *options: str) -> list[list[str]]:

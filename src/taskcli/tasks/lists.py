@@ -1,6 +1,6 @@
 """`taskcli tasks list|labels`."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Annotated
@@ -9,17 +9,17 @@ from cyclopts import Parameter, Token
 
 from taskcli.arguments import FIRST_PAGE, Cursor, Json, Paging, Whole, one_of
 from taskcli.exits import Usage
-from taskcli.output import Record, cell, note, print_json, show_page, show_rows
+from taskcli.output import Record, cell, note, print_json, show_all, show_page, show_rows
 from taskcli.tasks.acting import OF_ALL, Reader, Whose, with_tasks
 from taskcli.tasks.fields import Labels, Text
 from taskcli.tasks.shown import line, shape
 from taskcli.typed_dates import Bound, When, typed
 from taskcore import Actor, Core, Page, Priority, Problem, Sort, Status, Task, TaskQuery, cursors
-from taskcore.cursors import LABELS, Cursors
+from taskcore.cursors import LABELS
 from taskcore.domain.dues import start_of_day
 from taskcore.domain.pages import MAX_LIMIT_OF_LABELS
+from taskcore.domain.policies import reaches_all_tasks
 from taskcore.domain.refusals import refuse
-from taskcore.domain.task_orders import TaskPosition
 from taskcore.domain.task_queries import STATUS_GROUPS
 from taskcore.ports import LabelCount
 
@@ -150,7 +150,21 @@ def _begins(bound: date, here: tzinfo) -> datetime:
 _NONE = Filters()
 
 
-def list_(*, filters: Filters = _NONE, whose: Whose = OF_ALL, paging: Paging = FIRST_PAGE) -> None:
+def list_(
+    *,
+    filters: Filters = _NONE,
+    whose: Whose = OF_ALL,
+    every: Annotated[
+        bool,
+        Parameter(
+            name="--all",
+            negative="",
+            show_default=False,
+            help="Show all, and not a page: with --json or in a pipe, an export.",
+        ),
+    ] = False,
+    paging: Paging = FIRST_PAGE,
+) -> None:
     """List tasks, newest first. With --search the best matches come first.
 
     A task must fit all options; of a repeated option, one value. To filter, sort or
@@ -164,31 +178,44 @@ def list_(*, filters: Filters = _NONE, whose: Whose = OF_ALL, paging: Paging = F
     A `!` behind the due marks an open task whose due is past.
     """
     filters.check()
+    if every and paging.limit != FIRST_PAGE.limit:
+        raise Usage("--all shows all: leave it out, or --limit")
 
-    async def work(
-        core: Core, actor: Actor
-    ) -> tuple[Page[Task], Cursors[Task, TaskPosition], Reader]:
+    async def work(core: Core, actor: Actor) -> None:
         reader = await Reader.of(core, actor, whose.owner)
         query = filters.query(reader)
         places = cursors.tasks(query, reader.owner_id)
-        page = await core.tasks.page(
-            reader.actor,
-            query,
-            owner_id=reader.owner_id,
-            skip=paging.skip,
-            limit=paging.limit,
-            after=places.read(paging.cursor),
-        )
-        return page, places, reader
 
-    page, places, reader = with_tasks(whose.as_user, work)
+        async def read(cursor: str, skip: int) -> Page[Task]:
+            return await core.tasks.page(
+                reader.actor,
+                query,
+                owner_id=reader.owner_id,
+                skip=skip,
+                limit=paging.limit,
+                after=places.read(cursor),
+            )
 
-    def shown(task: Task) -> Record:
-        return shape(task) if paging.as_json else line(task, reader)
+        async def rest(page: Page[Task]) -> AsyncIterator[Page[Task]]:
+            yield page
+            while cursor := places.after(page):
+                page = await read(cursor, 0)
+                yield page
 
-    several = len({task.owner_id for task in page.items}) > 1
-    columns = (*_COLUMNS, "owner_id") if several else _COLUMNS
-    show_page(page, shown, places, columns, paging, zone=reader.zone)
+        def shown(task: Task) -> Record:
+            return shape(task) if paging.as_json else line(task, reader)
+
+        page = await read(paging.cursor, paging.skip)
+        several = len({task.owner_id for task in page.items}) > 1
+        if every:
+            several = reader.owner_id is None and reaches_all_tasks(reader.actor)
+        columns = (*_COLUMNS, "owner_id") if several else _COLUMNS
+        if every:
+            await show_all(rest(page), shown, columns, paging, zone=reader.zone)
+        else:
+            show_page(page, shown, places, columns, paging, zone=reader.zone)
+
+    with_tasks(whose.as_user, work)
 
 
 def labels(
