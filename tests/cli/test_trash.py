@@ -6,7 +6,7 @@ import pytest
 
 from taskcli import prompts
 from taskcli.tasks import trash
-from taskcore import Core
+from taskcore import SYSTEM, Actor, Core, Task
 from tests.cli.conftest import Taskcli
 from tests.cli.test_tasks import in_tokyo
 from tests.conftest import ManualClock
@@ -120,6 +120,84 @@ def test_a_purge_is_for_good(trashed: str, taskcli: Taskcli) -> None:
             65,
             f"taskcli: there is no task {trashed} in the trash\n",
         )
+
+
+@pytest.fixture
+def three(task: str, taskcli: Taskcli) -> list[str]:
+    """The ids of tasks in Ada's trash."""
+    ids = [task]
+    for title in ("Read", "Call"):
+        made = taskcli("tasks", "create", *ADA, "--title", title, "--json")
+        ids.append(str(json.loads(made.out)["id"]))
+    assert taskcli("tasks", "delete", *ids, "--yes").code == 0
+    return ids
+
+
+def test_several_tasks_are_purged(three: list[str], taskcli: Taskcli) -> None:
+    assert taskcli("tasks", "purge", *three, "99", "--yes").code == 65
+    assert taskcli("tasks", "purge", *three, "--dry-run").err.count("would remove task") == 3
+    command = ("tasks", "purge", *three[:2], "--yes", *ADA, "--idempotency-key", "k")
+    purged = taskcli(*command)
+    assert purged.err.splitlines() == [
+        f'taskcli: removed task {three[0]}, "Write", for good',
+        f'  removed task {three[1]}, "Read", for good',
+    ]
+    assert taskcli(*command) == purged
+    assert taskcli("tasks", "restore", three[2]).code == 0
+
+
+def test_a_trash_is_emptied(
+    three: list[str], taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = taskcli("tasks", "create", *BOB, "--title", "x", "--json")
+    of_bob = str(json.loads(made.out)["id"])
+    assert taskcli("tasks", "delete", of_bob, "--yes").code == 0
+    monkeypatch.setattr(trash, "MAX_LIMIT", 2)
+    empty = ("tasks", "purge", "--all")
+    tried = taskcli(*empty, *ADA, "--dry-run")
+    assert tried.err == "taskcli: would remove all 3 tasks in the trash, for good\n"
+    assert taskcli("tasks", "restore", three[0]).code == 0
+    purged = taskcli(*empty, *ADA, "--yes")
+    assert (purged.code, purged.err) == (
+        0,
+        "taskcli: removed all 2 tasks in the trash, for good\n",
+    )
+    assert taskcli("tasks", "trash", *ADA).err == "taskcli: nothing found\n"
+    assert taskcli("tasks", "show", three[0]).code == 0
+    assert taskcli("tasks", "restore", of_bob).code == 0
+    assert taskcli(*empty, *ADA, "--yes").err == "taskcli: the trash is empty\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "name the tasks by their ids, or all in the trash of a user with --all"),
+        (("1", "--all"), "name the tasks by their ids, or all in the trash"),
+        (("--all",), "name the user whose trash to empty, with --as EMAIL|ID"),
+    ],
+)
+def test_a_purge_names_what_goes(taskcli: Taskcli, words: tuple[str, ...], said: str) -> None:
+    refused = taskcli("tasks", "purge", *words, "--yes")
+    assert (refused.code, said in refused.err) == (2, True)
+
+
+def test_a_purge_that_fails_says_what_is_gone(
+    three: list[str], core: Core, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _ = core  # which the command uses
+    get = trash._get_trashed
+
+    async def then_restored(core: Core, actor: Actor, task_id: int) -> Task:
+        """Another process restores the last one before it is purged."""
+        task = await get(core, actor, task_id)
+        if str(task_id) == three[-1]:
+            await core.tasks.restore(SYSTEM, task.id)
+        return task
+
+    monkeypatch.setattr(trash, "_get_trashed", then_restored)
+    failed = taskcli("tasks", "purge", *three, "--yes")
+    assert failed.code == 65
+    assert failed.err.startswith("taskcli: removed 2 of 3 tasks, for good\n")
 
 
 def test_a_task_outside_of_the_trash_is_not_purged(task: str, taskcli: Taskcli) -> None:

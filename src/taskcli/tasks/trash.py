@@ -1,8 +1,12 @@
 """`taskcli tasks delete|trash|restore|purge`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated
 
-from taskcli.arguments import FIRST_PAGE, DryRun, Json, Paging, Version, Yes
+from cyclopts import Parameter
+
+from taskcli.arguments import FIRST_PAGE, USER, DryRun, Json, Paging, Version, Yes
 from taskcli.exits import FAILURE, Usage
 from taskcli.output import Record, message, note, show_page
 from taskcli.prompts import confirmed, require_terminal_or
@@ -12,10 +16,10 @@ from taskcli.tasks.acting import (
     As,
     GetTask,
     Key,
-    Number,
     Numbers,
     Reader,
     Whose,
+    acting_user,
     get_task,
     get_tasks,
     in_owners_zone,
@@ -26,11 +30,17 @@ from taskcli.tasks.acting import (
 )
 from taskcli.tasks.one_task import Shown, show_task, show_tasks
 from taskcli.tasks.shown import line, shape, trashed_shape
-from taskcore import Actor, Core, NotFound, Page, StaleWrite, Task, TaskId
+from taskcore import Actor, Core, NotFound, Page, StaleWrite, Task, TaskcoreError, TaskId
 from taskcore.cursors import TRASH
 from taskcore.domain.bulk import Delete, Restore
+from taskcore.domain.pages import MAX_LIMIT
 from taskcore.domain.policies import Permission, authorize
 from taskcore.domain.printable import quoted
+from taskcore.ports import TrashPosition
+
+Purged = Annotated[
+    Numbers, Parameter(name="ID...", show_default=False, help="The task, or several.")
+]
 
 _COLUMNS = ("id", "deleted_at", "status", "title", "labels")
 
@@ -124,35 +134,84 @@ def restore(
 
 
 def purge(
-    task_id: Number,
+    task_ids: Purged = (),
     /,
     *,
+    every: Annotated[
+        bool,
+        Parameter(
+            name="--all",
+            negative="",
+            show_default=False,
+            help="Empty the trash of the user named by --as or TASKCLI_AS.",
+        ),
+    ] = False,
     as_user: As = None,
     key: Key = None,
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Remove a task in the trash for good. Asks first."""
+    """Remove one task in the trash for good, or several, or all. Asks first.
+
+    Several are removed one after the other: if one cannot be, those before it are
+    gone.
+    """
+    if every is bool(task_ids):
+        raise Usage("name the tasks by their ids, or all in the trash of a user with --all")
+    if every and acting_user(as_user) is None:
+        raise Usage(f"name the user whose trash to empty, with --as {USER}")
+    if dry_run and every:
+        tasks = with_tasks(as_user, _all_trashed)
+        message(f"would remove all {len(tasks)} tasks in the trash, for good")
+        return 0
     if dry_run:
-        return _tried([task_id], as_user, Permission.PURGE, _get_trashed)
+        return _tried(task_ids, as_user, Permission.PURGE, _get_trashed)
     require_yes_with(key, yes=yes)
     require_terminal_or(yes, "remove a task for good")
 
-    async def work(core: Core, actor: Actor) -> str | None:
-        task = await _get_trashed(core, actor, task_id)
-        if not yes:
-            what = await _owned(core, task)
-            if not await confirmed(f"Remove {what}, from the trash for good?"):
-                return None
-        await core.tasks.purge(actor, task.id)
-        return named(task)
+    async def work(core: Core, actor: Actor) -> list[str] | None:
+        if every:
+            tasks = await _all_trashed(core, actor)
+            what = f"all {len(tasks)} tasks in the trash"
+        else:
+            tasks = await get_tasks(core, actor, task_ids, _get_trashed)
+            what = "; ".join([await _owned(core, task) for task in tasks]) + ", from the trash"
+        if tasks and not yes and not await confirmed(f"Remove {what} for good?"):
+            return None
+        removed = await _purged(core, actor, tasks)
+        return [what] if every and removed else removed
 
-    removed = once(as_user, key, ("purge", task_id), work)
+    removed = once(as_user, key, ("purge", *task_ids, every), work)
     if removed is None:
         note("nothing was removed")
         return FAILURE
-    note(f"removed {removed}, for good")
+    note(*(f"removed {each}, for good" for each in removed) if removed else ("the trash is empty",))
     return 0
+
+
+async def _all_trashed(core: Core, actor: Actor) -> list[Task]:
+    """The actor's whole trash, without the descriptions, which can be long."""
+    tasks: list[Task] = []
+    after = None
+    while True:
+        page = await core.tasks.trash(actor, limit=MAX_LIMIT, after=after)
+        tasks += [replace(task, description="") for task in page.items]
+        if not page.has_more:
+            return tasks
+        after = TrashPosition.of(page.items[-1])
+
+
+async def _purged(core: Core, actor: Actor, tasks: Sequence[Task]) -> list[str]:
+    """Raises what the first one that cannot be removed raises, and tells then what is removed."""
+    removed: list[str] = []
+    try:
+        for task in tasks:
+            await core.tasks.purge(actor, task.id)
+            removed.append(named(task))
+    except TaskcoreError:
+        note(f"removed {len(removed)} of {len(tasks)} tasks, for good")
+        raise
+    return removed
 
 
 def _tried(
