@@ -47,6 +47,15 @@ async def test_a_history_is_shown_page_by_page(ada: Person) -> None:
     assert broken(answer, "cursor")["code"] == "cursor_mismatch"
 
 
+async def test_a_history_tells_of_the_trash(ada: Person) -> None:
+    task = await ada.task()
+    assert (await ada.delete(f"/tasks/{task['id']}")).status_code == 204
+    assert (await ada.post(f"/trash/{task['id']}/restore")).status_code == 200
+    restored, trashed, _ = (await ada.get(f"/tasks/{task['id']}/history")).json()["items"]
+    assert (restored["type"], trashed["type"]) == ("task.restored", "task.trashed")
+    assert restored["changes"] == trashed["changes"] == {}
+
+
 async def test_a_page_of_history_is_bounded(ada: Person) -> None:
     task = await ada.task("x", "😀" * 5000)
     for number in range(14):
@@ -83,7 +92,8 @@ async def test_a_task_is_reverted(ada: Person) -> None:
 
 async def test_anothers_history_is_as_one_that_never_was(ada: Person, bob: Person) -> None:
     task = await ada.task()
-    assert alike(await bob.get(f"/tasks/{task['id']}/history"), await bob.get("/tasks/99/history"))
+    path = f"/tasks/{task['id']}/history"
+    assert alike(await bob.get(path), await bob.get("/tasks/99/history"))
     for path in (f"/tasks/{task['id']}/revert", "/tasks/99/revert"):
         refused(await bob.post(path, {"version": 1}), 404, "not_found")
 

@@ -6,7 +6,6 @@ from copy import copy
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from itertools import count
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from taskcore.domain.audit import AuditEvent
@@ -84,13 +83,13 @@ class Tables:
         task: Task,
         *,
         by: UserId | None,
-        changes: Changes = MappingProxyType({}),
+        changes: Changes | None = None,
     ) -> None:
         """Append the event for the latest change of the task."""
         position = self.heads.get(task.owner_id, 0) + 1
         self.heads[task.owner_id] = position
         self.events[task.owner_id, position] = TaskEvent(
-            position, kind, task.updated_at, by, task.id, task.version, changes
+            position, kind, task.updated_at, by, task.id, task.version, changes or {}
         )
 
     def end_sessions(self, ended: Collection[SessionId]) -> None:
