@@ -119,7 +119,7 @@ async def get_history(
     limit: FromQuery[Limit] = DEFAULT_LIMIT,
     cursor: FromQuery[HistoryCursor] = "",
 ) -> JsonResponse[HistoryPage]:
-    """Show what happened to a task, the latest first.
+    """Show what happened to a task, the latest first; also to one in the trash.
 
     It reaches back 365 days, unless the operator has set another time. Pages work as in the list of
     tasks.

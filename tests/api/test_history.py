@@ -94,6 +94,11 @@ async def test_anothers_history_is_as_one_that_never_was(ada: Person, bob: Perso
     task = await ada.task()
     path = f"/tasks/{task['id']}/history"
     assert alike(await bob.get(path), await bob.get("/tasks/99/history"))
+    assert (await ada.delete(f"/tasks/{task['id']}")).status_code == 204
+    assert alike(await bob.get(path), await bob.get("/tasks/99/history"))
+    assert [each["version"] for each in (await ada.get(path)).json()["items"]] == [2, 1]
+    assert (await ada.delete(f"/trash/{task['id']}")).status_code == 204
+    assert alike(await ada.get(path), await ada.get("/tasks/99/history"))
     for path in (f"/tasks/{task['id']}/revert", "/tasks/99/revert"):
         refused(await bob.post(path, {"version": 1}), 404, "not_found")
 

@@ -64,6 +64,13 @@ def test_people_see_what_a_field_was_and_who_changed_it(task: str, taskcli: Task
         assert [row.split("\t")[2:] for row in rows] == [[by, "3", due], ["operator", "2", read]]
 
 
+def test_a_history_goes_on_in_the_trash(task: str, taskcli: Taskcli) -> None:
+    assert taskcli("tasks", "delete", task, "--yes").code == 0
+    rows = taskcli("tasks", "history", task, *ADA).out.splitlines()[1:]
+    assert [row.split("\t")[1] for row in rows] == ["task.trashed", "task.updated", "task.created"]
+    assert taskcli("tasks", "history", task, "--as", "bob@example.org").code == 65
+
+
 def test_a_terminal_shows_old_and_new_values_whole_beneath_their_row(
     task: str, taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,17 +77,19 @@ async def test_what_an_administrator_reverts_is_in_the_audit(core: Core, store: 
     assert latest.actor_id == root.user_id
 
 
-async def test_a_task_in_the_trash_has_no_history_until_it_is_restored(core: Core) -> None:
-    ada = (await join(core, "ada")).actor
+async def test_the_history_of_a_task_in_the_trash_is_shown_until_it_is_purged(core: Core) -> None:
+    ada, bob = (await join(core, "ada")).actor, (await join(core, "bob")).actor
     task = await core.tasks.create(ada, title="x")
     await core.tasks.delete(ada, task.id)
+    types = [event.type for event in (await core.tasks.history(ada, task.id)).items]
+    assert types == [TaskEventType.TRASHED, TaskEventType.CREATED]
     with pytest.raises(NotFound):
-        await core.tasks.history(ada, task.id)
+        await core.tasks.history(bob, task.id)
     with pytest.raises(NotFound):
         await core.tasks.revert(ada, task.id, 1)
-    await core.tasks.restore(ada, task.id)
-    types = [event.type for event in (await core.tasks.history(ada, task.id)).items]
-    assert types == [TaskEventType.RESTORED, TaskEventType.TRASHED, TaskEventType.CREATED]
+    await core.tasks.purge(ada, task.id)
+    with pytest.raises(NotFound):
+        await core.tasks.history(ada, task.id)
 
 
 async def test_slices_out_of_range_are_refused(core: Core) -> None:

@@ -13,7 +13,7 @@ from taskcli.running import operator
 from taskcli.tasks.acting import As, Key, Number, get_task, in_owners_zone, once, with_tasks
 from taskcli.tasks.one_task import Shown, show_task
 from taskcli.tasks.shown import shape
-from taskcore import Actor, Core, NotFound, Page, TaskEvent, TaskEventType, TaskId, UserId
+from taskcore import Actor, Core, NotFound, Page, Task, TaskEvent, TaskEventType, TaskId, UserId
 from taskcore.cursors import history as cursors_of
 from taskcore.domain.dues import zone
 from taskcore.domain.policies import reaches_all_tasks
@@ -23,11 +23,14 @@ _COLUMNS = ("at", "type", "actor", "version", "changes")
 
 
 def history(task_id: Number, /, *, paging: Paging = FIRST_PAGE, as_user: As = None) -> None:
-    """List what happened to a task, the latest first: who changed what, from what to what."""
+    """List what happened to a task, the latest first: who changed what, from what to what.
+
+    The task may be in the trash.
+    """
     places = cursors_of(TaskId(task_id))
 
     async def work(core: Core, actor: Actor) -> tuple[Page[TaskEvent], _Names, tzinfo]:
-        task = await get_task(core, actor, task_id)
+        task = await _get_even_trashed(core, actor, task_id)
         page = await core.tasks.history(
             actor,
             task.id,
@@ -47,6 +50,13 @@ def history(task_id: Number, /, *, paging: Paging = FIRST_PAGE, as_user: As = No
         return _parts(event, here)
 
     show_page(page, shown, places, _COLUMNS, paging, zone=here, beneath=beneath)
+
+
+async def _get_even_trashed(core: Core, actor: Actor, task_id: int) -> Task:
+    """Raises NotFound, also for a task that the actor may not see."""
+    with suppress(NotFound):
+        return await core.tasks.get_trashed(actor, TaskId(task_id))
+    return await get_task(core, actor, task_id)
 
 
 async def _names(core: Core, actor: Actor, events: Iterable[TaskEvent]) -> _Names:

@@ -166,10 +166,14 @@ class Tasks:
     ) -> Page[TaskEvent]:
         """What happened to a task, the latest first. To read on, pass the last position as `after`.
 
-        Raises Invalid, and NotFound as `get` does.
+        Also to one in the trash, so that its owner sees what happened before they restore it.
+        Raises Invalid, and NotFound for a task that the actor may not see.
         """
         check_slice(skip, limit)
-        task = await self.get(actor, task_id)
+        try:
+            task = await self.get(actor, task_id)
+        except NotFound:
+            task = await self.get_trashed(actor, task_id)
         async with self.store.autocommit(actor.user_id) as db:
             return await db.events.history(
                 task.owner_id, task_id, skip=skip, limit=limit, after=after
