@@ -76,6 +76,8 @@ def unknown(name: str, declared: Mapping[str, int]) -> str:
     refusal = "is not a parameter of this operation"
     if not declared:
         return f"{refusal}, which has none"
+    if longer := sorted(each for each in declared if each.startswith(f"{name.lower()}_")):
+        return f"{refusal}; did you mean {' or '.join(longer)}?"  # `due`
     if alike := get_close_matches(name.lower(), declared, n=1):
         return f"{refusal}; did you mean {alike[0]}?"
     return f"{refusal}; it has {', '.join(sorted(declared))}"

@@ -107,6 +107,8 @@ async def test_a_refusal_suggests_the_name_that_was_meant(root: Person, ada: Per
         ("/users", "Is-Active", "did you mean is_active?"),
         ("/users", "mail", "did you mean email?"),
         ("/tasks", "limit[]", "did you mean limit?"),
+        ("/tasks", "due", "did you mean due_from or due_until?"),
+        ("/tasks", "updated", "did you mean updated_from?"),
         ("/auth/events", "colour", "it has cursor, limit, skip"),
         ("/auth/me", "fields", "which has none"),
     ):
