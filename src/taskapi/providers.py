@@ -81,6 +81,9 @@ class ActorRequest(ApiRequest):
         return content
 
 
+_HOW = "Log in, and send the access token in the header `Authorization: Bearer <access_token>`"
+
+
 def bearer_token(authorization: str) -> str:
     """The token in the header (RFC 6750 section 2.1), never of a query parameter or cookie.
 
@@ -89,7 +92,7 @@ def bearer_token(authorization: str) -> str:
     scheme, _, token = authorization.partition(" ")
     token = token.lstrip(" ")
     if scheme.lower() != "bearer":
-        raise Unauthenticated
+        raise Unauthenticated(_HOW)
     if not token or " " in token:
         raise InvalidToken
     return token
