@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+import pytest
+
 from taskcore.domain import errors
 from taskcore.domain.errors import (
     ExpiredToken,
@@ -61,3 +63,20 @@ def test_a_refusal_speaks_for_itself() -> None:
 def test_an_expired_token_is_not_valid_and_means_no_login() -> None:
     assert issubclass(ExpiredToken, InvalidToken)
     assert issubclass(InvalidToken, Unauthenticated)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "1 second"),
+        (1.2, "2 seconds"),
+        (120, "120 seconds"),
+        (120.5, "3 minutes"),
+        (7200, "120 minutes"),
+        (7201, "3 hours"),
+        (25_920, "8 hours"),
+    ],
+)
+def test_a_wait_is_told_in_words_and_never_too_short(seconds: float, words: str) -> None:
+    assert TooMany(retry_after=seconds).detail == f"Too many attempts; try again in {words}"
+    assert TooMany("Otherwise", retry_after=seconds).detail == "Otherwise"

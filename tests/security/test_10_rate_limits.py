@@ -331,6 +331,8 @@ def test_a_denial_says_when_to_come_again_and_not_what_was_used_up(site: Site) -
         assert answer.headers["ratelimit"] == f'"login";r=0;t={seconds}'
         problem = answer.json
         del problem["request_id"]
+        unit = "second" if seconds == 1 else "seconds"
+        assert problem.pop("detail") == f"Too many attempts; try again in {seconds} {unit}"
         shapes.add((repr(sorted(problem.items())), tuple(sorted(answer.headers))))
     assert len(shapes) == 1
 

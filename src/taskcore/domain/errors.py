@@ -33,6 +33,7 @@ command line. `code` is stable: clients may rely on it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import ClassVar, Self
 
 # Seconds to wait after Unavailable and KeyInProgress. A rate limit tells its own.
@@ -166,8 +167,8 @@ class TooMany(TaskcoreError):
     title = "Too many attempts; wait and try again"
 
     def __init__(self, detail: str | None = None, *, retry_after: float = RETRY_AFTER) -> None:
-        """`retry_after` in seconds."""
-        super().__init__(detail)
+        """`retry_after` in seconds; without a detail, the detail tells them."""
+        super().__init__(detail or f"Too many attempts; try again in {_in_words(retry_after)}")
         self.retry_after = retry_after
 
 
@@ -220,6 +221,15 @@ class WrongEncoding(NotMigrated):
         "The database must have the encoding UTF8; make one with"
         " `CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0`"
     )
+
+
+def _in_words(seconds: float) -> str:
+    """A time to wait, for people: never less, and in the unit in which it is a small number."""
+    for unit, name in ((3600, "hours"), (60, "minutes")):
+        if seconds > 2 * unit:
+            return f"{ceil(seconds / unit)} {name}"
+    whole = max(1, ceil(seconds))
+    return f"{whole} seconds" if whole > 1 else "1 second"
 
 
 class Misconfigured(TaskcoreError):
