@@ -75,6 +75,30 @@ def test_what_is_no_iana_name_is_refused_and_read_as_utc(name: str) -> None:
     assert zone(name) is UTC
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("europe/berlin", "Europe/Berlin"),
+        ("Europe/Berln", "Europe/Berlin"),
+        ("berlin", "Europe/Berlin"),
+        ("New York", "America/New_York"),
+        ("utc", "UTC"),
+        ("Asia/Tokio", "Asia/Tokyo"),
+    ],
+)
+def test_a_zone_that_may_be_meant_is_named(typed: str, meant: str) -> None:
+    problem = check_time_zone(typed)
+    assert problem is not None
+    assert problem.detail == f"must be an IANA time zone; did you mean {meant}?"
+
+
+@pytest.mark.parametrize("typed", ["", "Mars/Olympus", "GMT+1", "x" * 100_000, "\ud800"])
+def test_a_zone_like_none_is_refused_with_an_example(typed: str) -> None:
+    problem = check_time_zone(typed)
+    assert problem is not None
+    assert problem.detail == "must be an IANA time zone like Europe/Berlin"
+
+
 def test_without_a_database_a_refusal_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskcore.domain.dues.zone_names", lambda: frozenset({"UTC"}))
     problem = check_time_zone("Europe/Berlin")

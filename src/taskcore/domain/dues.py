@@ -4,6 +4,8 @@ A day is meant wherever its reader lives; a moment is one instant for all. Momen
 Where the calendar of years 1..9999 ends, results are clamped: nothing here raises OverflowError.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cache
@@ -22,6 +24,8 @@ _SECOND = timedelta(seconds=1)
 # Files of the tz database that are no IANA zones: this machine's setting, the absence of a setting,
 # and defaults for POSIX rules.
 _NO_ZONES = {"localtime", "Factory", "posixrules"}
+_LONGEST_NAME = 40  # characters; longer than any
+_DIGIT = re.compile(r"[0-9]")
 NO_DATABASE = "needs the time zone database: install the package tzdata"
 
 
@@ -41,7 +45,30 @@ def check_time_zone(name: str, field: str = "time_zone") -> Problem | None:
         return None
     if len(zone_names()) == 1:
         return Problem(field, NO_DATABASE, "unknown_time_zone")
-    return Problem(field, "must be an IANA time zone like Europe/Berlin", "unknown_time_zone")
+    like = f"; did you mean {near}?" if (near := _meant(name)) else " like Europe/Berlin"
+    return Problem(field, f"must be an IANA time zone{like}", "unknown_time_zone")
+
+
+def _meant(name: str) -> str | None:
+    """The zone that is spelled most alike, or whose city is: `berlin`, `New York`."""
+    from difflib import get_close_matches  # noqa: PLC0415 - few programs need it
+
+    typed = name[:_LONGEST_NAME].casefold().replace(" ", "_")
+    # Only those of the same first letter, so that a refusal takes less than a millisecond.
+    near = [key for key in _spellings() if key[:1] == typed[:1]]
+    found = get_close_matches(typed, near, n=1, cutoff=0.8)
+    return _spellings()[found[0]] if found else None
+
+
+@cache
+def _spellings() -> Mapping[str, str]:
+    """Each zone by its name and by its city, in small letters.
+
+    Names with a digit do not count: Etc/GMT+1, which is an hour behind UTC, is hardly ever meant.
+    """
+    names = sorted(name for name in zone_names() if not _DIGIT.search(name))
+    cities = {name.rpartition("/")[2].casefold(): name for name in names}
+    return cities | {name.casefold(): name for name in names}
 
 
 def zone(name: str) -> tzinfo:
