@@ -66,7 +66,7 @@ TimeZone = Annotated[
         "Europe/Berlin",
         format="time-zone",
         description="A name of the IANA time zone database: where the user's days begin, and where "
-        "a new `due_at` of theirs is meant that comes without a `time_zone`",
+        "a new `due_at` of theirs is meant that comes without a `time_zone`. A task keeps its own",
     ),
 ]
 _STATUS_TAKEN, _STATUS_SHOWN = _word(

@@ -138,7 +138,8 @@ def edit(
     full_name
         The person's name; `--full-name ""` removes it.
     time_zone
-        Where the person's days begin and end, such as Europe/Berlin.
+        Where the person's days begin and end, such as Europe/Berlin. Dues with a time stay as they
+        are, with their time zones.
     """
     changes: ProfileChanges = {}
     if full_name is not None:
@@ -148,11 +149,14 @@ def edit(
     if not changes:
         raise Usage("nothing to change: give --full-name or --time-zone")
 
-    async def work(core: Core) -> User:
+    async def work(core: Core) -> tuple[User, User]:
         user = await find_user(core, reference)
-        return await core.accounts.change(operator(), user.id, **changes)
+        return user, await core.accounts.change(operator(), user.id, **changes)
 
-    show(_shape(with_core(work)), as_json=as_json)
+    was, user = with_core(work)
+    show(_shape(user), as_json=as_json)
+    if user.time_zone != was.time_zone and not as_json:
+        note(f"days begin in {user.time_zone} now; dues with a time stay, with their time zones")
 
 
 def set_role(

@@ -48,6 +48,9 @@ def test_a_profile_is_edited_in_what_is_named(taskcli: Taskcli) -> None:
     assert (moved["full_name"], moved["time_zone"]) == ("Ada", "UTC")
     unnamed = json.loads(taskcli("users", "edit", who, "--full-name", "", "--json").out)
     assert (unnamed["full_name"], unnamed["time_zone"]) == (None, "UTC")
+    noted = taskcli("users", "edit", who, "--time-zone", "Asia/Tokyo").err
+    assert "days begin in Asia/Tokyo now; dues with a time stay" in noted
+    assert taskcli("users", "edit", who, "--time-zone", "Asia/Tokyo").err == ""
     unknown = taskcli("users", "edit", who, "--time-zone", "Mars/Olympus")
     assert (unknown.code, "time_zone" in unknown.err) == (65, True)
     assert taskcli("users", "edit", who).code == 2
