@@ -33,7 +33,9 @@ DryRun = Annotated[
 
 
 def meant(word: str, words: Sequence[str]) -> str:
-    """A question about the word that is most alike, if one is."""
+    """A question about the word that is most alike, if one is; advice for several in one."""
+    if "," in word and all(each.strip().lower() in words for each in word.split(",")):
+        return "; for several repeat the option"
     bare = {name.lstrip("-"): name for name in words}
     found = get_close_matches(word.lstrip("-"), bare, n=1)
     return "".join(f"; did you mean {bare[name]}?" for name in found)

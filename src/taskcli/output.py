@@ -109,12 +109,13 @@ def show_page(
     *,
     zone: tzinfo = UTC,
     beneath: Callable[[Item], Sequence[Sequence[str]]] | None = None,
+    whole: str = "",
 ) -> None:
     """Print a page of a list: the named columns for people, every field for programs.
 
     People see the times of a clock in the zone. `beneath` returns what a terminal shows under the
     row instead of its last column, so that nothing is cut: texts in parts, and where a text has no
-    room on one line, each part begins another.
+    room on one line, each part begins another. `whole` is the option that shows all pages.
     """
     items, total, next_cursor = list(map(shape, page.items)), page.total, cursors.after(page)
     skip, limit, cursor = paging.skip, paging.limit, paging.cursor
@@ -136,7 +137,8 @@ def show_page(
     elif next_cursor or skip or cursor:
         which = f"{len(items)}" if cursor else f"{skip + 1} to {skip + len(items)}"
         of = " shown" if total is None else f" of {total}"
-        note(which + of + (f"; --cursor {next_cursor} shows the next" if next_cursor else ""))
+        rest = f"; --cursor {next_cursor} shows the next" if next_cursor else ""
+        note(which + of + rest + (f", {whole} all" if rest and whole else ""))
 
 
 async def show_all(

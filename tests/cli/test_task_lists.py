@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -131,6 +132,9 @@ def test_lists_are_filtered_and_sorted(titles: Titles, options: str, found: str)
         ("--cursor x", 65, "--cursor: is no cursor of ours"),
         ("--skip 10001", 65, "--skip: must be from 0 to 10000"),
         ("--limit 0", 65, "--limit: must be from 1 to 100"),
+        ("--limit 101", 65, "--limit: must be from 1 to 100; --all shows all"),
+        ("--status open,done", 2, "closed; for several repeat the option"),
+        ("--priority low,high", 2, "urgent; for several repeat the option"),
         ("--all --limit 5", 2, "--all shows all: leave it out, or --limit"),
         ("--as bob@example.org --owner ada@example.org", 77, "your own tasks only"),
     ],
@@ -177,6 +181,8 @@ def test_all_of_a_list_is_written_as_one(many: int, taskcli: Taskcli, order: str
     assert whole == {"total": many, "skip": 0, "limit": many, "next_cursor": None}
     assert (len(ids), as_json.err, as_json.out.isascii()) == (many, "", True)
     in_pipe = taskcli(*command)
+    page = taskcli(*(each for each in command if each != "--all")).err
+    assert re.fullmatch(r"taskcli: 1 to 100 of 210; --cursor \S+ shows the next, --all all\n", page)
     heading, *found = [line.split("\t") for line in in_pipe.out.splitlines()]
     assert (heading[0], [int(row[0]) for row in found]) == ("id", ids)
     assert in_pipe.err == f"taskcli: {many} shown\n"

@@ -156,6 +156,16 @@ def test_one_kind_of_due_replaces_the_other(edit: Edit) -> None:
     assert (none["due_date"], none["due_at"], none["time_zone"]) == (None, None, None)
 
 
+def test_labels_divided_by_commas_are_noted(task: str, taskcli: Taskcli) -> None:
+    said = 'taskcli: "home,work" is one label; for several repeat the option\n'
+    create, both = ("tasks", "create", *ADA, "--title", "x"), ("--label", "home,work")
+    assert taskcli("tasks", "list", *ADA, *both).err == f"taskcli: nothing found\n{said}"
+    assert taskcli(*create, *both).err == said
+    assert taskcli(*create, *both, "--json").err == ""
+    assert taskcli("tasks", "edit", task, "--add-label", "home,work").err == said
+    assert taskcli("tasks", "list", *ADA, *both).err == ""
+
+
 def test_a_day_that_replaces_a_time_says_so_and_how_to_have_the_time_again(
     core: Core, task: str, taskcli: Taskcli
 ) -> None:

@@ -14,6 +14,7 @@ from taskcli.typed_dates import Due, When
 from taskcore import Priority, Status, Task
 from taskcore.domain.dues import check_time_zone, zone
 from taskcore.domain.labels import label_key
+from taskcore.domain.printable import quoted
 from taskcore.domain.refusals import refuse
 from taskcore.domain.tasks import NULLABLE, TaskChanges
 
@@ -55,6 +56,14 @@ def optional(read: type[StrEnum] | Callable[[str], object], metavar: str = "CHOI
         show_choices=bool(words),
         metavar=metavar if words else f"{metavar}|{_NONE}",
     )
+
+
+def comma_notes(labels: Sequence[str]) -> list[str]:
+    return [
+        f"{quoted(label)} is one label; for several repeat the option"
+        for label in labels
+        if "," in label
+    ]
 
 
 @Parameter(name="*")
@@ -107,6 +116,10 @@ class Content:
         due = self.due.resolved(now, zone(self.time_zone or here))
         return {"due_at" if isinstance(due, datetime) else "due_date": due}
 
+    def notes(self) -> list[str]:
+        """What to note about labels: several names with commas are one label."""
+        return comma_notes(self.label)
+
     def check(self) -> None:
         """Raises Usage for options that exclude each other."""
         has_time = self.due is None or (isinstance(self.due, When) and not self.due.is_day)
@@ -141,6 +154,9 @@ class Edits(Content):
     no_labels: Annotated[
         bool, Parameter(negative="", show_default=False, help="Remove all labels.")
     ] = False
+
+    def notes(self) -> list[str]:
+        return comma_notes([*self.label, *self.add_label])
 
     @property
     def is_relative(self) -> bool:

@@ -32,7 +32,7 @@ _NO_EDITS = Edits()
 Shown = tuple[Record, str]
 """A task as it is printed, and the name of the time zone of its times."""
 Written = tuple[Record, str, list[str]]
-"""The same, and what to note about its due."""
+"""The same, and what to note about its labels and its due."""
 _PAST = "this due is in the past"
 
 
@@ -63,7 +63,7 @@ def create(*, draft: Draft, as_user: As = None, key: Key = None, as_json: Json =
         content = draft.changes(now, actor.time_zone)
         task = await core.tasks.create(actor, **cast("NewTaskFields", content))
         is_past = is_overdue(task, now, actor.time_zone)
-        return shape(task), actor.time_zone, [_PAST] if is_past else []
+        return shape(task), actor.time_zone, draft.notes() + [_PAST] * is_past
 
     _show_written(*once(as_user, key, ("create", draft), work), as_json=as_json)
 
@@ -96,7 +96,7 @@ def edit(
         now = core.tasks.clock.now()
         changes = edits.of(task, now, editor.time_zone)
         edited = await core.tasks.edit(editor, task.id, expected_version=version, **changes)
-        notes = _time_lost(task, edited, editor.time_zone)
+        notes = edits.notes() + _time_lost(task, edited, editor.time_zone)
         if edits.due is not None and is_overdue(edited, now, editor.time_zone):
             notes.append(_PAST)
         return shape(edited), editor.time_zone, notes
