@@ -5,6 +5,7 @@ from alembic import op
 ${imports if imports else ""}
 revision = "${up_revision}"
 down_revision = "${down_revision}"
+made = ""  # the digest that tests/migrations says
 
 
 def upgrade() -> None:

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
+made = "e249582f95772bba"
 
 
 def moment(name: str) -> sa.Column[object]:

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
+made = "cf002927e07658a2"
 
 
 def moment(name: str, *, nullable: bool = False) -> sa.Column[object]:

@@ -6,6 +6,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0003"
 down_revision = "0002"
+made = "12a64a6c84c12aae"
 
 # Prevents mistakes only: the owner of the table can disable the trigger, see docs/security.md.
 KEEP = """

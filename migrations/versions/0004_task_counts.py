@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
+made = "7d8f5f552a6e4823"
 
 # Owner 0 has the total. Each connection adds to the rows of its own slot, so that writes for one
 # owner seldom wait for each other; rows are locked in order, so that they never deadlock. The

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0006"
 down_revision = "0005"
+made = "6829b46f13b343be"
 
 FILTERS = {
     "users": [["role", "id"], ["is_active", "id"], ["role", "is_active", "id"]],

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0007"
 down_revision = "0006"
+made = "76e8ab14a4983d8d"
 
 
 def upgrade() -> None:

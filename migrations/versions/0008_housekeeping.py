@@ -4,6 +4,7 @@ from alembic import op
 
 revision = "0008"
 down_revision = "0007"
+made = "ad79cafecce9c73b"
 
 INDEX = "sessions_expires_at_idx"
 

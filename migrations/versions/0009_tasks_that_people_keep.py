@@ -25,6 +25,7 @@ from taskcore.domain.search import found_by
 
 revision = "0009"
 down_revision = "0008"
+made = "c596b4393e742b24"
 
 BATCH = 2000
 ATTEMPTS = 60

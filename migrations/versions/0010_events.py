@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 revision = "0010"
 down_revision = "0009"
+made = "b5892e8e98e8ce9a"
 
 ATTEMPTS = 60
 TABLES = """

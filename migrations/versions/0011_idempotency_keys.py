@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0011"
 down_revision = "0010"
+made = "8622bcce2a25e9f5"
 
 
 def upgrade() -> None:

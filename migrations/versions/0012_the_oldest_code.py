@@ -7,6 +7,7 @@ from alembic import op
 
 revision = "0012"
 down_revision = "0011"
+made = "70e33d7201ae6f79"
 
 
 def upgrade() -> None:

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0013"
 down_revision = "0012"
+made = "909e6c02270982fd"
 
 _ALTER = "ALTER TABLE idempotency_keys ALTER CONSTRAINT idempotency_keys_user_id_fkey"
 

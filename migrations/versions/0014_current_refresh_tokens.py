@@ -8,6 +8,7 @@ from alembic import op
 
 revision = "0014"
 down_revision = "0013"
+made = "f1536bc7e0c93650"
 
 INDEX = "refresh_tokens_current_idx"
 

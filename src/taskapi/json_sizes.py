@@ -42,6 +42,6 @@ def _most_bytes(view: type[Struct], name: str, schema: Json, *, counts: bool) ->
         case {"type": "array", "maxItems": most, "items": items}:
             return len("[]") + int(most) * (_most_bytes(view, name, items, counts=counts) + 1)
     raise LookupError(
-        f"{name} of {view.__name__} has no limit: give its type in taskapi/fields.py a `le`, or"
-        " a `maxLength` or `maxItems` in `extra_json_schema`"
+        f"{name} of {view.__name__} has no limit: give its type in taskapi/fields.py a `maximum`,"
+        " `maxLength` or `maxItems` in `extra_json_schema`"
     )

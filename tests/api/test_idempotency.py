@@ -91,8 +91,8 @@ def test_every_writing_call_outside_of_auth_takes_a_key() -> None:
         KEYED,
         "the operations with Idempotency-Key",
         "add @once to its handler",
-        outlived="and needs none: take @once off its handler, which reads or is below /auth; or add"
-        " its request to OVER_HTTP in tests/test_policy_matrix.py",
+        outlived="and is not known: add its request to OVER_HTTP in tests/test_policy_matrix.py; or"
+        " it reads, or is below /auth: take @once off its handler",
     )
     for call, operation in KEYED.items():
         success = min(operation["responses"])
