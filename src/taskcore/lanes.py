@@ -177,8 +177,8 @@ class Lane:
 
     @asynccontextmanager
     async def turn(self, user: Hashable) -> AsyncIterator[None]:
-        """Raises Overloaded as `begin` does."""
-        await self.begin(user)
+        """Raises Overloaded as `begin` does, also when the client has left before its turn."""
+        await self.begin(user, BUDGET.get().gone)
         began = self._clock()
         try:
             yield

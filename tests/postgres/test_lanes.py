@@ -31,6 +31,7 @@ from taskcore.lanes import (
     Remembered,
     Shares,
 )
+from taskcore.ports import BUDGET, TimeBudget
 from taskcore.testing.contracts.stored import add_user
 from tests.conftest import ManualClock, bound, emptied, until
 from tests.usecases.people import PASSWORD, Person, join
@@ -176,6 +177,24 @@ async def test_a_request_whose_client_has_left_waits_no_longer() -> None:
     await work.settled()
     assert (work.lane.running, work.lane.waiting) == (0, 0)
     assert asyncio.all_tasks() <= before  # none goes on to watch the client
+
+
+async def test_a_turn_is_for_no_request_whose_client_has_left() -> None:
+    """The budget of a request says when that is."""
+    work = Work(width=1)
+    await work.sent("a1")
+    gone = asyncio.Event()
+    before = BUDGET.set(TimeBudget(60.0, gone=gone.wait))
+    try:
+        await work.sent("b1")
+    finally:
+        BUDGET.reset(before)
+    await work.sent("c1")
+    gone.set()
+    await work.settled()
+    assert (work.refused, work.lane.waiting) == (["b1"], 1)
+    await work.finish()
+    assert work.done == ["a1", "c1"]
 
 
 async def test_a_request_waits_for_a_bounded_time() -> None:
