@@ -9,7 +9,7 @@ from taskcore import Core
 from taskcore.adapters.memory import MemoryStore
 from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.domain.users import UserId
-from taskcore.ports import Repositories, Store
+from taskcore.ports import Prepare, Repositories, Store
 from tests.conftest import ManualClock, bound
 
 CHEAP = ScryptHasher(n=2, r=1, p=1)
@@ -23,9 +23,11 @@ class FailingStore:
     error: Exception | None = None
 
     @asynccontextmanager
-    async def transaction(self, by: UserId | None = None) -> AsyncIterator[Repositories]:
+    async def transaction(
+        self, by: UserId | None = None, prepare: Prepare | None = None
+    ) -> AsyncIterator[Repositories]:
         self._fail()
-        async with self.store.transaction(by) as tx:
+        async with self.store.transaction(by, prepare) as tx:
             yield tx
 
     @asynccontextmanager

@@ -7,7 +7,14 @@ from typing import Any, cast
 
 from taskcore.domain.errors import Unavailable
 from taskcore.domain.users import UserId
-from taskcore.ports import PasswordHasher, Repositories, Store, TaskRepository, TrashRepository
+from taskcore.ports import (
+    PasswordHasher,
+    Prepare,
+    Repositories,
+    Store,
+    TaskRepository,
+    TrashRepository,
+)
 
 Step = Callable[[], Awaitable[Any]]
 
@@ -82,8 +89,10 @@ class InterruptedStore:
     inner: Store
     before_writing: Step
 
-    def transaction(self, by: UserId | None = None) -> AbstractAsyncContextManager[Repositories]:
-        return self.inner.transaction(by)
+    def transaction(
+        self, by: UserId | None = None, prepare: Prepare | None = None
+    ) -> AbstractAsyncContextManager[Repositories]:
+        return self.inner.transaction(by, prepare)
 
     @asynccontextmanager
     async def autocommit(

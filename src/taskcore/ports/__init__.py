@@ -37,6 +37,7 @@ from taskcore.ports.services import Pseudonyms as Pseudonyms
 from taskcore.ports.services import RateLimiter as RateLimiter
 from taskcore.ports.services import RefreshTokens as RefreshTokens
 from taskcore.ports.sessions import SessionRepository as SessionRepository
+from taskcore.ports.store import Prepare as Prepare
 from taskcore.ports.store import Repositories as Repositories
 from taskcore.ports.store import Store as Store
 from taskcore.ports.tasks import LabelCount as LabelCount

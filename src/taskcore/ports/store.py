@@ -1,5 +1,6 @@
 """The store: the repositories, and transactions over them."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from taskcore.ports.leftovers import LeftoverRepository
 from taskcore.ports.sessions import SessionRepository
 from taskcore.ports.tasks import TaskRepository, TrashRepository
 from taskcore.ports.users import UserRepository
+
+Prepare = Callable[[], Awaitable[None]]
 
 
 class Repositories(Protocol):
@@ -45,13 +48,18 @@ class Store(Protocol):
     change may have been made.
     """
 
-    def transaction(self, by: UserId | None = None) -> AbstractAsyncContextManager[Repositories]:
+    def transaction(
+        self, by: UserId | None = None, prepare: Prepare | None = None
+    ) -> AbstractAsyncContextManager[Repositories]:
         """Commits when the block ends normally, rolls back when it raises.
 
         An error raised by a repository aborts the transaction: let it leave the block.
 
         With `by`, for a transaction of many calls, the work takes turns: few of them run at a time,
         and one for each user. Raises Overloaded when too many wait, or one for too long.
+
+        `prepare` is work of some length that the block needs. It is done in the turn, so not for
+        what is refused, and before the transaction begins; what it raises leaves the block undone.
         """
 
     def autocommit(

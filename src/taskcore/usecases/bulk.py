@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.bulk import (
@@ -56,8 +57,8 @@ class BulkWrite:
         if owner_id is None:
             bulk.apply(self.operations)  # refuses
             return []
-        bulk.words = await self._words()
-        async with self.store.transaction(self.actor.user_id) as tx:
+        words = partial(self._find_words, bulk)
+        async with self.store.transaction(self.actor.user_id, words) as tx:
             held = await tx.bulk.hold(owner_id, named(self.operations))
             if held is None and owner_id == self.actor.user_id:
                 raise InvalidToken  # the account was deleted after the actor was read
@@ -72,8 +73,8 @@ class BulkWrite:
             for task in bulk.results
         ]
 
-    async def _words(self) -> dict[str, str]:
-        """The words of long texts, found before the transaction; others are served in between."""
+    async def _find_words(self, bulk: Bulk) -> None:
+        """Find the words of long texts before the transaction; others are served in between."""
         import asyncio  # noqa: PLC0415 - `import taskcore` would take twice as long with it
 
         words: dict[str, str] = {}
@@ -81,7 +82,7 @@ class BulkWrite:
             if text not in words:
                 words[text] = blank_separated(text)
                 await asyncio.sleep(0)
-        return words
+        bulk.words = words
 
     def _audited(self, work: Work) -> Iterator[NewAuditEvent]:
         """Record the writes to another user's tasks; nothing is created there."""

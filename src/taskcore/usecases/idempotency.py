@@ -14,7 +14,7 @@ from taskcore.domain.errors import InvalidToken, KeyInProgress, NotFound
 from taskcore.domain.idempotency import MAX_KEPT, check_answer, check_key
 from taskcore.domain.policies import Actor, own_id
 from taskcore.domain.users import UserId
-from taskcore.ports import Clock, KeyClaim, Pseudonyms, Repositories, Store
+from taskcore.ports import Clock, KeyClaim, Prepare, Pseudonyms, Repositories, Store
 from taskcore.usecases.followers import Wake
 from taskcore.usecases.rate_limits import Gate
 
@@ -163,20 +163,23 @@ class _OneTransaction:
         """Else its traceback would hold what the work holds, until the garbage collector runs."""
         self._end = None
 
-    async def begun(self) -> Repositories:
+    async def begun(self, prepare: Prepare | None = None) -> Repositories:
         """Raises _Replay, and what the claim of the key raises."""
         if self._end is not None:  # the work has caught it
             raise self._end
-        if self._db is None:
+        if self._db is not None:
+            if prepare is not None:
+                await prepare()
+        else:
             try:
-                self._db = await self._begin()
+                self._db = await self._begin(prepare)
             except Exception as end:
                 self._end = end
                 raise
         return self._db
 
-    async def _begin(self) -> Repositories:
-        transaction = self._store.transaction(self._claim.user_id)
+    async def _begin(self, prepare: Prepare | None) -> Repositories:
+        transaction = self._store.transaction(self._claim.user_id, prepare)
         db = await self._until.enter_async_context(transaction)
         try:
             answer = await db.idempotency.claim(self._claim)
@@ -187,8 +190,12 @@ class _OneTransaction:
         return db
 
     @asynccontextmanager
-    async def transaction(self, by: UserId | None = None) -> AsyncIterator[Repositories]:  # noqa: ARG002 - it has its turn
-        yield await self.begun()
+    async def transaction(
+        self,
+        by: UserId | None = None,  # noqa: ARG002 - it has its turn
+        prepare: Prepare | None = None,
+    ) -> AsyncIterator[Repositories]:
+        yield await self.begun(prepare)
 
     def autocommit(
         self, by: UserId | None = None, *, may_lag: bool = False
@@ -206,8 +213,8 @@ class _OneTransaction:
 class NoStore:
     """A store for what must not be undone, and so has no place in the work."""
 
-    def transaction(self, by: UserId | None = None) -> NoReturn:
-        del by
+    def transaction(self, by: UserId | None = None, prepare: Prepare | None = None) -> NoReturn:
+        del by, prepare
         raise RuntimeError("log in and refresh before `once`, not in its work")
 
     def autocommit(self, by: UserId | None = None, *, may_lag: bool = False) -> NoReturn:

@@ -19,7 +19,7 @@ from taskcore.adapters.memory.tasks import MemoryTasks
 from taskcore.adapters.memory.trash import MemoryTrash
 from taskcore.adapters.memory.users import MemoryUsers
 from taskcore.domain.users import UserId
-from taskcore.ports import HomeLoop
+from taskcore.ports import HomeLoop, Prepare
 
 
 class MemoryRepositories:
@@ -42,8 +42,14 @@ class MemoryStore:
         self._home = HomeLoop()
 
     @asynccontextmanager
-    async def transaction(self, by: UserId | None = None) -> AsyncIterator[MemoryRepositories]:  # noqa: ARG002 - transactions run one at a time, for all users
+    async def transaction(
+        self,
+        by: UserId | None = None,  # noqa: ARG002 - transactions run one at a time, for all users
+        prepare: Prepare | None = None,
+    ) -> AsyncIterator[MemoryRepositories]:
         self._enter()
+        if prepare is not None:
+            await prepare()
         async with self._lock:
             tables = self._tables.copy()
             yield MemoryRepositories(lambda: nullcontext(tables))

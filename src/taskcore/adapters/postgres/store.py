@@ -32,7 +32,7 @@ from taskcore.adapters.postgres.users import PostgresUsers
 from taskcore.adapters.postgres.word_index import WordIndex
 from taskcore.domain.errors import NotMigrated, RightsMissing, SchemaTooNew, WrongEncoding
 from taskcore.domain.users import UserId
-from taskcore.ports import Measures, Tracer
+from taskcore.ports import Measures, Prepare, Tracer
 
 _REVISION = Statement(
     sa.select(
@@ -153,10 +153,15 @@ class PostgresStore:
         self._autocommit = nullcontext(PostgresRepositories(self._link(self._shared, None)))
 
     @asynccontextmanager
-    async def transaction(self, by: UserId | None = None) -> AsyncIterator[PostgresRepositories]:
+    async def transaction(
+        self, by: UserId | None = None, prepare: Prepare | None = None
+    ) -> AsyncIterator[PostgresRepositories]:
         turn = nullcontext() if by is None else self._shared.transactions.turn(by)
-        async with turn, self._connections.borrow() as link, link.transaction():
-            yield PostgresRepositories(link)
+        async with turn:
+            if prepare is not None:  # without a connection, of which others have need meanwhile
+                await prepare()
+            async with self._connections.borrow() as link, link.transaction():
+                yield PostgresRepositories(link)
 
     def autocommit(
         self, by: UserId | None = None, *, may_lag: bool = False

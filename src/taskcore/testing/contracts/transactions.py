@@ -36,6 +36,27 @@ class TransactionContract(Contract):
         async with store.autocommit() as db:
             assert (await db.users.get(ada.id)).full_name == "Countess"
 
+    async def test_what_a_transaction_prepares_is_done_before_it(self, store: Store) -> None:
+        ada = await add_user(store)
+        done: list[str] = []
+
+        async def prepare() -> None:
+            done.append("prepared")
+
+        async with store.transaction(ada.id, prepare):
+            done.append("begun")
+        assert done == ["prepared", "begun"]
+
+        async def fail() -> None:
+            raise Regret
+
+        with pytest.raises(Regret):
+            async with store.transaction(ada.id, fail):
+                done.append("begun again")
+        async with store.transaction(ada.id) as tx:  # the turn is given back
+            assert await tx.users.get(ada.id) == ada
+        assert done == ["prepared", "begun"]
+
     async def test_leaving_by_an_exception_undoes_everything(self, store: Store) -> None:
         ada = await add_user(store)
         task = await add_task(store, ada, "before")
