@@ -2,18 +2,22 @@
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 from psycopg import AsyncConnection
 from sqlalchemy import text
 
 from taskcore.adapters.postgres import Connections, PostgresStore
-from taskcore.adapters.postgres.autocommit import MUCH, Autocommit
+from taskcore.adapters.postgres.autocommit import LONG_TEXT, MUCH, Autocommit
 from taskcore.adapters.postgres.batching import HEAVY
 from taskcore.adapters.postgres.statements import Statement
+from taskcore.domain import search
+from taskcore.domain.errors import Overloaded
 from taskcore.domain.policies import own_id
 from taskcore.domain.tasks import MAX_TASKS, Task
 from taskcore.domain.users import User
+from taskcore.lanes import MAX_WAITING_OF_ONE
 from taskcore.testing import CheapHasher
 from taskcore.testing.contracts.stored import LATER, NOW, add_task, add_user, move_to_trash, restore
 from tests.conftest import ManualClock, bound, until
@@ -38,6 +42,47 @@ async def test_a_request_of_many_words_shares_no_batch(connections: Connections)
     before[1] += 1  # that of the trash
     await restore(store, trashed)
     assert store._shared.batches == before
+
+
+async def test_the_words_of_a_long_text_are_found_when_it_is_the_turn_of_its_user(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for a write that is refused: of thousands of different characters that takes 2 ms."""
+    store = PostgresStore(connections)
+    ada = await add_user(store)
+    written = replace(await add_task(store, ada), description=chr(0xAC00) * (LONG_TEXT + 1))
+    edited, new = replace(written, version=2), Task.new(ada.id, NOW, title="x")
+    new = replace(new, description=written.description)
+    found: list[str] = []
+    fold = search._fold
+
+    def spy(text: str) -> str:
+        found.append(text)
+        return fold(text)
+
+    monkeypatch.setattr(search, "_fold", spy)
+
+    async def write(kind: int) -> None:
+        async with store.autocommit(ada.id) as db:
+            if kind == 0:
+                await db.tasks.add(new, at_most=9)
+            elif kind == 1:
+                await db.tasks.save(edited, was=replace(edited, description=""))
+            else:
+                await db.trash.restore(edited, was=written)
+
+    async with store._shared.long_texts.turn(ada.id):
+        writes = [asyncio.create_task(write(number % 3)) for number in range(MAX_WAITING_OF_ONE)]
+        await until(lambda: store._shared.long_texts.waiting == MAX_WAITING_OF_ONE)
+        for kind in range(3):
+            with pytest.raises(Overloaded):
+                await write(kind)
+        for each in writes:
+            each.cancel()
+        await asyncio.gather(*writes, return_exceptions=True)
+    assert found == []
+    await write(0)
+    assert found != []
 
 
 async def test_after_a_page_of_long_texts_a_user_shares_no_batch(connections: Connections) -> None:

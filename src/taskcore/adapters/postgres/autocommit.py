@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, MutableMapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -28,6 +28,8 @@ Kind = TypeVar("Kind", bound=Statement)
 LONG_TRANSACTIONS = 4
 # Heavy writes that run at a time, and statements that wait for the row of an account.
 HEAVY_WRITES, WAITING = 2, 3
+# Characters of a text that nearly always has as many words as make its write HEAVY.
+LONG_TEXT = 1500
 # Characters of long texts in the rows of a request. A user with more shares no batches for a while.
 MUCH = 65_536
 
@@ -39,6 +41,7 @@ class Shared:
         self.connections = connections
         self.slow = Lane(width=WIDTH, period=PERIOD)
         self.heavy_writes = Lane(width=HEAVY_WRITES, period=PERIOD)
+        self.long_texts = Lane(width=HEAVY_WRITES, period=PERIOD)  # held during a heavy write too
         self.waiting = Lane(width=WAITING, period=PERIOD)
         self.transactions = Lane(width=LONG_TRANSACTIONS, period=PERIOD)
         self.read_much = Remembered()  # users
@@ -74,6 +77,9 @@ class Autocommit(Link):
     async def run(self, statement: Statement, **values: object) -> int:
         async with self._connections.borrow() as link:
             return await link.run(statement, **values)
+
+    def turn_for(self, text: str) -> AbstractAsyncContextManager[None]:
+        return self._shared.long_texts.turn(self._user) if len(text) > LONG_TEXT else nullcontext()
 
     async def batched(self, statement: BatchedStatement, **values: object) -> Rows:
         if self._connections.is_away:

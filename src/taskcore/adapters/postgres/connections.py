@@ -5,7 +5,7 @@ import math
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Protocol, Self
 
 from psycopg import AsyncConnection, AsyncRawCursor
@@ -62,6 +62,13 @@ class Link(Protocol):
         A compilation is a part of the turn: those of one user delay no other's.
         Outside of a transaction, `otherwise` is run instead if the statement takes too long.
         """
+
+    def turn_for(self, text: str) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
+        """For a block that finds the words of a text and writes them. Raises Overloaded.
+
+        If that takes long, users take turns, except in a transaction, which has its turn.
+        """
+        return nullcontext()
 
 
 class BorrowedConnection(Link):

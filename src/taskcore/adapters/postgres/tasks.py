@@ -16,7 +16,7 @@ from taskcore.adapters.postgres.account_tables import users
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.event_rows import LOGGED, Logged, logged
 from taskcore.adapters.postgres.schema import streams, task_ids, task_words, tasks, trash
-from taskcore.adapters.postgres.statements import BatchedStatement, Statement, batch_of
+from taskcore.adapters.postgres.statements import BatchedStatement, Statement, Values, batch_of
 from taskcore.adapters.postgres.task_lists import labels_page, tasks_page
 from taskcore.adapters.postgres.task_rows import (
     WRITTEN,
@@ -292,6 +292,10 @@ class PostgresTasks(TasksOfTable):
         return await labels_page(self._link, owner_id, limit=limit, after=after)
 
     async def add(self, task: NewTask, *, at_most: int, by: UserId | None = None) -> Task:
+        async with self._link.turn_for(task.description):
+            return await self._add(task, at_most, by)
+
+    async def _add(self, task: NewTask, at_most: int, by: UserId | None) -> Task:
         values: dict[str, Any] = values_of(task) | {
             "owner_id": task.owner_id,
             "actor_id": by,
@@ -315,13 +319,20 @@ class PostgresTasks(TasksOfTable):
     async def save(self, task: Task, *, was: Task, by: UserId | None = None) -> Task:
         values: dict[str, Any] = values_of(task) | write_values(task, was, by)
         values["changes"] = changes_text(changes_of(task, was))
-        first, then = _SAVE, _SAVE_WAITING
-        if (task.title, task.description) != (was.title, was.description):
-            first, then = _SAVE_WORDS, _SAVE_WORDS_WAITING
-            values["words"] = words_vector(task)
-        if await self._link.batched(first, **values) or await self._link.batched(then, **values):
-            return task
-        raise StaleWrite
+        if (task.title, task.description) == (was.title, was.description):
+            is_saved = await self._saved(_SAVE, _SAVE_WAITING, values)
+        else:
+            async with self._link.turn_for(task.description):
+                values["words"] = words_vector(task)
+                is_saved = await self._saved(_SAVE_WORDS, _SAVE_WORDS_WAITING, values)
+        if not is_saved:
+            raise StaleWrite
+        return task
+
+    async def _saved(self, first: BatchedStatement, then: BatchedStatement, values: Values) -> bool:
+        return bool(
+            await self._link.batched(first, **values) or await self._link.batched(then, **values)
+        )
 
     async def trash(self, task: Task, *, was: Task, by: UserId | None = None) -> None:
         values = write_values(task, was, by)

@@ -222,12 +222,14 @@ class PostgresTrash(TasksOfTable):
         return Page(items, rows[0][0] if rows else 0, has_more=len(rows) > limit)
 
     async def restore(self, task: Task, *, was: Task, by: UserId | None = None) -> None:
-        values = write_values(task, was, by) | {"words": words_vector(task)}
-        if not (
-            await self._link.batched(_RESTORE, **values)
-            or await self._link.batched(_RESTORE_WAITING, **values)
-        ):
-            raise StaleWrite
+        values = write_values(task, was, by)
+        async with self._link.turn_for(task.description):
+            values["words"] = words_vector(task)
+            if not (
+                await self._link.batched(_RESTORE, **values)
+                or await self._link.batched(_RESTORE_WAITING, **values)
+            ):
+                raise StaleWrite
 
     async def purge(
         self, owner_id: UserId, task_id: TaskId, *, at: datetime, by: UserId | None = None
