@@ -22,6 +22,11 @@ from taskcore.adapters.archive import Manifest
 
 File = Annotated[Path, Parameter(name="FILE", help="The file of the backup.")]
 Recorded = TypeVar("Recorded")
+
+_UNDER_ANOTHER_KEY = (
+    "access tokens of before are refused, so that clients have to refresh them; sessions last until"
+    " `taskcli sessions revoke --all --yes`"
+)
 Replace = Annotated[bool, Parameter(name="--replace", negative="", show_default=False)]
 
 
@@ -107,10 +112,11 @@ def restore(
         same_key = done.same_key if signed is None else signed
         note(f"restored {of} into {_place(loaded)}; restart servers")
     if not same_key and done.same_key:
-        message("the key in the file is not that of its servers: users have to log in again")
+        message("the key in the file is not that of its servers", _UNDER_ANOTHER_KEY)
     elif not same_key:
         message(
-            "SECRET_KEY is not the key of the backup: users have to log in again",
+            "SECRET_KEY is not the key of the backup",
+            _UNDER_ANOTHER_KEY,
             f"`unzip -p {file} secret.key` prints that key",
         )
     if as_json:

@@ -73,7 +73,7 @@ def key(settings: Settings) -> Finding:
         return Finding(
             "key",
             ok=True,
-            detail=f"SECRET_KEY is not set, and {file} will be made at the first start",
+            detail=f"SECRET_KEY is not set, and there is no {file}, which a first start would make",
         )
     except OSError as error:
         return _bad_key(file, f"cannot be used: {error.strerror}", "run as the owner of DATA_DIR")

@@ -158,7 +158,7 @@ class Settings:
             read.problem(
                 "SECRET_KEY",
                 "is required with DATABASE_URL; give the one that this database's servers have"
-                " (another ends all sessions), or for a new database make one with"
+                " (another ends all access tokens), or for a new database make one with"
                 " `python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`",
             )
         if read.problems:

@@ -76,7 +76,7 @@ def test_a_restore_under_another_key_says_so_and_what_follows_works(
         monkeypatch.setenv("SECRET_KEY", OTHER)
         done = taskcli("restore", "b.zip", "--json")
         assert (done.code, json.loads(done.out)["same_key"]) == (0, False)
-        assert "users have to log in again" in done.err
+        assert "sessions revoke --all" in done.err
         assert "unzip -p b.zip secret.key" in done.err
         assert taskcli("backup", "c.zip").code == doctors_key(taskcli)[0] == 0
         monkeypatch.setenv("SECRET_KEY", KEY)
@@ -99,7 +99,7 @@ def test_sessions_last_under_the_key_of_the_servers_whatever_the_file_holds(
         monkeypatch.setenv("DATABASE_URL", as_url(other))
         done = taskcli("restore", "b.zip", "--json")
     assert json.loads(done.out)["same_key"] is (key == KEY)
-    assert ("log in again" in done.err) is (key != KEY)
+    assert ("sessions revoke --all" in done.err) is (key != KEY)
     assert said in done.err
 
 

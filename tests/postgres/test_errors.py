@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 from sqlalchemy import text
 
-from taskcore.adapters.postgres import Connections, PostgresStore
+from taskcore.adapters.postgres import Connections, PostgresStore, errors
 from taskcore.adapters.postgres.errors import Unexplained, breaks_connection, translated
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.adapters.postgres.store import PostgresRepositories
@@ -52,6 +52,18 @@ def with_state(state: str) -> psycopg.Error:
     except KeyError:
         kind = type("Unknown", (psycopg.OperationalError,), {"sqlstate": state})
         return kind("the values are in here")  # type: ignore[no-any-return]
+
+
+def test_a_lack_of_room_is_logged_but_not_for_each_request(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errors, "_said_at", {})
+    for state in ("53100", "53100", "53200", "40001"):
+        translated(with_state(state))
+    assert caplog.messages == [
+        "The database has no room left; nothing was changed (SQLSTATE 53100)",
+        "The database is out of memory; try again (SQLSTATE 53200)",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,10 @@ By the name of the constraint or by SQLSTATE (PostgreSQL manual, appendix A). Ne
 driver's messages: they may hold values of the statement.
 """
 
+import logging
+import math
 from collections.abc import Callable
+from time import monotonic
 
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
@@ -23,6 +26,8 @@ from taskcore.domain.errors import (
     Unavailable,
 )
 
+_log = logging.getLogger(__name__)
+
 _BY_CONSTRAINT: dict[str, Callable[[], TaskcoreError]] = {
     "users_email_key_key": EmailTaken,
     "tasks_owner_id_fkey": NotFound,
@@ -40,6 +45,11 @@ _TRANSIENT = {
     "53100": "The database has no room left; nothing was changed",
     "53200": "The database is out of memory; try again",
 }
+# Of these, the ones that end only when the operator does something: the log says so as well.
+_OUT_OF_MEANS = {"53100", "53200"}
+_SAID_EVERY = 10.0  # seconds
+_said_at: dict[str, float] = {}
+
 _BY_STATE: dict[str, Callable[[], TaskcoreError]] = {
     "23503": Conflict,  # a foreign key finds no row
     "23505": Conflict,  # the key exists already
@@ -96,6 +106,9 @@ def _meaning(error: psycopg.Error, *, in_doubt: bool) -> TaskcoreError | None:
     if known := _BY_CONSTRAINT.get(error.diag.constraint_name or ""):
         return known()
     if sentence := _TRANSIENT.get(state):
+        if state in _OUT_OF_MEANS and monotonic() - _said_at.get(state, -math.inf) > _SAID_EVERY:
+            _said_at[state] = monotonic()
+            _log.warning("%s (SQLSTATE %s)", sentence, state)
         return Unavailable(sentence)
     if known := _BY_STATE.get(state):
         return known()
