@@ -186,7 +186,11 @@ def deactivate(reference: Reference, /, *, as_json: Json = False) -> None:
 
 
 def unlock(reference: Reference, /) -> None:
-    """Forget failed logins that lock the account, so that its owner can log in again."""
+    """Forget the failed logins of all networks that lock the account.
+
+    Where the owner has used up the five attempts of one network, they wait until these
+    five minutes are over, or log in from another.
+    """
 
     async def work(core: Core) -> User:
         user = await find_user(core, reference)

@@ -153,8 +153,7 @@ def purge(
 ) -> int:
     """Remove one task in the trash for good, or several, or all. Asks first.
 
-    Several are removed one after the other: if one cannot be, those before it are
-    gone.
+    Unless all are in the trash, none is removed.
     """
     if every is bool(task_ids):
         raise Usage("name the tasks by their ids, or all in the trash of a user with --all")
