@@ -1,4 +1,7 @@
-"""Idempotency-Key: a request that is sent again gets the answer of the first one."""
+"""Idempotency-Key: a request that is sent again gets the answer of the first one.
+
+How long an answer is kept, and how many: `taskcore/domain/idempotency.py`.
+"""
 
 import re
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,7 @@
-"""Questions on the terminal, and passwords from standard input."""
+"""Questions on the terminal, and passwords from standard input.
+
+Whether a command asks is decided in the command: `users.py`, `tasks/trash.py`, `backups.py`.
+"""
 
 import asyncio
 import sys

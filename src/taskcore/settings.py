@@ -1,4 +1,7 @@
-"""The settings, from the variables that `environment` reads. All problems are reported together."""
+"""The settings, from the variables that `environment` reads. All problems are reported together.
+
+Rate limits are no settings: `domain/rate_limits.py`.
+"""
 
 import json
 import os

@@ -2,6 +2,8 @@
 
 A day is meant wherever its reader lives; a moment is one instant for all. Moments are kept in UTC.
 Where the calendar of years 1..9999 ends, results are clamped: nothing here raises OverflowError.
+
+Which tasks are overdue: `TaskQuery.filter` in `task_queries.py`.
 """
 
 import re

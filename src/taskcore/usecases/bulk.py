@@ -1,4 +1,7 @@
-"""Applying many operations to the tasks of one account at once."""
+"""Applying many operations to the tasks of one account at once.
+
+What each operation does, and how many there may be: `domain/bulk.py`.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

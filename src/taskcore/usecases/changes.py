@@ -1,4 +1,7 @@
-"""Following what happens to one's tasks."""
+"""Following what happens to one's tasks.
+
+What a page holds at most: `domain/events.py`; who may follow, and how many: `followers.py`.
+"""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing

@@ -1,6 +1,8 @@
 """Doing what a request asks for once, however often the request is sent.
 
 Only the answer of work that succeeds is kept: after a refusal the next attempt does the work.
+
+When a key is that of another request, and how long answers are kept: `domain/idempotency.py`.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable

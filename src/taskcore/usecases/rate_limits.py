@@ -1,4 +1,7 @@
-"""The gate before the use cases: rate limits and rights. Records refusals in the audit log."""
+"""The gate before the use cases: rate limits and rights. Records refusals in the audit log.
+
+How many attempts there are: `domain/rate_limits.py`.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress

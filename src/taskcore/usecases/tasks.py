@@ -1,4 +1,8 @@
-"""Creating, reading, editing and deleting tasks, and the trash."""
+"""Creating, reading, editing and deleting tasks, and the trash.
+
+What an edit does to a task: `domain/tasks.py`; who may: `domain/policies.py`; what is not found:
+`task_access.py`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,7 @@
-"""The log of tasks in PostgreSQL. A method is one round trip, except where noted."""
+"""The log of tasks in PostgreSQL. A method is one round trip, except where noted.
+
+What an event says, and how long it is kept: `domain/events.py`.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""Idempotency keys in PostgreSQL. A method is one round trip."""
+"""Idempotency keys in PostgreSQL. A method is one round trip.
+
+When a key is that of another request: `domain/idempotency.py`.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,7 @@
-"""Rate limits shared by all processes and machines, by the clock of the database."""
+"""Rate limits shared by all processes and machines, by the clock of the database.
+
+How many attempts there are: `domain/rate_limits.py`.
+"""
 
 import hashlib
 import hmac

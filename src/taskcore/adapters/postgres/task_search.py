@@ -1,4 +1,7 @@
-"""Searches: the tasks of an account that have all words."""
+"""Searches: the tasks of an account that have all words.
+
+Which words match, and how a text becomes words: `domain/search.py`.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

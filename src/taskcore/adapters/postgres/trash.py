@@ -1,4 +1,7 @@
-"""The trash in PostgreSQL. A method is one round trip, except where noted."""
+"""The trash in PostgreSQL. A method is one round trip, except where noted.
+
+How long a task stays there: `domain/trash.py`.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,4 +1,7 @@
-"""The tokens that a login or a refresh returns."""
+"""The tokens that a login or a refresh returns.
+
+How long an access token lasts: `settings.py`; a session: `domain/sessions.py`.
+"""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,8 @@
-"""Logging in with a password, and the rate limits on it."""
+"""Logging in with a password, and the rate limits on it.
+
+How many attempts there are: `domain/rate_limits.py`; that an unknown account takes as long:
+`password_verification.py`.
+"""
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
