@@ -1,4 +1,7 @@
-"""What `taskcli doctor` finds in DATA_DIR, where it looks without making anything."""
+"""What `taskcli doctor` finds in DATA_DIR, where it looks without making anything.
+
+The warning that a disk is filling up: `is_filling` in `doctor_forecasts.py`.
+"""
 
 import errno
 import os

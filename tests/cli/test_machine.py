@@ -465,7 +465,7 @@ class TestWithTheEmbeddedDatabase:
     def test_the_doctor_makes_no_key(self, taskcli: Taskcli, tmp_path: Path) -> None:
         code, found = checks(taskcli)
         assert code == 0
-        assert "will be made" in str(found["key"]["detail"])
+        assert "a first start would make" in str(found["key"]["detail"])
         assert not (tmp_path / "data").exists()
 
     @pytest.mark.usefixtures("key")

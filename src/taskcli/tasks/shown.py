@@ -1,4 +1,7 @@
-"""Tasks as they are printed: every field for programs, a line of a table for people."""
+"""Tasks as they are printed: every field for programs, a line of a table for people.
+
+Which columns a table has: `lists.py` and `trash.py`.
+"""
 
 from dataclasses import fields
 from datetime import datetime

@@ -1,6 +1,8 @@
 """The order of a list of tasks: what its rows are compared by, and where its pages begin.
 
 `domain/task_orders.py` has the same order for one task.
+
+Tasks without a due come last, by `due_key` there, which is stored as `due_sort`.
 """
 
 from typing import Any
