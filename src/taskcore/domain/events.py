@@ -109,7 +109,7 @@ def text_size(task: Task | None) -> int:
 
 
 def text_length(tasks: Iterable[Task]) -> int:
-    """The characters of the texts of all these tasks; found ten times as fast as their bytes."""
+    """The characters of the texts of all these tasks, which take less to find than their bytes."""
     return sum(
         [
             len(task.title)
