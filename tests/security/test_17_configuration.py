@@ -40,8 +40,9 @@ ROOT = Path(__file__).parents[2]
 
 def either_way(*arguments: str, env: Mapping[str, str], cwd: Path) -> Result:
     """A server runs as a process of its own, because it replaces the standard streams."""
-    runs = programs.run if arguments == ("serve",) else run
-    return runs(*arguments, env=env, cwd=cwd)
+    if arguments == ("serve",):  # not on the port of a server that runs beside the tests
+        return programs.run(*arguments, env={"SERVER_PORT": str(free_port()), **env}, cwd=cwd)
+    return run(*arguments, env=env, cwd=cwd)
 
 
 def test_a_secret_may_come_from_a_private_file(site: Site, ada: Account, tmp_path: Path) -> None:
