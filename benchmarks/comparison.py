@@ -10,11 +10,10 @@ from benchmarks import agreement
 from benchmarks.contestants import FASTIFY, GO, OURS, SEED, Contestant, serving
 from benchmarks.data import Database, People
 from benchmarks.hashing import argon2_alone
-from benchmarks.load import metered, resident_mib, settled, wrk
+from benchmarks.load import RUN, metered, resident_mib, settled, wrk
 from benchmarks.plans import LIMIT, Plans
 from benchmarks.rows import ALONE, Row
 
-_RUN = 0.4  # seconds
 # Requests in flight at the end of a run are not counted: a large share of a slow server's few.
 _SLOWEST, _PER_CLIENT = 2.0, 0.0375
 # Hashing makes a login slow, so its runs are longer. The seed stack runs with one client only: its
@@ -46,7 +45,7 @@ class Side:
         """Opens connections, prepares and compiles what is asked often, loads pages into memory."""
         for workload in _WARMING:
             if workload in workloads and workload in self.contestant.can:
-                wrk(self.contestant.port, self.plans.plan(workload), connections=32, seconds=_RUN)
+                wrk(self.contestant.port, self.plans.plan(workload), connections=32, seconds=RUN)
 
     def runs(self, workload: str, connections: int) -> bool:
         if workload == "log in":
@@ -55,9 +54,9 @@ class Side:
 
     def row(self, workload: str, connections: int, repetition: int) -> Row:
         plan = self.plans.plan(workload)
-        seconds = _RUN
+        seconds = RUN
         if self.contestant is SEED:
-            seconds = min(max(connections * _PER_CLIENT, _RUN), _SLOWEST)
+            seconds = min(max(connections * _PER_CLIENT, RUN), _SLOWEST)
         if workload == "log in":
             seconds = _LOGGING_IN[self.contestant, connections]
         with metered(self.server) as server, metered(self.postmaster) as database:

@@ -14,14 +14,13 @@ from typing import Self
 
 from benchmarks.contestants import OURS, OURS_PORT, serving
 from benchmarks.data import Database, People, Person
-from benchmarks.load import Call, Plan, wrk
+from benchmarks.load import RUN, Call, Plan, wrk
 from benchmarks.plans import Plans
 from benchmarks.rows import CHANGES, CHANGES_LIMIT, LOGS, Logged, Told
 from taskcore import LogPosition, UserId, cursors
 
 SAME, ANOTHER = "the same process", "another process"
 _WORKLOADS = ("get", "list", CHANGES, "history", "edit", "create")
-_RUN = 0.4  # seconds, with one client, as the result is the time of a single request
 _TOLD = {SAME: 200, ANOTHER: 100}  # changes
 _PAUSE = 0.5  # seconds at most between two of them: another process asks as often
 _PREFIX = f"{OURS.prefix}/changes"
@@ -55,7 +54,7 @@ def long_logs(
             for workload in _WORKLOADS:
                 for count, (own, more) in plans.items():
                     plan = more.get(workload) or own.plan(workload)
-                    run = wrk(OURS_PORT, plan, connections=1, seconds=_RUN)
+                    run = wrk(OURS_PORT, plan, connections=1, seconds=RUN)
                     if repetition >= 0:
                         yield Logged(count, workload, repetition, run.p50_ms, run.failed)
 

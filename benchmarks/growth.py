@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.contestants import OURS, OURS_PORT, serving
 from benchmarks.data import TASKS_EACH, Database, People
-from benchmarks.load import Call, Plan, wrk
+from benchmarks.load import RUN, Call, Plan, wrk
 from benchmarks.plans import LIMIT, Plans
 from benchmarks.rows import OF_SMALL, Growth
 from taskcore import Settings
@@ -19,7 +19,6 @@ from taskcore.wiring import upgrade_database
 OWNERS = 100
 # Sizes between are measured for the curves of OF_SMALL alone.
 _MANY = 1_000_000
-_RUN = 0.4  # seconds, with one client, as the result is the time of a single request
 _SMALL_OWNERS = 20
 OWN = (
     *("get", "list", "create", "edit", "delete", "log in", "refresh", "mix"),
@@ -44,7 +43,7 @@ class _World:
 
     def run(self, workload: str, repetition: int) -> Growth:
         plan = self.plan(workload)
-        run = wrk(self.port, plan, connections=1, seconds=_RUN)
+        run = wrk(self.port, plan, connections=1, seconds=RUN)
         return Growth(self.tasks, workload, repetition, run.p50_ms, run.failed)
 
 

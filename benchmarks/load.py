@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+RUN = 0.4  # seconds of a run, unless its caller needs longer; the numbers of clients: __main__.py
 _SCRIPT = Path(__file__).with_name("load.lua")
 _ATTEMPTS, _ENDS_WITHIN = 5, 10.0  # seconds after the signal; it waits for no answer
 _LONGEST = 60  # seconds; `wrk` ends a run earlier, unless its process has died

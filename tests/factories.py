@@ -11,6 +11,8 @@ from taskcore.domain.users import Role, User, UserId
 from taskcore.testing import START
 
 NOW = START
+# Of every account that a test makes, unless it is about passwords.
+PASSWORD = "correct horse battery"
 
 
 def a_task(**fields: Any) -> Task:

@@ -19,8 +19,9 @@ from tests.api.served import as_url
 from tests.canaries import KEYS, LISTENER, PASSWORDS, leaks
 from tests.cli.in_process import run
 from tests.conftest import KEY, ManualClock, cheap_argon2, emptied, migrated_database
+from tests.factories import PASSWORD
 from tests.server.running import KEY as SERVER_KEY
-from tests.server.running import PASSWORD, Api
+from tests.server.running import Api
 
 
 def test_a_secret_is_found_however_it_is_spelled() -> None:

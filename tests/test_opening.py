@@ -16,13 +16,13 @@ from taskcore.adapters.tokens import OpaqueRefreshTokens, SignedAccessTokens
 from taskcore.testing import START, CheapHasher, ManualClock
 from tests.api.served import as_url
 from tests.conftest import emptied
+from tests.factories import PASSWORD
 from tests.test_architecture import ROOT, run
 from tests.usecases.people import address
 
 pytestmark = pytest.mark.anyio
 
 KEY = "0123456789abcdef" * 4
-PASSWORD = "correct horse"
 BARE = Settings.from_env({"SECRET_KEY": KEY, "DATA_DIR": "/nonexistent"})
 
 

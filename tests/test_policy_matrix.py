@@ -31,11 +31,11 @@ from tests.api.conftest import app_over, opened
 from tests.cli.conftest import KEY
 from tests.cli.in_process import run, use_core
 from tests.conftest import ManualClock
+from tests.factories import PASSWORD
 from tests.guards import agree
 
 DONE, HIDDEN, FORBIDDEN, STRANGER = "done", "not_found", "forbidden", "unauthenticated"
 MISSING = 2**62
-PASSWORD = "correct horse"
 ROLES = ("anonymous", "user", "admin", "system")
 WHOSE = ("own", "another's", "missing")
 CHANGE = {"current_password": PASSWORD, "new_password": f"{PASSWORD} battery"}

@@ -11,7 +11,7 @@ from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 from taskapi.request_state import request_state
 from taskapi.responses import View, encode
 from taskcore import Actor, ChangedTask, CursorExpired, LogPosition
-from taskcore.usecases.followers import Follower, Followers
+from taskcore.usecases.change_followers import Follower, Followers
 
 Item = TypeVar("Item", bound=View)
 

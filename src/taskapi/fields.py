@@ -9,17 +9,13 @@ from msgspec import Meta
 
 from taskcore import Priority, Role, Status
 from taskcore.domain import labels
+from taskcore.domain.dues import TIME_ZONE
+from taskcore.domain.emails import EMAIL
 from taskcore.domain.ids import MAX_ID
-from taskcore.domain.text_rules import (
-    CONTROL,
-    DESCRIPTION,
-    EMAIL,
-    FULL_NAME,
-    PASSWORD,
-    TIME_ZONE,
-    TITLE,
-    TextRule,
-)
+from taskcore.domain.passwords import PASSWORD
+from taskcore.domain.tasks import DESCRIPTION, TITLE
+from taskcore.domain.text_rules import CONTROL, TextRule
+from taskcore.domain.users import FULL_NAME
 
 
 def _documented(rule: TextRule, example: str, **more: object) -> Meta:

@@ -27,9 +27,9 @@ from taskapi.fields import (
     Total,
     Version,
 )
-from taskapi.json_sizes import CHARACTER, most_bytes
 from taskapi.query import Limit, Skip
 from taskapi.responses import JsonResponse, View
+from taskapi.view_sizes import CHARACTER, most_bytes
 from taskcore import Page, Priority, Status, Task
 from taskcore.domain.events import text_length
 

@@ -11,7 +11,7 @@ from taskcli.signals import run
 from taskcore import Settings
 
 if TYPE_CHECKING:
-    from taskcore.wiring import Vitals
+    from taskcore.wiring import Diagnostics
 
 # Free space below which a disk will soon be full: a tenth of it, within these bounds.
 _LITTLE, _PLENTY = 2 * 2**30, 20 * 2**30
@@ -32,7 +32,7 @@ def forecasts(settings: Settings, servers: int | None) -> Iterator[Finding]:
     """`servers`: how many there are; None: as many as there are machines connected."""
     from taskcore import wiring  # noqa: PLC0415 - slow to import
 
-    found = run(wiring.vitals(settings))
+    found = run(wiring.diagnose(settings))
     if settings.database_url is None or not settings.database_pooler:
         yield _connections(settings, found, servers or max(found.machines, 1))
     yield _timeouts(found)
@@ -40,7 +40,7 @@ def forecasts(settings: Settings, servers: int | None) -> Iterator[Finding]:
     yield _room(settings, found)
 
 
-def _connections(settings: Settings, found: "Vitals", servers: int) -> Finding:
+def _connections(settings: Settings, found: "Diagnostics", servers: int) -> Finding:
     wanted = servers * settings.workers * settings.database_pool_size
     there = found.connections
     return Finding(
@@ -54,7 +54,7 @@ def _connections(settings: Settings, found: "Vitals", servers: int) -> Finding:
     )
 
 
-def _timeouts(found: "Vitals") -> Finding:
+def _timeouts(found: "Diagnostics") -> Finding:
     without = ", ".join(found.without)
     return Finding(
         "timeouts",
@@ -66,7 +66,7 @@ def _timeouts(found: "Vitals") -> Finding:
     )
 
 
-def _growth(found: "Vitals") -> Finding:
+def _growth(found: "Diagnostics") -> Finding:
     told = [f"{each.name} has {each.dead} dead rows beside {each.live}" for each in found.untidy]
     if not found.vacuums:
         told.append("autovacuum or track_counts is off")
@@ -82,7 +82,7 @@ def _growth(found: "Vitals") -> Finding:
     )
 
 
-def _room(settings: Settings, found: "Vitals") -> Finding:
+def _room(settings: Settings, found: "Diagnostics") -> Finding:
     size = f"the database has {found.size // 2**20} MiB"
     if found.held_wal > _WAL:
         return Finding(

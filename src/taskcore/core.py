@@ -23,8 +23,8 @@ from taskcore.ports import (
 )
 from taskcore.usecases.accounts import Accounts
 from taskcore.usecases.audit import Audit
+from taskcore.usecases.change_followers import Followers, Wake
 from taskcore.usecases.changes import Changes
-from taskcore.usecases.followers import Followers, Wake
 from taskcore.usecases.housekeeping import BATCH, Housekeeping
 from taskcore.usecases.idempotency import Answer, Idempotency, NoStore
 from taskcore.usecases.rate_limits import Gate

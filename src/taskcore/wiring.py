@@ -36,11 +36,11 @@ from taskcore.adapters.postgres import (
 from taskcore.adapters.postgres.backups import dump
 from taskcore.adapters.postgres.backups import restore as restored
 from taskcore.adapters.postgres.conninfo import of_replica
+from taskcore.adapters.postgres.diagnostics import Diagnostics as Diagnostics  # noqa: PLC0414 - the commands import it from here
+from taskcore.adapters.postgres.diagnostics import diagnose as diagnose_database
 from taskcore.adapters.postgres.grants import grants_missing
-from taskcore.adapters.postgres.replica import Following as Following  # noqa: PLC0414 - as Vitals
+from taskcore.adapters.postgres.replica import Following as Following  # noqa: PLC0414 - as Diagnostics
 from taskcore.adapters.postgres.replica import following, replica_connections
-from taskcore.adapters.postgres.vitals import Vitals as Vitals  # noqa: PLC0414 - the commands import it from here
-from taskcore.adapters.postgres.vitals import vitals as vitals_of
 from taskcore.databases import ExternalDatabase, database_of
 from taskcore.domain.audit import AuditEventName, NewAuditEvent
 from taskcore.domain.errors import Misconfigured, NotMigrated, Unavailable
@@ -220,17 +220,17 @@ async def last_backup(settings: Settings) -> LastBackup:
             made = await db.audit.page(skip=0, limit=1, event=AuditEventName.BACKUP_MADE)
             back = await db.audit.page(skip=0, limit=1, event=AuditEventName.BACKUP_RESTORED)
             users = await db.users.page(skip=0, limit=1)
-        found = await vitals_of(connections)
+        found = await diagnose_database(connections)
     times = [event.at for event in made.items]
     # The rows are those of that file, so they are as safe as it is old.
     times += [datetime.fromisoformat(str(event.detail["made_at"])) for event in back.items]
     return LastBackup(max(times, default=None), found.archived_at, bool(users.items))
 
 
-async def vitals(settings: Settings) -> Vitals:
+async def diagnose(settings: Settings) -> Diagnostics:
     """Raises Unavailable."""
     async with _connected(settings) as connections:
-        return await vitals_of(connections)
+        return await diagnose_database(connections)
 
 
 async def missing_grants(settings: Settings) -> Sequence[str]:

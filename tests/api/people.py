@@ -9,9 +9,9 @@ from urllib.parse import urljoin
 import httpx
 
 from taskcore import SYSTEM, Core, Role
+from tests.factories import PASSWORD
 
 V1 = "/api/v1"
-PASSWORD = "correct horse"
 MISSING_ID = 9_000_000_000_000_000_000  # an id that no test reaches
 
 # What every response of the API has.

@@ -3,8 +3,9 @@
 import pytest
 
 from taskcore import Core
-from tests.api.people import PASSWORD, Person, broken, join, refused
+from tests.api.people import Person, broken, join, refused
 from tests.conftest import ManualClock
+from tests.factories import PASSWORD
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.people import PASSWORD, Person, broken, refused
+from tests.api.people import Person, broken, refused
+from tests.factories import PASSWORD
 
 pytestmark = pytest.mark.anyio
 

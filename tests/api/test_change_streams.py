@@ -11,7 +11,7 @@ from taskapi.changes import follow_changes
 from taskapi.edge import Edge
 from taskcore import LogPosition, UserId, cursors
 from taskcore.domain.origins import Origin
-from taskcore.usecases.followers import PER_USER
+from taskcore.usecases.change_followers import PER_USER
 from tests.api.people import HEADERS, Person
 from tests.api.streaming import Event, streaming
 

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from taskapi import compression
-from tests.api.people import PASSWORD, V1, Person
+from tests.api.people import V1, Person
+from tests.factories import PASSWORD
 
 # On one store only: none of this depends on the store.
 pytestmark = [

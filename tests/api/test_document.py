@@ -9,7 +9,7 @@ from dataclasses import replace
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from taskapi.app import served_document
-from taskcore.domain import text_rules
+from taskcore.domain import dues, emails, passwords, tasks, users
 from taskcore.domain.ids import MAX_ID
 from taskcore.domain.pages import MAX_LIMIT, MAX_LIMIT_OF_CHANGES, MAX_LIMIT_OF_LABELS, MAX_SKIP
 from taskcore.domain.text_rules import TextRule
@@ -170,12 +170,12 @@ def bounds(rule: TextRule) -> Json:
 
 def test_limits_are_those_of_the_domain() -> None:
     texts = {
-        "title": text_rules.TITLE,
-        "description": text_rules.DESCRIPTION,
-        "full_name": text_rules.FULL_NAME,
-        "time_zone": text_rules.TIME_ZONE,
-        "email": text_rules.EMAIL,
-        "password": text_rules.PASSWORD,
+        "title": tasks.TITLE,
+        "description": tasks.DESCRIPTION,
+        "full_name": users.FULL_NAME,
+        "time_zone": dues.TIME_ZONE,
+        "email": emails.EMAIL,
+        "password": passwords.PASSWORD,
     }
     others = {"Credentials", "AccountDeletion", "Problem"}  # only compared, or something else
     seen = set()
@@ -207,9 +207,9 @@ def test_limits_are_those_of_the_domain() -> None:
 
 def test_patterns_refuse_what_the_domain_refuses() -> None:
     for schema, field, rule in (
-        ("TaskDraft", "title", text_rules.TITLE),
-        ("TaskDraft", "description", text_rules.DESCRIPTION),
-        ("Registration", "full_name", text_rules.FULL_NAME),
+        ("TaskDraft", "title", tasks.TITLE),
+        ("TaskDraft", "description", tasks.DESCRIPTION),
+        ("Registration", "full_name", users.FULL_NAME),
     ):
         described = DOCUMENT["components"]["schemas"][schema]["properties"][field]
         text = next(o for o in described.get("anyOf", [described]) if o.get("type") == "string")

@@ -22,8 +22,9 @@ from taskcore import NotMigrated, Unavailable
 from tests.api.conftest import ORIGIN, SETTINGS, app_over, opened
 from tests.api.documented import operations, resolved
 from tests.api.doubles import FailingStore, HeldHasher, failing_core, held_core
-from tests.api.people import MISSING_ID, PASSWORD, V1, Person, join, refused
+from tests.api.people import MISSING_ID, V1, Person, join, refused
 from tests.conftest import ManualClock
+from tests.factories import PASSWORD
 
 pytestmark = pytest.mark.anyio
 

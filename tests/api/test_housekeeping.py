@@ -18,8 +18,9 @@ from taskcore.core import Terms
 from taskcore.ports import Removal
 from tests.api.conftest import app_over, opened
 from tests.api.doubles import FailingStore
-from tests.api.people import PASSWORD, Person, join
+from tests.api.people import Person, join
 from tests.conftest import ManualClock, bound, cheap_argon2, until
+from tests.factories import PASSWORD
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,8 @@ from taskcore import Core
 from taskcore.usecases import idempotency
 from tests.api.access import ACCESS, ADMIN, PUBLIC, REQUESTS, call_of
 from tests.api.documented import operations
-from tests.api.people import PASSWORD, V1, Person, broken, led_to, refused
+from tests.api.people import V1, Person, broken, led_to, refused
+from tests.factories import PASSWORD
 from tests.guards import agree
 from tests.test_policy_matrix import IN_TRASH, filled
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.people import PASSWORD, V1, Person
+from tests.api.people import V1, Person
+from tests.factories import PASSWORD
 
 pytestmark = [
     pytest.mark.anyio,

@@ -10,7 +10,8 @@ from taskcore.domain.tasks import NewTaskFields, TaskChanges
 from taskcore.domain.users import ProfileChanges, UserChanges
 from taskcore.ports import Store
 from tests.api.documented import DOCUMENT, operations, resolved
-from tests.api.people import PASSWORD, Person, broken
+from tests.api.people import Person, broken
+from tests.factories import PASSWORD
 from tests.guards import agree
 
 pytestmark = pytest.mark.anyio

@@ -12,8 +12,9 @@ from litestar.routes import HTTPRoute
 from taskapi import providers
 from taskcore.usecases.sessions import Sessions
 from tests.api.access import ACCESS, ADMIN, PUBLIC, REQUESTS, call_of
-from tests.api.people import PASSWORD, V1, Person, again, led_to, refused
+from tests.api.people import V1, Person, again, led_to, refused
 from tests.conftest import ManualClock
+from tests.factories import PASSWORD
 from tests.guards import agree
 from tests.test_policy_matrix import filled
 

@@ -13,7 +13,8 @@ from taskcore import KeyInProgress, LogPosition, TooMany, Unavailable, UserId, c
 from tests.api.access import ACCESS, ADMIN, PUBLIC, REQUESTS, call_of
 from tests.api.documented import DOCUMENT, Json, listed, resolved, validator
 from tests.api.doubles import FailingStore
-from tests.api.people import HEADERS, MISSING_ID, PASSWORD, V1, Person, again
+from tests.api.people import HEADERS, MISSING_ID, V1, Person, again
+from tests.factories import PASSWORD
 from tests.guards import agree
 from tests.test_policy_matrix import IN_TRASH, filled
 

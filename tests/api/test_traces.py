@@ -23,10 +23,11 @@ from taskcore.adapters.postgres.tracing import REQUESTS, summary
 from taskcore.testing import CheapHasher, ManualClock
 from taskcore.testing.cores import core_on
 from tests.api.conftest import SETTINGS, opened
-from tests.api.people import PASSWORD, V1, Person, join
+from tests.api.people import V1, Person, join
 from tests.api.streaming import streaming
 from tests.canaries import leaks
 from tests.conftest import emptied
+from tests.factories import PASSWORD
 
 pytestmark = pytest.mark.anyio
 

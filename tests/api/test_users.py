@@ -6,8 +6,9 @@ from urllib.parse import quote
 import pytest
 
 from taskcore import Core, Role
-from tests.api.people import MISSING_ID, PASSWORD, Person, broken, join, refused
+from tests.api.people import MISSING_ID, Person, broken, join, refused
 from tests.conftest import ManualClock
+from tests.factories import PASSWORD
 
 pytestmark = pytest.mark.anyio
 

@@ -18,9 +18,9 @@ from tests.api.served import as_url
 from tests.cli.in_process import use_core
 from tests.cli.programs import Result, environment
 from tests.conftest import ManualClock, emptied, new_database
+from tests.factories import PASSWORD
 
 KEY = "a key for tests, of 0123456789 many letters"
-PASSWORD = "correct horse battery"
 
 Taskcli = Callable[..., Result]
 

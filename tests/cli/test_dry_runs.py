@@ -10,8 +10,9 @@ import pytest
 
 from taskcore import SYSTEM, Actor, Core
 from tests.backups.stored import content
-from tests.cli.conftest import PASSWORD, Taskcli
+from tests.cli.conftest import Taskcli
 from tests.conftest import ManualClock
+from tests.factories import PASSWORD
 
 
 @pytest.fixture

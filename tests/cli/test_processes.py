@@ -12,8 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.cli.conftest import PASSWORD
 from tests.cli.programs import COMMAND, Result, Terminal, environment, run, start
+from tests.factories import PASSWORD
 
 MakeUser = Callable[..., str]
 DELETE = ("users", "delete", "ada@example.org")

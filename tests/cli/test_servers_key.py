@@ -10,8 +10,9 @@ import pytest
 from taskcore import Settings
 from taskcore.wiring import start_database
 from tests.api.served import as_url
-from tests.cli.conftest import KEY, PASSWORD, Taskcli
+from tests.cli.conftest import KEY, Taskcli
 from tests.conftest import migrated_database
+from tests.factories import PASSWORD
 
 OTHER = KEY[::-1]
 ADA = "ada@example.org"

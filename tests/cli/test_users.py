@@ -9,8 +9,8 @@ import pytest
 
 from taskcore import Page
 from taskcore.cursors import USERS
-from tests.cli.conftest import PASSWORD, Taskcli
-from tests.factories import a_user
+from tests.cli.conftest import Taskcli
+from tests.factories import PASSWORD, a_user
 
 MakeUser = Callable[..., str]
 NEW = "another correct horse"

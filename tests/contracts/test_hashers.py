@@ -23,10 +23,9 @@ from taskcore.ports import BUDGET, PasswordHasher, TimeBudget, time_budget
 from taskcore.testing import CheapHasher
 from taskcore.testing.contracts import HasherContract
 from tests.conftest import cheap_argon2, until
+from tests.factories import PASSWORD
 
 pytestmark = pytest.mark.anyio
-
-PASSWORD = "correct horse"
 
 
 @pytest.fixture(params=["scrypt", "argon2", "cheap"])

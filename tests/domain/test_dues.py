@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from taskcore.domain.dues import (
     FIRST,
     LAST,
-    NO_DUE,
     DueRange,
     check_moment,
     check_time_zone,
@@ -20,7 +19,7 @@ from taskcore.domain.dues import (
     zone,
     zone_names,
 )
-from taskcore.domain.task_orders import due_key
+from taskcore.domain.task_orders import NO_DUE, due_key
 
 BERLIN = zone("Europe/Berlin")
 DAY = timedelta(days=1)

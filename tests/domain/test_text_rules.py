@@ -4,17 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskcore.domain.dues import TIME_ZONE
+from taskcore.domain.emails import EMAIL
 from taskcore.domain.errors import Invalid
+from taskcore.domain.passwords import PASSWORD
 from taskcore.domain.refusals import refuse
-from taskcore.domain.text_rules import (
-    DESCRIPTION,
-    EMAIL,
-    FULL_NAME,
-    PASSWORD,
-    TIME_ZONE,
-    TITLE,
-    TextRule,
-)
+from taskcore.domain.tasks import DESCRIPTION, TITLE
+from taskcore.domain.text_rules import TextRule
+from taskcore.domain.users import FULL_NAME
 
 RULES = [TITLE, DESCRIPTION, FULL_NAME, EMAIL]
 SURROGATES = st.characters(min_codepoint=0xD800, max_codepoint=0xDFFF)

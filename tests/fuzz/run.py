@@ -13,7 +13,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.server.running import PASSWORD, Api
+from tests.factories import PASSWORD
+from tests.server.running import Api
 
 SEEDS = (1, 2, 3)
 EXAMPLES = 50

@@ -34,7 +34,8 @@ from taskcore.lanes import (
 from taskcore.ports import BUDGET, TimeBudget
 from taskcore.testing.contracts.stored import add_user
 from tests.conftest import ManualClock, bound, emptied, until
-from tests.usecases.people import PASSWORD, Person, join
+from tests.factories import PASSWORD
+from tests.usecases.people import Person, join
 
 pytestmark = pytest.mark.anyio
 

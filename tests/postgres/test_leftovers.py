@@ -15,7 +15,8 @@ from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresSto
 from taskcore.core import Terms
 from taskcore.ports import Removal
 from tests.conftest import KEY, ManualClock, bound, cheap_argon2, emptied
-from tests.usecases.people import PASSWORD, address, join
+from tests.factories import PASSWORD
+from tests.usecases.people import address, join
 
 pytestmark = pytest.mark.anyio
 

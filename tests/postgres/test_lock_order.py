@@ -13,7 +13,8 @@ from taskcore import SYSTEM, Core, Forbidden, InvalidToken, Role, TaskcoreError
 from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.scrypt import ScryptHasher
 from tests.conftest import ManualClock, bound, until
-from tests.usecases.people import PASSWORD, Person, join
+from tests.factories import PASSWORD
+from tests.usecases.people import Person, join
 
 pytestmark = pytest.mark.anyio
 

@@ -11,10 +11,10 @@ from taskcore.adapters.postgres import Connections, PostgresStore, upgrade
 from taskcore.adapters.postgres.replica import OLDEST, Replica, following, replica_connections
 from taskcore.domain.users import Role
 from tests.conftest import ManualClock, bound, cheap_argon2, until
+from tests.factories import PASSWORD
 from tests.postgres.servers import Server, server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ from taskcore.adapters.denials import RememberingDenials
 from taskcore.adapters.postgres import Connections, PostgresLimiter, PostgresStore
 from taskcore.domain.task_queries import TaskQuery
 from tests.conftest import KEY, ManualClock, bound, cheap_argon2, emptied
-from tests.usecases.people import PASSWORD, Person, address, join, log_in
+from tests.factories import PASSWORD
+from tests.usecases.people import Person, address, join, log_in
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,9 @@ import taskcore
 from taskcore import Core, NotFound, TaskId, Unavailable
 from taskcore.adapters.postgres import Connections, PostgresStore
 from tests.api.conftest import app_over, opened, quiet
-from tests.api.people import PASSWORD, Person, join
+from tests.api.people import Person, join
 from tests.conftest import ManualClock, bound, cheap_argon2, emptied
+from tests.factories import PASSWORD
 from tests.postgres.cutting import Cutter, cutting
 
 pytestmark = pytest.mark.anyio

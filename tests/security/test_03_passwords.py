@@ -26,9 +26,9 @@ from taskcore.domain import passwords
 from taskcore.ports import Store
 from tests.cli import programs
 from tests.conftest import KEY, ManualClock, bound, cheap_argon2
+from tests.factories import PASSWORD as THEIRS
 from tests.security.site import PASSWORD, V1, WRONG, Account, Site, at_once, fresh_ip
 from tests.server.running import Answer
-from tests.usecases.people import PASSWORD as THEIRS
 from tests.usecases.people import address, hash_of, join
 from tests.usecases.spies import WatchedHasher
 

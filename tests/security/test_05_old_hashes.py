@@ -14,8 +14,8 @@ from taskcore.adapters import argon2 as adapter
 from taskcore.adapters.argon2 import Argon2Hasher
 from taskcore.ports import Store
 from tests.conftest import ManualClock, bound, cheap_argon2, until
+from tests.factories import PASSWORD as THEIRS
 from tests.security.site import PASSWORD, WRONG, Account, Site, at_once
-from tests.usecases.people import PASSWORD as THEIRS
 from tests.usecases.people import Person, address, hash_of, join, put_hash
 from tests.usecases.spies import WatchedHasher, nothing
 

@@ -9,7 +9,7 @@ from taskcore import lanes
 from taskcore.adapters import denials, hashing, jwt
 from taskcore.adapters.postgres import task_lists
 from taskcore.domain import search
-from taskcore.usecases import followers
+from taskcore.usecases import change_followers
 from tests.security.claims import DOCUMENT, ROOT
 
 MIB = 2**20
@@ -30,8 +30,8 @@ BOUNDS: dict[str, list[float]] = {
     "ports of a client": [capacity._WINDOW],
     "denials of rate limits": [denials.MAX_DENIALS],
     "streams of changes": [
-        followers.AT_ONCE,
-        followers.PER_USER,
+        change_followers.AT_ONCE,
+        change_followers.PER_USER,
         client_connections.PER_CLIENT,
         capacity._PER_SITE,
     ],

@@ -18,11 +18,11 @@ from typing import Any, Self
 from uuid import uuid4
 
 from tests import canaries
+from tests.factories import PASSWORD
 from tests.leash import Leash
 from tests.processes import children, eventually
 
 ADA = "ada@example.org"
-PASSWORD = "correct horse battery"
 _NUMBERS = count()
 KEY = "0123456789-abcdefghij-KLMNOPQRST-uvwxyz"
 STREAM = "/api/v1/changes/stream"

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.factories import PASSWORD
 from tests.leash import Leash
 from tests.processes import children, eventually
-from tests.server.running import ADA, PASSWORD, Answer, Api, Client, refused
+from tests.server.running import ADA, Answer, Api, Client, refused
 
 LOGIN = {"email": ADA, "password": PASSWORD}
 

@@ -9,9 +9,10 @@ import pytest
 
 from tests.api.served import serving
 from tests.canaries import leaks
+from tests.factories import PASSWORD
 from tests.processes import eventually
 from tests.server.receivers import Receiver, hanging
-from tests.server.running import PASSWORD, Api, free_port
+from tests.server.running import Api, free_port
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 HEADERS = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}

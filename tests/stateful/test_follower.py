@@ -43,8 +43,9 @@ from taskcore.domain.errors import KeyReused
 from taskcore.domain.events import CONTENT
 from taskcore.domain.idempotency import LIFETIME
 from tests.conftest import ManualClock, bound
+from tests.factories import PASSWORD
 from tests.stateful.conftest import Place
-from tests.usecases.people import PASSWORD, address
+from tests.usecases.people import address
 
 MISSING = TaskId(2**62)
 Content = dict[str, Any]

@@ -26,8 +26,8 @@ from taskcore import SYSTEM, Core, Role, UserId
 from taskcore.adapters.postgres import Connections, PostgresStore
 from tests.api.conftest import app_over, opened, quiet
 from tests.conftest import ManualClock, bound, cheap_argon2, emptied
+from tests.factories import PASSWORD
 
-PASSWORD = "correct horse"
 MISSING = 2**62
 MOST_SESSIONS = 5
 

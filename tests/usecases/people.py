@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from taskcore import SYSTEM, Actor, Core, Grant, Role, User, UserId
 from taskcore.ports import Store
-
-PASSWORD = "correct horse"
+from tests.factories import PASSWORD
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from taskcore import (
 )
 from taskcore.ports import Store
 from tests.conftest import ManualClock, bound, cheap_argon2, until
-from tests.usecases.people import PASSWORD, Person, address, join
+from tests.factories import PASSWORD
+from tests.usecases.people import Person, address, join
 from tests.usecases.spies import WatchedHasher
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,8 @@ from taskcore.adapters.memory import memory_core
 from taskcore.domain.rate_limits import LOGIN
 from taskcore.ports import Claim
 from taskcore.testing import CheapHasher
-from tests.usecases.people import PASSWORD, address, join
+from tests.factories import PASSWORD
+from tests.usecases.people import address, join
 
 pytestmark = pytest.mark.anyio
 

@@ -27,10 +27,11 @@ from taskcore.adapters.memory.events import MemoryEvents
 from taskcore.adapters.scrypt import ScryptHasher
 from taskcore.ports import ChangesPage, Store
 from taskcore.testing import CheapHasher
-from taskcore.usecases import followers
-from taskcore.usecases.followers import PER_USER
+from taskcore.usecases import change_followers
+from taskcore.usecases.change_followers import PER_USER
 from tests.conftest import ManualClock, bound, until
-from tests.usecases.people import PASSWORD, join, log_in
+from tests.factories import PASSWORD
+from tests.usecases.people import join, log_in
 
 pytestmark = pytest.mark.anyio
 
@@ -168,7 +169,7 @@ async def test_a_user_follows_a_few_times_at_once(core: Core) -> None:
 async def test_a_process_has_a_limit_for_the_followers_of_all_users(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(followers, "AT_ONCE", 2)
+    monkeypatch.setattr(change_followers, "AT_ONCE", 2)
     ada, bob, cyd = [(await join(core, name)).actor for name in ("ada", "bob", "cyd")]
     async with following(core, ada) as of_ada, following(core, bob) as of_bob:
         waiting = [asyncio.create_task(following_one(feed)) for feed in (of_ada, of_bob)]
@@ -227,7 +228,7 @@ async def test_a_flood_of_writes_is_told_in_a_few_pages_and_whole(core: Core) ->
     await until(lambda: told == written)
     seconds = asyncio.get_running_loop().time() - began
     following.cancel()
-    assert pages <= seconds / followers.PAUSE + 2
+    assert pages <= seconds / change_followers.PAUSE + 2
 
 
 class LoopClock:

@@ -11,7 +11,8 @@ from taskcore.core import Terms
 from taskcore.domain.rate_limits import REGISTER
 from taskcore.ports import Claim, Removal, Store
 from tests.conftest import ManualClock, bound, cheap_argon2
-from tests.usecases.people import PASSWORD, Person, address, join
+from tests.factories import PASSWORD
+from tests.usecases.people import Person, address, join
 
 pytestmark = pytest.mark.anyio
 

@@ -32,7 +32,8 @@ from taskcore.ports import Store
 from taskcore.usecases import idempotency
 from tests.api.doubles import CHEAP
 from tests.conftest import ManualClock, bound
-from tests.usecases.people import PASSWORD, Person, join
+from tests.factories import PASSWORD
+from tests.usecases.people import Person, join
 from tests.usecases.spies import WatchedHasher
 
 pytestmark = pytest.mark.anyio

@@ -14,8 +14,9 @@ import pytest
 from taskcore import SYSTEM, Core, Grant, OneTimePassword
 from taskcore.ports import Store
 from tests.canaries import leaks
+from tests.factories import PASSWORD
 from tests.guards import agree
-from tests.usecases.people import PASSWORD, address, hash_of, join
+from tests.usecases.people import address, hash_of, join
 
 # A login, a refresh and a one-time password are asked for nothing else, and what labels are sorted
 # by is no secret.

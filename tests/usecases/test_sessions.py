@@ -27,7 +27,8 @@ from taskcore.domain.audit import AuditEventName
 from taskcore.domain.users import User
 from taskcore.ports import AccessClaims, Store
 from tests.conftest import ManualClock, bound, cheap_argon2
-from tests.usecases.people import PASSWORD, address, hash_of, join, log_in, put_hash
+from tests.factories import PASSWORD
+from tests.usecases.people import address, hash_of, join, log_in, put_hash
 from tests.usecases.spies import WatchedHasher, nothing
 
 pytestmark = pytest.mark.anyio

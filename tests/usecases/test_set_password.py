@@ -21,7 +21,8 @@ from taskcore import (
 from taskcore.domain.rate_limits import LOGIN
 from taskcore.ports import Store
 from tests.conftest import ManualClock, bound, cheap_argon2
-from tests.usecases.people import PASSWORD, Person, address, hash_of, join
+from tests.factories import PASSWORD
+from tests.usecases.people import Person, address, hash_of, join
 from tests.usecases.spies import WatchedHasher
 
 pytestmark = pytest.mark.anyio

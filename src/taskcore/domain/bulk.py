@@ -9,6 +9,7 @@ from taskcore.domain.errors import Invalid, NotFound, Problem, StaleWrite, Taskc
 from taskcore.domain.events import Changes, TaskEventType, changes_of, content_of
 from taskcore.domain.policies import Actor, Permission, authorize, own_id
 from taskcore.domain.tasks import (
+    DESCRIPTION,
     NewTask,
     NewTaskFields,
     Task,
@@ -17,7 +18,6 @@ from taskcore.domain.tasks import (
     check_changes,
     limit_reached,
 )
-from taskcore.domain.text_rules import DESCRIPTION
 from taskcore.domain.users import UserId
 
 MAX_OPERATIONS = 100

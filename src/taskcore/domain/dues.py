@@ -15,10 +15,12 @@ from typing import Self, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
 from taskcore.domain.errors import Problem
+from taskcore.domain.text_rules import TextRule
 
 FIRST = datetime.min.replace(tzinfo=UTC)
 LAST = datetime.max.replace(tzinfo=UTC)
-NO_DUE = LAST  # what a task without a due is sorted by: behind all others
+# Twice the longest name of the IANA time zone database.
+TIME_ZONE = TextRule("time_zone", 1, 64)
 
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
@@ -95,7 +97,7 @@ def _zone(name: str) -> tzinfo:
 def check_moment(field: str, moment: datetime) -> Problem | None:
     if moment.utcoffset() is None:
         return Problem(field, "needs an offset from UTC, such as Z or +01:00", "offset_required")
-    if in_utc(moment) in {None, NO_DUE}:  # the last microsecond sorts tasks that are never due
+    if in_utc(moment) in {None, LAST}:  # LAST is the `NO_DUE` of `task_orders.py`
         return Problem(field, "must be in the years 1 to 9999 in UTC", "out_of_range")
     return None
 

@@ -6,7 +6,10 @@ import unicodedata
 from dataclasses import dataclass
 
 from taskcore.domain.errors import Invalid, Problem
-from taskcore.domain.text_rules import EMAIL
+from taskcore.domain.text_rules import TextRule
+
+# RFC 5321 allows 254 octets in a path without its brackets; the shortest address is `a@b`.
+EMAIL = TextRule("email", 3, 254)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,10 @@ from importlib import resources
 
 from taskcore.domain.emails import Email
 from taskcore.domain.errors import Invalid, Problem
-from taskcore.domain.text_rules import PASSWORD
+from taskcore.domain.text_rules import TextRule
+
+# NIST SP 800-63B: count code points after normalisation, never truncate. The maximum is ours.
+PASSWORD = TextRule("password", 8, 256)
 
 _SERVICE = "taskcore"
 # Longer texts are refused before normalising, which takes time per character.

@@ -1,15 +1,17 @@
 """The order of a list of tasks: what it is sorted by, and where a task stands in it.
 
-Tasks without a due come last, by `NO_DUE` in `domain/dues.py`.
+What tasks are sorted by is stored too, as `due_sort`: another `due_key` needs a migration.
 """
 
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import NamedTuple
 
-from taskcore.domain.dues import NO_DUE
+from taskcore.domain.dues import LAST
 from taskcore.domain.search import Search
 from taskcore.domain.tasks import Priority, Task, TaskId
+
+NO_DUE = LAST  # what a task without a due is sorted by: behind all others
 
 
 class Sort(StrEnum):

@@ -15,13 +15,17 @@ from taskcore.domain.dues import check_moment, check_time_zone
 from taskcore.domain.errors import Invalid, Problem
 from taskcore.domain.labels import check_labels
 from taskcore.domain.refusals import only, refuse
-from taskcore.domain.text_rules import TASK_RULES
+from taskcore.domain.text_rules import TextRule
 from taskcore.domain.users import UserId
 
 TaskId = NewType("TaskId", int)
 
 # How many tasks an account holds at most, those in the trash included; a setting may change it.
 MAX_TASKS = 100_000
+
+TITLE = TextRule("title", 1, 255)
+DESCRIPTION = TextRule("description", 0, 5000)
+TASK_RULES = (TITLE, DESCRIPTION)
 
 
 class Status(StrEnum):

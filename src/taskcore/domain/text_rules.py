@@ -1,4 +1,7 @@
-"""How long each text may be, and which characters it may hold."""
+"""Which characters a text may hold, and what a bound on its length is.
+
+The bounds stand with what they bound: `TITLE` in `tasks.py`, `EMAIL` in `emails.py`, and so on.
+"""
 
 import re
 from dataclasses import dataclass
@@ -41,15 +44,3 @@ class TextRule:
 
 def _characters(count: int) -> str:
     return "1 character" if count == 1 else f"{count} characters"
-
-
-TITLE = TextRule("title", 1, 255)
-DESCRIPTION = TextRule("description", 0, 5000)
-TASK_RULES = (TITLE, DESCRIPTION)
-FULL_NAME = TextRule("full_name", 0, 255)
-# Twice the longest name of the IANA time zone database. `dues` knows the names.
-TIME_ZONE = TextRule("time_zone", 1, 64)
-# RFC 5321 allows 254 octets in a path without its brackets; the shortest address is `a@b`.
-EMAIL = TextRule("email", 3, 254)
-# NIST SP 800-63B: count code points after normalisation, never truncate. The maximum is ours.
-PASSWORD = TextRule("password", 8, 256)

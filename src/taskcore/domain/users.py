@@ -10,10 +10,11 @@ from taskcore.domain.dues import check_time_zone
 from taskcore.domain.emails import Email
 from taskcore.domain.errors import Problem
 from taskcore.domain.refusals import Refusals, only, refuse
-from taskcore.domain.text_rules import FULL_NAME
+from taskcore.domain.text_rules import TextRule
 
 UserId = NewType("UserId", int)
 DEFAULT_TIME_ZONE = "UTC"
+FULL_NAME = TextRule("full_name", 0, 255)
 
 
 class Role(StrEnum):

@@ -43,7 +43,7 @@ from taskcore.domain.users import (
     UserId,
 )
 from taskcore.ports import Claim, Clock, Page, PasswordHasher, Store
-from taskcore.usecases.followers import Wake
+from taskcore.usecases.change_followers import Wake
 from taskcore.usecases.password_verification import verified
 from taskcore.usecases.rate_limits import Gate, per_network
 

@@ -1,6 +1,6 @@
 """Applying many operations to the tasks of one account at once.
 
-What each operation does, and how many there may be: `domain/bulk.py`.
+What each operation does, how many there may be, and that one refusal ends all: `domain/bulk.py`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from taskcore.domain.search import blank_separated
 from taskcore.domain.tasks import NewTask, Task, TaskId
 from taskcore.domain.users import UserId
 from taskcore.ports import Clock, Store
-from taskcore.usecases.followers import Wake
+from taskcore.usecases.change_followers import Wake
 
 _AUDITED = {
     TaskEventType.UPDATED: AuditEventName.TASK_CHANGED,

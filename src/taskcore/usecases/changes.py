@@ -1,6 +1,6 @@
 """Following what happens to one's tasks.
 
-What a page holds at most: `domain/events.py`; who may follow, and how many: `followers.py`.
+What a page holds at most: `domain/events.py`; who may follow, and how many: `change_followers.py`.
 """
 
 from collections.abc import AsyncGenerator
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from taskcore.domain.pages import MAX_LIMIT_OF_CHANGES, check_slice
 from taskcore.domain.policies import Actor, own_id
 from taskcore.ports import ChangedTask, ChangesPage, LogPosition, Store
-from taskcore.usecases.followers import Followers
+from taskcore.usecases.change_followers import Followers
 
 _LONG = 3600.0  # seconds; nothing happens then
 

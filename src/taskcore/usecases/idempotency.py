@@ -17,7 +17,7 @@ from taskcore.domain.idempotency import MAX_KEPT, check_answer, check_key
 from taskcore.domain.policies import Actor, own_id
 from taskcore.domain.users import UserId
 from taskcore.ports import Clock, KeyClaim, Prepare, Pseudonyms, Repositories, Store
-from taskcore.usecases.followers import Wake
+from taskcore.usecases.change_followers import Wake
 from taskcore.usecases.rate_limits import Gate
 
 if TYPE_CHECKING:

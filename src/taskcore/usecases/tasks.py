@@ -50,7 +50,7 @@ from taskcore.ports import (
     TrashRepository,
 )
 from taskcore.usecases.bulk import BulkWrite
-from taskcore.usecases.followers import Wake
+from taskcore.usecases.change_followers import Wake
 from taskcore.usecases.rate_limits import Gate
 from taskcore.usecases.task_access import found
 from taskcore.usecases.task_writes import TaskWrite

@@ -6,8 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from taskcore.adapters.postgres.columns import identity, limits, metadata, moment
-from taskcore.domain.text_rules import EMAIL, FULL_NAME, TIME_ZONE
-from taskcore.domain.users import DEFAULT_TIME_ZONE
+from taskcore.domain.dues import TIME_ZONE
+from taskcore.domain.emails import EMAIL
+from taskcore.domain.users import DEFAULT_TIME_ZONE, FULL_NAME
 
 users = sa.Table(
     "users",

@@ -12,7 +12,6 @@ from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
-from taskcore.adapters.postgres.availability import Presence
 from taskcore.adapters.postgres.conninfo import conninfo, patience, with_options
 from taskcore.adapters.postgres.errors import (
     NO_ANSWER,
@@ -22,6 +21,7 @@ from taskcore.adapters.postgres.errors import (
 )
 from taskcore.adapters.postgres.fair_share import FairShare
 from taskcore.adapters.postgres.pool import WAIT, Pool
+from taskcore.adapters.postgres.presence import Presence
 from taskcore.adapters.postgres.session_settings import DEADLINE, UNHURRIED
 from taskcore.adapters.postgres.statements import (
     BatchedStatement,

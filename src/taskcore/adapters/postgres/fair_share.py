@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from taskcore.adapters.postgres.free_connections import ROOM
+from taskcore.adapters.postgres.server_connections import ROOM
 from taskcore.adapters.postgres.statements import Rows, Statement
 from taskcore.domain.errors import Unavailable
 

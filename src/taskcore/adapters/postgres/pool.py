@@ -12,7 +12,7 @@ from psycopg.types.numeric import Int8BinaryDumper
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from taskcore.adapters.postgres.arrays import ArrayDumper, int8
-from taskcore.adapters.postgres.availability import has_input
+from taskcore.adapters.postgres.presence import has_input
 
 WAIT = 1.0  # seconds
 RECONNECT = 1.0  # seconds

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from taskcore.adapters.postgres.autocommit import Autocommit
 from taskcore.adapters.postgres.connections import Connections, Link
 from taskcore.adapters.postgres.conninfo import of_replica
-from taskcore.adapters.postgres.free_connections import MOST
+from taskcore.adapters.postgres.server_connections import MOST
 from taskcore.adapters.postgres.session_settings import REPLICA_DEADLINE
 from taskcore.adapters.postgres.statements import (
     BatchedStatement,

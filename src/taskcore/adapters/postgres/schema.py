@@ -12,10 +12,9 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
 from taskcore.adapters.postgres.account_tables import users
 from taskcore.adapters.postgres.columns import limits, metadata, moment
-from taskcore.domain.dues import NO_DUE
 from taskcore.domain.labels import MAX_LABELS
-from taskcore.domain.tasks import WORDS, Status
-from taskcore.domain.text_rules import DESCRIPTION, TITLE
+from taskcore.domain.task_orders import NO_DUE
+from taskcore.domain.tasks import DESCRIPTION, TITLE, WORDS, Status
 
 # The oldest revision that this code works with. Revisions are numbered in order.
 REVISION = "0014"

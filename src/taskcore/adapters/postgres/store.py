@@ -15,14 +15,13 @@ import sqlalchemy as sa
 from taskcore.adapters.postgres.audit import PostgresAudit
 from taskcore.adapters.postgres.autocommit import Autocommit, Shared
 from taskcore.adapters.postgres.bulk import PostgresBulk
-from taskcore.adapters.postgres.compatibility import ENCODING, VERSION_TABLE, oldest_code
+from taskcore.adapters.postgres.compatibility import check_database
 from taskcore.adapters.postgres.connections import Connections, Link
 from taskcore.adapters.postgres.events import PostgresEvents
 from taskcore.adapters.postgres.idempotency import PostgresIdempotency
 from taskcore.adapters.postgres.leftovers import PostgresLeftovers
 from taskcore.adapters.postgres.replica import MayLag, Replica
-from taskcore.adapters.postgres.schema import REVISION, RIGHTS, task_ids
-from taskcore.adapters.postgres.session_settings import SESSION_SETTINGS
+from taskcore.adapters.postgres.schema import RIGHTS
 from taskcore.adapters.postgres.sessions import PostgresSessions
 from taskcore.adapters.postgres.statements import Statement
 from taskcore.adapters.postgres.tasks import PostgresTasks
@@ -30,32 +29,8 @@ from taskcore.adapters.postgres.tracing import TracedAutocommit
 from taskcore.adapters.postgres.trash import PostgresTrash
 from taskcore.adapters.postgres.users import PostgresUsers
 from taskcore.adapters.postgres.word_index import WordIndex
-from taskcore.domain.errors import NotMigrated, RightsMissing, SchemaTooNew, WrongEncoding
 from taskcore.domain.users import UserId
 from taskcore.ports import Measures, Prepare, Tracer
-
-_REVISION = Statement(
-    sa.select(
-        sa.column("version_num"),
-        sa.func.obj_description(sa.literal_column(f"'{VERSION_TABLE}'::regclass"), "pg_class"),
-    ).select_from(sa.table(VERSION_TABLE))
-)
-_RIGHTS = Statement(
-    sa.select(
-        sa.and_(
-            sa.func.has_sequence_privilege(
-                sa.literal_column(f"'{task_ids.name}'"), sa.literal_column("'USAGE'")
-            ),
-            *(
-                sa.func.has_table_privilege(
-                    sa.literal_column(f"'{name}'"), sa.literal_column(f"'{right}'")
-                )
-                for name, rights in RIGHTS.items()
-                for right in rights
-            ),
-        )
-    )
-)
 
 # What autovacuum has found, or what was counted at each write since then: after a crash of
 # PostgreSQL that begins at 0. Neither waits for a lock on the tables.
@@ -76,16 +51,6 @@ _ESTIMATES = Statement(
         sa.func.pg_table_is_visible(sa.column("relid")),
     )
 )
-# What a pooler does not pass on, and so must be set for the role: each of these is wanted, and
-# without it a statement could wait without an end, or a moment be shown in another zone.
-_OF_THE_ROLE = Statement(
-    sa.text("""
-SELECT current_user, current_setting('TimeZone') IN ('UTC', 'Etc/UTC')
-    AND NOT '0' = ANY(ARRAY[current_setting('statement_timeout'), current_setting('lock_timeout'),
-        current_setting('idle_in_transaction_session_timeout')])
-""")
-)
-
 _NOW = Statement(sa.select(sa.func.clock_timestamp()))
 
 
@@ -193,27 +158,4 @@ class PostgresStore:
 
     async def check(self) -> None:
         async with self._connections.borrow() as link:
-            if link.connection.info.parameter_status("server_encoding") != ENCODING:
-                raise WrongEncoding
-            row = await link.row(_REVISION)
-            # Migrations run before the code that needs them, so a newer schema works with older
-            # code, unless it says otherwise.
-            if row is None or row[0] < REVISION:
-                raise NotMigrated
-            if oldest_code(row[1]) > REVISION:
-                raise SchemaTooNew
-            if not all(await link.row(_RIGHTS) or ()):
-                raise RightsMissing
-            if not self._connections.has_sessions:
-                ((role, is_set),) = await link.rows(_OF_THE_ROLE)
-                if not is_set:
-                    raise RightsMissing(_unset(role))
-
-
-def _unset(role: str) -> str:
-    name = '"' + role.replace('"', '""') + '"'
-    settings = [f"ALTER ROLE {name} SET {each} = '{to}'" for each, to in SESSION_SETTINGS.items()]
-    return (
-        "Through a pooler the role needs settings of its own; in the database run the following,"
-        f" and let the pooler reconnect (RECONNECT): {'; '.join(settings)};"
-    )
+            await check_database(link, has_sessions=self._connections.has_sessions)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from taskcore.adapters.postgres.schema import tasks
 from taskcore.adapters.postgres.task_rows import NUMBERS, label_hash
-from taskcore.domain.dues import NO_DUE, DueRange
+from taskcore.domain.dues import LAST, DueRange
 from taskcore.domain.ids import MAX_ID
 from taskcore.domain.task_orders import Sort, TaskPosition
 from taskcore.domain.task_queries import TaskFilter
@@ -141,12 +141,12 @@ def _numbers(field: str, words: Iterable[StrEnum]) -> list[int]:
 
 
 def _bounds(due: DueRange) -> dict[str, datetime]:
-    """The arguments of a range. NO_DUE, of a task without a due, is below no end."""
+    """The arguments of a range. A task without a due has LAST, which is below no end."""
     return {
         "at_from": due.at_from or _FIRST,
-        "at_until": due.at_until or NO_DUE,
+        "at_until": due.at_until or LAST,
         "day_from": _at_utc_midnight(due.date_from, _FIRST),
-        "day_until": _at_utc_midnight(due.date_until, NO_DUE),
+        "day_until": _at_utc_midnight(due.date_until, LAST),
     }
 
 
@@ -157,5 +157,5 @@ def _at_utc_midnight(day: date | None, otherwise: datetime) -> datetime:
 def _before(until: datetime | None) -> datetime:
     """The last moment before `until`, or the first of all, at which no task was completed."""
     if until is None:
-        return NO_DUE
+        return LAST
     return until - timedelta(microseconds=1) if until > _FIRST else _FIRST

@@ -14,8 +14,8 @@ from typing import Any
 from psycopg import AsyncConnection, AsyncRawCursor
 
 from taskcore.adapters.postgres.autocommit import Autocommit, Shared
-from taskcore.adapters.postgres.availability import Presence
 from taskcore.adapters.postgres.connections import BorrowedConnection, Connections
+from taskcore.adapters.postgres.presence import Presence
 from taskcore.adapters.postgres.statements import BatchedStatement, Rows, Statement, Values
 from taskcore.ports import Tracer
 

@@ -12,7 +12,7 @@ from taskcore.domain.sessions import Session, SessionId, SessionPosition
 from taskcore.domain.tasks import TaskId
 from taskcore.domain.users import User, UserId
 from taskcore.ports import AccessTokens, Clock, Page, ReadAhead, Store
-from taskcore.usecases.followers import Wake
+from taskcore.usecases.change_followers import Wake
 from taskcore.usecases.rate_limits import Gate
 from taskcore.usecases.sessions.authentication import authenticated
 from taskcore.usecases.sessions.grants import Grant

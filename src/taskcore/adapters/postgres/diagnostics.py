@@ -7,11 +7,11 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from taskcore.adapters.postgres.connections import Connections
-from taskcore.adapters.postgres.free_connections import MOST
 from taskcore.adapters.postgres.schema import RIGHTS
+from taskcore.adapters.postgres.server_connections import MOST
 from taskcore.adapters.postgres.statements import Statement
 
-_VITALS = Statement(
+_DIAGNOSTICS = Statement(
     sa.text(f"""
 SELECT c.most, c.machines,
     ARRAY(SELECT name FROM unnest(ARRAY['statement_timeout', 'lock_timeout',
@@ -57,7 +57,7 @@ class Untidy:
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class Diagnostics:
     """Numbers of the database at this moment."""
 
     untidy: Sequence[Untidy]
@@ -79,9 +79,9 @@ class Vitals:
     """When the log was last archived. None if it is not, or if the latest attempt failed."""
 
 
-async def vitals(connections: Connections) -> Vitals:
+async def diagnose(connections: Connections) -> Diagnostics:
     """Two round trips. Raises Unavailable."""
     async with connections.borrow() as link:
-        ((*numbers,),) = await link.rows(_VITALS)
+        ((*numbers,),) = await link.rows(_DIAGNOSTICS)
         untidy = [Untidy(*found) for found in await link.rows(_UNTIDY)]
-    return Vitals(untidy, *numbers)
+    return Diagnostics(untidy, *numbers)
