@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter, Token
 
+from taskcli.exits import Usage
+from taskcore.domain.errors import Invalid, Problem
 from taskcore.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP
 from taskcore.domain.printable import quoted
 
@@ -81,6 +83,9 @@ USER = "EMAIL|ID"
 """How help pages write a value that names a user."""
 
 
+ALL = "--all"
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Paging:
@@ -91,7 +96,24 @@ class Paging:
         DEFAULT_LIMIT
     )
     cursor: Cursor = ""
+    every: Annotated[
+        bool,
+        Parameter(
+            name=ALL,
+            negative="",
+            show_default=False,
+            help="Show all, and not a page: with --json or in a pipe, an export.",
+        ),
+    ] = False
     as_json: Json = False
+
+    def __post_init__(self) -> None:
+        """Raises Invalid, and Usage where a limit contradicts --all."""
+        if not 1 <= self.limit <= MAX_LIMIT:
+            detail = f"must be from 1 to {MAX_LIMIT}; {ALL} shows all"
+            raise Invalid(Problem("--limit", detail, "out_of_range"))
+        if self.every and self.limit != DEFAULT_LIMIT:
+            raise Usage(f"{ALL} shows all: leave it out, or --limit")
 
 
 FIRST_PAGE = Paging()

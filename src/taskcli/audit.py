@@ -1,16 +1,18 @@
 """`taskcli audit`: who did what to whom."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from taskcli.arguments import FIRST_PAGE, USER, Paging
-from taskcli.output import Record, show_page
+from taskcli.list_pages import print_list
+from taskcli.output import Record
 from taskcli.running import operator, with_core
 from taskcli.typed_dates import Bound, When
 from taskcli.users import find_user, is_id
-from taskcore import ActorKind, AuditEvent, AuditEventName, Core, Page, UserId
+from taskcore import ActorKind, AuditEvent, AuditEventName, Core, UserId
 from taskcore.cursors import AUDIT
 from taskcore.domain.dues import start_of_day
 
@@ -46,20 +48,18 @@ def audit(
     (18:00), or both ("fri 17:30", 2026-12-01T09:00, 2026-12-01T09:00+01:00).
     """
 
-    async def work(core: Core) -> Page[AuditEvent]:
+    async def work(core: Core) -> None:
         user_id = None if user is None else await _id(core, user)
-        return await core.audit.page(
+        read = partial(
+            core.audit.page,
             operator(),
-            skip=paging.skip,
-            limit=paging.limit,
             user_id=user_id,
             event=None if event is None else AuditEventName(event),
             since=None if since is None else _moment(since, core.tasks.clock.now()),
-            after=AUDIT.read(paging.cursor),
         )
+        await print_list(read, AUDIT, paging, _COLUMNS, _shape, _line)
 
-    shape = _shape if paging.as_json else _line
-    show_page(with_core(work), shape, AUDIT, _COLUMNS, paging)
+    with_core(work)
 
 
 async def _id(core: Core, reference: str) -> UserId:

@@ -1,6 +1,7 @@
 """`taskcli sessions`: where people are logged in."""
 
 from dataclasses import fields
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -8,12 +9,13 @@ from cyclopts import Parameter
 
 from taskcli.arguments import FIRST_PAGE, USER, DryRun, Paging, Yes
 from taskcli.exits import FAILURE, Usage
+from taskcli.list_pages import print_list
 from taskcli.nouns import noun
-from taskcli.output import Record, message, note, show_page
+from taskcli.output import Record, message, note
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator, with_core
 from taskcli.users import find_user
-from taskcore import Core, NotFound, Page, Session, SessionId
+from taskcore import Core, NotFound, Session, SessionId
 from taskcore.cursors import SESSIONS
 
 _FIELDS = [field.name for field in fields(Session)]
@@ -27,17 +29,12 @@ def list_(
 ) -> None:
     """List sessions, the one used last first."""
 
-    async def work(core: Core) -> Page[Session]:
+    async def work(core: Core) -> None:
         user_id = None if user is None else (await find_user(core, user)).id
-        return await core.sessions.page(
-            operator(),
-            user_id=user_id,
-            skip=paging.skip,
-            limit=paging.limit,
-            after=SESSIONS.read(paging.cursor),
-        )
+        read = partial(core.sessions.page, operator(), user_id=user_id)
+        await print_list(read, SESSIONS, paging, _COLUMNS, _shape)
 
-    show_page(with_core(work), _shape, SESSIONS, _COLUMNS, paging)
+    with_core(work)
 
 
 def revoke(

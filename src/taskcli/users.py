@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -10,8 +11,9 @@ from cyclopts import Parameter
 from taskcli.arguments import FIRST_PAGE, USER, DryRun, Json, Paging, Yes
 from taskcli.exits import FAILURE, Usage
 from taskcli.housekeeping import swept
+from taskcli.list_pages import print_list
 from taskcli.nouns import noun
-from taskcli.output import Record, message, note, show, show_page
+from taskcli.output import Record, message, note, show
 from taskcli.prompts import confirmed, new_password, require_terminal_or
 from taskcli.running import operator, with_core
 from taskcore import (
@@ -19,7 +21,6 @@ from taskcore import (
     Invalid,
     NotFound,
     OneTimePassword,
-    Page,
     Problem,
     Role,
     Unavailable,
@@ -103,18 +104,11 @@ def list_(
         Only active accounts, or only deactivated ones.
     """
 
-    async def work(core: Core) -> Page[User]:
-        return await core.accounts.page(
-            operator(),
-            skip=paging.skip,
-            limit=paging.limit,
-            email=email,
-            role=role,
-            is_active=is_active,
-            after=USERS.read(paging.cursor),
-        )
+    async def work(core: Core) -> None:
+        read = partial(core.accounts.page, operator(), email=email, role=role, is_active=is_active)
+        await print_list(read, USERS, paging, _COLUMNS, _shape)
 
-    show_page(with_core(work), _shape, USERS, _COLUMNS, paging)
+    with_core(work)
 
 
 def show_(reference: Reference, /, *, as_json: Json = False) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from taskcli import output
+from taskcli import list_pages, output
 from taskcli.exits import reported
 from taskcli.output import ask, message, show_rows, trace
 from taskcore import Core, Misconfigured, NotFound, Role
@@ -82,7 +82,8 @@ def printed(taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
     @cache
     def every(text: str, *, on_terminal: bool = False) -> list[Result]:
-        monkeypatch.setattr(output, "is_terminal", lambda: on_terminal)
+        for module in (list_pages, output):
+            monkeypatch.setattr(module, "is_terminal", lambda: on_terminal)
         core = memory_core(hasher=ScryptHasher(n=2, r=1, p=1))
         asyncio.run(filled(core, text))
 
@@ -206,16 +207,16 @@ def calls(file: Path) -> Iterator[tuple[str, ast.Call]]:
 
 COMMANDS = sorted((SOURCE / "taskcli").rglob("*.py"))
 RAW = {"write", "write_error", "print", "sys.stdout.write", "sys.stderr.write", "os.write"}
-# Pages of ours, a document in ASCII, and the module that makes everything visible.
+# Pages of ours, a document in ASCII, and the modules that make everything visible.
 MAY_WRITE = {
     *("standard_streams.py", "output.py", "main.py", "help_command.py", "completion.py"),
-    "openapi.py",
+    *("openapi.py", "list_pages.py"),
 }
 
 
 @pytest.mark.parametrize("file", COMMANDS, ids=lambda file: file.name)
 def test_only_what_makes_text_visible_writes(file: Path) -> None:
-    """CL-1: a command prints by the functions of `output`, so that none can forget it."""
+    """CL-1: commands print by functions of `output` and `list_pages`, so that none forgets it."""
     for name, call in calls(file):
         constant = all(isinstance(argument, ast.Constant) for argument in call.args)
         advice = f"{file.name}:{call.lineno}: print it by a function of taskcli/output.py"

@@ -104,6 +104,7 @@ def test_every_function_that_takes_options_is_a_command() -> None:
         for module in modules
         for name, each in inspect.getmembers(module, inspect.isfunction)
         if each.__module__ == module.__name__ and not name.startswith("_")
+        if not inspect.iscoroutinefunction(each)  # what commands run, and no command
         if any(map(is_read, each.__annotations__.values()))
     }
     named = {each for _, _, verbs, _, _ in command_list.COMMANDS for each in verbs.values()}

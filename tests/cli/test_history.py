@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from taskcli import output
+from taskcli import list_pages
 from taskcore import Core
 from tests.cli.conftest import Taskcli
 from tests.conftest import ManualClock
@@ -77,7 +77,7 @@ def test_a_terminal_shows_old_and_new_values_whole_beneath_their_row(
     for words in ("old", "new"):
         text = f"{words} " * 20
         assert taskcli("tasks", "edit", task, "--description", text.strip()).code == 0
-    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setattr(list_pages, "is_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "66")
     shown = taskcli("tasks", "history", task, "--limit", "3")
     heading, _, *rows = shown.out.splitlines()

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 
-from taskcli import command_list, output
+from taskcli import command_list, list_pages
 from taskcli.tables import fitted, wrapped
 from taskcli.tasks import lists
 
@@ -112,10 +112,9 @@ def test_times_lose_their_seconds_before_a_title_is_cut() -> None:
 def test_the_columns_left_out_are_named_on_standard_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output, "is_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "60")
     record = dict(zip(LISTS["users"], row("users"), strict=True))
-    output._write_table(LISTS["users"], [row("users")])
+    list_pages._print_table(LISTS["users"], [row("users")])
     out, err = capsys.readouterr()
     assert record["email"] in out
     left_out = "full_name, role, is_active, created_at"

@@ -185,7 +185,7 @@ def test_a_table_has_headings_and_a_hint_at_the_next_page(
     assert heading.split("\t") == names
     assert row.split("\t")[1:5] == ["bob@example.org", "-", "user", "yes"]
     cursor = USERS.after(Page([a_user(id=int(row.split("\t")[0]))], 2, has_more=True))
-    assert listed.err == f"taskcli: 1 to 1 of 2; --cursor {cursor} shows the next\n"
+    assert listed.err == f"taskcli: 1 to 1 of 2; --cursor {cursor} shows the next, --all all\n"
     assert cursor
     then = taskcli("users", "list", "--limit", "1", "--cursor", cursor)
     assert "ada@example.org" in then.out

@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from taskcli.arguments import FIRST_PAGE, Json, Paging, Version, Whole
-from taskcli.output import Record, cell, show_page
+from taskcli.list_pages import print_list
+from taskcli.output import Record, cell
 from taskcli.running import operator
 from taskcli.tasks.acting import As, Key, Number, get_task, in_owners_zone, once, with_tasks
 from taskcli.tasks.one_task import Shown, show_task
@@ -29,27 +30,26 @@ def history(task_id: Number, /, *, paging: Paging = FIRST_PAGE, as_user: As = No
     """
     places = cursors_of(TaskId(task_id))
 
-    async def work(core: Core, actor: Actor) -> tuple[Page[TaskEvent], _Names, tzinfo]:
+    async def work(core: Core, actor: Actor) -> None:
         task = await _get_even_trashed(core, actor, task_id)
-        page = await core.tasks.history(
-            actor,
-            task.id,
-            skip=paging.skip,
-            limit=paging.limit,
-            after=places.read(paging.cursor),
-        )
-        names = {} if paging.as_json else await _names(core, actor, page.items)
-        return page, names, zone((await in_owners_zone(core, actor, task)).time_zone)
+        here = zone((await in_owners_zone(core, actor, task)).time_zone)
+        names: dict[UserId, str] = {}
 
-    page, names, here = with_tasks(as_user, work)
+        async def read(*, skip: int, limit: int, after: int | None) -> Page[TaskEvent]:
+            page = await core.tasks.history(actor, task.id, skip=skip, limit=limit, after=after)
+            if not paging.as_json:
+                await _add_names(core, actor, page.items, names)
+            return page
 
-    def shown(event: TaskEvent) -> Record:
-        return _shape(event) if paging.as_json else _line(event, names, here)
+        def line(event: TaskEvent) -> Record:
+            return _line(event, names, here)
 
-    def beneath(event: TaskEvent) -> list[list[str]]:
-        return _parts(event, here)
+        def beneath(event: TaskEvent) -> list[list[str]]:
+            return _parts(event, here)
 
-    show_page(page, shown, places, _COLUMNS, paging, zone=here, beneath=beneath)
+        await print_list(read, places, paging, _COLUMNS, _shape, line, zone=here, beneath=beneath)
+
+    with_tasks(as_user, work)
 
 
 async def _get_even_trashed(core: Core, actor: Actor, task_id: int) -> Task:
@@ -59,14 +59,14 @@ async def _get_even_trashed(core: Core, actor: Actor, task_id: int) -> Task:
     return await get_task(core, actor, task_id)
 
 
-async def _names(core: Core, actor: Actor, events: Iterable[TaskEvent]) -> _Names:
-    """The addresses of those who acted, as far as the actor may know them: at most one an event."""
-    names: dict[UserId, str] = {}
-    for number in {event.actor_id for event in events}:
+async def _add_names(
+    core: Core, actor: Actor, events: Iterable[TaskEvent], names: dict[UserId, str]
+) -> None:
+    """Add the addresses of those who acted, as far as the actor may know them."""
+    for number in {event.actor_id for event in events} - names.keys():
         if number is not None and (number == actor.user_id or reaches_all_tasks(actor)):
             with suppress(NotFound):  # deleted meanwhile
                 names[number] = (await core.accounts.get(operator(), number)).email
-    return names
 
 
 def revert(

@@ -1,15 +1,17 @@
 """`taskcli tasks list|labels`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
+from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter, Token
 
 from taskcli.arguments import FIRST_PAGE, Cursor, Json, Paging, Whole, one_of
 from taskcli.exits import Usage
-from taskcli.output import Record, cell, note, print_json, show_all, show_page, show_rows
+from taskcli.list_pages import print_list
+from taskcli.output import Record, cell, note, print_json, show_rows
 from taskcli.tasks.acting import OF_ALL, Reader, Whose, with_tasks
 from taskcli.tasks.fields import Labels, Text, comma_notes
 from taskcli.tasks.shown import line, shape
@@ -17,7 +19,6 @@ from taskcli.typed_dates import Bound, When, typed
 from taskcore import (
     Actor,
     Core,
-    Invalid,
     Page,
     Priority,
     Problem,
@@ -27,17 +28,15 @@ from taskcore import (
     TaskQuery,
     cursors,
 )
-from taskcore.cursors import LABELS, Cursors
+from taskcore.cursors import LABELS
 from taskcore.domain.dues import start_of_day
-from taskcore.domain.pages import MAX_LIMIT, MAX_LIMIT_OF_LABELS
+from taskcore.domain.pages import MAX_LIMIT_OF_LABELS
 from taskcore.domain.policies import reaches_all_tasks
 from taskcore.domain.refusals import refuse
-from taskcore.domain.task_orders import TaskPosition
 from taskcore.domain.task_queries import STATUS_GROUPS
 from taskcore.ports import LabelCount
 
 _COLUMNS = ("id", "status", "priority", "due", "title", "labels")
-_ALL = "--all"
 _STATUSES = (*Status, *STATUS_GROUPS)
 
 
@@ -168,15 +167,6 @@ def list_(
     *,
     filters: Filters = _NONE,
     whose: Whose = OF_ALL,
-    every: Annotated[
-        bool,
-        Parameter(
-            name=_ALL,
-            negative="",
-            show_default=False,
-            help="Show all, and not a page: with --json or in a pipe, an export.",
-        ),
-    ] = False,
     paging: Paging = FIRST_PAGE,
 ) -> None:
     """List tasks, newest first. With --search the best matches come first.
@@ -192,62 +182,24 @@ def list_(
     A `!` behind the due marks an open task whose due is past.
     """
     filters.check()
-    _check_limit(paging.limit, every=every)
 
     async def work(core: Core, actor: Actor) -> None:
         reader = await Reader.of(core, actor, whose.owner)
         query = filters.query(reader)
         places = cursors.tasks(query, reader.owner_id)
-
-        async def read(cursor: str, skip: int) -> Page[Task]:
-            return await core.tasks.page(
-                reader.actor,
-                query,
-                owner_id=reader.owner_id,
-                skip=skip,
-                limit=paging.limit,
-                after=places.read(cursor),
-            )
+        read = partial(core.tasks.page, reader.actor, query, owner_id=reader.owner_id)
 
         def shown(task: Task) -> Record:
-            return shape(task) if paging.as_json else line(task, reader)
+            return line(task, reader)
 
-        page = await read(paging.cursor, paging.skip)
-        several = len({task.owner_id for task in page.items}) > 1
-        if every:
-            several = reader.owner_id is None and reaches_all_tasks(reader.actor)
-        columns = (*_COLUMNS, "owner_id") if several else _COLUMNS
-        if every:
-            pages = _pages(page, places, read)
-            await show_all(pages, shown, columns, paging, zone=reader.zone)
-        else:
-            show_page(page, shown, places, columns, paging, zone=reader.zone, whole=_ALL)
-        if not page.items and not paging.as_json:
+        of_all = reader.owner_id is None and reaches_all_tasks(reader.actor)
+        columns = (*_COLUMNS, "owner_id") if of_all else _COLUMNS
+        count = await print_list(read, places, paging, columns, shape, shown, zone=reader.zone)
+        if not count and not paging.as_json:
             for said in comma_notes(filters.label):
                 note(said)
 
     with_tasks(whose.as_user, work)
-
-
-def _check_limit(limit: int, *, every: bool) -> None:
-    """Raises Invalid, and Usage where a limit contradicts --all."""
-    if limit > MAX_LIMIT:
-        detail = f"must be from 1 to {MAX_LIMIT}; {_ALL} shows all"
-        raise Invalid(Problem("--limit", detail, "out_of_range"))
-    if every and limit != FIRST_PAGE.limit:
-        raise Usage(f"{_ALL} shows all: leave it out, or --limit")
-
-
-async def _pages(
-    page: Page[Task],
-    places: Cursors[Task, TaskPosition],
-    read: Callable[[str, int], Awaitable[Page[Task]]],
-) -> AsyncIterator[Page[Task]]:
-    """The page and those after it; `read` takes a cursor, and how many tasks to skip."""
-    yield page
-    while cursor := places.after(page):
-        page = await read(cursor, 0)
-        yield page
 
 
 def labels(

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from taskcli.arguments import FIRST_PAGE, USER, DryRun, Json, Paging, Version, Yes
 from taskcli.exits import FAILURE, Usage
-from taskcli.output import Record, message, note, show_page
+from taskcli.list_pages import print_list
+from taskcli.output import message, note
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator
 from taskcli.tasks.acting import (
@@ -29,8 +31,8 @@ from taskcli.tasks.acting import (
     with_tasks,
 )
 from taskcli.tasks.one_task import Shown, show_task, show_tasks
-from taskcli.tasks.shown import line, shape, trashed_shape
-from taskcore import Actor, Core, NotFound, Page, StaleWrite, Task, TaskcoreError, TaskId
+from taskcli.tasks.shown import shape, trashed_shape
+from taskcore import Actor, Core, NotFound, StaleWrite, Task, TaskcoreError, TaskId
 from taskcore.cursors import TRASH
 from taskcore.domain.bulk import Delete, Restore
 from taskcore.domain.pages import MAX_LIMIT
@@ -94,23 +96,12 @@ def list_trash(*, whose: Whose = OF_ALL, paging: Paging = FIRST_PAGE) -> None:
     """List the trash of a user, the task deleted last first."""
     whose.require("trash")
 
-    async def work(core: Core, actor: Actor) -> tuple[Page[Task], Reader]:
+    async def work(core: Core, actor: Actor) -> None:
         reader = await Reader.of(core, actor, whose.owner)
-        page = await core.tasks.trash(
-            reader.actor,
-            owner_id=reader.owner_id,
-            skip=paging.skip,
-            limit=paging.limit,
-            after=TRASH.read(paging.cursor),
-        )
-        return page, reader
+        read = partial(core.tasks.trash, reader.actor, owner_id=reader.owner_id)
+        await print_list(read, TRASH, paging, _COLUMNS, trashed_shape, zone=reader.zone)
 
-    page, reader = with_tasks(whose.as_user, work)
-
-    def shown(task: Task) -> Record:
-        return trashed_shape(task) if paging.as_json else line(task, reader)
-
-    show_page(page, shown, TRASH, _COLUMNS, paging, zone=reader.zone)
+    with_tasks(whose.as_user, work)
 
 
 def restore(
