@@ -12,6 +12,7 @@ from cyclopts.exceptions import (
     UnknownOptionError,
     UnusedCliTokensError,
 )
+from cyclopts.utils import is_option_like
 
 from taskcli.arguments import meant
 from taskcli.global_options import QUIET, VERBOSE
@@ -24,19 +25,21 @@ def explained(error: CycloptsError, command: str, app: App) -> str:
     The classes without a sentence here need options that this program does not have, such as short
     ones with values; the library's own sentence stands for them.
     """
-    typed = error.root_input_tokens or []
+    if isinstance(error, UnknownCommandError):
+        word = (error.unused_tokens or [""])[0]
+        return _unknown_command(word, [name for name in app if not name.startswith("-")])
+    typed, arguments = error.root_input_tokens or [], _arguments(app)
+    # First, because what is missing or surplus often follows from it.
+    if option := _unknown_option(typed, arguments):
+        return _no_option(option, arguments)
     said = str(error)
     match error:
-        case UnknownCommandError(unused_tokens=[word, *_]):
-            said = _unknown_command(word, [name for name in app if not name.startswith("-")])
-        case UnknownOptionError():
-            option = (error.token.keyword or error.token.value).partition("=")[0]
-            names = [*_names(error.argument_collection), QUIET, VERBOSE]
-            said = f"there is no option {quoted(option)}{meant(option, names)}"
+        case UnknownOptionError():  # one behind `--`
+            said = _no_option(error.token.keyword or error.token.value, arguments)
         case UnusedCliTokensError(unused_tokens=[_, *_] as words):
-            said = _surplus(words, typed, command, _arguments(app))
+            said = _surplus(words, typed, command, arguments)
         case MissingArgumentError(argument=Argument() as argument):
-            said = _missing(argument, typed, command, _arguments(app))
+            said = _missing(argument, typed, command, arguments)
         case CoercionError(argument=Argument() as argument):
             said = _unfit(error, argument)
         case RepeatArgumentError():
@@ -57,6 +60,26 @@ def _unknown_command(word: str, commands: Sequence[str]) -> str:
     if word.startswith("-"):
         return f"options stand behind the command: before {quoted(word)} type one of {there}"
     return f"there is no command {quoted(word)}{meant(word, commands) or f'; there are {there}'}"
+
+
+def _no_option(option: str, arguments: ArgumentCollection) -> str:
+    known = [*_names(arguments), QUIET, VERBOSE]
+    return f"there is no option {quoted(option)}{meant(option, known)}"
+
+
+def _unknown_option(typed: Sequence[str], arguments: ArgumentCollection) -> str | None:
+    """The first word that looks like an option, is none, and is not the value of one."""
+    names = set(_names(arguments))
+    with_value = names - _flags(arguments)
+    for before, word in zip(["", *typed], typed, strict=False):
+        option = word.partition("=")[0]
+        if option == "--":  # what follows are values
+            return None
+        # cyclopts takes `--full_name` for `--full-name`.
+        is_known = option.replace("_", "-") in names or before in with_value
+        if is_option_like(option) and not is_known:
+            return option
+    return None
 
 
 def _surplus(

@@ -1,6 +1,7 @@
 """As which user a command on tasks acts, and how it names its options in a refusal."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
@@ -34,6 +35,9 @@ Number = Annotated[Whole, Parameter(name="ID", help="The task.")]
 
 
 def _numbers(_: object, tokens: Sequence[Token]) -> tuple[int, ...]:
+    for token in tokens:
+        if re.fullmatch(r"[0-9]+(,[0-9]*)+", token.value):
+            raise ValueError(f"{quoted(token.value)} has commas: divide several numbers by blanks")
     if len(numbers := dict.fromkeys(whole(token.value) for token in tokens)) > MAX_OPERATIONS:
         raise ValueError(f"takes at most {MAX_OPERATIONS} ids at once")
     return tuple(numbers)
