@@ -166,6 +166,17 @@ def test_labels_divided_by_commas_are_noted(task: str, taskcli: Taskcli) -> None
     assert taskcli("tasks", "list", *ADA, *both).err == ""
 
 
+def test_no_label_is_empty(core: Core, taskcli: Taskcli) -> None:
+    _ = core  # which the commands use
+    for command, instead in (
+        (("create", "--title", "x"), "leave --label out for none"),
+        (("list",), "nothing filters tasks without a label"),
+    ):
+        refused = taskcli("tasks", *command, *ADA, "--label", "home", "--label", "")
+        said = f'taskcli: --label: "" is no label; {instead}\n'
+        assert (refused.code, refused.out, refused.err) == (65, "", said)
+
+
 def test_a_day_that_replaces_a_time_says_so_and_how_to_have_the_time_again(
     core: Core, task: str, taskcli: Taskcli
 ) -> None:
@@ -195,6 +206,10 @@ def test_a_day_that_replaces_a_time_says_so_and_how_to_have_the_time_again(
         (("--due", "friday 09:00", "--time-zone", "Mars"), 65, "--time-zone: must be an IANA"),
         (("--status", "finished"), 2, "--status"),
         (("--label", "a", "--label", "x" * 65), 65, "--label (number 2): takes at most 64"),
+        (("--add-label", "a", "--add-label", "x" * 65), 65, "--add-label: takes at most 64"),
+        (("--add-label", ""), 65, "--add-label: needs at least 1 character"),
+        (("--remove-label", ""), 65, "--remove-label: needs at least 1 character"),
+        (("--label", ""), 65, '--label: "" is no label; --no-labels removes all'),
         (("--label", "a", "--add-label", "b"), 2, "--label replaces all labels"),
         (("--label", "a", "--no-labels"), 2, "--no-labels removes all"),
     ],

@@ -11,9 +11,9 @@ from cyclopts import Parameter, Token, default_name_transform
 from taskcli.arguments import one_of
 from taskcli.exits import Usage
 from taskcli.typed_dates import Due, When
-from taskcore import Priority, Status, Task
+from taskcore import Invalid, Priority, Problem, Status, Task
 from taskcore.domain.dues import check_time_zone, zone
-from taskcore.domain.labels import label_key
+from taskcore.domain.labels import label_key, label_problem
 from taskcore.domain.printable import quoted
 from taskcore.domain.refusals import refuse
 from taskcore.domain.tasks import NULLABLE, TaskChanges
@@ -56,6 +56,12 @@ def optional(read: type[StrEnum] | Callable[[str], object], metavar: str = "CHOI
         show_choices=bool(words),
         metavar=metavar if words else f"{metavar}|{_NONE}",
     )
+
+
+def refuse_empty(labels: Sequence[str], instead: str) -> None:
+    """Raises Invalid for an empty text; `instead` says what to type for what was meant by it."""
+    if "" in labels:
+        raise Invalid(Problem("--label", f"{quoted('')} is no label; {instead}", "too_short"))
 
 
 def comma_notes(labels: Sequence[str]) -> list[str]:
@@ -121,7 +127,7 @@ class Content:
         return comma_notes(self.label)
 
     def check(self) -> None:
-        """Raises Usage for options that exclude each other."""
+        """Raises Usage for options that exclude each other, and Invalid for an empty label."""
         has_time = self.due is None or (isinstance(self.due, When) and not self.due.is_day)
         if self.time_zone is not None and not has_time:
             raise Usage("--time-zone belongs to a --due with a time, such as 2026-12-01T09:00")
@@ -133,6 +139,10 @@ class Draft(Content):
     """What a new task may name."""
 
     title: Annotated[Text, Parameter(help="What there is to do.")] = field()  # without a default
+
+    def check(self) -> None:
+        super().check()
+        refuse_empty(self.label, "leave --label out for none")
 
 
 @Parameter(name="*")
@@ -168,6 +178,13 @@ class Edits(Content):
             options = ", ".join(f"--{each.name.replace('_', '-')}" for each in fields(self))
             raise Usage(f"nothing to change: give one or more of {options}")
         super().check()
+        refuse_empty(self.label, "--no-labels removes all")
+        # Here, because the core counts the labels of the task too, and knows no such options.
+        for option, labels in (
+            ("--add-label", self.add_label),
+            ("--remove-label", self.remove_label),
+        ):
+            refuse(*(label_problem(option, label) for label in labels))
         if bool(self.label) + self.no_labels + self.is_relative > 1:
             raise Usage(
                 "--label replaces all labels, --no-labels removes all, --add-label and"

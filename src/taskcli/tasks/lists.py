@@ -13,7 +13,7 @@ from taskcli.exits import Usage
 from taskcli.list_pages import print_list
 from taskcli.output import Record, cell, note, print_json, show_rows
 from taskcli.tasks.acting import OF_ALL, Reader, Whose, with_tasks
-from taskcli.tasks.fields import Labels, Text, comma_notes
+from taskcli.tasks.fields import Labels, Text, comma_notes, refuse_empty
 from taskcli.tasks.shown import line, shape
 from taskcli.typed_dates import Bound, When, typed
 from taskcore import (
@@ -111,7 +111,8 @@ class Filters:
     ] = None
 
     def check(self) -> None:
-        """Raises Usage for options that exclude each other."""
+        """Raises Usage for options that exclude each other, and Invalid for an empty label."""
+        refuse_empty(self.label, "nothing filters tasks without a label")
         if self.due is not None and (self.due_from is not None or self.due_until is not None):
             raise Usage("--due is one day: leave it out, or --due-from and --due-until")
 
