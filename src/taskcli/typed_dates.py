@@ -69,6 +69,14 @@ class When:
             raise ValueError(self._day)
         return known
 
+    def skipped(self, now: datetime, zone: tzinfo) -> datetime | None:
+        """The local time that was typed, if no clock in the zone ever shows it; else None."""
+        if self._clock is None or self._clock.tzinfo is not None:
+            return None
+        local = datetime.combine(_day(self._day, today(now, zone), past=False), self._clock)
+        shown = local_moment(local, zone).astimezone(zone)
+        return None if shown.replace(tzinfo=None) == local else local
+
 
 def _is_in_calendar(day: str) -> bool:
     with suppress(ValueError):

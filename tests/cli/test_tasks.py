@@ -347,6 +347,24 @@ def test_a_due_in_the_past_is_noted(task: str, taskcli: Taskcli) -> None:
     assert taskcli("tasks", "edit", task, "--due", "-1d", "--status", "done").err == ""
 
 
+def test_a_due_that_the_clock_skips_is_noted(task: str, taskcli: Taskcli) -> None:
+    said = "taskcli: 02:30 does not exist on 2030-03-31 in Europe/Berlin; due at 03:30\n"
+    for command in (("create", *ADA, "--title", "x"), ("edit", task)):
+        berlin = ("tasks", *command, "--time-zone", "Europe/Berlin", "--due")
+        for due, noted in (
+            ("2030-03-31 2:30", said),
+            ("2030-03-31 3:30", ""),
+            ("2030-03-31T02:30Z", ""),
+            ("2030-10-27 2:30", ""),  # twice there
+        ):
+            made = taskcli(*berlin, due)
+            assert (made.code, made.err) == (0, noted)
+        assert taskcli(*berlin, "2030-03-31 2:30", "--json").err == ""
+    kept = taskcli("tasks", "edit", task, "--due", "2030-03-31 2:30")  # in the zone of the task
+    assert kept.err == said
+    assert taskcli("tasks", "edit", task, "--due", "2030-03-31").err.count("\n") == 1
+
+
 def test_a_command_with_a_key_is_carried_out_once(task: str, taskcli: Taskcli) -> None:
     create = ("tasks", "create", *ADA, "--title", "Buy", "--due", "fri", "--idempotency-key", "k1")
     first = taskcli(*create, "--json")

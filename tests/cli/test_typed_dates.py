@@ -76,6 +76,21 @@ def test_of_a_time_twice_the_first_is_meant_and_a_skipped_one_is_moved(
 
 
 @pytest.mark.parametrize(
+    ("text", "skipped"),
+    [
+        ("2026-03-29T02:30", datetime(2026, 3, 29, 2, 30)),  # noqa: DTZ001 - as it was typed
+        ("2026-03-29T03:00", None),
+        ("2026-03-29T02:30Z", None),
+        ("2026-10-25 2:30", None),
+        ("2026-03-29", None),
+    ],
+)
+def test_a_time_that_no_clock_shows_is_told(text: str, skipped: datetime | None) -> None:
+    assert When.parse(text).skipped(NOW, BERLIN) == skipped
+    assert When.parse(text).skipped(NOW, UTC) is None
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *("", "someday", "20261201", "2026-W48"),

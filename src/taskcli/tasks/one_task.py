@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 from typing import cast
 
 from taskcli.arguments import USER, Json, Version
@@ -20,8 +21,9 @@ from taskcli.tasks.acting import (
     once,
     with_tasks,
 )
-from taskcli.tasks.fields import Draft, Edits
+from taskcli.tasks.fields import Content, Draft, Edits
 from taskcli.tasks.shown import is_overdue, shape
+from taskcli.typed_dates import When
 from taskcore import Actor, Core, Status, Task
 from taskcore.domain.bulk import Update
 from taskcore.domain.dues import zone
@@ -63,7 +65,8 @@ def create(*, draft: Draft, as_user: As = None, key: Key = None, as_json: Json =
         content = draft.changes(now, actor.time_zone)
         task = await core.tasks.create(actor, **cast("NewTaskFields", content))
         is_past = is_overdue(task, now, actor.time_zone)
-        return shape(task), actor.time_zone, draft.notes() + [_PAST] * is_past
+        notes = draft.notes() + _time_skipped(draft, task, now) + [_PAST] * is_past
+        return shape(task), actor.time_zone, notes
 
     _show_written(*once(as_user, key, ("create", draft), work), as_json=as_json)
 
@@ -97,6 +100,7 @@ def edit(
         changes = edits.of(task, now, editor.time_zone)
         edited = await core.tasks.edit(editor, task.id, expected_version=version, **changes)
         notes = edits.notes() + _time_lost(task, edited, editor.time_zone)
+        notes += _time_skipped(edits, edited, now)
         if edits.due is not None and is_overdue(edited, now, editor.time_zone):
             notes.append(_PAST)
         return shape(edited), editor.time_zone, notes
@@ -114,6 +118,17 @@ def _time_lost(was: Task, task: Task, here: str) -> list[str]:
     if was.time_zone != here:
         due += f" --time-zone {was.time_zone}"
     return [f"due on a whole day now, before at {before}; `{due}` gives it that time again"]
+
+
+def _time_skipped(typed: Content, task: Task, now: datetime) -> list[str]:
+    """What to note where clocks are put forward over the time that was typed."""
+    if not isinstance(typed.due, When) or task.due_at is None or task.time_zone is None:
+        return []
+    here = zone(task.time_zone)
+    if (skipped := typed.due.skipped(now, here)) is None:
+        return []
+    where = f"on {skipped.date()} in {task.time_zone}"
+    return [f"{skipped:%H:%M} does not exist {where}; due at {task.due_at.astimezone(here):%H:%M}"]
 
 
 def _show_written(task: Record, time_zone: str, notes: list[str], *, as_json: bool) -> None:
