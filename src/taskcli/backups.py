@@ -58,6 +58,8 @@ def backup(
         progress("")
     _recorded(wiring.record_backup(loaded, made, operator()), "backup")
     note(f"backed up {made.rows} rows of revision {made.revision} in {file}, {size} bytes")
+    if not loaded.database_url and file.resolve().is_relative_to(loaded.data_dir.resolve()):
+        note(f"{file} is in DATA_DIR, and lost with it: copy it to another machine or disk")
     if as_json:
         show({"file": str(file), "bytes": size, **_shape(made)}, as_json=True)
     return 0

@@ -62,8 +62,10 @@ def _findings(servers: int | None) -> Iterator[Finding]:
         yield Finding("settings", ok=True, detail=warning, warning=True)
     yield disk(loaded)
     at_hand = key(loaded)
-    yield at_hand
-    yield from _database(loaded, servers, compares_key=at_hand.ok)
+    in_database = list(_database(loaded, servers, compares_key=at_hand.ok))
+    if all(finding.name != at_hand.name for finding in in_database):  # else it says more
+        yield at_hand
+    yield from in_database
 
 
 def _database(settings: Settings, servers: int | None, *, compares_key: bool) -> Iterator[Finding]:
@@ -115,7 +117,7 @@ def _servers_key(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "key",
             ok=False,
-            detail=signing_key.DIFFERS,
+            detail=signing_key.difference(settings),
             advice=signing_key.ADVICE,
             code=CONFIGURATION,
         )

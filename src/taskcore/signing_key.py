@@ -15,7 +15,6 @@ from taskcore.domain.policies import SYSTEM, Actor
 from taskcore.ports import Repositories, Store
 from taskcore.settings import Settings
 
-DIFFERS = "the servers of this database sign with another key"
 ADVICE = (
     "set SECRET_KEY or SECRET_KEY_FILE as the servers have it (deploy/taskcli does so beside the"
     " unit of systemd); a new key is first given to a server"
@@ -34,9 +33,15 @@ async def servers_keys(settings: Settings, store: Store) -> Keys:
 async def check_key(settings: Settings, store: Store) -> None:
     """Raises Misconfigured where the servers of the database sign with no key that is at hand."""
     if await is_servers_key(settings, store) is False:
-        has_none = Keys.at_hand(settings) is None
-        lacks = f", and here is none, also not in {settings.key_file}" if has_none else ""
-        raise Misconfigured([f"SECRET_KEY: {DIFFERS}{lacks}", ADVICE])
+        raise Misconfigured([f"SECRET_KEY: {difference(settings)}", ADVICE])
+
+
+def difference(settings: Settings) -> str:
+    """Says what `is_servers_key` has found where that is False."""
+    if Keys.at_hand(settings):
+        return "the servers of this database sign with another key"
+    absent = f"and here is none, also not in {settings.key_file}"
+    return f"the servers of this database sign with a key, {absent}"
 
 
 async def is_servers_key(settings: Settings, store: Store) -> bool | None:

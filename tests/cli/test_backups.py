@@ -87,6 +87,17 @@ def test_there_is_no_backup_of_a_database_that_is_not_there(
     assert not (tmp_path / "data").exists()
 
 
+def test_a_backup_beside_the_data_is_noted(taskcli: Taskcli, tmp_path: Path) -> None:
+    create = ("users", "create", "--email", "ada@example.org", "--password-stdin")
+    assert taskcli(*create, stdin="correct horse battery").code == 0
+    said = "is in DATA_DIR, and lost with it: copy it to another machine or disk"
+    Path("link").symlink_to(tmp_path / "data")
+    for beside, file in ((False, "b.zip"), (True, "data/b.zip"), (True, "link/c.zip")):
+        made = taskcli("backup", file)
+        assert (made.code, said in made.err) == (0, beside)
+        assert (tmp_path / file).exists()
+
+
 def test_a_full_disk_leaves_no_file(database: str, tmp_path: Path) -> None:
     with psycopg.connect(database) as connection:
         connection.execute(
