@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ from taskcli.arguments import ALL, Paging
 from taskcli.output import Record, cell, encoded, note, show_rows
 from taskcli.standard_streams import is_terminal, write
 from taskcli.tables import fitted, wrapped
-from taskcore import Page
+from taskcore import Invalid, Page, Problem
 from taskcore.cursors import Cursors
 from taskcore.domain.printable import ascii_json, visible
 
@@ -61,8 +62,11 @@ async def print_list(
                 rows = []
         count += len(items)
 
-    after = cursors.read(paging.cursor)
-    page = await read(skip=paging.skip, limit=paging.limit, after=after)
+    try:
+        after = cursors.read(paging.cursor)
+        page = await read(skip=paging.skip, limit=paging.limit, after=after)
+    except Invalid as refusal:
+        raise Invalid(*map(_of_option, refusal.problems)) from None
     total = page.total
     if paging.as_json:
         write('{"items": [')
@@ -80,6 +84,11 @@ async def print_list(
             _print_table(columns, rows, texts)
         _note_extent(paging, count, total, next_cursor)
     return count
+
+
+def _of_option(problem: Problem) -> Problem:
+    is_place = problem.field in {"skip", "cursor"}
+    return replace(problem, field=f"--{problem.field}") if is_place else problem
 
 
 def _note_extent(paging: Paging, count: int, total: int | None, next_cursor: str | None) -> None:

@@ -110,6 +110,23 @@ def test_a_limit_that_does_not_fit_is_refused(
     assert refused.err.startswith(f"taskcli: {said}\n")
 
 
+@pytest.mark.usefixtures("core")
+@pytest.mark.parametrize("command", [each for each in LISTS if "history" not in each])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--skip 10001 --all --json", "--skip: must be from 0 to 10000"),
+        ("--cursor x --all --json", "--cursor: is no cursor of ours"),
+    ],
+)
+def test_a_refused_place_is_named_by_its_option_before_anything_is_printed(
+    taskcli: Taskcli, command: str, options: str, said: str
+) -> None:
+    refused = taskcli(*command.split(), *options.split())
+    assert (refused.code, refused.out) == (65, "")
+    assert refused.err.startswith(f"taskcli: {said}")
+
+
 @pytest.mark.usefixtures("crowd")
 def test_all_of_a_list_is_one_table_on_a_terminal(
     taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch

@@ -237,7 +237,7 @@ _OPTIONS = {
     **dict.fromkeys(["due_date", "due_at"], "--due"),
 }
 # Those whose option has their name.
-_FIELDS = {*TaskChanges.__annotations__, "label", "sort", "cursor", "skip", "limit"}
+_FIELDS = {*TaskChanges.__annotations__, "label", "sort", "cursor", "limit"}
 _FIELDS |= {"idempotency_key"}
 # For details in which the core names other fields.
 _DETAILS = {
