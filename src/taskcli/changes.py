@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from taskcli.arguments import USER, Cursor, Whole
 from taskcli.exits import Usage
 from taskcli.output import Record, note, print_json, show_rows
-from taskcli.tasks.acting import As, acting_user, with_tasks
+from taskcli.tasks.acting_user import As, acting_user, with_tasks
 from taskcli.tasks.shown import shape
 from taskcore import Actor, ChangedTask, Core, cursors
 from taskcore.domain.pages import MAX_LIMIT_OF_CHANGES

@@ -9,7 +9,7 @@ from taskcli.arguments import Json, Whole
 from taskcli.db import is_migrated
 from taskcli.doctor_findings import Finding, answered, as_record, rows
 from taskcli.doctor_folder import disk, key
-from taskcli.doctor_forecasts import backup, forecasts
+from taskcli.doctor_warnings import backup, warnings
 from taskcli.exits import CONFIGURATION
 from taskcli.output import show, show_rows
 from taskcli.replica import replica
@@ -102,7 +102,7 @@ def _database(settings: Settings, servers: int | None, *, compares_key: bool) ->
         yield from answered("key", _servers_key(settings))
     yield from answered("vacuum", _upkeep(settings))
     yield from answered("clock", _clock(settings))
-    yield from answered("forecast", forecasts(settings, servers))
+    yield from answered("forecast", warnings(settings, servers))
     if migrated:
         yield from answered("passwords", _passwords(settings))
         yield from answered("backup", backup(settings))

@@ -1,6 +1,6 @@
 """What `taskcli doctor` finds in DATA_DIR, where it looks without making anything.
 
-The warning that a disk is filling up: `is_filling` in `doctor_forecasts.py`.
+The warning that a disk is filling up: `is_filling` in `doctor_warnings.py`.
 """
 
 import errno

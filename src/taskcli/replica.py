@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from taskcli.doctor_findings import Finding
-from taskcli.doctor_forecasts import COMMANDS
+from taskcli.doctor_warnings import COMMANDS
 from taskcli.exits import CONFIGURATION
 from taskcli.signals import run
 from taskcore import Misconfigured, NotMigrated, Settings, Unavailable

@@ -73,9 +73,20 @@ def test_shells_complete_commands_options_and_the_names_of_events(
     assert all(word in script.out for word in (*words, *AuditEventName))
 
 
-def test_bash_completes_an_event(taskcli: Taskcli, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("audit --event login.", ["login.succeeded", "login.failed"]),
+        ("tasks list --status c", ["cancelled", "closed"]),
+        ("tasks list --sort d", ["due"]),
+    ],
+)
+def test_bash_completes_a_value(
+    taskcli: Taskcli, tmp_path: Path, line: str, words: list[str]
+) -> None:
     (tmp_path / "script").write_text(taskcli("completion", "bash").out)
-    line = "source ./script; COMP_WORDS=(taskcli audit --event login.); COMP_CWORD=3; _taskcli"
+    place = len(line.split())
+    line = f"source ./script; COMP_WORDS=(taskcli {line}); COMP_CWORD={place}; _taskcli"
     done = subprocess.run(  # noqa: S603 - our own script
         ["/bin/bash", "-c", f'{line}; echo "${{COMPREPLY[@]}}"'],
         cwd=tmp_path,
@@ -83,7 +94,7 @@ def test_bash_completes_an_event(taskcli: Taskcli, tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.stdout.split() == ["login.succeeded", "login.failed"], done.stderr
+    assert done.stdout.split() == words, done.stderr
 
 
 @pytest.mark.usefixtures("core")

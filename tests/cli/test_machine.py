@@ -285,7 +285,7 @@ def test_the_doctor_warns_of_time_limits_that_are_missing(
 def test_the_doctor_warns_of_a_disk_that_is_nearly_full(
     taskcli: Taskcli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskcli.doctor_forecasts.is_filling", lambda _: True)
+    monkeypatch.setattr("taskcli.doctor_warnings.is_filling", lambda _: True)
     monkeypatch.setenv("DATABASE_URL", os.environ["DATABASE_URL"].replace("taskcore@", "postgres@"))
     code, found = checks(taskcli)
     assert (code, found["room"]["warning"]) == (0, True)
@@ -324,7 +324,7 @@ def test_the_doctor_knows_how_old_the_last_backup_is(
     assert "made none" in str(found["backup"]["detail"])
     assert taskcli("backup", "b.zip").code == 0
     assert checks(taskcli)[1]["backup"]["warning"] is False
-    monkeypatch.setattr("taskcli.doctor_forecasts._BACKUP_AGE", timedelta(0))
+    monkeypatch.setattr("taskcli.doctor_warnings._BACKUP_AGE", timedelta(0))
     assert checks(taskcli)[1]["backup"]["warning"] is True
 
 
@@ -451,7 +451,7 @@ class TestWithTheEmbeddedDatabase:
         monkeypatch.setattr(doctor, "_clock", lambda _: [passed])
         monkeypatch.setattr(doctor, "_upkeep", lambda _: [passed])
         monkeypatch.setattr(doctor, "_passwords", lambda _: [passed])
-        monkeypatch.setattr(doctor, "forecasts", lambda *_: [passed])
+        monkeypatch.setattr(doctor, "warnings", lambda *_: [passed])
         monkeypatch.setattr(doctor, "backup", lambda _: [passed])
 
     @pytest.fixture

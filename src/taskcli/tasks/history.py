@@ -11,7 +11,7 @@ from taskcli.arguments import FIRST_PAGE, Json, Paging, Version, Whole
 from taskcli.list_pages import print_list
 from taskcli.output import Record, cell
 from taskcli.running import operator
-from taskcli.tasks.acting import As, Key, Number, get_task, in_owners_zone, once, with_tasks
+from taskcli.tasks.acting_user import As, Key, Number, get_task, in_owners_zone, once, with_tasks
 from taskcli.tasks.one_task import Shown, show_task
 from taskcli.tasks.shown import shape
 from taskcore import Actor, Core, NotFound, Page, Task, TaskEvent, TaskEventType, TaskId, UserId

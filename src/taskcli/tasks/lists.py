@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter, Token
 
@@ -12,7 +12,7 @@ from taskcli.arguments import FIRST_PAGE, Cursor, Json, Paging, Whole, one_of
 from taskcli.exits import Usage
 from taskcli.list_pages import print_list
 from taskcli.output import Record, cell, note, print_json, show_rows
-from taskcli.tasks.acting import OF_ALL, Reader, Whose, with_tasks
+from taskcli.tasks.acting_user import OF_ALL, Reader, Whose, with_tasks
 from taskcli.tasks.fields import Labels, Text, comma_notes, refuse_empty
 from taskcli.tasks.shown import line, shape
 from taskcli.typed_dates import Bound, When, typed
@@ -38,6 +38,13 @@ from taskcore.ports import LabelCount
 
 _COLUMNS = ("id", "status", "priority", "due", "title", "labels")
 _STATUSES = (*Status, *STATUS_GROUPS)
+if TYPE_CHECKING:
+    StatusOrGroup = str
+    Order = Sort
+else:
+    # Shells complete the words of a Literal. Of an enumeration they would complete its names.
+    StatusOrGroup = Literal[tuple(map(str, _STATUSES))]
+    Order = Literal[tuple(map(str, Sort))]
 
 
 def _statuses(_: object, tokens: Sequence[Token]) -> tuple[str, ...]:
@@ -64,13 +71,13 @@ class Filters:
     """The options of `tasks list` that say which tasks, and in which order."""
 
     status: Annotated[
-        Sequence[str],
+        Sequence[StatusOrGroup],
         Parameter(
             converter=_statuses,
             negative="",
             show_default=False,
             metavar="STATUS...",
-            help=f"Only with this status: {', '.join(_STATUSES)}. Repeat it for any of several.",
+            help="Only with this status; or several. `open` and `closed` are two each.",
         ),
     ] = ()
     priority: Annotated[
@@ -99,7 +106,7 @@ class Filters:
         Text | None, Parameter(help="Only with all these words in the title or description.")
     ] = None
     sort: Annotated[
-        Sort | None,
+        Order | None,
         Parameter(
             converter=_sort,
             allow_leading_hyphen=True,

@@ -8,7 +8,7 @@ from typing import cast
 from taskcli.arguments import USER, Json, Version
 from taskcli.exits import Usage
 from taskcli.output import Record, clock_time, note, print_json, show
-from taskcli.tasks.acting import (
+from taskcli.tasks.acting_user import (
     As,
     Key,
     Number,

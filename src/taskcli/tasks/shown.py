@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 
 from taskcli.output import Record, clock_time
-from taskcli.tasks.acting import Reader
+from taskcli.tasks.acting_user import Reader
 from taskcore import Task
 from taskcore.domain.task_queries import TaskQuery
 

@@ -13,7 +13,7 @@ from taskcli.list_pages import print_list
 from taskcli.output import message, note
 from taskcli.prompts import confirmed, require_terminal_or
 from taskcli.running import operator
-from taskcli.tasks.acting import (
+from taskcli.tasks.acting_user import (
     OF_ALL,
     As,
     GetTask,

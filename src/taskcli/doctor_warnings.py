@@ -28,7 +28,7 @@ def is_filling(folder: Path) -> bool:
     return disk.free < min(max(disk.total // 10, _LITTLE), _PLENTY)
 
 
-def forecasts(settings: Settings, servers: int | None) -> Iterator[Finding]:
+def warnings(settings: Settings, servers: int | None) -> Iterator[Finding]:
     """`servers`: how many there are; None: as many as there are machines connected."""
     from taskcore import wiring  # noqa: PLC0415 - slow to import
 
