@@ -29,9 +29,11 @@ from taskcore.ports import BUDGET
 
 RunBatch = Callable[[BatchedStatement, Sequence[Values]], Awaitable[Sequence[Rows]]]
 
-# Limits of one batch. Larger batches save little time, and all their rows are in memory at once.
-MAX_REQUESTS = 32
-MAX_WEIGHT = MAX_REQUESTS * 26  # pages of 25, each with one more row to see whether it is the last
+# Limits of one batch. With larger ones this process and the database would work in turns instead of
+# at the same time: one batch would hold the requests of all clients. All its rows are in memory at
+# once: 32 pages of 25, each with one more row to see whether it is the last.
+MAX_REQUESTS = 16
+MAX_WEIGHT = 32 * 26
 # A request that weighs more shares no batch: it would delay those of others.
 HEAVY = MAX_WEIGHT // 4
 # After a batch has failed: how many of all retried requests run at once, and the seconds in which
