@@ -7,6 +7,8 @@ says what is never compressed, and why.
 import asyncio
 import gzip
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -20,12 +22,20 @@ from taskapi.etags import matches
 from taskapi.problems import AnyRequest
 from taskapi.request_state import request_state
 from taskapi.responses import AsgiResponse, Content, JsonResponse
+from taskcore import Actor, Overloaded
+from taskcore.lanes import Lane
 
 LEAST = 1024  # bytes: below, the headers outweigh what is saved
 _AT_ONCE = 32768  # bytes, which take half a millisecond; larger ones are packed in a thread
+# One thread, because each takes time of a core from the event loop and the database. Users take
+# turns; what would wait for longer is sent as it is.
+_THREADS = 1
+_PATIENCE = 0.2  # seconds
 _LEVEL = 1  # higher ones save 5 % more, and take up to twice as long
 _GZIP = 16 + zlib.MAX_WBITS
 _MOST_CODINGS = 20  # clients send up to five
+_packer = ThreadPoolExecutor(_THREADS, "gzip")
+_turns = Lane(width=_THREADS, wait=_PATIENCE)
 
 
 def accepts_gzip(accept_encoding: str | None) -> bool:
@@ -73,13 +83,22 @@ class _Packable(AsgiResponse):
         self.headers.append((b"vary", b"Accept-Encoding"))
         if accepts_gzip(request_state(scope).header(b"accept-encoding")):
             if len(self.body) <= _AT_ONCE:
-                self.body = _packed(self.body)
+                self._take(_packed(self.body))
             else:
-                self.body = await asyncio.to_thread(_packed, self.body)
-            length = str(len(self.body)).encode()
-            self.headers = [each for each in self.headers if each[0] != b"content-length"]
-            self.headers += [(b"content-encoding", b"gzip"), (b"content-length", length)]
+                with suppress(Overloaded):
+                    await self._pack_in_turn(request_state(scope).actor)
         await super().__call__(scope, receive, send)
+
+    async def _pack_in_turn(self, actor: Actor | None) -> None:
+        async with _turns.turn(actor and actor.user_id):
+            loop = asyncio.get_running_loop()
+            self._take(await loop.run_in_executor(_packer, _packed, self.body))
+
+    def _take(self, packed: bytes) -> None:
+        self.body = packed
+        length = str(len(packed)).encode()
+        self.headers = [each for each in self.headers if each[0] != b"content-length"]
+        self.headers += [(b"content-encoding", b"gzip"), (b"content-length", length)]
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ IGNORES_QUERY = "ignores_query"
 READS_FIRST_PAGE = "reads_first_page"
 # A key in the `opt` of every other handler: how often a request may have each parameter.
 _DECLARED = "declared"
+_UNKNOWN = "is not a parameter of this operation"
 _MOST_REPORTED = 10  # bounds the work on a query of thousands of names
 
 # Litestar keeps the last 1024 queries of any client, parsed: at the longest that `edge` lets
@@ -62,10 +63,13 @@ def check_parameters(request: AnyRequest) -> None:
 
 
 def _problems(counts: Mapping[str, int], declared: Mapping[str, int]) -> Iterator[FieldProblem]:
+    advises = True  # for the first unknown name only: to find one that is alike takes 0.2 ms
     for name, count in counts.items():
         most = declared.get(name)
         if most is None:
-            yield FieldProblem(unknown(name, declared), "unknown_parameter", parameter=name)
+            detail = unknown(name, declared) if advises else _UNKNOWN
+            advises = False
+            yield FieldProblem(detail, "unknown_parameter", parameter=name)
         elif count > most == 1:
             yield FieldProblem("may be sent only once", "repeated_parameter", parameter=name)
         elif count > most:
@@ -73,11 +77,10 @@ def _problems(counts: Mapping[str, int], declared: Mapping[str, int]) -> Iterato
 
 
 def unknown(name: str, declared: Mapping[str, int]) -> str:
-    refusal = "is not a parameter of this operation"
     if not declared:
-        return f"{refusal}, which has none"
+        return f"{_UNKNOWN}, which has none"
     if longer := sorted(each for each in declared if each.startswith(f"{name.lower()}_")):
-        return f"{refusal}; did you mean {' or '.join(longer)}?"  # `due`
+        return f"{_UNKNOWN}; did you mean {' or '.join(longer)}?"  # `due`
     if alike := get_close_matches(name.lower(), declared, n=1):
-        return f"{refusal}; did you mean {alike[0]}?"
-    return f"{refusal}; it has {', '.join(sorted(declared))}"
+        return f"{_UNKNOWN}; did you mean {alike[0]}?"
+    return f"{_UNKNOWN}; it has {', '.join(sorted(declared))}"

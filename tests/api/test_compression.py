@@ -70,6 +70,22 @@ async def test_a_large_list_does_not_hold_up_the_event_loop(
     assert json.loads(gzip.decompress(part))["total"] == 2
 
 
+async def test_a_large_list_that_would_wait_for_those_of_others_is_sent_as_it_is(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six threads that compressed the pages of one user made others wait for 70 ms."""
+    await filled(ada)
+    monkeypatch.setattr(compression, "_AT_ONCE", 0)
+    async with compression._turns.turn("another user"):
+        headers, whole = await asked(ada, "/tasks")
+    assert "content-encoding" not in headers
+    assert (headers["vary"], int(headers["content-length"])) == (
+        "Accept-Encoding, Origin",
+        len(whole),
+    )
+    assert json.loads(whole)["total"] == 2
+
+
 @pytest.mark.parametrize(
     ("accepted", "is_packed"),
     [

@@ -115,8 +115,11 @@ async def test_a_refusal_suggests_the_name_that_was_meant(root: Person, ada: Per
         error = broken(await root.get(f"{path}?{quote(name)}=1"), name)
         assert error["code"] == "unknown_parameter"
         assert error["detail"].endswith(detail)
-    errors = refused(await ada.get("/tasks?b=1&limit=1&a=2&b=3"), 422, "invalid")["errors"]
-    assert [error["parameter"] for error in errors] == ["b", "a"]
+    query = "sotr=due&limit=1&lable=2&sotr=3"
+    errors = refused(await ada.get(f"/tasks?{query}"), 422, "invalid")["errors"]
+    assert [error["parameter"] for error in errors] == ["sotr", "lable"]
+    # One search for what was meant: ten a request made others wait.
+    assert ["did you mean" in error["detail"] for error in errors] == [True, False]
 
 
 async def test_a_parameter_of_one_value_is_sent_once(ada: Person) -> None:

@@ -1,6 +1,7 @@
 """What shares no statement with other requests, and whose work takes turns."""
 
 import asyncio
+import sys
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -8,14 +9,17 @@ import pytest
 from psycopg import AsyncConnection
 from sqlalchemy import text
 
-from taskcore.adapters.postgres import Connections, PostgresStore
+from taskcore.adapters.postgres import Connections, PostgresStore, task_lists
 from taskcore.adapters.postgres.autocommit import LONG_TEXT, MUCH, Autocommit
 from taskcore.adapters.postgres.batching import HEAVY
 from taskcore.adapters.postgres.statements import Statement
+from taskcore.adapters.postgres.task_filters import Shape
 from taskcore.domain import search
 from taskcore.domain.errors import Overloaded
 from taskcore.domain.policies import own_id
-from taskcore.domain.tasks import MAX_TASKS, Task
+from taskcore.domain.task_orders import Sort
+from taskcore.domain.task_queries import TaskQuery
+from taskcore.domain.tasks import MAX_TASKS, NewTaskFields, Task
 from taskcore.domain.users import User
 from taskcore.lanes import MAX_WAITING_OF_ONE
 from taskcore.testing import CheapHasher
@@ -26,6 +30,7 @@ from tests.usecases.people import join
 pytestmark = pytest.mark.anyio
 
 ONE = Statement(text("SELECT 1"))
+FACE = "\N{GRINNING FACE}"
 
 
 async def test_a_request_of_many_words_shares_no_batch(connections: Connections) -> None:
@@ -85,12 +90,24 @@ async def test_the_words_of_a_long_text_are_found_when_it_is_the_turn_of_its_use
     assert found != []
 
 
-async def test_after_a_page_of_long_texts_a_user_shares_no_batch(connections: Connections) -> None:
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"description": "x" * 5000},
+        {"description": FACE * 1250},
+        {"title": FACE * 255, "labels": [f"{FACE * 60} {n}" for n in range(20)]},
+    ],
+    ids=["long", "of four bytes each", "titles and labels"],
+)
+async def test_after_a_page_of_many_texts_a_user_shares_no_batch(
+    connections: Connections, texts: NewTaskFields
+) -> None:
     store = PostgresStore(connections)
     ada, bob = await add_user(store, "ada"), await add_user(store, "bob")
     for _ in range(MUCH // 5000 + 1):
-        await add_task(store, ada, description="x" * 5000)
-    await add_task(store, bob)
+        await add_task(store, ada, **texts)
+    for _ in range(100):
+        await add_task(store, bob, description="x" * 100, labels=["home", "work"])
 
     async def batches_of_a_page(user: User) -> int:
         before = sum(store._shared.batches)
@@ -158,3 +175,19 @@ async def test_an_account_that_is_locked_delays_no_other(
         assert not any(task.done() for task in waiting)
     await asyncio.gather(*waiting)
     await until(lambda: not store._shared.waiting_batchers)
+
+
+async def test_the_compiler_gives_way_to_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the loop waits for 5 ms each time that it has waited for a client or the database."""
+    usual, found = sys.getswitchinterval(), []
+
+    def noted(_: Shape) -> Statement:
+        found.append(sys.getswitchinterval())
+        return ONE
+
+    monkeypatch.setattr(task_lists, "_slice", noted)
+    monkeypatch.setattr(task_lists, "_statements", {})
+    shape = Shape.of(TaskQuery(status=("open",)).filter(NOW, "UTC"), Sort.NEWEST, goes_on=False)
+    assert await task_lists._compiled(shape) is ONE
+    assert found[0] < usual / 10
+    assert sys.getswitchinterval() == usual

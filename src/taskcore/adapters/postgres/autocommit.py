@@ -30,8 +30,8 @@ LONG_TRANSACTIONS = 4
 HEAVY_WRITES, WAITING = 2, 3
 # Characters of a text that nearly always has as many words as make its write HEAVY.
 LONG_TEXT = 1500
-# Characters of long texts in the rows of a request. A user with more shares no batches for a while.
-MUCH = 65_536
+# Bytes of texts in the rows of a request. A user with more shares no batches for a while.
+MUCH = 98_304
 
 
 class Shared:
@@ -112,15 +112,15 @@ class Autocommit(Link):
     async def _in_turn_after_much(
         self, statement: Kind, values: Values, run: Callable[[Kind, Values], Awaitable[Rows]]
     ) -> Rows:
-        """Users who have read long texts take turns: to decode them holds up all other requests."""
-        if not statement.has_texts:
+        """Users who have read many or long texts take turns: to decode them holds up all others."""
+        if statement.hold_more is None:
             return await run(statement, values)
         read_much = self._shared.read_much
         if self._user in read_much:
             rows = await self.in_turn(statement, None, **values)
         else:
             rows = await run(statement, values)
-        if statement.text_of(rows) > MUCH:
+        if statement.hold_more(rows, MUCH):
             read_much.add(self._user)
         return rows
 

@@ -22,8 +22,7 @@ from taskcore.adapters.postgres.event_rows import (
 from taskcore.adapters.postgres.removals import fewer_if_slow, removed
 from taskcore.adapters.postgres.schema import epochs, events, streams, tasks
 from taskcore.adapters.postgres.statements import Statement, in_index_order
-from taskcore.adapters.postgres.task_rows import COLUMNS as TASK_COLUMNS
-from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
+from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of, texts_at
 from taskcore.domain.errors import CursorExpired, HistoryGone
 from taskcore.domain.events import (
     MAX_CHANGES_BYTES,
@@ -81,7 +80,7 @@ def _changes() -> Statement:
     nothing = (sa.cast(sa.null(), each.type).label(each.key) for each in columns_of_tasks(tasks))
     return Statement(
         sa.union_all(stream.add_columns(*nothing), now),
-        text=_TASK_BEGINS + TASK_COLUMNS.index("description"),
+        hold_more=texts_at(_TASK_BEGINS),
     )
 
 

@@ -32,8 +32,7 @@ from taskcore.adapters.postgres.task_lists import (
     newest_tasks,
     page_of_tasks,
 )
-from taskcore.adapters.postgres.task_rows import COLUMNS as TASK_COLUMNS
-from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of
+from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of, texts_at
 from taskcore.adapters.postgres.users import USER, user_of
 from taskcore.domain.audit import NewAuditEvent
 from taskcore.domain.errors import Unavailable
@@ -103,7 +102,7 @@ def _find_actor_and_page() -> BatchedStatement:
         .order_by(batch.c.number, page.c.id.desc()),
         max_concurrent=PAGES,
         limit="limit",
-        text=_ABOUT + 1 + TASK_COLUMNS.index("description"),
+        hold_more=texts_at(_ABOUT + 1),
     )
 
 

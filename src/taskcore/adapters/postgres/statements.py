@@ -18,6 +18,8 @@ Item = TypeVar("Item")
 Values = Mapping[str, Any]
 Row = tuple[Any, ...]
 Rows = list[Row]
+HoldMore = Callable[[Rows, int], bool]
+"""Whether the texts in these rows take more than so many bytes."""
 
 # The server takes `$1` as it is; psycopg would have to translate any other style.
 _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -39,16 +41,16 @@ def named_values(names: Iterable[str], entity: object) -> dict[str, Any]:
 class Statement:
     """SQL for psycopg's raw cursor, and the order of its arguments."""
 
-    __slots__ = ("_fixed", "_names", "_text", "sql", "writes")
+    __slots__ = ("_fixed", "_names", "hold_more", "sql", "writes")
 
     def __init__(
-        self, clause: ClauseElement, *, matters: bool = True, text: int | None = None
+        self, clause: ClauseElement, *, matters: bool = True, hold_more: HoldMore | None = None
     ) -> None:
         """`matters`: whether a client must know if it was done. Only for what writes.
 
-        `text` is the column that holds a long text, of what reads many rows.
+        `hold_more`: of what reads many rows with texts.
         """
-        self._text = text
+        self.hold_more = hold_more
         self.writes = matters and any(
             isinstance(each, UpdateBase) for each in visitors.iterate(clause)
         )
@@ -63,15 +65,6 @@ class Statement:
         """Values in the order of the placeholders. Raises KeyError if one is missing: a bug."""
         fixed = self._fixed
         return [values[name] if name in values else fixed[name] for name in self._names]
-
-    @property
-    def has_texts(self) -> bool:
-        return self._text is not None
-
-    def text_of(self, rows: Rows) -> int:
-        """How many characters of long texts there are in these rows."""
-        column = self._text
-        return 0 if column is None else sum([len(row[column] or "") for row in rows])
 
     def __repr__(self) -> str:
         return self.sql.decode()
@@ -110,7 +103,7 @@ class BatchedStatement(Statement):
         max_concurrent: int = 1,
         limit: str | None = None,
         words: str | None = None,
-        text: int | None = None,
+        hold_more: HoldMore | None = None,
         waits: bool = False,
     ) -> None:
         """`limit` names the argument that bounds the rows of a request; None: one row.
@@ -118,7 +111,7 @@ class BatchedStatement(Statement):
         `words` names the one that holds words for search. `waits`: for the row of an account, which
         another transaction may hold.
         """
-        super().__init__(clause, text=text)
+        super().__init__(clause, hold_more=hold_more)
         self.max_concurrent, self._limit, self._words = max_concurrent, limit, words
         self.waits = waits
 

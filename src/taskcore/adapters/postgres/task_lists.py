@@ -10,6 +10,7 @@ user waits for their turn.
 """
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -38,7 +39,7 @@ from taskcore.adapters.postgres.task_filters import (
     one,
 )
 from taskcore.adapters.postgres.task_orders import counted, in_order, looked_up, ordered
-from taskcore.adapters.postgres.task_rows import COLUMNS, columns_of_tasks, task_of
+from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of, texts_at
 from taskcore.adapters.postgres.task_search import FEW, Matches, search_arguments, searched
 from taskcore.domain.ids import MAX_ID
 from taskcore.domain.task_orders import Sort, TaskPosition
@@ -135,7 +136,7 @@ def _plain(*, of_owner: bool) -> BatchedStatement:
         .order_by(batch.c.number, page.c.id.desc()),
         max_concurrent=PAGES,
         limit="limit",
-        text=2 + COLUMNS.index("description"),
+        hold_more=texts_at(2),
     )
 
 
@@ -147,6 +148,9 @@ _PAGE_OF_OWNER, _PAGE_OF_ALL = _plain(of_owner=True), _plain(of_owner=False)
 
 _statements: dict[Shape, Statement] = {}  # at most MAX_STATEMENTS, of a few kilobytes each
 _compiler = ThreadPoolExecutor(1, "statements")
+# Seconds after which the compiler gives the interpreter to the event loop; 0.005 is Python's. Each
+# time that the loop has waited for a client or the database, it waits for the interpreter too.
+_INTERVAL = 0.0002
 MAX_STATEMENTS = 1500  # about as many as there are shapes, so that none displaces another
 
 
@@ -161,7 +165,12 @@ def _compiled_once(shape: Shape) -> Statement:
     if shape not in _statements:
         if len(_statements) >= MAX_STATEMENTS:
             del _statements[next(iter(_statements))]
-        _statements[shape] = _slice(shape)
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(_INTERVAL)
+        try:
+            _statements[shape] = _slice(shape)
+        finally:
+            sys.setswitchinterval(usual)
     return _statements[shape]
 
 
