@@ -11,7 +11,7 @@ from taskcore.domain.policies import Actor
 from taskcore.domain.tasks import MAX_TASKS
 from taskcore.domain.trash import TRASH_LIFETIME
 from taskcore.ports import (
-    AT_ONCE,
+    TASKS_AT_ONCE,
     AccessTokens,
     Clock,
     PasswordHasher,
@@ -46,7 +46,7 @@ class Terms:
     """How long a failed login takes at least, to hide that old hashes take longer to verify."""
     app_name: str = "taskcore"
     """Shown in the documentation; refused as a password."""
-    at_once: int = AT_ONCE
+    at_once: int = TASKS_AT_ONCE
     """The deletion of an account with more tasks leaves them to housekeeping."""
     max_tasks: int = MAX_TASKS
     """How many tasks an account may hold, those in its trash included."""

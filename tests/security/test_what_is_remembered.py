@@ -30,7 +30,7 @@ BOUNDS: dict[str, list[float]] = {
     "ports of a client": [capacity._WINDOW],
     "denials of rate limits": [denials.MAX_DENIALS],
     "streams of changes": [
-        change_followers.AT_ONCE,
+        change_followers.MAX_FOLLOWERS,
         change_followers.PER_USER,
         client_connections.PER_CLIENT,
         capacity._PER_SITE,

@@ -169,7 +169,7 @@ async def test_a_user_follows_a_few_times_at_once(core: Core) -> None:
 async def test_a_process_has_a_limit_for_the_followers_of_all_users(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change_followers, "AT_ONCE", 2)
+    monkeypatch.setattr(change_followers, "MAX_FOLLOWERS", 2)
     ada, bob, cyd = [(await join(core, name)).actor for name in ("ada", "bob", "cyd")]
     async with following(core, ada) as of_ada, following(core, bob) as of_bob:
         waiting = [asyncio.create_task(following_one(feed)) for feed in (of_ada, of_bob)]

@@ -15,7 +15,7 @@ from taskcore.ports.events import EventRepository as EventRepository
 from taskcore.ports.events import LogPosition as LogPosition
 from taskcore.ports.idempotency import IdempotencyRepository as IdempotencyRepository
 from taskcore.ports.idempotency import KeyClaim as KeyClaim
-from taskcore.ports.leftovers import AT_ONCE as AT_ONCE
+from taskcore.ports.leftovers import TASKS_AT_ONCE as TASKS_AT_ONCE
 from taskcore.ports.leftovers import Batch as Batch
 from taskcore.ports.leftovers import LeftoverRepository as LeftoverRepository
 from taskcore.ports.leftovers import Leftovers as Leftovers

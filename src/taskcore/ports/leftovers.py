@@ -10,7 +10,7 @@ from taskcore.domain.users import UserId
 
 # Deleting an account with more tasks only hides them; housekeeping removes them, because reading
 # each from a slow disk takes long.
-AT_ONCE = 100
+TASKS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)

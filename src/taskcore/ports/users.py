@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from taskcore.domain.users import NewUser, Role, StoredCredentials, User, UserId
-from taskcore.ports.leftovers import AT_ONCE
+from taskcore.ports.leftovers import TASKS_AT_ONCE
 from taskcore.ports.pages import Page
 
 
@@ -64,7 +64,7 @@ class UserRepository(Protocol):
         administrator wait too. Does nothing if there is no such account.
         """
 
-    async def remove(self, user_id: UserId, *, at_once: int = AT_ONCE) -> None:
+    async def remove(self, user_id: UserId, *, at_once: int = TASKS_AT_ONCE) -> None:
         """The user, their tasks and their sessions are gone for every reader.
 
         Another account may have the address at once. If there are more than `at_once` tasks, some

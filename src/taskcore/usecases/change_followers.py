@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 PER_USER = 5
-AT_ONCE = 2000  # of all users, in one process
+MAX_FOLLOWERS = 2000  # of all users, in one process
 EVERY = 0.5  # seconds
 # An account is looked at at once, and again so many seconds later at the earliest: a change is told
 # within 50 ms, and a look takes two statements.
@@ -68,7 +68,7 @@ class _Account:
 
 
 class Followers:
-    """At most PER_USER of a user and AT_ONCE in all, in each process.
+    """At most PER_USER of a user and MAX_FOLLOWERS in all, in each process.
 
     A write in this process wakes the followers of the account at once. They share a look at its
     log, and the next one begins PAUSE seconds later at the earliest, so that a flood of writes does
@@ -112,7 +112,7 @@ class Followers:
         account = self._of.get(user_id) or _Account(_Look(asyncio.Lock()))
         if len(account.followers) >= PER_USER:
             raise TooMany(f"You follow your changes {PER_USER} times already; end one of them")
-        if self._is_closed or self.count >= AT_ONCE:
+        if self._is_closed or self.count >= MAX_FOLLOWERS:
             raise Overloaded
         self._of[user_id] = account
         account.followers.append(follower)

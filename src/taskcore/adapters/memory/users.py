@@ -7,7 +7,7 @@ from operator import attrgetter
 from taskcore.adapters.memory.tables import Access, existing, page_of
 from taskcore.domain.errors import EmailTaken
 from taskcore.domain.users import NewUser, Role, StoredCredentials, User, UserId
-from taskcore.ports import AT_ONCE, Page
+from taskcore.ports import TASKS_AT_ONCE, Page
 
 
 @dataclass(slots=True)
@@ -87,6 +87,6 @@ class MemoryUsers:
     async def lock_tasks(self, user_id: UserId) -> None:
         """Nothing to do: a transaction of this store runs alone."""
 
-    async def remove(self, user_id: UserId, *, at_once: int = AT_ONCE) -> None:  # noqa: ARG002 - removes all
+    async def remove(self, user_id: UserId, *, at_once: int = TASKS_AT_ONCE) -> None:  # noqa: ARG002 - removes all
         async with self._access() as tables:
             tables.remove_account(user_id)

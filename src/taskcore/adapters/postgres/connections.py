@@ -35,7 +35,7 @@ from taskcore.domain.errors import Overloaded, Unavailable
 from taskcore.lanes import MAX_WAITING, Lane
 from taskcore.ports import BUDGET, HomeLoop, Measures
 
-SIZE = 10
+SIZE = 10  # as DATABASE_POOL_SIZE in `taskcore.settings`, which the servers pass
 
 
 class Link(Protocol):

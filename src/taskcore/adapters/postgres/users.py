@@ -32,7 +32,7 @@ from taskcore.domain.users import (
     UserChanges,
     UserId,
 )
-from taskcore.ports import AT_ONCE, Page
+from taskcore.ports import TASKS_AT_ONCE, Page
 
 USER = columns_of(users, User)
 _CREDENTIALS = (users.c.hashed_password, *USER)
@@ -259,7 +259,7 @@ class PostgresUsers:
     async def lock_tasks(self, user_id: UserId) -> None:
         await self._link.rows(_COUNT_ROWS, id=user_id)
 
-    async def remove(self, user_id: UserId, *, at_once: int = AT_ONCE) -> None:
+    async def remove(self, user_id: UserId, *, at_once: int = TASKS_AT_ONCE) -> None:
         """Two round trips, or three where leftovers stay."""
         counted = await self._link.row(_COUNT_ROWS, id=user_id)
         hides = counted is not None and counted[0] > at_once

@@ -24,7 +24,7 @@ __all__ = ["Grant", "Sessions"]
 
 # How many sessions one transaction ends. A session that is refreshed each half hour for a month has
 # 1440 tokens, which are removed with it.
-_AT_ONCE = 25
+_SESSIONS_AT_ONCE = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class Sessions:
         total = 0
         while True:
             async with self.store.transaction() as tx:
-                ended = await tx.sessions.end_some(_AT_ONCE)
+                ended = await tx.sessions.end_some(_SESSIONS_AT_ONCE)
                 if ended or not total:
                     name, now = AuditEventName.SESSION_REVOKED, self.clock.now()
                     await tx.audit.add(NewAuditEvent.by(actor, name, now, sessions=ended))
