@@ -22,6 +22,8 @@ TWINS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
 }
 REQUESTS = [*OVER_HTTP.items(), *TWINS.items()]
 """An action of the table of policies, and the method, path and body of its request."""
+BODIES = {call_of(*request[:2]): request[2] for _, request in reversed(REQUESTS)}
+"""By call. Of two requests that differ in their bodies alone, the first."""
 
 ACCESS = {
     call_of(method, path): ADMIN if set(MATRIX[action]["user"]) == {FORBIDDEN} else USER

@@ -5,18 +5,19 @@ import json
 import re
 from typing import Any
 
+import httpx
 import pytest
 
 from taskapi.body_limits import LARGEST_BODY
 from taskapi.problems import status_of
 from taskcore import KeyInProgress, LogPosition, TooMany, Unavailable, UserId, cursors
-from tests.api.access import ACCESS, ADMIN, PUBLIC, REQUESTS, call_of
+from tests.api.access import ACCESS, BODIES, PUBLIC, REQUESTS, call_of
 from tests.api.documented import DOCUMENT, Json, listed, resolved, validator
 from tests.api.doubles import FailingStore
 from tests.api.people import HEADERS, MISSING_ID, V1, Person, again
 from tests.factories import PASSWORD
 from tests.guards import agree
-from tests.test_policy_matrix import IN_TRASH, filled
+from tests.test_policy_matrix import CASES, FORBIDDEN, IN_TRASH, filled
 
 
 class Reached:
@@ -26,17 +27,32 @@ class Reached:
         self.statuses: set[str] = set()
 
     async def ask(self, person: Person, call: str, body: object = None, **more: Any) -> Any:
-        """`more` for `Person.ask`, or the id in the path as `id`."""
+        """`more` is for `Person.ask`, or the id in the path as `id`."""
         method, path = call.split(" ")
         there = path.removeprefix(V1)
         there = re.sub(r"{\w+}", str(more.pop("id", MISSING_ID)), there) + more.pop("query", "")
-        answer = await person.ask(method, there, body, **more)
+        return self._noted(call, await person.ask(method, there, body, **more))
+
+    async def request(
+        self, person: Person, request: tuple[str, str, Any], names: dict[str, object], **more: Any
+    ) -> None:
+        """One of REQUESTS, with these names in its braces. `more` is for `Person.ask`."""
+        method, path, body = request
+        sent = filled(body, names)
+        answer = await person.ask(method, path.format(**names), sent, **more)
+        self._noted(call_of(method, path), answer)
+
+    def _noted(self, call: str, answer: httpx.Response) -> httpx.Response:
+        method, path = call.split(" ")
         described = DOCUMENT["paths"][path][method.lower()]["responses"]
         assert str(answer.status_code) in described, (call, answer.text)
         assert answer.headers.items() >= HEADERS.items(), (call, answer.headers)
         assert not {"set-cookie", "x-powered-by"} & answer.headers.keys()
         documented = described[str(answer.status_code)]
-        for name in documented["headers"].keys() - {"Idempotency-Replayed"}:
+        absent = {"Idempotency-Replayed"}
+        if '"next_cursor":null' in answer.text:
+            absent.add("Link")
+        for name in documented["headers"].keys() - absent:
             assert name.lower() in answer.headers
         if "content" in documented:
             (schema,) = [media["schema"] for media in documented["content"].values()]
@@ -49,17 +65,37 @@ class Reached:
         return answer
 
 
-async def _writes_to_a_task(reached: Reached, ada: Person) -> None:
-    """Each of the table of policies: to a version that is not the stored one, and to that."""
-    for action, (method, path, body) in REQUESTS:
-        if "{task}" not in path or method == "GET":
+async def _task(person: Person, action: str) -> int:
+    """The id of a new one, in the trash if the action looks for it there."""
+    task: int = (await person.task())["id"]
+    if action in IN_TRASH:
+        await person.delete(f"/tasks/{task}")
+    return task
+
+
+async def _requests_for_a_task(reached: Reached, ada: Person) -> None:
+    """Each of the table of policies; a write to a version that is not the stored one, too."""
+    for action, request in REQUESTS:
+        if "{task}" not in request[1]:
             continue
-        task = (await reached.ask(ada, "POST /api/v1/tasks", {"title": "x"})).json()["id"]
-        if action in IN_TRASH:
-            await reached.ask(ada, "DELETE /api/v1/tasks/{task_id}", id=task)
-        for headers in ({"If-Match": '"9"'}, {}):
-            sent = filled(body, {"task": task})
-            await reached.ask(ada, call_of(method, path), sent, id=task, headers=headers)
+        task = await _task(ada, action)
+        if request[0] != "GET":
+            await reached.request(ada, request, {"task": task}, headers={"If-Match": '"9"'})
+        await reached.request(ada, request, {"task": task})
+
+
+async def _forbidden(reached: Reached, root: Person, ada: Person) -> None:
+    """Each of the table of policies that is forbidden to users, or to administrators."""
+    for action, request in REQUESTS:
+        for case in CASES:
+            if (case.action, case.outcome) != (action, FORBIDDEN) or case.role == "system":
+                continue
+            person, other = (root, ada) if case.role == "admin" else (ada, root)
+            owner = other if case.whose == "another's" else person
+            names: dict[str, object] = {"task": MISSING_ID, "user": MISSING_ID, "email": "x@y.org"}
+            if case.whose != "missing":
+                names |= {"user": owner.id, "task": await _task(owner, action)}
+            await reached.request(person, request, names)
 
 
 async def _bulks(reached: Reached, ada: Person) -> None:
@@ -79,7 +115,8 @@ async def test_every_documented_status_occurs(
     root, ada, store = failing
     reached, stranger = Reached(), Person(root.http)
     await _successes_and_states(reached, root, ada)
-    await _writes_to_a_task(reached, ada)
+    await _requests_for_a_task(reached, ada)
+    await _forbidden(reached, root, ada)
     await _bulks(reached, ada)
     for call, operation in listed():
         level, has_body = ACCESS[call], "requestBody" in operation
@@ -90,8 +127,6 @@ async def test_every_documented_status_occurs(
             path = re.sub(r"{\w+}", "1", call.split(" ")[1])
             answer = await root.http.request(call.split(" ")[0], path, headers=twice)
             reached.statuses.add(f"{call} {answer.status_code}")
-        if level == ADMIN:
-            await reached.ask(ada, call)
         if has_body:
             await reached.ask(person, call, content=b"{")
             await reached.ask(person, call, content=b"{}", headers={"Content-Type": "text/plain"})
@@ -99,8 +134,8 @@ async def test_every_documented_status_occurs(
             await reached.ask(person, call, {"unknown": 1})
         elif "422" in operation["responses"]:
             await reached.ask(person, call, query="?limit=x")
-        if "{" in call:
-            await reached.ask(person, call, {} if has_body else None)
+        if "{" in call:  # an id that is missing
+            await reached.ask(person, call, BODIES[call])
         for error in (RuntimeError("x"), Unavailable(), TooMany(), KeyInProgress()):
             status = "500" if isinstance(error, RuntimeError) else str(status_of(type(error)))
             takes_key = "Idempotency-Replayed" in json.dumps(operation)
@@ -159,17 +194,13 @@ async def _successes_and_states(reached: Reached, root: Person, ada: Person) -> 
     labelled = {"title": "x", "labels": ["home", "garden"]}
     task, other = [(await ask(ada, "POST /api/v1/tasks", labelled)).json()["id"] for _ in "ab"]
     await ask(ada, "GET /api/v1/tasks", query="?limit=1")
-    await ask(ada, "GET /api/v1/tasks", query=f"?owner_id={MISSING_ID}")
     one = "/api/v1/tasks/{task_id}"
-    await ask(ada, f"GET {one}", id=task)
     await ask(ada, f"GET {one}", id=task, headers={"If-None-Match": "*"})
     await _history_and_changes(ask, ada, task)
     await ask(ada, f"DELETE {one}", id=task)
     await ask(ada, "GET /api/v1/labels", query="?limit=1")
     await ask(ada, f"DELETE {one}", id=other)
     await ask(ada, "GET /api/v1/trash", query="?limit=1")
-    for call in ("GET /api/v1/trash", "GET /api/v1/labels"):
-        await ask(ada, call, query=f"?owner_id={MISSING_ID}")
     await ask(root, "GET /api/v1/users", query="?limit=1")
     one = "/api/v1/users/{user_id}"
     await ask(root, f"GET {one}", id=ada.id)
@@ -186,7 +217,6 @@ async def _history_and_changes(ask: Any, ada: Person, task: int) -> None:
     one = "/api/v1/tasks/{task_id}"
     await ask(ada, f"PATCH {one}", {"title": "w"}, id=task)
     await ask(ada, f"GET {one}/history", id=task, query="?limit=1")
-    await ask(ada, f"POST {one}/revert", {"version": 1})
     await ask(ada, f"POST {one}/revert", {"version": 99}, id=task)
     cursor = (await ask(ada, "GET /api/v1/changes")).json()["cursor"]
     beyond = cursors.changes(UserId(ada.id)).at(LogPosition(1, 99))
@@ -202,7 +232,6 @@ async def _history_and_changes(ask: Any, ada: Person, task: int) -> None:
 
 async def _one_time_password(ask: Any, root: Person, user_id: int) -> None:
     call = "POST /api/v1/users/{user_id}/password"
-    await ask(root, call, {"one_time": True})
     made = await ask(root, call, {"one_time": True}, id=user_id)
     await ask(root, "DELETE /api/v1/users/{user_id}/sessions", id=user_id)
     again = {"email": "again@example.org", "password": made.json()["one_time_password"]}
