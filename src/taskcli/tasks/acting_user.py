@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Annotated, Self, TypeVar, cast
@@ -67,6 +67,19 @@ Key = Annotated[
 ]
 
 Result = TypeVar("Result")
+
+# Of the fields of a task, and of what several commands take.
+_OPTIONS = {
+    name: f"--{name.replace('_', '-')}"
+    for name in (*TaskChanges.__annotations__, "cursor", "limit", "idempotency_key")
+} | {"owner_id": "--owner", "labels": "--label", "due_date": "--due", "due_at": "--due"}
+_NO_MORE: Mapping[str, str] = {}
+# For details in which the core names other fields.
+_DETAILS = {
+    "owner_required": "name the user whose tasks to filter, sort or search, here or with --as",
+    "relevance_without_q": "relevance needs --search",
+    "time_zone_without_due_at": "belongs to a due that has a time; give that too, with --due",
+}
 
 
 @Parameter(name="*")
@@ -174,11 +187,16 @@ def named(task: Task) -> str:
 
 
 def with_tasks(
-    as_user: str | None, work: Callable[[Core, Actor], Awaitable[Result]], *, keyed: bool = False
+    as_user: str | None,
+    work: Callable[[Core, Actor], Awaitable[Result]],
+    *,
+    keyed: bool = False,
+    options: Mapping[str, str] = _NO_MORE,
 ) -> Result:
     """Run `with_core`, as the user of --as or TASKCLI_AS, or as the operator.
 
-    A refusal names options instead of fields, and TASKCLI_AS if that says who acts.
+    A refusal names options instead of fields, and TASKCLI_AS if that says who acts. `options` are
+    those of inputs that are no field of a task, by the core's names of them.
     """
     acting = acting_user(as_user)
 
@@ -193,7 +211,8 @@ def with_tasks(
     try:
         return with_core(acted, keyed=keyed)
     except Invalid as refusal:
-        raise Invalid(*map(_of_option, refusal.problems)) from None
+        every = {**_OPTIONS, **options}
+        raise Invalid(*(_of_option(each, every) for each in refusal.problems)) from None
     except (NotFound, Forbidden) as refusal:
         if acting == as_user:
             raise
@@ -205,6 +224,7 @@ def once(
     key: str | None,
     command: tuple[object, ...],
     work: Callable[[Core, Actor], Awaitable[Result]],
+    options: Mapping[str, str] = _NO_MORE,
 ) -> Result:
     """Run `with_tasks`. With a key, returns what the same command has returned before.
 
@@ -212,7 +232,7 @@ def once(
     what is printed.
     """
     if key is None:
-        return with_tasks(as_user, work)
+        return with_tasks(as_user, work, options=options)
 
     async def answered(core: Core, actor: Actor) -> Result:
         async def kept(core: Core) -> bytes:
@@ -221,7 +241,7 @@ def once(
         answer = await core.once(actor, key, repr(command).encode(), kept)
         return cast("Result", json.loads(answer.content))
 
-    return with_tasks(as_user, answered, keyed=True)
+    return with_tasks(as_user, answered, keyed=True, options=options)
 
 
 def require_yes_with(key: str | None, *, yes: bool) -> None:
@@ -230,28 +250,9 @@ def require_yes_with(key: str | None, *, yes: bool) -> None:
         raise Usage("--idempotency-key needs --yes")
 
 
-_OPTIONS = {
-    "q": "--search",
-    "owner_id": "--owner",
-    "labels": "--label",
-    **dict.fromkeys(["due_date", "due_at"], "--due"),
-}
-# Those whose option has their name.
-_FIELDS = {*TaskChanges.__annotations__, "label", "sort", "cursor", "limit"}
-_FIELDS |= {"idempotency_key"}
-# For details in which the core names other fields.
-_DETAILS = {
-    "owner_required": "name the user whose tasks to filter, sort or search, here or with --as",
-    "relevance_without_q": "relevance needs --search",
-    "time_zone_without_due_at": "belongs to a due that has a time; give that too, with --due",
-}
-
-
-def _of_option(problem: Problem) -> Problem:
+def _of_option(problem: Problem, options: Mapping[str, str]) -> Problem:
     name, _, place = problem.field.partition("/")
-    option = _OPTIONS.get(name)
-    if option is None:
-        option = f"--{name.replace('_', '-')}" if name in _FIELDS else name
+    option = options.get(name, name)
     if place.isdecimal():
         option += f" (number {int(place) + 1})"
     return replace(problem, field=option, detail=_DETAILS.get(problem.code, problem.detail))

@@ -37,6 +37,8 @@ from taskcore.domain.task_queries import STATUS_GROUPS
 from taskcore.ports import LabelCount
 
 _COLUMNS = ("id", "status", "priority", "due", "title", "labels")
+# Of what is no field of a task, by the names of the core.
+_OPTIONS = {"q": "--search", "label": "--label", "sort": "--sort"}
 _STATUSES = (*Status, *STATUS_GROUPS)
 if TYPE_CHECKING:
     StatusOrGroup = str
@@ -207,7 +209,7 @@ def list_(
             for said in comma_notes(filters.label):
                 note(said)
 
-    with_tasks(whose.as_user, work)
+    with_tasks(whose.as_user, work, options=_OPTIONS)
 
 
 def labels(
