@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from taskcli.tasks.acting_user import once
 from taskcli.tasks.fields import Content, Edits
-from taskcore import SYSTEM, Core, Task
+from taskcore import SYSTEM, Core, Invalid, Problem, Task
 from taskcore.domain.tasks import TaskChanges
 from tests.cli.conftest import Taskcli
 from tests.guards import agree
@@ -393,3 +394,16 @@ def test_a_command_with_a_key_is_carried_out_once(task: str, taskcli: Taskcli) -
     assert without.code == 77
     asks = taskcli("tasks", "delete", task, *ADA, "--idempotency-key", "k3")
     assert asks.code == 2
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_a_refusal_names_the_options_that_are_no_fields_as_the_command_says(
+    key: str | None,
+) -> None:
+    async def work(*_: object) -> None:
+        raise Invalid(*(Problem(name, "is wrong", "wrong") for name in ("titles/1", "due_at", "x")))
+
+    with pytest.raises(Invalid) as refusal:
+        once(ADA[1], key, ("split", "x"), work, {"titles": "--title"})
+    named = [problem.field for problem in refusal.value.problems]
+    assert named == ["--title (number 2)", "--due", "x"]
