@@ -179,3 +179,13 @@ def _set_status(
 def show_tasks(tasks: Sequence[Record]) -> None:
     """Print a task as JSON, or several as over HTTP."""
     print_json(tasks[0] if len(tasks) == 1 else {"items": tasks})
+
+
+def show_each(did: str, shown: Sequence[Shown], *, as_json: bool) -> None:
+    """Print a task; or what was done to several, such as `restored task 3, "Write"`."""
+    if as_json:
+        show_tasks([task for task, _ in shown])
+    elif len(shown) == 1:
+        show_task(*shown[0], as_json=False)
+    else:
+        note(*(f"{did} task {task['id']}, {quoted(str(task['title']))}" for task, _ in shown))

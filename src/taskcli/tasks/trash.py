@@ -30,14 +30,13 @@ from taskcli.tasks.acting_user import (
     require_yes_with,
     with_tasks,
 )
-from taskcli.tasks.one_task import Shown, show_task, show_tasks
+from taskcli.tasks.one_task import Shown, show_each
 from taskcli.tasks.shown import shape, trashed_shape
 from taskcore import Actor, Core, NotFound, StaleWrite, Task, TaskcoreError, TaskId
 from taskcore.cursors import TRASH
 from taskcore.domain.bulk import Delete, Restore
 from taskcore.domain.pages import MAX_LIMIT
 from taskcore.domain.policies import Permission, authorize
-from taskcore.domain.printable import quoted
 from taskcore.ports import TrashPosition
 
 Purged = Annotated[
@@ -116,12 +115,7 @@ def restore(
         return [(shape(task), here) for task in restored if task]
 
     restored = once(as_user, key, ("restore", *task_ids), work)
-    if as_json:
-        show_tasks([task for task, _ in restored])
-    elif len(restored) == 1:
-        show_task(*restored[0], as_json=False)
-    else:
-        note(*(f"restored task {task['id']}, {quoted(str(task['title']))}" for task, _ in restored))
+    show_each("restored", restored, as_json=as_json)
 
 
 def purge(
