@@ -20,7 +20,7 @@ from taskapi.access_log import log_request
 from taskapi.body_limits import LARGEST_BODY, MAX_BODY_BYTES
 from taskapi.capacity import Places
 from taskapi.cors import Cors
-from taskapi.draining import is_draining
+from taskapi.drain_flag import is_draining
 from taskapi.headers import completed
 from taskapi.paths import HEALTH_PATHS
 from taskapi.problems import HttpProblem

@@ -5,7 +5,7 @@ from contextvars import Context
 
 from litestar import get
 
-from taskapi.draining import is_draining
+from taskapi.drain_flag import is_draining
 from taskapi.parameters import IGNORES_QUERY
 from taskapi.providers import ApiRequest
 from taskapi.responses import View

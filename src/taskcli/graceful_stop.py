@@ -22,7 +22,7 @@ class GracefulStop:
     def on_signal(self, number: int, frame: object) -> None:
         """A signal handler."""
         if number == signal.SIGTERM and self._seconds:
-            import_module("taskapi.draining").begin()
+            import_module("taskapi.drain_flag").begin()
             signal.signal(signal.SIGALRM, self.on_signal)
             signal.setitimer(signal.ITIMER_REAL, self._seconds)
             self._seconds = 0

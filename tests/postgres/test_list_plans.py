@@ -15,8 +15,8 @@ import pytest
 
 from taskcore.adapters.postgres import task_lists, task_search, trash
 from taskcore.adapters.postgres.conninfo import conninfo
+from taskcore.adapters.postgres.ordered_scans import SORTED_BY
 from taskcore.adapters.postgres.task_filters import Shape, arguments
-from taskcore.adapters.postgres.task_orders import SORTED_BY
 from taskcore.adapters.postgres.task_search import search_arguments
 from taskcore.domain.dues import DueRange
 from taskcore.domain.search import Search

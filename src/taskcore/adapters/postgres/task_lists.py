@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from taskcore.adapters.postgres.account_rows import ALL_TASKS
 from taskcore.adapters.postgres.connections import Link
 from taskcore.adapters.postgres.leftovers import REMOVED
+from taskcore.adapters.postgres.ordered_scans import counted, in_order, looked_up, ordered
 from taskcore.adapters.postgres.schema import streams, tasks
 from taskcore.adapters.postgres.statements import (
     BatchedStatement,
@@ -38,7 +39,6 @@ from taskcore.adapters.postgres.task_filters import (
     bind,
     one,
 )
-from taskcore.adapters.postgres.task_orders import counted, in_order, looked_up, ordered
 from taskcore.adapters.postgres.task_rows import columns_of_tasks, task_of, texts_at
 from taskcore.adapters.postgres.task_search import FEW, Matches, search_arguments, searched
 from taskcore.domain.ids import MAX_ID

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TSQUERY
 
+from taskcore.adapters.postgres.ordered_scans import SORTED_BY, high, in_order, ordered, position
 from taskcore.adapters.postgres.schema import FILTERED, task_words, tasks
 from taskcore.adapters.postgres.statements import in_index_order
 from taskcore.adapters.postgres.task_filters import (
@@ -23,7 +24,6 @@ from taskcore.adapters.postgres.task_filters import (
     conditions,
     one,
 )
-from taskcore.adapters.postgres.task_orders import SORTED_BY, high, in_order, ordered, position
 from taskcore.domain.search import Search, prefixes
 from taskcore.domain.task_orders import Sort
 from taskcore.domain.task_queries import MAX_RANKED
