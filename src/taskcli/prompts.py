@@ -1,7 +1,7 @@
 """Questions on the terminal, and passwords from standard input.
 
-Whether a command asks, and what, stands in the command: `users.py`, `sessions.py`, `tasks/trash.py`,
-`backups.py`.
+Whether a command asks, and what, stands in the command: `users.py`, `sessions.py`,
+`tasks/trash.py`, `backups.py`.
 """
 
 import asyncio
