@@ -49,7 +49,7 @@ class Connections:
     async def watch(self) -> None:
         """Runs until it is cancelled."""
         while True:
-            # Connections that came before a listening socket was found have no write deadline.
+            # Until a listening socket is found, connections have no write deadline.
             await asyncio.sleep(_EVERY if self._ports else _EVERY / 10)
             with suppress(OSError):  # no file may be free to read the list with
                 self._look()
@@ -58,6 +58,8 @@ class Connections:
         numbers = os.listdir(_FILES)  # noqa: PTH208 - its cost matters
         if self._ports and len(numbers) <= PER_CLIENT:
             return
+        if not self._ports:
+            self._peers.clear()  # a socket that was seen before the server began to listen on it
         files = {file for number in numbers if (file := _file(int(number)))}
         self._peers = {file: peer for file, peer in self._peers.items() if file in files}
         for file in sorted(files - self._peers.keys()):
@@ -77,14 +79,18 @@ class Connections:
             if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 self._ports.add(found.getsockname()[1])
                 _limit_unread(found)
-            else:
+            elif self._is_accepted(found):
+                _limit_unread(found)  # it may have come before the listening socket was found
                 return self._client(found)
         return None
 
+    def _is_accepted(self, connection: socket.socket) -> bool:
+        is_tcp = connection.family in {socket.AF_INET, socket.AF_INET6}
+        return is_tcp and connection.getsockname()[1] in self._ports
+
     def _client(self, connection: socket.socket) -> Origin | None:
-        if connection.family not in {socket.AF_INET, socket.AF_INET6}:
-            return None
-        if connection.getsockname()[1] not in self._ports:
+        """None for a trusted proxy, and for what is no client's connection."""
+        if not self._is_accepted(connection):
             return None
         return self._proxies.stranger(address(connection.getpeername()[0]))
 
@@ -103,14 +109,14 @@ class Connections:
             log.warning("connections.reset", client=peer.ip, allowed=PER_CLIENT, advice=advice)
 
 
-def _limit_unread(listening: socket.socket) -> None:
-    """Limits the connections accepted from now on, where the system has these options."""
+def _limit_unread(found: socket.socket) -> None:
+    """Limits a connection, or those accepted from now on, where the system has these options."""
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         # Linux also counts the time in which the client's window stays shut.
         milliseconds = UNREAD_WITHIN * 1000
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
 
 
 def _file(number: int) -> _File | None:
