@@ -93,7 +93,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def until(condition: Callable[[], object], *, seconds: float = 5) -> None:
+async def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
     """Wait for something outside of this event loop; raise TimeoutError after `seconds`."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - threads and servers set no asyncio.Event

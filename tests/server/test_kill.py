@@ -32,11 +32,11 @@ def test_a_killed_worker_is_replaced_while_the_other_serves(folder: Path) -> Non
             time.sleep(0.5)
             os.kill(victim, signal.SIGKILL)
             killed = time.monotonic()
-            assert eventually(lambda: len(set(api.workers) - {victim}) == 2, within=5)
+            assert eventually(lambda: len(set(api.workers) - {victim}) == 2, within=20)
             time.sleep(1.5)
         failed = [e for e in load.exchanges if not ok(e)]
         assert len(failed) <= WRITERS, failed  # at most the requests in flight on the killed worker
-        assert all(e.started < killed + 0.1 for e in failed), failed
+        assert all(e.started < killed + 0.5 for e in failed), failed
         assert sum(map(ok, load.since(killed))) > WRITERS
         assert survivor in api.workers
         assert violations(load.threads, stored_tasks(api, token)) == []
