@@ -30,6 +30,7 @@ from taskcore import (
 from taskcore.cursors import USERS
 from taskcore.domain.policies import keep_an_admin
 from taskcore.domain.printable import quoted
+from taskcore.domain.rate_limits import LOGIN
 from taskcore.domain.users import DEFAULT_TIME_ZONE, ProfileChanges
 from taskcore.usecases.housekeeping import ACCOUNTS
 
@@ -182,15 +183,19 @@ def deactivate(reference: Reference, /, *, as_json: Json = False) -> None:
 def unlock(reference: Reference, /) -> None:
     """Forget the failed logins of all networks that lock the account.
 
-    Where the owner has used up the five attempts of one network, they wait until these
-    five minutes are over, or log in from another.
+    The attempts from the owner's own network stay counted: where all five are used up,
+    one more becomes free each minute. From another network the owner logs in at once.
     """
 
     async def work(core: Core) -> User:
         user = await find_user(core, reference)
         return await core.sessions.unlock(operator(), user.id)
 
-    note(f"unlocked user {with_core(work, keyed=True).id}")
+    user = with_core(work, keyed=True)
+    note(
+        f"unlocked user {user.id}; a login from a network that has used up its {LOGIN.quota}"
+        f" attempts may still get 429: one more is free each {LOGIN.step.total_seconds():.0f} s"
+    )
 
 
 def set_password(

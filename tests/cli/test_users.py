@@ -1,5 +1,6 @@
 """`taskcli users`, from creating the first administrator to deleting a user."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -7,9 +8,10 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from taskcore import Page
+from taskcore import Core, InvalidCredentials, Origin, Page, TaskcoreError, TooMany
 from taskcore.cursors import USERS
 from tests.cli.conftest import Taskcli
+from tests.conftest import ManualClock
 from tests.factories import PASSWORD, a_user
 
 MakeUser = Callable[..., str]
@@ -249,6 +251,33 @@ def test_a_one_time_password_is_printed_once(make_user: MakeUser, taskcli: Taskc
     told = taskcli("audit", "--user", number, "--event", "password.changed", "--json")
     details = [item["detail"] for item in json.loads(told.out)["items"]]
     assert [set(detail) for detail in details] == [{"one_time_until", "sessions"}] * 2
+
+
+def test_an_unlock_says_what_stays_counted(
+    core: Core, clock: ManualClock, taskcli: Taskcli
+) -> None:
+    """The attempts of a network that has used up its own."""
+
+    def log_in(password: str) -> type[TaskcoreError] | None:
+        origin = Origin("192.0.2.1")
+        try:
+            asyncio.run(
+                core.sessions.log_in(email="ada@example.org", password=password, origin=origin)
+            )
+        except TaskcoreError as refusal:
+            return type(refusal)
+        return None
+
+    assert [log_in("wrong") for _ in range(6)] == [*[InvalidCredentials] * 5, TooMany]
+    unlocked = taskcli("users", "unlock", "ada@example.org")
+    assert (unlocked.code, unlocked.out) == (0, "")
+    assert unlocked.err == (
+        "taskcli: unlocked user 1; a login from a network that has used up its 5 attempts may"
+        " still get 429: one more is free each 60 s\n"
+    )
+    assert log_in(PASSWORD) is TooMany
+    clock.advance(seconds=60)
+    assert log_in(PASSWORD) is None
 
 
 @pytest.mark.parametrize(
