@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from taskcli import output
-from taskcore import SYSTEM, Actor, Core
+from taskcore import SYSTEM, Actor, Core, Role
 from taskcore.domain.tasks import Priority, Status
 from tests.cli.conftest import Taskcli
 from tests.conftest import ManualClock
+from tests.factories import PASSWORD
 
 ADA, BOB = ("--as", "ada@example.org"), ("--as", "bob@example.org")
 OF_ADA = ("--owner", "ada@example.org")
@@ -138,6 +139,21 @@ def test_a_refusal_names_the_option(taskcli: Taskcli, options: str, code: int, s
     refused = taskcli("tasks", "list", *options.split())
     assert (refused.code, refused.out) == (code, "")
     assert said in refused.err
+
+
+@pytest.mark.usefixtures("tasks")
+def test_an_administrator_names_whose_tasks_are_filtered(core: Core, taskcli: Taskcli) -> None:
+    """With --owner, because --as means the tasks of all users."""
+    root = "root@example.org"
+    made = core.accounts.create(SYSTEM, email=root, password=PASSWORD, role=Role.ADMIN)
+    asyncio.run(made)
+    taskcli("tasks", "create", "--as", root, "--title", "Rule")
+    refused = taskcli("tasks", "list", "--as", root, "--status", "open")
+    assert refused.code == 65
+    assert "(an administrator always here, themselves too)" in refused.err
+    for owner, titles in ((root, [("Rule",)]), ("bob@example.org", [("Swim",)])):
+        whose = ("--as", root, "--owner", owner)
+        assert columns(taskcli, *whose, "--status", "open", names=("title",)) == titles
 
 
 @pytest.mark.usefixtures("tasks")

@@ -76,7 +76,8 @@ _OPTIONS = {
 _NO_MORE: Mapping[str, str] = {}
 # For details in which the core names other fields.
 _DETAILS = {
-    "owner_required": "name the user whose tasks to filter, sort or search, here or with --as",
+    "owner_required": "name the user whose tasks to filter, sort or search, here or with --as (an"
+    " administrator always here, themselves too)",
     "relevance_without_q": "relevance needs --search",
     "time_zone_without_due_at": "belongs to a due that has a time; give that too, with --due",
 }

@@ -182,7 +182,8 @@ def list_(
     """List tasks, newest first. With --search the best matches come first.
 
     A task must fit all options; of a repeated option, one value. To filter, sort or
-    search, name one user with --owner or --as.
+    search, name one user with --owner or --as; an administrator names one with
+    --owner, themselves too.
 
     WHEN is a day (2026-12-01, today, tomorrow, yesterday, friday or fri, +3d, -2w),
     a time of today (18:00), or both ("fri 17:30", 2026-12-01T09:00,
