@@ -231,6 +231,14 @@ def test_labels_are_replaced_or_changed_one_by_one(edit: Edit) -> None:
     assert edit("--no-labels")["labels"] == []
 
 
+def test_a_label_that_was_not_there_to_remove_is_noted(task: str, taskcli: Taskcli) -> None:
+    edit = ("tasks", "edit", task)
+    assert taskcli(*edit, "--add-label", "Home").err == ""
+    edited = taskcli(*edit, "--remove-label", "HOME", "--remove-label", "hom")
+    assert (edited.code, edited.err) == (0, 'taskcli: the task had no label "hom"\n')
+    assert "labels\t-" in edited.out.splitlines()
+
+
 def test_with_as_a_command_may_do_what_that_user_may(task: str, taskcli: Taskcli) -> None:
     for command in (
         ("tasks", "show", task),

@@ -168,6 +168,15 @@ class Edits(Content):
     def notes(self) -> list[str]:
         return comma_notes([*self.label, *self.add_label])
 
+    def not_removed(self, was: Task) -> list[str]:
+        """What to note of labels to remove that the task did not have."""
+        had = set(map(label_key, was.labels))
+        return [
+            f"the task had no label {quoted(label)}"
+            for label in self.remove_label
+            if label_key(label) not in had
+        ]
+
     @property
     def is_relative(self) -> bool:
         """Whether the new labels depend on those that the task has."""

@@ -99,7 +99,8 @@ def edit(
         now = core.tasks.clock.now()
         changes = edits.of(task, now, editor.time_zone)
         edited = await core.tasks.edit(editor, task.id, expected_version=version, **changes)
-        notes = edits.notes() + _time_lost(task, edited, editor.time_zone)
+        notes = edits.notes() + edits.not_removed(task)
+        notes += _time_lost(task, edited, editor.time_zone)
         notes += _time_skipped(edits, edited, now)
         if edits.due is not None and is_overdue(edited, now, editor.time_zone):
             notes.append(_PAST)
