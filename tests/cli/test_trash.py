@@ -200,11 +200,15 @@ def test_a_purge_that_fails_says_what_is_gone(
     assert failed.err.startswith("taskcli: removed 2 of 3 tasks, for good\n")
 
 
-def test_a_task_outside_of_the_trash_is_not_purged(task: str, taskcli: Taskcli) -> None:
+def test_a_task_outside_of_the_trash_is_said_to_be_there(task: str, taskcli: Taskcli) -> None:
     for verb in (("purge", task, "--yes"), ("restore", task)):
         refused = taskcli("tasks", *verb)
-        assert refused.code == 65
-        assert "in the trash" in refused.err
+        assert (refused.code, refused.err) == (65, f"taskcli: task {task} is not in the trash\n")
+        hidden = taskcli("tasks", *verb, *BOB)
+        assert (hidden.code, hidden.err) == (
+            65,
+            f"taskcli: there is no task {task} in the trash\n",
+        )
     assert taskcli("tasks", "show", task).code == 0
 
 

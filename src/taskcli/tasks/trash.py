@@ -233,4 +233,9 @@ async def _get_trashed(core: Core, actor: Actor, task_id: int) -> Task:
     try:
         return await core.tasks.get_trashed(actor, TaskId(task_id))
     except NotFound:
+        pass
+    try:
+        await core.tasks.get(actor, TaskId(task_id))
+    except NotFound:
         raise NotFound(f"there is no task {task_id} in the trash") from None
+    raise NotFound(f"task {task_id} is not in the trash")
