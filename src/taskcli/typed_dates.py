@@ -110,8 +110,12 @@ def _due(_: object, tokens: Sequence[Token]) -> When | Literal["none"]:
     text = tokens[0].value
     if text.lower() == "none":
         return "none"
+    return When.parse(text)
+
+
+def _changed_due(argument: object, tokens: Sequence[Token]) -> When | Literal["none"]:
     try:
-        return When.parse(text)
+        return _due(argument, tokens)
     except ValueError as refusal:
         raise ValueError(f"{refusal}; `none` takes the due away") from None
 
@@ -130,3 +134,4 @@ def typed(converter: Callable[[object, Sequence[Token]], object], metavar: str) 
 
 Bound = Annotated[When | None, typed(_when, "WHEN")]
 Due = Annotated[When | Literal["none"] | None, typed(_due, "WHEN")]
+ChangedDue = Annotated[When | Literal["none"] | None, typed(_changed_due, "WHEN")]

@@ -223,6 +223,12 @@ def test_a_refusal_names_the_option(
     assert said in refused.err
 
 
+def test_a_due_to_take_away_is_one_that_the_task_has(task: str, taskcli: Taskcli) -> None:
+    advice = "`none` takes the due away"
+    assert advice in taskcli("tasks", "edit", task, "--due", "someday").err
+    assert advice not in taskcli("tasks", "create", *ADA, "--title", "x", "--due", "someday").err
+
+
 def test_labels_are_replaced_or_changed_one_by_one(edit: Edit) -> None:
     assert edit("--label", "home", "--label", "Büro")["labels"] == ["home", "Büro"]
     added = edit("--add-label", "HOME", "--add-label", "garden", "--remove-label", "büro")

@@ -10,7 +10,7 @@ from cyclopts import Parameter, Token, default_name_transform
 
 from taskcli.arguments import one_of
 from taskcli.exits import Usage
-from taskcli.typed_dates import Due, When
+from taskcli.typed_dates import ChangedDue, Due, When
 from taskcore import Invalid, Priority, Problem, Status, Task
 from taskcore.domain.dues import check_time_zone, zone
 from taskcore.domain.labels import label_key, label_problem
@@ -150,6 +150,13 @@ class Draft(Content):
 class Edits(Content):
     """What an edit may name."""
 
+    due: Annotated[
+        ChangedDue,
+        Parameter(
+            help='When it is due, such as tomorrow, fri, 18:00 or "+3d 9:00" (three days from'
+            " today); none takes the due away."
+        ),
+    ] = None
     time_zone: Annotated[
         str | None,
         Parameter(

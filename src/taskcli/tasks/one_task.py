@@ -83,10 +83,11 @@ def edit(
 ) -> None:
     """Change a task. A field that is not named stays as it is.
 
-    A due is written as for `tasks create`. A day alone is one of the user you act
-    as, or of the task's owner if you act as no user. A time without an offset, and
-    the day before it, are in the time zone that the task has, if it has one, and
-    else in that of the same user.
+    A due is written as for `tasks create`. `+1d` counts from today, not from the
+    due that the task has. A day alone is one of the user you act as, or of the
+    task's owner if you act as no user. A time without an offset, and the day before
+    it, are in the time zone that the task has, if it has one, and else in that of
+    the same user.
     """
     edits.check()
 
