@@ -154,11 +154,12 @@ async def test_a_refresh_token_that_turns_up_again_ends_the_session(
 async def test_access_and_refresh_tokens_are_not_interchangeable(
     anonymous: Person, ada: Person
 ) -> None:
+    said = "The token is not valid; log in again"
     for token in (ada.token, "", "tcr_", "tcr_\u00e9", "x" * 5000, "a\x00b"):
         answer = await anonymous.post("/auth/refresh", {"refresh_token": token})
-        refused(answer, 401, "invalid_token")
+        assert refused(answer, 401, "invalid_token")["detail"] == said
     answer = await Person(ada.http, ada.refresh_token).get("/auth/me")
-    refused(answer, 401, "invalid_token")
+    assert refused(answer, 401, "invalid_token")["detail"] == said
 
 
 async def test_an_access_token_expires(ada: Person, clock: ManualClock) -> None:
@@ -166,10 +167,21 @@ async def test_an_access_token_expires(ada: Person, clock: ManualClock) -> None:
     assert (await ada.get("/auth/me")).status_code == 200
     clock.advance(seconds=10)
     answer = await ada.get("/auth/me")
-    refused(answer, 401, "token_expired")
+    assert refused(answer, 401, "token_expired")["detail"] == (
+        "The token has expired; get a new one with the refresh token, or log in again"
+    )
     assert answer.headers["www-authenticate"] == (
         'Bearer realm="taskcore", error="invalid_token", error_description="The token has expired"'
     )
+
+
+async def test_a_refresh_token_that_has_expired_needs_a_login(
+    ada: Person, clock: ManualClock
+) -> None:
+    clock.advance(days=7)
+    answer = await ada.post("/auth/refresh", {"refresh_token": ada.refresh_token})
+    said = "The refresh token has expired; log in again"
+    assert refused(answer, 401, "token_expired")["detail"] == said
 
 
 async def test_users_see_their_own_account(ada: Person) -> None:

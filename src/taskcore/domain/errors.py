@@ -97,12 +97,12 @@ class InvalidCredentials(Unauthenticated):
 
 class InvalidToken(Unauthenticated):
     code = "invalid_token"
-    title = "The token is not valid"
+    title = "The token is not valid; log in again"
 
 
 class ExpiredToken(InvalidToken):
     code = "token_expired"
-    title = "The token has expired"
+    title = "The token has expired; get a new one with the refresh token, or log in again"
 
 
 class Forbidden(TaskcoreError):

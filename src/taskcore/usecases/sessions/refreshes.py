@@ -22,11 +22,18 @@ class _Refusal(NamedTuple):
     event: AuditEventName
     error: type[InvalidToken]
     reason: str
+    detail: str | None = None
+    """None: the title of the error."""
 
 
 _REPLAYED = _Refusal(AuditEventName.REUSE_DETECTED, InvalidToken, "used before")
 _INACTIVE = _Refusal(AuditEventName.REFRESH_FAILED, InvalidToken, "inactive")
-_EXPIRED = _Refusal(AuditEventName.REFRESH_FAILED, ExpiredToken, "expired")
+_EXPIRED = _Refusal(
+    AuditEventName.REFRESH_FAILED,
+    ExpiredToken,
+    "expired",
+    "The refresh token has expired; log in again",
+)
 _KEY_GONE = _Refusal(AuditEventName.REFRESH_FAILED, InvalidToken, "key gone")
 
 
@@ -100,7 +107,7 @@ class Refreshes:
                     await tx.audit.add(event)
         else:
             await self.gate.record(event)
-        raise refusal.error
+        raise refusal.error(refusal.detail)
 
     async def _successor(self, presented: str, token: RefreshToken, use: Use) -> str | None:
         """The next token. For a retry the one issued before, whichever key it was made with."""
