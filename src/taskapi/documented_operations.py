@@ -29,6 +29,7 @@ from taskapi.problems import (
     MAY_REFUSE,
     MEDIA_TYPE,
     NOT_UTF_8,
+    READS,
     REQUEST_ID,
     SEVERAL_CREDENTIALS,
     UNKNOWN_HOST,
@@ -58,9 +59,8 @@ from taskcore import (
 from taskcore.domain.idempotency import REUSED as KEY_REUSED
 
 # Keys in the `opt` of a handler: the response headers that it sends on success, besides those of
-# every response, and the conditional request headers that it reads.
+# every response.
 SENDS = "sends"
-READS = "reads"
 STREAMS = "streams"  # its success is a stream of server-sent events, each with such an object
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from itertools import starmap
 from typing import Any
 
 import msgspec
@@ -30,10 +31,16 @@ def expected(shape: type, path: str) -> str:
     return f"must be {', or '.join(words)}" if words else "is of the wrong type"
 
 
-def fields_taken(shape: type, path: str) -> list[str]:
-    """The fields of the object at a place in a body; none where it is one of several kinds."""
-    options = schemas_at(shape, path)
-    return list(options[0].get("properties", ())) if len(options) == 1 else []
+def fields_taken(shape: type, path: str) -> str:
+    """The fields of the object at a place in a body, of each kind that it may be."""
+    kinds = (option.get("properties", {}).items() for option in schemas_at(shape, path))
+    return "; or ".join(filter(None, (", ".join(starmap(_named, kind)) for kind in kinds)))
+
+
+def _named(field: str, schema: Json) -> str:
+    """The field; where it says the kind of the object, with the word for that."""
+    words = schema.get("enum", ())
+    return f"{field}={words[0]}" if len(words) == 1 else field
 
 
 def schemas_at(shape: type, path: str) -> list[Json]:

@@ -12,13 +12,13 @@ from msgspec import Meta
 from taskapi.bodies import Body
 from taskapi.compression import PackableJson
 from taskapi.cursors import HistoryCursor, next_page
-from taskapi.documented_operations import READS, SENDS
+from taskapi.documented_operations import SENDS
 from taskapi.expectations import Json, schemas_at
 from taskapi.fields import Id, Timestamp, Total, Version
 from taskapi.idempotency import once
 from taskapi.paths import parse_id
 from taskapi.preconditions import precondition
-from taskapi.problems import MAY_REFUSE
+from taskapi.problems import MAY_REFUSE, READS
 from taskapi.providers import ActorRequest, logged_in
 from taskapi.query import DEFAULT_LIMIT, DEFAULT_SKIP, Limit, Skip
 from taskapi.responses import JsonResponse, View

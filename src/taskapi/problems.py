@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ExceptionHandlersMap, Scope, Send
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -38,10 +39,11 @@ from taskcore.domain import idempotency
 log = structlog.get_logger("taskapi")
 
 MEDIA_TYPE = "application/problem+json"
-# Keys in the `opt` of a handler: the core's errors that it may raise, and the rate limit that its
-# 429 describes (stricter ones may apply to some clients).
+# Keys in the `opt` of a handler: the core's errors that it may raise, the rate limit that its 429
+# describes (stricter ones may apply to some clients), and the conditional headers that it reads.
 MAY_REFUSE = "may_refuse"
 LIMITED = "limited"
+READS = "reads"
 AnyRequest = Request[Any, Any, Any]  # Litestar's type; at run time it is an ActorRequest
 
 # The most specific class wins.
@@ -240,9 +242,7 @@ def _shape_error(request: AnyRequest, error: ValidationException) -> Response[Pr
     """422: the request was parsed, but has the wrong types or fields."""
     entries = error.extra if isinstance(error.extra, list) else []
     handler = request.route_handler
-    returned, data = handler.parsed_return_field.annotation, handler.parsed_data_field
-    body = data.annotation if data else object
-    errors = [_shape_problem(entry, body, returned) for entry in entries if isinstance(entry, dict)]
+    errors = [_shape_problem(entry, handler) for entry in entries if isinstance(entry, dict)]
     return _response(request, broken_rules(errors))
 
 
@@ -255,16 +255,13 @@ _SHAPE_CODES = {
 }
 
 
-def _shape_problem(
-    entry: Mapping[str, Any],
-    body: Any,  # noqa: ANN401 - a type expression
-    returned: object,
-) -> FieldProblem:
+def _shape_problem(entry: Mapping[str, Any], handler: HTTPRouteHandler) -> FieldProblem:
     """In our own words, because the messages of msgspec name types of Python.
 
-    `body` is the type that the handler takes, and `returned` the one that it returns: a field that
-    only `returned` has is read-only.
+    A field that the handler does not take, but returns, is read-only.
     """
+    returned, data = handler.parsed_return_field.annotation, handler.parsed_data_field
+    body = data.annotation if data else object
     message, key = str(entry.get("message", "")), str(entry.get("key", ""))
     for start, (text, slug) in _SHAPE_CODES.items():
         if message.startswith(start) and (match := _FIELD.search(message)):
@@ -274,9 +271,12 @@ def _shape_problem(
             # Each operation of a bulk is an item too, but no view shows it.
             is_shown = match["field"] in fields_shown(returned, in_items=in_items)
             if slug == "unknown_field" and is_shown and not key.endswith("]"):
-                return FieldProblem("cannot be written here", "read_only", pointer=pointer)
-            taken = fields_taken(body, key if in_items else "") if slug == "unknown_field" else []
-            detail = f"{text}, which takes {', '.join(taken)}" if taken else text
+                detail = "cannot be written here"
+                if pointer == "/version" and "If-Match" in handler.opt.get(READS, ()):
+                    detail += "; to edit that version alone, send it as If-Match"
+                return FieldProblem(detail, "read_only", pointer=pointer)
+            taken = fields_taken(body, key if in_items else "") if slug == "unknown_field" else ""
+            detail = f"{text}, which takes {taken}" if taken else text
             return FieldProblem(detail, slug, pointer=pointer)
     if entry.get("source") not in (None, "body"):
         return _parameter_problem(message, key)

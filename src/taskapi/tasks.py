@@ -5,12 +5,12 @@ from litestar import Router, delete, get, patch, post, put
 from litestar.params import FromPath, JSONBody
 
 from taskapi.bodies import fields_set
-from taskapi.documented_operations import READS, SENDS
+from taskapi.documented_operations import SENDS
 from taskapi.etags import etag, matches
 from taskapi.idempotency import once
 from taskapi.paths import PREFIX, parse_id
 from taskapi.preconditions import precondition
-from taskapi.problems import MAY_REFUSE
+from taskapi.problems import MAY_REFUSE, READS
 from taskapi.providers import ActorRequest, logged_in
 from taskapi.responses import JsonResponse
 from taskapi.task_lists import PATH, list_tasks

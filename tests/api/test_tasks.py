@@ -101,6 +101,20 @@ async def test_a_field_that_is_unknown_is_answered_with_those_that_are_taken(ada
     ):
         error = broken(await ada.post(path, body), where)
         assert error["detail"] == f"is not a field of this object, which takes {taken}"
+    bulk = {"operations": [{"op": "create", "title": "x"}]}
+    assert broken(await ada.post("/tasks/bulk", bulk), "/operations/0/title")["detail"] == (
+        "is not a field of this object, which takes op=create, task; or op=update, id, changes,"
+        " version; or op=delete, id, version; or op=restore, id"
+    )
+
+
+async def test_a_version_in_an_edit_is_answered_with_the_header_for_it(ada: Person) -> None:
+    path, header = f"/tasks/{(await ada.task())['id']}", "send it as If-Match"
+    for method in ("PUT", "PATCH"):
+        error = broken(await ada.ask(method, path, {"version": 1}), "/version")
+        assert (error["code"], header in error["detail"]) == ("read_only", True)
+    error = broken(await ada.post("/tasks", {"title": "x", "version": 1}), "/version")
+    assert (error["code"], header in error["detail"]) == ("read_only", False)
 
 
 async def test_all_broken_rules_are_reported_together(ada: Person) -> None:
