@@ -1,11 +1,14 @@
-"""The README shows a task as the API does."""
+"""The README shows a task as the API does, and lists its calls and those of the command line."""
 
 import json
 import re
 from pathlib import Path
 
 from taskapi.task_views import TaskView
+from taskcli.command_list import COMMANDS
 from taskcore.domain.tasks import TaskChanges
+from tests.api.documented import operations
+from tests.api.people import V1
 from tests.guards import agree
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -26,3 +29,24 @@ def test_the_table_of_fields_has_every_field() -> None:
     listed = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
     where = "the table of a task's fields in README.md"
     agree(TaskChanges.__annotations__, [*listed, "title"], where, "add its row")
+
+
+def test_the_table_of_calls_has_every_call() -> None:
+    rows = re.findall(r"^\| ((?:GET|POST|PUT|PATCH|DELETE)\b.*?) \|", README, re.MULTILINE)
+    parts = [
+        part for row in rows for part in re.findall(r"([A-Z, ]*[A-Z]) ((?:`/.*?`(?:, )?)+)", row)
+    ]
+    listed = {
+        f"{method} {path}"
+        for methods, paths in parts
+        for method in re.findall(r"[A-Z]+", methods)
+        for path in re.findall(r"`(.*?)`", paths)
+    }
+    calls = {re.sub(r"{\w+}", "{id}", call.replace(V1, "")) for call, _ in operations()}
+    agree(calls, listed, "the table of calls in README.md", "add its row")
+
+
+def test_every_command_is_named() -> None:
+    sentence = README.partition("`taskcli --help` lists the commands: ")[2].partition(". ")[0]
+    where = "the list of commands in README.md"
+    agree({noun for _, noun, *_ in COMMANDS}, re.findall(r"`(\w+)`", sentence), where, "add it")
