@@ -141,12 +141,18 @@ def test_a_refusal_names_the_option(taskcli: Taskcli, options: str, code: int, s
     assert said in refused.err
 
 
+def administrator(core: Core, time_zone: str = "UTC") -> str:
+    """The address of a new one."""
+    made = core.accounts.create(
+        SYSTEM, email="root@example.org", password=PASSWORD, role=Role.ADMIN, time_zone=time_zone
+    )
+    return asyncio.run(made).email
+
+
 @pytest.mark.usefixtures("tasks")
 def test_an_administrator_names_whose_tasks_are_filtered(core: Core, taskcli: Taskcli) -> None:
     """With --owner, because --as means the tasks of all users."""
-    root = "root@example.org"
-    made = core.accounts.create(SYSTEM, email=root, password=PASSWORD, role=Role.ADMIN)
-    asyncio.run(made)
+    root = administrator(core)
     taskcli("tasks", "create", "--as", root, "--title", "Rule")
     refused = taskcli("tasks", "list", "--as", root, "--status", "open")
     assert refused.code == 65
@@ -208,6 +214,8 @@ def test_days_and_dues_are_those_of_the_users_time_zone(core: Core, taskcli: Tas
             ("2030-01-03 23:00+14:00", "Write"),
         ]
     assert ("2030-01-02 19:00Z",) in columns(taskcli, names=("due",))
+    root = administrator(core, "Asia/Tokyo")
+    assert ("2030-01-03 04:00+09:00",) in columns(taskcli, "--as", root, names=("due",))
 
 
 @pytest.mark.usefixtures("tasks")

@@ -8,6 +8,6 @@ app = noun(
     "With --as a command may do what that user may, no more. A deactivated user may do nothing. "
     "TASKCLI_AS=ada@example.org does the same for every command; an empty TASKCLI_AS means the "
     "operator.\n\n"
-    "Days and times are those of that user's time zone, or else of the owner's. Only a list of "
-    "several owners is in UTC.",
+    "Days and times are those of that user's time zone; for the operator those of the owner's, and "
+    "of UTC in a list of the tasks of all users.",
 )
