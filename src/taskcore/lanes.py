@@ -12,7 +12,7 @@ from taskcore.ports import BUDGET
 
 Clock = Callable[[], float]
 Gone = Callable[[], Coroutine[Any, Any, object]]
-WIDTH = 4
+WIDTH = 3
 WAIT = 1.0  # seconds
 REMEMBERED_FOR = 60.0  # seconds
 MAX_REMEMBERED = 1000  # users
@@ -21,10 +21,11 @@ PERIOD = 10.0
 _LITTLE = 0.02
 # A user is treated like the one who used the least time, up to twice that and so many seconds.
 _ALIKE = 0.2
-# A user is heavy whose turns took so many seconds, and on average so many. Many short turns make
-# none, and one long turn does not: on a busy machine any turn may be long.
+# A user is heavy whose turns took so many seconds together, if a moment of them lay in a turn of so
+# many on average: many short turns make none, and short ones in between hide no long ones. The sum,
+# because on a busy machine any turn may be long.
 HEAVY_AFTER = 1.0
-LONG = 0.3
+LONG = 0.1
 # How many requests may wait, of one user and of all. These numbers bound the memory; WAIT ends the
 # wait of most requests.
 MAX_WAITING_OF_ONE = 32
@@ -54,14 +55,14 @@ class Remembered:
 
 
 class Spent:
-    """How many turns each user had and how many seconds they took; each `period` forgets half.
+    """How many seconds the turns of each user took, and how long they were; a period forgets half.
 
     A period of 0 counts nothing. Where there are more than MAX_REMEMBERED users, all is forgotten.
     """
 
     def __init__(self, period: float, clock: Clock) -> None:
         self._period, self._clock = period, clock
-        self._by: dict[Hashable, tuple[float, float]] = {}  # seconds and turns
+        self._by: dict[Hashable, tuple[float, float]] = {}  # sums of seconds and of their squares
         self._until = clock() + period
 
     def of(self, user: Hashable) -> float:
@@ -78,8 +79,8 @@ class Spent:
         return sorted(waiting, key=lambda user: max(self.of(user), alike))
 
     def is_heavy(self, user: Hashable) -> bool:
-        seconds, turns = self._by.get(user, (0.0, 0.0))
-        return seconds > HEAVY_AFTER and seconds > LONG * turns
+        seconds, squares = self._by.get(user, (0.0, 0.0))
+        return seconds > HEAVY_AFTER and squares > LONG * seconds
 
     def began(self, user: Hashable) -> None:
         """A turn has begun."""
@@ -88,16 +89,16 @@ class Spent:
         """Count a turn that took so many seconds."""
         if self._period:
             self._forget(self._clock())
-            seconds, turns = self._by.get(user, (0.0, 0.0))
-            self._by[user] = seconds + took, turns + 1
+            seconds, squares = self._by.get(user, (0.0, 0.0))
+            self._by[user] = seconds + took, squares + took * took
 
     def _forget(self, now: float) -> None:
         if len(self._by) >= MAX_REMEMBERED:
             self._by.clear()
         if now >= self._until:
             self._by = {
-                user: (seconds / 2, turns / 2)
-                for user, (seconds, turns) in self._by.items()
+                user: (seconds / 2, squares / 2)
+                for user, (seconds, squares) in self._by.items()
                 if seconds > _LITTLE
             }
             self._until = now + self._period

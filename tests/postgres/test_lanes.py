@@ -489,3 +489,17 @@ async def test_many_short_turns_make_no_heavy_user() -> None:
     await work.sent("h2", "i2", "a2")
     assert work.running == ["h2", "a2"]
     await work.finish()
+
+
+async def test_short_turns_in_between_do_not_hide_long_ones() -> None:
+    """Four accounts had all turns that way, and the filters of others took twenty times as long."""
+    now = 0.0
+    work = Work(width=2, period=1e9, clock=lambda: now)
+    for _ in range(8):
+        for took in (0.15, 0.01):
+            await work.sent("h1", "i1")
+            now += took
+            await work.finish()
+    await work.sent("h2", "i2", "a2")
+    assert work.running == ["h2", "a2"]
+    await work.finish()

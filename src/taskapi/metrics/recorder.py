@@ -48,9 +48,11 @@ class Recorder:
 
     def _row(self, method: str, route: str, status: int) -> int:
         if method not in _METHODS:
-            return self._sheet.row(f"other {status} {route}")
-        row = self._sheet.row(f"{method} {status} {route}")
-        self._requests[route, method, status] = row
+            method = "other"  # one row for all that clients may invent
+        key = (route, method, status)
+        row = self._requests.get(key)
+        if row is None:
+            row = self._requests[key] = self._sheet.row(f"{method} {status} {route}")
         return row
 
     def publish(self, measures: Measures) -> None:
