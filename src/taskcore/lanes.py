@@ -12,7 +12,7 @@ from taskcore.ports import BUDGET
 
 Clock = Callable[[], float]
 Gone = Callable[[], Coroutine[Any, Any, object]]
-WIDTH = 3
+WIDTH = 4
 WAIT = 1.0  # seconds
 REMEMBERED_FOR = 60.0  # seconds
 MAX_REMEMBERED = 1000  # users
@@ -148,9 +148,8 @@ class Lane:
 
     With a `period` in seconds, users whose turns took far more time lately than those of another
     who waits come after that one: many users with long turns, who may be one client, then delay
-    others by one turn only. Heavy users have half of all turns together: the others are free
-    meanwhile. With `spent`, that says
-    who is next.
+    others by one turn only. Heavy users have a quarter of all turns together: the others are free
+    meanwhile. With `spent`, that says who is next.
     """
 
     def __init__(
@@ -167,7 +166,7 @@ class Lane:
     ) -> None:
         self._free, self._of_one, self._wait = width, of_one, wait
         self._max_waiting_of_one, self._max_waiting = max_waiting_of_one, max_waiting
-        self._turns_of_heavy = max(1, width // 2)
+        self._turns_of_heavy = max(1, width // 4)
         self._clock = clock
         self._spent = spent or Spent(period, clock)
         self.refused = 0

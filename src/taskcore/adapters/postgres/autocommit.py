@@ -24,9 +24,11 @@ from taskcore.lanes import PERIOD, WIDTH, Lane, Remembered
 Key = TypeVar("Key", bound=Hashable)
 Kind = TypeVar("Kind", bound=Statement)
 
-# Transactions of many calls that run at a time, heavy writes, and statements that wait for the row
-# of an account. With the slow statements (WIDTH) they leave one connection of ten to the rest.
-LONG_TRANSACTIONS, HEAVY_WRITES, WAITING = 3, 1, 2
+# Transactions of many calls that run at a time; the other connections are for the rest.
+LONG_TRANSACTIONS = 4
+# Heavy writes that run at a time, and statements that wait for the row of an account. With the
+# turns that heavy users have of the others (lanes.py), these take half of ten connections.
+HEAVY_WRITES, WAITING = 1, 2
 # Characters of a text that nearly always has as many words as make its write HEAVY.
 LONG_TEXT = 1500
 # Bytes of texts in the rows of a request. A user with more shares no batches for a while.
