@@ -90,6 +90,8 @@ def _database(settings: Settings, servers: int | None, *, compares_key: bool) ->
         yield from (each for each in rights if each.detail not in error.problems)
         return
     yield Finding("database", ok=True, detail=f"the one {kind} answers")
+    if settings.database_url:
+        yield from _primaries(settings)
     if not migrated:
         yield from answered("rights", _rights(settings))
     yield Finding(
@@ -107,6 +109,21 @@ def _database(settings: Settings, servers: int | None, *, compares_key: bool) ->
         yield from answered("passwords", _passwords(settings))
         yield from answered("backup", backup(settings))
         yield from replica(settings, servers)
+
+
+def _primaries(settings: Settings) -> Iterator[Finding]:
+    """Nothing where DATABASE_URL leads to one server that takes writes."""
+    from taskcore import wiring  # noqa: PLC0415 - slow to import
+
+    found = run(wiring.primaries(settings))
+    if len(found) > 1:
+        yield Finding(
+            "primary",
+            ok=False,
+            detail=f"{len(found)} hosts of DATABASE_URL take writes: {', '.join(found)}",
+            advice="stop the old one at once, as a rule that of the lower timeline, and let nothing"
+            " start it again: servers write to either (docs/deployment.md, A failover by hand)",
+        )
 
 
 def _servers_key(settings: Settings) -> Iterator[Finding]:

@@ -38,6 +38,14 @@ def warnings(settings: Settings, servers: int | None) -> Iterator[Finding]:
     yield _timeouts(found)
     yield _growth(found)
     yield _room(settings, found)
+    if found.waits_for_standby:
+        yield Finding(
+            "standby",
+            ok=True,
+            warning=True,
+            detail="commits wait for a synchronous standby, and none is connected: no write ends",
+            advice="start it, or clear synchronous_standby_names (ALTER SYSTEM, pg_reload_conf())",
+        )
 
 
 def _connections(settings: Settings, found: "Diagnostics", servers: int) -> Finding:

@@ -39,6 +39,7 @@ from taskcore.adapters.postgres.conninfo import of_replica
 from taskcore.adapters.postgres.diagnostics import Diagnostics as Diagnostics  # noqa: PLC0414 - the commands import it from here
 from taskcore.adapters.postgres.diagnostics import diagnose as diagnose_database
 from taskcore.adapters.postgres.grants import grants_missing
+from taskcore.adapters.postgres.primaries import primaries as primaries_of
 from taskcore.adapters.postgres.replica import Following as Following  # noqa: PLC0414 - as Diagnostics
 from taskcore.adapters.postgres.replica import following, replica_connections
 from taskcore.databases import ExternalDatabase, database_of
@@ -231,6 +232,13 @@ async def diagnose(settings: Settings) -> Diagnostics:
     """Raises Unavailable."""
     async with _connected(settings) as connections:
         return await diagnose_database(connections)
+
+
+async def primaries(settings: Settings) -> Sequence[str]:
+    """The servers that take writes, where DATABASE_URL names several hosts."""
+    async with database_of(settings) as server:
+        pooler = _is_pooled(settings)
+        return await asyncio.to_thread(primaries_of, server.conninfo, pooler=pooler)
 
 
 async def missing_grants(settings: Settings) -> Sequence[str]:

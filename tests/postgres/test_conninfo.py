@@ -8,7 +8,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 
-from taskcore.adapters.postgres.conninfo import conninfo
+from taskcore.adapters.postgres.conninfo import conninfo, hosts
 from taskcore.domain.errors import Misconfigured
 from tests.postgres.servers import Server
 
@@ -94,3 +94,23 @@ def test_the_server_chooses_how_a_user_proves_who_they_are(fragile: Server, meth
         conninfo(make_conninfo(fragile.conninfo, user="locked", password="secret"))
     ) as it:
         assert it.info.user == "locked"
+
+
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [
+        ("postgresql://me@one:1,two:2/tasks", ["one:1", "two:2"]),
+        ("host=one,two port=5000 user=me", ["one:5000", "two:5000"]),
+        ("hostaddr=10.0.0.1,10.0.0.2 user=me", ["10.0.0.1:5432", "10.0.0.2:5432"]),
+        ("postgresql://me@one/tasks", ["one:5432"]),
+    ],
+)
+def test_each_host_can_be_asked_alone_also_one_that_takes_no_writes(
+    url: str, names: list[str]
+) -> None:
+    found = hosts(conninfo(url))
+    assert list(found) == names
+    for name, alone in found.items():
+        parts = conninfo_to_dict(alone)
+        host = parts["host"] or parts["hostaddr"]
+        assert (f"{host}:{parts['port']}", parts["target_session_attrs"]) == (name, "any")

@@ -78,6 +78,26 @@ def of_replica(url: str) -> str:
         raise Misconfigured(["DATABASE_READ_URL cannot be read as a PostgreSQL URL"]) from None
 
 
+def hosts(complete: str) -> dict[str, str]:
+    """For each host of a result of `conninfo` its name, and a conninfo of it alone.
+
+    They lead to any server, also to one that takes no writes.
+    """
+    parts = conninfo_to_dict(complete)
+    lists = {
+        name: str(parts[name]).split(",")
+        for name in ("host", "hostaddr", "port")
+        if parts.get(name) not in {None, ""}
+    }
+    alone = {}
+    for number in range(max(map(len, lists.values()), default=0)):
+        # Of several hosts each has its own port, or all have the same one.
+        own = {name: each[number if len(each) > 1 else 0] for name, each in lists.items()}
+        name = ":".join(filter(None, (own.get("host") or own.get("hostaddr"), own.get("port"))))
+        alone[name] = make_conninfo("", **parts | own | {"target_session_attrs": "any"})
+    return alone
+
+
 def patience(url: str) -> float:
     """Seconds within which a connection is made if one of the hosts answers."""
     parts = conninfo_to_dict(conninfo(url))

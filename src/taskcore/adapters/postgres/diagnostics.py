@@ -11,6 +11,7 @@ from taskcore.adapters.postgres.schema import RIGHTS
 from taskcore.adapters.postgres.server_connections import MOST
 from taskcore.adapters.postgres.statements import Statement
 
+# A role that may not read pg_stat_replication sees its rows without their state.
 _DIAGNOSTICS = Statement(
     sa.text(f"""
 SELECT c.most, c.machines,
@@ -27,7 +28,11 @@ SELECT c.most, c.machines,
     (SELECT setting FROM pg_settings WHERE name = 'data_directory' AND inet_server_addr() IS NULL),
     (SELECT last_archived_time FROM pg_stat_archiver
       WHERE current_setting('archive_mode') <> 'off'
-        AND last_archived_time > coalesce(last_failed_time, '-infinity'))
+        AND last_archived_time > coalesce(last_failed_time, '-infinity')),
+    current_setting('synchronous_standby_names') <> ''
+        AND current_setting('synchronous_commit') NOT IN ('off', 'local')
+        AND NOT EXISTS (SELECT FROM pg_stat_replication
+            WHERE coalesce(sync_state, 'sync') IN ('sync', 'quorum'))
 FROM ({MOST}) c
 """)  # noqa: S608 - of constants
 )
@@ -77,6 +82,8 @@ class Diagnostics:
     """Where the server keeps its data. None if on another machine, or if the role may not know."""
     archived_at: datetime | None
     """When the log was last archived. None if it is not, or if the latest attempt failed."""
+    waits_for_standby: bool
+    """Whether commits wait for a synchronous standby, and none is connected."""
 
 
 async def diagnose(connections: Connections) -> Diagnostics:
