@@ -12,7 +12,7 @@ from taskcli.output import Record
 from taskcli.running import operator, with_core
 from taskcli.typed_dates import Bound, When
 from taskcli.users import find_user, is_id
-from taskcore import ActorKind, AuditEvent, AuditEventName, Core, UserId
+from taskcore import ActorKind, AuditEvent, AuditEventName, Core, NotFound, UserId
 from taskcore.cursors import AUDIT
 from taskcore.domain.dues import start_of_day
 
@@ -64,7 +64,12 @@ def audit(
 
 async def _id(core: Core, reference: str) -> UserId:
     """The id of a user. An id is not looked up, because deleted users have events too."""
-    return UserId(int(reference)) if is_id(reference) else (await find_user(core, reference)).id
+    if is_id(reference):
+        return UserId(int(reference))
+    try:
+        return (await find_user(core, reference)).id
+    except NotFound as error:
+        raise NotFound(f"{error.detail}; a deleted user is named by id") from None
 
 
 def _moment(since: When, now: datetime) -> datetime:

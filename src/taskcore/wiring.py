@@ -118,7 +118,7 @@ async def start_database(settings: Settings, *, serving: bool = False) -> ExitSt
 
 
 async def reach_database(settings: Settings) -> None:
-    """Raises Unavailable with the reason, which may name the host and the user."""
+    """Raises Unavailable with the reason, which may name the host and the user; Misconfigured."""
     async with database_of(settings) as server:
         await asyncio.to_thread(reach, server.conninfo, pooler=_is_pooled(settings))
 
@@ -169,6 +169,7 @@ async def back_up(settings: Settings, path: Path, told: Told, *, replace: bool =
     may not be replaced, NotMigrated, Unavailable, Misconfigured, and OSError.
     """
     async with _direct(settings) as server:
+        await asyncio.to_thread(reach, server.conninfo)
         with new_file(path, replace=replace) as file:
             async with _store(settings) as store:
                 secret = (await servers_keys(settings, store)).present
@@ -242,7 +243,8 @@ async def primaries(settings: Settings) -> Sequence[str]:
 
 
 async def missing_grants(settings: Settings) -> Sequence[str]:
-    """Statements that give our role the rights it lacks. Raises Unavailable."""
+    """Statements that give our role the rights it lacks. Raises as `reach_database`."""
+    await reach_database(settings)
     async with _connected(settings) as connections:
         return await grants_missing(connections)
 

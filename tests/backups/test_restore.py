@@ -238,6 +238,28 @@ async def test_a_role_that_may_not_read_all_makes_no_backup(url: str, tmp_path: 
             connection.execute(f"DROP ROLE {role}".encode())
 
 
+async def test_a_role_that_is_not_the_owner_is_told_so_by_a_restore(
+    url: str, tmp_path: Path
+) -> None:
+    """Whatever it was granted."""
+    role = f"role_{secrets.token_hex(4)}"
+    await backed_up(url, tmp_path / "backup")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role}".encode())
+        try:
+            for _ in range(2):
+                with pytest.raises(RightsMissing, match="with the DATABASE_URL of the owner"):
+                    await restored(
+                        tmp_path / "backup", with_options(url, f"-c role={role}"), over=True
+                    )
+                for what in ("TABLES", "SEQUENCES"):
+                    grant = f"GRANT ALL ON ALL {what} IN SCHEMA public TO {role}"
+                    connection.execute(grant.encode())
+        finally:
+            connection.execute(f"DROP OWNED BY {role}".encode())
+            connection.execute(f"DROP ROLE {role}".encode())
+
+
 class Breaking(Archive):
     """Fails after the first rows of a table."""
 

@@ -104,7 +104,10 @@ def test_an_unknown_user_is_bad_data(taskcli: Taskcli) -> None:
         ("sessions", "revoke", "--user", "eve@example.org", "--yes"),
         ("audit", "--user", "eve@example.org"),
     ):
-        assert taskcli(*arguments).code == 65
+        refused = taskcli(*arguments)
+        assert refused.code == 65
+        # Events of deleted users are kept, and their sessions are not.
+        assert ("a deleted user is named by id" in refused.err) == (arguments[0] == "audit")
 
 
 @pytest.mark.usefixtures("database")

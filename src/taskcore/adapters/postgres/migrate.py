@@ -20,6 +20,7 @@ from taskcore.adapters.postgres.schema import REVISION
 from taskcore.adapters.postgres.session_settings import UNLIMITED
 from taskcore.domain.errors import (
     Invalid,
+    Misconfigured,
     Problem,
     RightsMissing,
     SchemaTooNew,
@@ -38,6 +39,11 @@ SCHEMA_LOCK = 0x7461736B636F7265  # "taskcore"
 _LOCK_TIMEOUT = 10.0  # seconds
 _BUSY = "Another process is migrating the database, or rebuilds an index; try again"
 _NOT_THE_OWNER = "The database role may not migrate; run this with the owner's DATABASE_URL"
+_REFUSED_BY_A_POOLER = "unsupported startup parameter"  # PgBouncer, of our `options`
+_WANTS_POOLER = (
+    "A pooler answers, which takes no `options`: set DATABASE_POOLER=on; `taskcli db upgrade`,"
+    " `backup` and `restore` need a DATABASE_URL that leads to PostgreSQL itself"
+)
 _POLL = 0.05
 _UNVACUUMED = sa.text(
     "SELECT 'autovacuum_enabled=off' = ANY(reloptions) FROM pg_class"
@@ -109,7 +115,10 @@ def is_vacuumed(url: str, *, pooler: bool = False) -> bool:
 
 
 def reach(url: str, *, pooler: bool = False) -> None:
-    """Raises Unavailable with libpq's message, for operators only: it names host and user."""
+    """Raises Unavailable with libpq's message, for operators only: it names host and user.
+
+    Raises Misconfigured where a pooler answers that takes no connection like ours.
+    """
     _connected(url, pooler=pooler).close()
 
 
@@ -119,6 +128,8 @@ def _connected(url: str, *, pooler: bool) -> "psycopg.Connection[Any]":
             return psycopg.connect(conninfo(url, pooler=True), prepare_threshold=None)
         return psycopg.connect(with_options(url, UNLIMITED))
     except psycopg.OperationalError as error:
+        if not pooler and _REFUSED_BY_A_POOLER in str(error):
+            raise Misconfigured([_WANTS_POOLER]) from None
         # PostgreSQL writes two blanks after FATAL; the second would be shown as an escape.
         reason = " ".join(str(error).partition("\n")[0].split())
         raise Unavailable(f"The database cannot be reached: {reason}") from None

@@ -27,13 +27,23 @@ from taskcore.adapters.postgres.conninfo import with_options
 from taskcore.adapters.postgres.migrate import current_revision, upgrade
 from taskcore.adapters.postgres.schema import REVISION
 from taskcore.domain.audit import AuditEventName
-from taskcore.domain.errors import Conflict, Invalid, NotMigrated, Problem, Unavailable
+from taskcore.domain.errors import (
+    Conflict,
+    Invalid,
+    NotMigrated,
+    Problem,
+    RightsMissing,
+    Unavailable,
+)
 
 SCRATCH = "taskcore_restore"
 # Any number that no other program on the same database uses for its advisory locks.
 _LOCK = 0x7461736B62616B75  # "taskbaku"
 _ATTEMPTS = 60
 _PAUSE = 0.5  # seconds
+_NOT_THE_OWNER = (
+    "The database role may not restore; run this with the DATABASE_URL of the owner of the database"
+)
 # All that moves: relations but those that belong to a table's column, and functions.
 _RELATIONS = """
 SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relname
@@ -63,8 +73,18 @@ async def restore(
     Servers may go on: until the end they see the old rows, and then the new ones, and cursors of
     changes end. What is written in between is lost. Raises Invalid for a backup of a later
     revision, Conflict if there are rows that may not be replaced, NotMigrated for a database of
-    another revision, and Unavailable. With `dry_run` it ends before it changes anything.
+    another revision, RightsMissing for another role than the owner, and Unavailable. With `dry_run`
+    it ends before it changes anything.
     """
+    try:
+        await _restored(url, archive, told, replace=replace, dry_run=dry_run)
+    except RightsMissing:  # grants would not suffice: the tables change their owner
+        raise RightsMissing(_NOT_THE_OWNER) from None
+
+
+async def _restored(
+    url: str, archive: Archive, told: Told, *, replace: bool, dry_run: bool
+) -> None:
     made = archive.manifest
     if made.revision > REVISION:
         raise Invalid(
