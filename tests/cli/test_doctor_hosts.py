@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from taskcore.adapters.postgres import upgrade
 from tests.cli.conftest import KEY, Taskcli
 from tests.conftest import until
-from tests.postgres.servers import Server, server
+from tests.postgres.servers import Server, replicated
 
 ALONE = "SELECT NOT EXISTS (SELECT FROM pg_stat_replication)"
 IN_SYNC = "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')"
@@ -18,14 +17,8 @@ IN_SYNC = "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sy
 
 @pytest.fixture
 def pair() -> Iterator[tuple[Server, Server]]:
-    """A primary that is migrated, and its standby."""
-    with server() as primary:
-        upgrade(primary.conninfo)
-        standby = primary.copied(primary._folder.parent / "standby")
-        try:
-            yield primary, standby
-        finally:
-            standby.stop()
+    with replicated() as servers:
+        yield servers
 
 
 def told(taskcli: Taskcli) -> tuple[int, dict[str, dict[str, object]]]:

@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 
 from taskcore.adapters.embedded.programs import Account, programs
+from taskcore.adapters.postgres import upgrade
 from tests.leash import Leash
 
 # PostgreSQL refuses to run as root; any other account will do.
@@ -169,6 +170,18 @@ def server(**settings: str) -> Iterator[Server]:
             made.stop()
     finally:
         shutil.rmtree(parent)
+
+
+@contextmanager
+def replicated() -> Iterator[tuple[Server, Server]]:
+    """A server with a migrated database, and a replica that follows it."""
+    with server() as first:
+        upgrade(first.conninfo)
+        replica = first.copied(first._folder.parent / "replica")
+        try:
+            yield first, replica
+        finally:
+            replica.stop()
 
 
 def _children(pid: int) -> Sequence[int]:

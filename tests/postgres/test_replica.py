@@ -7,26 +7,20 @@ import psycopg
 import pytest
 
 from taskcore import SYSTEM, Actor, Core
-from taskcore.adapters.postgres import Connections, PostgresStore, upgrade
+from taskcore.adapters.postgres import Connections, PostgresStore
 from taskcore.adapters.postgres.replica import OLDEST, Replica, following, replica_connections
 from taskcore.domain.users import Role
 from tests.conftest import ManualClock, bound, cheap_argon2, until
 from tests.factories import PASSWORD
-from tests.postgres.servers import Server, server
+from tests.postgres.servers import Server, replicated
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[Server, Server]]:
-    """A server, and a replica that follows it."""
-    with server() as first:
-        upgrade(first.conninfo)
-        replica = first.copied(first._folder.parent / "replica")
-        try:
-            yield first, replica
-        finally:
-            replica.stop()
+    with replicated() as servers:
+        yield servers
 
 
 @pytest.fixture
