@@ -145,7 +145,7 @@ def test_while_the_database_is_frozen_requests_get_503_in_time(
     # The database may still serve requests that start while it is being frozen.
     during = [e for e in load.since(frozen + 0.1) if e.ended < thawing]
     assert len(during) > 100
-    assert all(map(is_unavailable, during))
+    assert [e for e in during if not is_unavailable(e)][:3] == []
     after = load.since(thawed + RECOVERY)
     assert after
     assert all(map(ok, after)), [e for e in after if not ok(e)][:3]
